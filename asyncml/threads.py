@@ -1,0 +1,95 @@
+"""A pool of daemon threads: where a plain function runs so that it does not block the event loop.
+
+The standard ThreadPoolExecutor joins its threads when the interpreter exits, so one plain function
+that never returns keeps a finished program alive. The threads of this pool are daemons: whoever
+leaves early drops what they were doing. Lesson 07 shows what runs in them.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_Job = tuple[Future[Any], Callable[[], Any]]
+
+
+class ThreadPool(Executor):
+    """Run plain functions in at most `max_workers` daemon threads, first come first served.
+
+    Threads start when they are needed and end with `shutdown`, or with the process.
+
+    Args:
+        max_workers: how many functions run at once, at least 1.
+        name: what the threads are called: `name-1`, `name-2`, ...
+
+    Raises:
+        ValueError: `max_workers` is below 1.
+
+    Example:
+        >>> with ThreadPool(2) as pool:
+        ...     pool.submit(pow, 2, 10).result()
+        1024
+    """
+
+    def __init__(self, max_workers: int, *, name: str = "thread") -> None:
+        if max_workers < 1:
+            raise ValueError(f"`max_workers` must be >= 1, got {max_workers}")
+        self.max_workers = max_workers
+        self._name = name
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Queue `fn(*args, **kwargs)` and return its future at once.
+
+        Raises:
+            RuntimeError: the pool has been shut down.
+        """
+        future: Future[T] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this ThreadPool has been shut down: make a new one")
+            self._jobs.put((future, lambda: fn(*args, **kwargs)))
+            if len(self._threads) < self.max_workers and not self._idle.acquire(blocking=False):
+                name = f"{self._name}-{len(self._threads) + 1}"
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work; `cancel_futures` drops what is queued, `wait` joins the threads.
+
+        With `wait=False` this returns at once, and a function that runs goes on to its end unheard.
+        """
+        with self._lock:
+            self._closed = True
+            while cancel_futures:
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if job is not None:
+                    job[0].cancel()
+            for _ in self._threads:
+                self._jobs.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, call = job
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as error:
+                    future.set_exception(error)
+            del job, future, call  # an idle thread must not keep the last result alive
+            self._idle.release()

@@ -1,0 +1,295 @@
+"""Virtual time: an event loop whose clock jumps to the next timer instead of waiting for it.
+
+Nothing that sleeps takes any time, so an hour of waiting runs in milliseconds, and every run of a
+program gives the same times on every machine. Time stands still while anything runs, worker threads
+included, unless it says with `compute` how long its work takes. Lesson 03 builds such a loop.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import heapq
+import itertools
+import math
+import selectors
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar, cast
+
+from asyncml.turns import Turns, hold
+from asyncml.waiting import await_chain, reason, user_place
+
+T = TypeVar("T")
+
+# asyncio's default pool grows with the machine's cores; the same picture everywhere needs one size
+_DEFAULT_THREADS = 32
+# a job that really runs this long, in seconds, may be waiting for the next one: let that start too
+_PATIENCE_S = 1.0
+
+
+class Deadlock(RuntimeError):
+    """Every task waits, and there is no timer and no thread that could wake one of them.
+
+    Attributes:
+        waits: for each waiting task (its name, what it waits for, where).
+    """
+
+    def __init__(self, now: float, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        in_order = sorted(tasks, key=lambda task: (len(task.get_name()), task.get_name()))
+        self.waits = [_wait(task) for task in in_order]
+        count = "1 task waits" if len(self.waits) == 1 else f"{len(self.waits)} tasks wait"
+        lines = [f"  {name} waits for {why} in {where}" for name, why, where in self.waits]
+        message = f"at {now:g} s {count}, and no timer and no thread is left that could end this:"
+        super().__init__("\n".join([message, *lines]))
+
+
+def _wait(task: asyncio.Task[Any]) -> tuple[str, str, str]:
+    places = [place for _, place in await_chain(task.get_coro())]
+    awaited = getattr(task, "_fut_waiter", None)
+    where = user_place(places)
+    return task.get_name(), reason(places, awaited), str(where or "code without lines")
+
+
+class _Selector(selectors.DefaultSelector):
+    """Where the loop would wait for the operating system, asks the loop what to do instead."""
+
+    loop: "VirtualLoop | None" = None
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        if self.loop is not None:
+            raise RuntimeError(
+                "simulate() runs in virtual time and cannot wait for a real socket or pipe: "
+                "use MemoryStore or SlowStore there, or asyncio.run for the real thing"
+            )
+        return super().register(fileobj, events, data)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(0)
+        if events or self.loop is None or (timeout is not None and timeout <= 0):
+            return events
+        turns = self.loop.turns
+        if turns.hold_time():
+            events = super().select(_PATIENCE_S if turns.are_due() else None)
+            if not events:
+                turns.give()
+            return events
+        self.loop._jump()
+        return []
+
+
+class _Timer(asyncio.TimerHandle):
+    """A timer that lets those set before it for the same time go first, which asyncio's do not."""
+
+    def __init__(self, when: float, order: int, *args: Any) -> None:
+        super().__init__(when, *args)
+        self.key = when, order
+
+    def __lt__(self, other: Any) -> bool:
+        return bool(self.key < other.key)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """The event loop behind `simulate`; `time()` starts at 0 s and jumps from timer to timer.
+
+    Tasks without a name are numbered per loop, after their coroutine: asyncio counts them per
+    process, so its names differ from run to run. Worker threads take turns (`turns.py`).
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._order = itertools.count()
+        self._names: Counter[str] = Counter()
+        self.turns = Turns(self)
+        selector = _Selector()
+        super().__init__(selector)
+        selector.loop = self
+        self.set_default_executor(ThreadPoolExecutor(_DEFAULT_THREADS))
+
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._now
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., Any],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call back at the virtual time `when`; equal times in the order in which they were set."""
+        self._check_closed()  # type: ignore[attr-defined]
+        timer = _Timer(when, next(self._order), callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass at once, without running anything: what `compute` does on a loop."""
+        self._now += seconds
+
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, T], *, name: str | None = None, **kwargs: Any
+    ) -> asyncio.Task[T]:
+        """Start a task; without a name it is `fetch-1`, `fetch-2`, and the first of all `main`."""
+        if name is None:
+            kind = getattr(coro, "__name__", type(coro).__name__)
+            first = not self._names
+            self._names[kind] += 1
+            name = kind if first else f"{kind}-{self._names[kind]}"
+        return super().create_task(coro, name=name, **kwargs)
+
+    def close(self) -> None:
+        """Close the loop and end the jobs that still wait in virtual time."""
+        super().close()
+        self.turns.close()
+
+    def _jump(self) -> None:
+        if self._ready:  # type: ignore[attr-defined]  # by a job that was cancelled before its turn
+            return
+        timers = self._scheduled  # type: ignore[attr-defined]
+        if not timers:
+            raise Deadlock(self._now, asyncio.all_tasks(self))
+        # not by adding up what asyncio says remains: that would round, and is capped at a day
+        self._now = max(self._now, timers[0].when())
+        # asyncio fires what is due before now + resolution; after 97 days 1 ns is lost in rounding
+        self._clock_resolution = max(1e-9, math.ulp(self._now))
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Run `func(*args)` in a thread or process; virtual time stands still meanwhile."""
+        self._check_closed()  # type: ignore[attr-defined]
+        return self.turns.submit(executor or self._executor, func, args)
+
+    def set_default_executor(self, executor: Executor) -> None:
+        """Use `executor`, a ThreadPoolExecutor, for `asyncio.to_thread`."""
+        super().set_default_executor(executor)  # type: ignore[arg-type]
+        self._executor = executor
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait until its jobs have ended, in virtual time, and then its threads."""
+        await self.turns.drain(self._executor)
+        with self.turns.stopped():
+            await super().shutdown_default_executor()
+
+
+def compute(seconds: float) -> None:
+    """Hold the caller for `seconds`, as work would: it does not yield to the event loop.
+
+    On a virtual loop it moves the clock, in a worker thread of a virtual loop it waits in virtual
+    time, and in real time it spins.
+
+    Args:
+        seconds: how long the work takes, >= 0.
+
+    Raises:
+        ValueError: `seconds` is negative or not a number.
+
+    Example:
+        >>> async def main():
+        ...     compute(3600)
+        ...     return asyncio.get_running_loop().time()
+        >>> simulate(main())
+        3600.0
+    """
+    if not seconds >= 0:
+        raise ValueError(f"`seconds` must be >= 0, got {seconds}")
+    if hold(seconds):
+        return
+    loop = asyncio._get_running_loop()
+    if isinstance(loop, VirtualLoop):
+        loop.advance(seconds)
+        return
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
+    """Run a coroutine to its end in virtual time, which starts at 0 s.
+
+    Works inside a running loop too, as in a notebook: on a loop and a thread of its own, while the
+    caller is held. Exceptions pass through; an interrupt cancels the tasks first. No task, and no
+    thread of asyncio's own, is left when it returns.
+
+    Args:
+        main: a coroutine, so `simulate(main())`.
+        debug: run the loop in asyncio's debug mode.
+
+    Returns:
+        What the coroutine returns.
+
+    Raises:
+        Deadlock: every task waits and nothing could wake one of them.
+        TypeError: `main` is not a coroutine.
+
+    Example:
+        >>> async def main():
+        ...     await asyncio.gather(*(asyncio.sleep(3600) for _ in range(100)))
+        ...     return asyncio.get_running_loop().time()
+        >>> simulate(main())
+        3600.0
+    """
+    if not asyncio.iscoroutine(main):
+        name = getattr(main, "__name__", None)
+        hint = f": call it, `simulate({name}())`" if callable(main) and name else ""
+        raise TypeError(f"`simulate` needs a coroutine, got {name or repr(main)}{hint}")
+    if asyncio._get_running_loop() is None:
+        return _run(main, debug, [])
+    return _run_in_thread(main, debug)
+
+
+def _run(main: Coroutine[Any, Any, T], debug: bool, loops: list[VirtualLoop]) -> T:
+    with asyncio.Runner(debug=debug or None, loop_factory=VirtualLoop) as runner:
+        loops.append(cast(VirtualLoop, runner.get_loop()))
+        return runner.run(main)
+
+
+def _run_in_thread(main: Coroutine[Any, Any, T], debug: bool) -> T:
+    outcome: Future[T] = Future()
+    loops: list[VirtualLoop] = []
+
+    def run() -> None:
+        try:
+            outcome.set_result(_run(main, debug, loops))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), name="simulate", daemon=True)
+    thread.start()
+    try:
+        with _interruptible():
+            while not outcome.done():  # waiting without a time-out cannot be interrupted on Windows
+                wait([outcome], timeout=0.1)
+        thread.join()
+        return outcome.result()
+    except KeyboardInterrupt:
+        for loop in loops:
+            with contextlib.suppress(RuntimeError):  # it has just been closed
+                loop.call_soon_threadsafe(_cancel_all, loop)
+        wait([outcome], timeout=_PATIENCE_S)  # an interrupted join would call a live thread dead
+        raise
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let an interrupt raise here: asyncio.run would only note it, for the task that is held."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _cancel_all(loop: VirtualLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()

@@ -1,0 +1,186 @@
+"""Worker threads in virtual time: they take turns, so that equal times come in the same order.
+
+Functions given to `run_in_executor` begin in the order in which they were given. One runs until it
+ends or says with `compute` that it works for a while, then the next. While any of them runs,
+virtual time stands still. Part of the clock (lesson 03), used by nothing else.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import functools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from asyncml.threads import ThreadPool
+
+T = TypeVar("T")
+_here = threading.local()  # .job: the job that this thread runs
+
+
+class _Abandoned(BaseException):
+    """Ends a job that waits in virtual time on a loop that has been closed."""
+
+
+class _Pool:
+    """A thread pool as the clock sees it: at most `limit` jobs begun, the others in line."""
+
+    def __init__(self, executor: Executor, limit: int) -> None:
+        self.executor, self.limit = executor, limit
+        self.begun = 0
+        self.line: deque[_Job] = deque()
+
+
+class _Job:
+    """One function for a worker thread; whatever changes `Turns` is called back on the loop."""
+
+    def __init__(self, turns: "Turns", pool: _Pool, call: Callable[[], Any]) -> None:
+        self.turns, self.pool, self.call = turns, pool, call
+        self.future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self.wake = threading.Event()
+
+    def start(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            self.turns._end(self)
+            return
+        try:
+            self.pool.executor.submit(self._run)
+        except BaseException as error:  # the pool was shut down in between
+            self.future.set_exception(error)
+            self.turns._end(self)
+
+    def _run(self) -> None:
+        _here.job = self
+        try:
+            self.future.set_result(self.call())
+        except BaseException as error:
+            self.future.set_exception(error)
+        finally:
+            _here.job = None
+            self.turns._call_back(self.turns._end, self)
+
+
+class Turns:
+    """The worker threads of one virtual loop. All but `hold` runs on the loop's own thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Callable[[], None]] = deque()  # jobs to start or to wake, in order
+        self._running = 0
+        self._outside = 0  # what runs out of our sight, such as process pools
+        self._asleep: set[_Job] = set()
+        self._pools: dict[Executor, _Pool] = {}
+        self._drained: asyncio.Future[None] | None = None
+
+    def submit(
+        self, executor: Executor, func: Callable[..., T], args: tuple[Any, ...]
+    ) -> asyncio.Future[T]:
+        """Put `func(*args)` in line, or hand it on at once if the executor has no threads here."""
+        limit = _thread_limit(executor)
+        if limit is None:
+            outside = executor.submit(func, *args)
+            self._outside += 1
+            future = asyncio.wrap_future(outside, loop=self._loop)
+            outside.add_done_callback(lambda _: self._call_back(self._end_outside))
+            return future
+        pool = self._pools.setdefault(executor, _Pool(executor, limit))
+        job = _Job(self, pool, functools.partial(func, *args))
+        pool.line.append(job)
+        self._begin(pool)
+        return asyncio.wrap_future(job.future, loop=self._loop)
+
+    def hold_time(self) -> bool:
+        """Give the next job its turn if none runs, and say whether any does."""
+        while self._waiting and not self._running:
+            self.give()
+        return bool(self._running or self._outside)
+
+    def are_due(self) -> bool:
+        """Tell whether a job waits for its turn."""
+        return bool(self._waiting)
+
+    def give(self) -> None:
+        """Let the next job run, beside those that do."""
+        self._running += 1
+        self._waiting.popleft()()
+
+    async def drain(self, executor: Executor) -> None:
+        """Wait until the executor has no job left."""
+        pool = self._pools.get(executor)
+        while pool is not None and pool.begun:
+            self._drained = self._loop.create_future()
+            await self._drained
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let time stand still in the block: something runs out of our sight."""
+        self._outside += 1
+        try:
+            yield
+        finally:
+            self._outside -= 1
+
+    def close(self) -> None:
+        """End the jobs that wait in virtual time, once the loop is closed."""
+        for job in self._asleep:
+            job.wake.set()
+        self._asleep.clear()
+        self._pools.clear()
+
+    def _begin(self, pool: _Pool) -> None:
+        while pool.line and pool.begun < pool.limit:
+            pool.begun += 1
+            self._waiting.append(pool.line.popleft().start)
+
+    def _end(self, job: _Job) -> None:
+        self._running -= 1
+        job.pool.begun -= 1
+        self._begin(job.pool)
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _end_outside(self) -> None:
+        self._outside -= 1
+
+    def _put_to_sleep(self, job: _Job, seconds: float) -> None:
+        self._running -= 1
+        self._asleep.add(job)
+        self._loop.call_later(seconds, self._waiting.append, functools.partial(self._wake, job))
+
+    def _wake(self, job: _Job) -> None:
+        self._asleep.discard(job)
+        job.wake.set()
+
+    def _call_back(self, callback: Callable[..., Any], *args: Any) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # the loop is closed, nobody listens any more
+            return False
+        return True
+
+
+def hold(seconds: float) -> bool:
+    """Let virtual time pass in the job that this thread runs; False if it runs none."""
+    job: _Job | None = getattr(_here, "job", None)
+    if job is None:
+        return False
+    job.wake.clear()
+    told = job.turns._call_back(job.turns._put_to_sleep, job, seconds)
+    if told:
+        job.wake.wait()
+    if not told or job.turns._loop.is_closed():
+        raise _Abandoned
+    return True
+
+
+def _thread_limit(executor: Executor) -> int | None:
+    """Return the number of threads of an executor, None if it runs things elsewhere."""
+    if isinstance(executor, ThreadPool):
+        return executor.max_workers
+    elsewhere = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # from Python 3.14
+    if isinstance(executor, ThreadPoolExecutor) and not isinstance(executor, elsewhere):
+        return executor._max_workers
+    return None

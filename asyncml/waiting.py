@@ -1,0 +1,129 @@
+"""What a suspended coroutine waits for, and on which line.
+
+A coroutine that waits holds a chain of awaitables: it awaits another, which awaits another, down to
+the future that the event loop will complete. Walking that chain gives a wait its reason and its
+place in the program. The clock names a deadlock with it, the timeline every wait. Lesson 03.
+"""
+
+import asyncio
+import gc
+import sysconfig
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from typing import Any, NamedTuple
+
+_OURS = str(Path(__file__).parent)
+_STDLIB = (sysconfig.get_path("stdlib"), str(Path(asyncio.__file__).parent.parent), "<frozen")
+
+# how asyncio's own coroutines are called -> what a reader calls the wait
+_REASONS = {
+    "to_thread": "thread",
+    "_wait": "wait",
+    "_wait_for_one": "as_completed",
+    "TaskGroup._aexit": "TaskGroup",
+    "TaskGroup.__aexit__": "TaskGroup",
+}
+
+
+class Place(NamedTuple):
+    """A frame that stands still: its code, and the instruction it stopped at."""
+
+    code: CodeType
+    lasti: int
+
+    @property
+    def line(self) -> int:
+        """The line of the source, counted from 1; 0 if Python does not know it."""
+        for start, end, line in self.code.co_lines():
+            if start <= self.lasti < end and line is not None:
+                return line
+        return self.code.co_firstlineno
+
+    def __str__(self) -> str:
+        """`main, line 7`, with the file's name before it if the code is not a notebook's cell."""
+        name = Path(self.code.co_filename).name
+        is_cell = "ipykernel" in self.code.co_filename or name.startswith("<")
+        return f"{'' if is_cell else name + ', '}{self.code.co_name}, line {self.line}"
+
+
+async def _some_generator() -> AsyncGenerator[None, None]:
+    yield
+
+
+async def _some_coroutine() -> None: ...
+
+
+def _hidden_steps() -> frozenset[type]:
+    """Return the types that stand in a chain without naming the coroutine that follows."""
+    generator, coroutine = _some_generator(), _some_coroutine()
+    steps = [generator.asend(None), generator.athrow(ValueError), coroutine.__await__()]
+    types = frozenset(type(step) for step in steps)
+    for step in reversed(steps):
+        step.close()  # type: ignore[attr-defined]
+    return types
+
+
+_HIDDEN_STEPS = _hidden_steps()
+_SUSPENDABLE = (CoroutineType, AsyncGeneratorType, GeneratorType)
+
+
+def await_chain(awaitable: Any) -> list[tuple[Any, Place]]:
+    """Return the suspended coroutines and generators of a chain with their places, in order."""
+    chain = []
+    frame: FrameType | None
+    while awaitable is not None:
+        kind = type(awaitable)
+        if kind is CoroutineType:
+            frame, inner = awaitable.cr_frame, awaitable.cr_await
+        elif kind is GeneratorType:
+            frame, inner = awaitable.gi_frame, awaitable.gi_yieldfrom
+        elif kind is AsyncGeneratorType:
+            frame, inner = awaitable.ag_frame, awaitable.ag_await
+        elif kind in _HIDDEN_STEPS:
+            referents = gc.get_referents(awaitable)
+            awaitable = next((r for r in referents if isinstance(r, _SUSPENDABLE)), None)
+            continue
+        else:
+            break
+        if frame is None:
+            break
+        chain.append((awaitable, Place(frame.f_code, frame.f_lasti)))
+        awaitable = inner
+    return chain
+
+
+def is_library(code: CodeType) -> bool:
+    """Tell whether the code belongs to the standard library."""
+    name = code.co_filename
+    return name.startswith(_STDLIB) and "-packages" not in name
+
+
+def user_place(places: list[Place]) -> Place | None:
+    """Return the innermost place that is neither the standard library's nor this package's."""
+    outside = [place for place in places if not is_library(place.code)]
+    theirs = [place for place in outside if not place.code.co_filename.startswith(_OURS)]
+    return (theirs or outside or [None])[-1]  # type: ignore[list-item]
+
+
+def reason(places: list[Place], awaited: object) -> str:
+    """Say in a word or two what a wait is for: `sleep`, `Queue.get`, `task fetch-2`, `gather`.
+
+    Args:
+        places: the chain of the wait, outermost first.
+        awaited: what it ended in: a future, a task, or None for a coroutine that only yielded.
+    """
+    for place in reversed(places):
+        name = place.code.co_name
+        if name == "_wait_for_one":
+            return _REASONS[name]
+        if not is_library(place.code):
+            break
+    if places and is_library(places[-1].code):
+        name = places[-1].code.co_qualname
+        return _REASONS.get(name, name)
+    if isinstance(awaited, asyncio.Task):
+        return f"task {awaited.get_name()}"
+    if hasattr(awaited, "_children"):  # asyncio.gather's future has a type of its own, not exported
+        return "gather"
+    return "turn" if awaited is None else "future"

@@ -1,0 +1,471 @@
+"""Virtual time is exact, honest about threads, and ends cleanly whatever happens."""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from asyncml import clock
+from asyncml.clock import Deadlock, VirtualLoop, compute, simulate
+from asyncml.threads import ThreadPool
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def test_time_starts_at_zero_and_jumps_exactly():
+    async def main():
+        times = [now()]
+        for seconds in (0.1, 0.2, 3600, 0):
+            await asyncio.sleep(seconds)
+            times.append(now())
+        return times
+
+    assert simulate(main()) == [0, 0.1, 0.1 + 0.2, 0.1 + 0.2 + 3600, 0.1 + 0.2 + 3600]
+
+
+def test_a_year_is_longer_than_the_selector_may_wait():
+    async def main():
+        await asyncio.sleep(365 * 86400)
+        return now()
+
+    assert simulate(main()) == 365 * 86400
+
+
+def test_ten_thousand_tasks_sleep_an_hour_in_under_a_second():
+    async def main():
+        await asyncio.gather(*(asyncio.sleep(3600) for _ in range(10_000)))
+        return now()
+
+    start = time.perf_counter()
+    assert simulate(main()) == 3600
+    assert time.perf_counter() - start < 5  # 0.2 s here; the margin is for a busy machine
+
+
+def test_timers_fire_in_order_and_timeouts_work():
+    async def main():
+        seen = []
+
+        async def note(delay):
+            await asyncio.sleep(delay)
+            seen.append(delay)
+
+        async with asyncio.TaskGroup() as group:
+            for delay in (3, 1, 2):
+                group.create_task(note(delay))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(10):
+                await asyncio.sleep(60)
+        return seen, now()
+
+    assert simulate(main()) == ([1, 2, 3], 13)
+
+
+def test_equal_times_come_in_the_order_in_which_they_were_set():
+    async def main():
+        woken = []
+
+        async def sleeper(i):
+            await asyncio.sleep(1)
+            woken.append(i)
+
+        await asyncio.gather(*(sleeper(i) for i in range(100)))
+        return woken
+
+    assert simulate(main()) == list(range(100))
+
+
+def test_compute_moves_the_clock_without_yielding():
+    async def main():
+        late = []
+
+        async def heartbeat():
+            for due in (1, 2, 3):
+                await asyncio.sleep(due - now())
+                late.append(now() - due)
+
+        task = asyncio.create_task(heartbeat())
+        await asyncio.sleep(0)
+        compute(2.5)
+        await task
+        return late
+
+    assert simulate(main()) == [1.5, 0.5, 0]
+
+
+def test_compute_in_a_thread_waits_in_virtual_time():
+    async def main():
+        def work():
+            compute(2)
+            compute(3)
+            return "done"
+
+        heart = asyncio.create_task(asyncio.sleep(4, "beat"))
+        result = await asyncio.to_thread(work)
+        return result, await heart, now()
+
+    assert simulate(main()) == ("done", "beat", 5)
+
+
+def test_time_stands_still_while_a_thread_really_works():
+    async def main():
+        timer = asyncio.create_task(asyncio.sleep(0.001))
+        await asyncio.to_thread(time.sleep, 0.05)
+        assert not timer.done()
+        await timer
+        return now()
+
+    assert simulate(main()) == 0.001
+
+
+@pytest.mark.parametrize("make", [ThreadPool, concurrent.futures.ThreadPoolExecutor])
+def test_a_pool_runs_no_more_than_its_threads_at_once(make):
+    async def main(pool):
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(pool, compute, 1) for _ in range(7)))
+        return now()
+
+    with make(3) as pool:
+        assert simulate(main(pool)) == 3
+
+
+def test_threads_with_equal_times_end_in_the_order_in_which_they_began():
+    async def main():
+        ended = []
+
+        def work(i):
+            compute(0.5)
+            compute(0.5)
+            ended.append(i)
+            return i
+
+        await asyncio.gather(*(asyncio.to_thread(work, i) for i in range(20)))
+        return ended, now()
+
+    for _ in range(5):
+        assert simulate(main()) == (list(range(20)), 1)
+
+
+def test_threads_that_wait_for_each_other_get_on(monkeypatch):
+    monkeypatch.setattr(clock, "_PATIENCE_S", 0.05)
+
+    async def main():
+        barrier = threading.Barrier(2)
+        await asyncio.gather(asyncio.to_thread(barrier.wait), asyncio.to_thread(barrier.wait))
+        return now()
+
+    assert simulate(main()) == 0
+
+
+def test_a_cancelled_wait_for_a_queued_job_never_runs_it():
+    async def main(pool):
+        ran = []
+        loop = asyncio.get_running_loop()
+        first = loop.run_in_executor(pool, compute, 5)
+        second = loop.run_in_executor(pool, ran.append, "second")
+        third = loop.run_in_executor(pool, ran.append, "third")
+        await asyncio.sleep(1)
+        second.cancel()
+        await asyncio.gather(first, third)
+        return ran, now()
+
+    with ThreadPool(1) as pool:
+        assert simulate(main(pool)) == (["third"], 5)
+
+
+def test_an_exception_in_a_thread_arrives():
+    async def main():
+        def fail():
+            compute(1)
+            raise ValueError("in the thread")
+
+        with pytest.raises(ValueError, match="in the thread"):
+            await asyncio.to_thread(fail)
+        return now()
+
+    assert simulate(main()) == 1
+
+
+def test_a_pool_that_was_shut_down_says_so():
+    async def main():
+        pool = ThreadPool(1)
+        pool.shutdown()
+        with pytest.raises(RuntimeError, match="shut down"):
+            await asyncio.get_running_loop().run_in_executor(pool, print)
+
+    simulate(main())
+
+
+def test_a_process_pool_works_and_takes_no_virtual_time():
+    async def main(pool):
+        timer = asyncio.create_task(asyncio.sleep(1))
+        result = await asyncio.get_running_loop().run_in_executor(pool, pow, 2, 10)
+        assert not timer.done()
+        await timer
+        return result, now()
+
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert simulate(main(pool)) == (1024, 1)
+
+
+def test_what_a_thread_still_does_is_finished_as_asyncio_run_would():
+    ended = []
+
+    async def main():
+        def work():
+            compute(7)
+            ended.append("late")
+
+        task = asyncio.create_task(asyncio.to_thread(work))
+        await asyncio.sleep(1)
+        task.cancel()
+
+    simulate(main())
+    assert ended == ["late"]
+
+
+def test_a_job_in_a_pool_of_ones_own_is_dropped_when_the_loop_ends():
+    ended = []
+
+    def work():
+        compute(7)
+        ended.append("late")
+
+    async def main(pool):
+        asyncio.get_running_loop().run_in_executor(pool, work)
+        await asyncio.sleep(1)
+
+    with ThreadPool(1) as pool:  # leaving joins the thread: a job that still waits would hang here
+        simulate(main(pool))
+    assert ended == []
+
+
+def test_a_deadlock_names_each_task_what_it_waits_for_and_the_line():
+    async def main():
+        lock, queue = asyncio.Lock(), asyncio.Queue()
+
+        async def consume():
+            await queue.get()  # LINE consume
+
+        async def twice():
+            async with lock, lock:  # LINE twice
+                pass
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(consume(), name="consumer")
+            group.create_task(twice())
+
+    source = Path(__file__).read_text(encoding="utf-8").splitlines()
+    consume, twice = (
+        next(i for i, text in enumerate(source, 1) if text.endswith(f"# LINE {name}"))
+        for name in ("consume", "twice")
+    )
+    with pytest.raises(Deadlock) as caught:
+        simulate(main())
+    message = str(caught.value)
+    where = "in test_clock.py,"
+    assert f"consumer waits for Queue.get {where} consume, line {consume}" in message
+    assert f"twice-1 waits for Lock.acquire {where} twice, line {twice}" in message
+    assert "main waits for TaskGroup in" in message
+    assert [name for name, _, _ in caught.value.waits] == ["main", "twice-1", "consumer"]
+
+
+def test_a_future_that_nobody_completes_is_a_deadlock_and_clean_up_still_runs():
+    cleaned = []
+
+    async def main():
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await asyncio.sleep(1)
+            cleaned.append(now())
+
+    with pytest.raises(Deadlock, match="main waits for future"):
+        simulate(main())
+    assert cleaned == [1]
+
+
+def test_exceptions_pass_through():
+    async def main():
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        simulate(main())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+def test_even_those_that_are_no_errors(error):
+    async def main():
+        raise error
+
+    with pytest.raises(error):
+        simulate(main())
+
+    async def outer():
+        with pytest.raises(error):
+            simulate(main())
+
+    asyncio.run(outer())
+
+
+def test_inside_a_running_loop_on_a_loop_of_its_own():
+    async def main():
+        loop = asyncio.get_running_loop()
+        before = set(threading.enumerate())
+
+        async def inner():
+            await asyncio.sleep(3600)
+            return now(), asyncio.get_running_loop() is loop
+
+        assert simulate(inner()) == (3600, False)
+        assert set(threading.enumerate()) == before
+
+    asyncio.run(main())
+
+
+def test_a_simulation_inside_a_simulation_has_a_clock_of_its_own():
+    async def inner():
+        await asyncio.sleep(5)
+        return now()
+
+    async def outer():
+        await asyncio.sleep(1)
+        return simulate(inner()), now()
+
+    assert simulate(outer()) == (5, 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_interrupt_cancels_the_tasks_and_passes_through(nested):
+    cleaned = []
+
+    async def main():
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            for _ in range(10**9):
+                await asyncio.sleep(1)
+        finally:
+            cleaned.append("yes")
+
+    async def outer():
+        simulate(main())
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(outer()) if nested else simulate(main())
+    assert cleaned == ["yes"]
+
+
+@pytest.mark.untidy
+def test_nothing_is_left_running():
+    cleaned = []
+
+    async def forever():
+        try:
+            await asyncio.sleep(10**9)
+        finally:
+            cleaned.append("task")
+
+    async def numbers():
+        try:
+            yield 1
+        finally:
+            cleaned.append("generator")
+
+    async def main():
+        task = asyncio.create_task(forever())
+        generator = numbers()
+        async for _ in generator:
+            break
+        await asyncio.to_thread(len, "")
+        return task, generator
+
+    before = set(threading.enumerate())
+    task, _ = simulate(main())
+    assert task.cancelled()
+    assert sorted(cleaned) == ["generator", "task"]
+    assert set(threading.enumerate()) == before
+
+
+def test_a_real_socket_is_an_error_that_says_what_to_do():
+    async def main(port):
+        await asyncio.open_connection("127.0.0.1", port)
+
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(RuntimeError) as caught:
+        simulate(main(server.getsockname()[1]))
+    assert "virtual time" in str(caught.value)
+    assert "asyncio.run" in str(caught.value)
+
+
+async def _named():
+    return asyncio.current_task().get_name()
+
+
+def test_names_are_counted_per_loop_so_that_they_are_the_same_in_every_run():
+    async def main():
+        return [
+            asyncio.current_task().get_name(),
+            *await asyncio.gather(_named(), _named()),
+            await asyncio.create_task(_named(), name="mine"),
+        ]
+
+    for _ in range(2):
+        assert simulate(main()) == ["main", "_named-1", "_named-2", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (_named, "needs a coroutine, got _named: call it, `simulate(_named())`"),
+        (3, "needs a coroutine, got 3"),
+    ],
+)
+def test_simulate_wants_a_coroutine(wrong, message):
+    with pytest.raises(TypeError) as caught:
+        simulate(wrong)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan")])
+def test_compute_wants_a_duration(seconds):
+    with pytest.raises(ValueError, match="`seconds` must be >= 0, got"):
+        compute(seconds)
+
+
+def test_compute_spins_in_real_time():
+    start = time.perf_counter()
+    compute(0.02)
+    assert time.perf_counter() - start >= 0.02
+
+
+def test_debug_mode_sees_virtual_blocks(caplog):
+    async def main():
+        assert asyncio.get_running_loop().get_debug()
+        compute(5)
+
+    simulate(main(), debug=True)
+    assert "took 5.000 seconds" in caplog.text
+
+
+def test_contextvars_reach_the_simulation():
+    async def main():
+        assert isinstance(asyncio.get_running_loop(), VirtualLoop)
+        return variable.get()
+
+    async def outer():
+        return simulate(main())
+
+    variable = contextvars.ContextVar("variable", default="unset")
+    variable.set("set")
+    assert asyncio.run(outer()) == "set"

@@ -21,7 +21,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar, cast
 
 from asyncml.turns import Turns, hold
-from asyncml.waiting import await_chain, reason, user_place
+from asyncml.waiting import Place, await_chain, check_coroutine, reason, user_place
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Deadlock(RuntimeError):
 
 
 def _wait(task: asyncio.Task[Any]) -> tuple[str, str, str]:
-    places = [place for _, place in await_chain(task.get_coro())]
+    places = [Place(code, lasti) for _, code, lasti in await_chain(task.get_coro())]
     awaited = getattr(task, "_fut_waiter", None)
     where = user_place(places)
     return task.get_name(), reason(places, awaited), str(where or "code without lines")
@@ -234,10 +234,7 @@ def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
         >>> simulate(main())
         3600.0
     """
-    if not asyncio.iscoroutine(main):
-        name = getattr(main, "__name__", None)
-        hint = f": call it, `simulate({name}())`" if callable(main) and name else ""
-        raise TypeError(f"`simulate` needs a coroutine, got {name or repr(main)}{hint}")
+    check_coroutine("simulate", main)
     if asyncio._get_running_loop() is None:
         return _run(main, debug, [])
     return _run_in_thread(main, debug)

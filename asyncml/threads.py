@@ -5,10 +5,11 @@ that never returns keeps a finished program alive. The threads of this pool are 
 leaves early drops what they were doing. Lesson 07 shows what runs in them.
 """
 
+import concurrent.futures
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -93,3 +94,13 @@ class ThreadPool(Executor):
                     future.set_exception(error)
             del job, future, call  # an idle thread must not keep the last result alive
             self._idle.release()
+
+
+def thread_limit(executor: Executor) -> int | None:
+    """Return the number of threads of an executor; None if it runs things in other processes."""
+    if isinstance(executor, ThreadPool):
+        return executor.max_workers
+    elsewhere = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # from Python 3.14
+    if isinstance(executor, ThreadPoolExecutor) and not isinstance(executor, elsewhere):
+        return executor._max_workers
+    return None

@@ -12,10 +12,10 @@ import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any, TypeVar
 
-from asyncml.threads import ThreadPool
+from asyncml.threads import thread_limit
 
 T = TypeVar("T")
 _here = threading.local()  # .job: the job that this thread runs
@@ -79,7 +79,7 @@ class Turns:
         self, executor: Executor, func: Callable[..., T], args: tuple[Any, ...]
     ) -> asyncio.Future[T]:
         """Put `func(*args)` in line, or hand it on at once if the executor has no threads here."""
-        limit = _thread_limit(executor)
+        limit = thread_limit(executor)
         if limit is None:
             outside = executor.submit(func, *args)
             self._outside += 1
@@ -174,13 +174,3 @@ def hold(seconds: float) -> bool:
     if not told or job.turns._loop.is_closed():
         raise _Abandoned
     return True
-
-
-def _thread_limit(executor: Executor) -> int | None:
-    """Return the number of threads of an executor, None if it runs things elsewhere."""
-    if isinstance(executor, ThreadPool):
-        return executor.max_workers
-    elsewhere = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # from Python 3.14
-    if isinstance(executor, ThreadPoolExecutor) and not isinstance(executor, elsewhere):
-        return executor._max_workers
-    return None

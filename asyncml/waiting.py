@@ -68,8 +68,12 @@ _HIDDEN_STEPS = _hidden_steps()
 _SUSPENDABLE = (CoroutineType, AsyncGeneratorType, GeneratorType)
 
 
-def await_chain(awaitable: Any) -> list[tuple[Any, Place]]:
-    """Return the suspended coroutines and generators of a chain with their places, in order."""
+def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
+    """Return the suspended coroutines and generators of a chain, outermost first.
+
+    Each comes with its code and the instruction where it stands still: what a `Place` is made of,
+    which is left to the caller since the timeline walks a chain at every step.
+    """
     chain = []
     frame: FrameType | None
     while awaitable is not None:
@@ -88,7 +92,7 @@ def await_chain(awaitable: Any) -> list[tuple[Any, Place]]:
             break
         if frame is None:
             break
-        chain.append((awaitable, Place(frame.f_code, frame.f_lasti)))
+        chain.append((awaitable, frame.f_code, frame.f_lasti))
         awaitable = inner
     return chain
 
@@ -104,6 +108,24 @@ def user_place(places: list[Place]) -> Place | None:
     outside = [place for place in places if not is_library(place.code)]
     theirs = [place for place in outside if not place.code.co_filename.startswith(_OURS)]
     return (theirs or outside or [None])[-1]  # type: ignore[list-item]
+
+
+def running_place(frame: FrameType | None) -> Place | None:
+    """Return the innermost place from a running frame outwards that `user_place` would accept."""
+    while frame is not None:
+        code = frame.f_code
+        if not is_library(code) and not code.co_filename.startswith(_OURS):
+            return Place(code, frame.f_lasti)
+        frame = frame.f_back
+    return None
+
+
+def check_coroutine(caller: str, main: object) -> None:
+    """Raise a TypeError that shows the mend if `main` is not a coroutine."""
+    if not asyncio.iscoroutine(main):
+        name = getattr(main, "__name__", None)
+        hint = f": call it, `{caller}({name}())`" if callable(main) and name else ""
+        raise TypeError(f"`{caller}` needs a coroutine, got {name or repr(main)}{hint}")
 
 
 def reason(places: list[Place], awaited: object) -> str:

@@ -1,0 +1,156 @@
+"""Layers and the loss: each formula beside its derivative.
+
+Data is laid out as (batch, in), one example a row. Gradients are those of the loss L, and `dy`
+stands for dL/dy. Lesson 08 derives all of them and checks them by central differences.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+
+class Layer:
+    """One function of a network and its derivative; `Linear` and `ReLU` are the ones given here.
+
+    A layer keeps no data: `forward` and `backward` get every array that they read and write.
+    """
+
+    n_in: int | None = None  # values in a row of x; None: any number
+    n_out: int | None = None  # values in a row of y; None: as many as in x
+    n_params = 0
+    in_place = False  # `forward` may write y over x, and `backward` dx over dy
+    reads_output = True  # `backward` reads y
+
+    def bind(self, params: Array, grads: Array) -> None:
+        """Take `params` and `grads`, (n_params,) each, as the memory of this layer."""
+
+    def initialise(self, rng: np.random.Generator) -> None:
+        """Draw the parameters."""
+
+    def forward(self, x: Array, out: Array | None = None) -> Array:
+        """Return y for x: (batch, in), written into `out` where it is given."""
+        raise NotImplementedError
+
+    def backward(self, x: Array, y: Array, dy: Array, dx: Array | None) -> None:
+        """Fill the gradients of this layer and, unless it is None, `dx`; may overwrite y."""
+        raise NotImplementedError
+
+
+class Linear(Layer):
+    """y = x W + b: each output is a weighted sum of the inputs.
+
+    dL/dW = x^T dL/dy, dL/db = the sum of dL/dy over the batch, dL/dx = dL/dy W^T.
+    The arrays `weight` (n_in, n_out) and `bias` (n_out,), and their gradients `weight_grad` and
+    `bias_grad`, come with the `Sequential` that the layer is put into.
+
+    Args:
+        n_in: values in a row of x.
+        n_out: values in a row of y.
+
+    Raises:
+        ValueError: a size is below 1.
+    """
+
+    reads_output = False
+    n_in: int
+    n_out: int
+    weight: Array
+    bias: Array
+    weight_grad: Array
+    bias_grad: Array
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        if n_in < 1 or n_out < 1:
+            raise ValueError(f"`n_in` and `n_out` must be >= 1, got {n_in} and {n_out}")
+        self.n_in, self.n_out = n_in, n_out
+        self.n_params = n_in * n_out + n_out
+
+    def __repr__(self) -> str:
+        return f"Linear({self.n_in}, {self.n_out})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"n_in": self.n_in, "n_out": self.n_out, "n_params": self.n_params}
+
+    def bind(self, params: Array, grads: Array) -> None:
+        """Lay `weight` and `bias` over `params`, and their gradients over `grads`."""
+        if hasattr(self, "weight"):
+            raise ValueError(f"{self} is in a model already: make a new layer for each place")
+        split, shape = self.n_in * self.n_out, (self.n_in, self.n_out)
+        self.weight, self.bias = params[:split].reshape(shape), params[split:]
+        self.weight_grad, self.bias_grad = grads[:split].reshape(shape), grads[split:]
+
+    def initialise(self, rng: np.random.Generator) -> None:
+        """Draw weights with standard deviation sqrt(2 / n_in), set biases to 0.
+
+        With a ReLU behind it this keeps the size of the signal through any number of layers
+        (He et al. 2015, section 2.2).
+        """
+        self.weight[...] = rng.normal(0.0, math.sqrt(2 / self.n_in), self.weight.shape)
+        self.bias[...] = 0
+
+    def forward(self, x: Array, out: Array | None = None) -> Array:
+        """Return x W + b: (batch, n_in) -> (batch, n_out)."""
+        y = np.matmul(x, self.weight, out=out)
+        return np.add(y, self.bias, out=y)
+
+    def backward(self, x: Array, y: Array, dy: Array, dx: Array | None) -> None:
+        """Fill dL/dW, dL/db and dL/dx."""
+        np.matmul(x.T, dy, out=self.weight_grad)
+        np.sum(dy, axis=0, out=self.bias_grad)
+        if dx is not None:
+            np.matmul(dy, self.weight.T, out=dx)
+
+
+class ReLU(Layer):
+    """y = max(x, 0): lets what is positive pass.
+
+    dL/dx = dL/dy where x > 0, else 0; and x > 0 exactly where y > 0.
+    """
+
+    in_place = True
+
+    def __repr__(self) -> str:
+        return "ReLU()"
+
+    def forward(self, x: Array, out: Array | None = None) -> Array:
+        """Return max(x, 0)."""
+        return np.maximum(x, 0, out=out)
+
+    def backward(self, x: Array, y: Array, dy: Array, dx: Array | None) -> None:
+        """Fill dL/dx; y becomes the derivative, 0 or 1."""
+        if dx is not None:
+            np.greater(y, 0, out=y)
+            np.multiply(dy, y, out=dx)
+
+
+def softmax_cross_entropy(
+    logits: Array, y: npt.NDArray[np.integer], grad: Array | None = None
+) -> float:
+    """Return the mean of -log p[label], where p = softmax(logits) row by row.
+
+    -log p[k] = log(sum(exp(z))) - z[k]; the largest logit is subtracted first, which changes
+    nothing but that exp cannot overflow. dL/dz = (p - onehot(y)) / batch
+    (Goodfellow, Bengio & Courville 2016, section 6.2.2.3).
+
+    Args:
+        logits: (batch, classes) float32.
+        y: (batch,) integers, 0 to classes - 1.
+        grad: (batch, classes) float32 to be filled with dL/dlogits; may be `logits` itself.
+
+    Example:
+        >>> round(softmax_cross_entropy(np.zeros((1, 10), np.float32), np.array([3])), 4)
+        2.3026
+    """
+    n, rows = len(logits), np.arange(len(logits))
+    z = np.subtract(logits, logits.max(axis=1, keepdims=True), out=grad)
+    picked = z[rows, y]
+    total = np.exp(z, out=z).sum(axis=1, keepdims=True)
+    loss = np.log(total).mean(dtype=np.float64) - picked.mean(dtype=np.float64)
+    np.divide(z, total, out=z)
+    z[rows, y] -= 1
+    np.divide(z, n, out=z)
+    return float(loss)

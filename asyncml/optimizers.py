@@ -1,0 +1,137 @@
+"""Optimisers: from a model's gradients to its next parameters, in place on the flat vectors.
+
+What a step remembers of the steps before it (velocity, moments) is a flat vector like the
+parameters, so that a checkpoint holds all of it in a few copies. Lesson 08 derives both.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from asyncml.nn import Sequential
+
+
+class Optimizer:
+    """Changes `model.params` by `model.grads`, in place; `SGD` and `Adam` are those given here.
+
+    Attributes:
+        model: whose parameters it changes.
+        lr: the learning rate; may be set anew between two steps.
+    """
+
+    def __init__(self, model: "Sequential", lr: float) -> None:
+        if not (math.isfinite(lr) and lr > 0):
+            raise ValueError(f"`lr` must be a finite number > 0, got {lr}")
+        self.model = model
+        self.lr = lr
+        self._scratch = np.empty_like(model.params)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the live arrays that the next step depends on: copy them to keep, fill to restore.
+
+        Example:
+            >>> from asyncml.nn import MLP
+            >>> sorted(Adam(MLP([4, 3])).state())
+            ['m', 't', 'v']
+        """
+        raise NotImplementedError
+
+    def step(self) -> None:
+        """Change the parameters by one step."""
+        raise NotImplementedError
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: velocity = momentum velocity + g, p -= lr velocity.
+
+    Source: Goodfellow, Bengio & Courville 2016, section 8.3.2, with lr taken out of the velocity,
+    as PyTorch has it, so that a change of lr acts at once.
+
+    Args:
+        model: whose parameters it changes.
+        lr: the learning rate.
+        momentum: how much of the velocity is kept, from 0 to below 1.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(self, model: "Sequential", lr: float, momentum: float = 0.0) -> None:
+        super().__init__(model, lr)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"`momentum` must be >= 0 and < 1, got {momentum}")
+        self.momentum = momentum
+        self.velocity = np.zeros_like(model.params)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return `velocity`, (P,) float32."""
+        return {"velocity": self.velocity}
+
+    def step(self) -> None:
+        """Change the parameters by one step."""
+        velocity, update = self.velocity, self._scratch
+        np.multiply(velocity, self.momentum, out=velocity)
+        np.add(velocity, self.model.grads, out=velocity)
+        np.multiply(velocity, self.lr, out=update)
+        np.subtract(self.model.params, update, out=self.model.params)
+
+
+class Adam(Optimizer):
+    """Steps of about lr in each parameter: its mean gradient over its root mean square gradient.
+
+    m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g^2 start at 0, hence too small by
+    1 - beta^t; p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps).
+    Source: Kingma & Ba 2015, algorithm 1, in the order of computation of the end of section 2.
+
+    Args:
+        model: whose parameters it changes.
+        lr: the learning rate.
+        betas: how much of m and of v is kept, each from 0 to below 1.
+        eps: keeps a parameter without gradient from dividing by 0.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: "Sequential",
+        lr: float = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(model, lr)
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"`betas` must be >= 0 and < 1, got {betas}")
+        if not eps > 0:
+            raise ValueError(f"`eps` must be > 0, got {eps}")
+        self.betas, self.eps = betas, eps
+        self.m, self.v = np.zeros_like(model.params), np.zeros_like(model.params)
+        self.t = np.zeros((), np.int64)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return `m` and `v`, (P,) float32, and `t`, () int64, the number of steps taken."""
+        return {"m": self.m, "v": self.v, "t": self.t}
+
+    def step(self) -> None:
+        """Change the parameters by one step."""
+        (beta1, beta2), m, v, scratch = self.betas, self.m, self.v, self._scratch
+        params, grads = self.model.params, self.model.grads
+        self.t += 1
+        correction1, correction2 = 1 - beta1 ** int(self.t), 1 - beta2 ** int(self.t)
+        np.multiply(m, beta1, out=m)
+        np.multiply(grads, 1 - beta1, out=scratch)
+        np.add(m, scratch, out=m)
+        np.multiply(v, beta2, out=v)
+        np.multiply(grads, grads, out=scratch)
+        np.multiply(scratch, 1 - beta2, out=scratch)
+        np.add(v, scratch, out=v)
+        np.sqrt(v, out=scratch)
+        np.add(scratch, self.eps * math.sqrt(correction2), out=scratch)
+        np.divide(m, scratch, out=scratch)
+        np.multiply(scratch, self.lr * math.sqrt(correction2) / correction1, out=scratch)
+        np.subtract(params, scratch, out=params)

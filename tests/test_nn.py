@@ -1,0 +1,443 @@
+"""Layers, loss, models and optimisers: against float64, a second implementation, bad input."""
+
+import copy
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncml.layers import Array, Layer, Linear, ReLU, softmax_cross_entropy
+from asyncml.nn import MLP, Sequential
+from asyncml.optimizers import SGD, Adam
+
+
+def batch(model, n, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, model.n_in)).astype(np.float32)
+    return x, rng.integers(0, model.n_out, n)
+
+
+def reference_logits(model, params, x):
+    """The model in float64, written out again from its sizes alone."""
+    y, start = x.astype(np.float64), 0
+    for layer in model.layers:
+        if isinstance(layer, Linear):
+            n = layer.n_in * layer.n_out
+            weight = params[start : start + n].reshape(layer.n_in, layer.n_out)
+            y = y @ weight + params[start + n : start + n + layer.n_out]
+            start += n + layer.n_out
+        else:
+            y = np.where(y > 0, y, 0)
+    return y
+
+
+def reference_loss(model, params, x, y):
+    logits = reference_logits(model, params, x)
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    return -np.log([row[label] for row, label in zip(p, y, strict=True)]).mean()
+
+
+def central_differences(model, x, y, h=1e-6):
+    params = model.params.astype(np.float64)
+    grads = np.empty_like(params)
+    for i in range(len(params)):
+        up, down = params.copy(), params.copy()
+        up[i] += h
+        down[i] -= h
+        upper, lower = (reference_loss(model, at, x, y) for at in (up, down))
+        grads[i] = (upper - lower) / (2 * h)
+    return grads
+
+
+shapes = st.lists(st.integers(1, 6), min_size=2, max_size=4)
+
+
+@given(sizes=shapes, n=st.integers(1, 5), seed=st.integers(0, 1000))
+@settings(deadline=None, max_examples=40)
+def test_loss_and_gradients_agree_with_float64_central_differences(sizes, n, seed):
+    model = MLP(sizes, seed=seed)
+    model.params += np.random.default_rng(seed).normal(0, 0.1, model.params.shape)  # no zero biases
+    x, y = batch(model, n, seed)
+    loss = model.loss_and_grads(x, y)
+    assert type(loss) is float
+    assert loss == pytest.approx(reference_loss(model, model.params, x, y), rel=1e-4, abs=1e-5)
+    np.testing.assert_allclose(model.grads, central_differences(model, x, y), rtol=2e-3, atol=2e-4)
+
+
+@given(n=st.integers(1, 9), classes=st.integers(1, 7), scale=st.sampled_from([1e-3, 1, 50, 1e4]))
+@settings(deadline=None, max_examples=30)
+def test_cross_entropy_is_stable_for_logits_of_any_size(n, classes, scale):
+    rng = np.random.default_rng(n * classes)
+    logits = (scale * rng.standard_normal((n, classes))).astype(np.float32)
+    y = rng.integers(0, classes, n)
+    given_logits, grad = logits.copy(), np.empty_like(logits)
+    loss = softmax_cross_entropy(logits, y, grad)
+    z = logits.astype(np.float64)
+    log_p = z - z.max(axis=1, keepdims=True)
+    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+    assert loss == pytest.approx(-log_p[np.arange(n), y].mean(), rel=1e-5, abs=1e-6)
+    expected = (np.exp(log_p) - np.eye(classes)[y]) / n
+    np.testing.assert_allclose(grad, expected, rtol=1e-4, atol=1e-6)
+    assert np.array_equal(logits, given_logits)
+
+
+def test_forward_gives_logits_and_predict_their_largest():
+    model = MLP([5, 7, 3])
+    x, _ = batch(model, 11)
+    expected = reference_logits(model, model.params.astype(np.float64), x)
+    np.testing.assert_allclose(model.forward(x), expected, rtol=1e-4, atol=1e-5)
+    assert model.forward(x).dtype == np.float32
+    assert np.array_equal(model.predict(x), expected.argmax(axis=1))
+    assert model.predict(x[:0]).shape == (0,)
+
+
+def test_what_forward_returned_is_the_callers_to_keep():
+    model = MLP([4, 6, 3])
+    x, y = batch(model, 8)
+    x_before = x.copy()
+    first = model.forward(x)
+    kept = first.copy()
+    model.forward(x * 2)
+    model.loss_and_grads(x * 3, y)
+    assert np.array_equal(first, kept)
+    first[...] = 0
+    assert np.array_equal(model.forward(x), kept)
+    assert np.array_equal(x, x_before)
+
+
+def test_batches_of_any_size_follow_one_another():
+    model = MLP([4, 6, 3])
+    for n in (8, 3, 1, 16, 5):
+        x, y = batch(model, n, seed=n)
+        loss = model.loss_and_grads(x, y)
+        grads = model.grads.copy()
+        fresh = copy.deepcopy(model)
+        assert (fresh.loss_and_grads(x, y), fresh.grads.tobytes()) == (loss, grads.tobytes())
+
+
+class Tanh(Layer):
+    """A layer of a learner's own: needs its output for the derivative."""
+
+    def forward(self, x: Array, out: Array | None = None) -> Array:
+        return np.tanh(x, out=out)
+
+    def backward(self, x: Array, y: Array, dy: Array, dx: Array | None) -> None:
+        if dx is not None:
+            np.multiply(dy, 1 - y * y, out=dx)
+
+
+def test_a_layer_of_ones_own_keeps_its_output_also_below_a_layer_that_works_in_place():
+    rng = np.random.default_rng(0)
+    model = Sequential(Linear(3, 4), Tanh(), ReLU(), Linear(4, 2))
+    x, y = batch(model, 6)
+    model.loss_and_grads(x, y)
+    for i in rng.integers(0, model.params.size, 8):
+        losses = []
+        for h in (1e-2, -1e-2):
+            moved = copy.deepcopy(model)
+            moved.params[i] += h
+            losses.append(softmax_cross_entropy(moved.forward(x), y))
+        assert model.grads[i] == pytest.approx((losses[0] - losses[1]) / 2e-2, abs=2e-3)
+
+
+# parameters and layers are one memory
+
+
+def copies(model):
+    by_pickle = pickle.loads(pickle.dumps(model))
+    return {"copy": copy.copy(model), "deepcopy": copy.deepcopy(model), "pickle": by_pickle}
+
+
+@pytest.mark.parametrize("how", ["itself", "copy", "deepcopy", "pickle"])
+def test_layers_are_views_of_the_flat_vectors(how):
+    original = Sequential(Linear(2, 3), ReLU(), Linear(3, 2), seed=1)
+    x, y = batch(original, 4)
+    original.loss_and_grads(x, y)
+    model = {"itself": original, **copies(original)}[how]
+    assert type(model) is Sequential
+    assert (model.params.dtype, model.params.shape) == (np.float32, (2 * 3 + 3 + 3 * 2 + 2,))
+    assert np.array_equal(model.params, original.params)
+    assert np.array_equal(model.grads, original.grads)
+    first, _, last = model.layers
+    model.params[...] = np.arange(17)
+    assert np.array_equal(first.weight, [[0, 1, 2], [3, 4, 5]])
+    assert np.array_equal(last.bias, [15, 16])
+    last.weight_grad[...] = 5
+    assert np.array_equal(model.grads[9:15], np.full(6, 5))
+    if how != "itself":
+        assert not np.shares_memory(model.params, original.params)
+        assert not np.array_equal(model.params, original.params)
+
+
+def test_assigning_parameters_copies_in_place():
+    model = MLP([3, 2])
+    params, vector = model.params, np.arange(8.0)
+    model.params = vector
+    assert model.params is params
+    assert np.array_equal(params, vector)
+    vector[...] = 0
+    assert params[7] == 7
+    model.params -= 1
+    model.grads = params
+    assert model.params is params
+    assert np.array_equal(model.layers[0].bias_grad, [5, 6])
+    with pytest.raises(ValueError, match=r"`params` must have shape \(8,\), got \(7,\)"):
+        model.params = np.zeros(7)
+    with pytest.raises(ValueError, match=r"`grads` must have shape \(8,\), got \(\)"):
+        model.grads = 0
+
+
+def test_a_copied_optimiser_changes_the_copied_model():
+    model = MLP([3, 2])
+    other, optimizer = copy.deepcopy((model, Adam(model)))
+    assert optimizer.model is other
+    other.grads = np.ones(8)
+    optimizer.step()
+    assert np.array_equal(model.params, MLP([3, 2]).params)
+    assert np.array_equal(other.layers[0].bias, other.params[6:])
+    assert not np.array_equal(model.params, other.params)
+
+
+def test_initial_weights_are_those_of_he_and_of_the_seed():
+    model = MLP([400, 300, 10], seed=3)
+    weight = model.layers[0].weight
+    assert weight.std() == pytest.approx(np.sqrt(2 / 400), rel=0.02)
+    assert abs(weight.mean()) < 0.001
+    assert not model.layers[0].bias.any()
+    assert np.array_equal(model.params, MLP([400, 300, 10], seed=3).params)
+    assert not np.array_equal(model.params, MLP([400, 300, 10], seed=4).params)
+
+
+# optimisers
+
+
+def plain_sgd(params, gradients, lr, momentum):
+    velocity = 0
+    for g in gradients:
+        velocity = momentum * velocity + g
+        params = params - lr * velocity
+    return params
+
+
+def plain_adam(params, gradients, lr, beta1, beta2, eps):
+    m = v = 0
+    for t, g in enumerate(gradients, 1):
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        params = params - lr * m_hat / (np.sqrt(v_hat) + eps)
+    return params
+
+
+def momentum_sgd(model):
+    return SGD(model, 0.1, momentum=0.9)
+
+
+def ten_steps(model, optimizer):
+    gradients = np.random.default_rng(5).normal(0, 1e-2, (10, model.params.size))
+    gradients[:, 0] = 0  # a parameter that nothing depends on
+    for g in gradients:
+        model.grads = g
+        optimizer.step()
+    return gradients
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_ten_steps_of_sgd(momentum):
+    model = MLP([3, 4, 2])
+    before = model.params.astype(np.float64)
+    gradients = ten_steps(model, SGD(model, 0.1, momentum))
+    expected = plain_sgd(before, gradients, 0.1, momentum)
+    np.testing.assert_allclose(model.params, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("betas", "eps"), [((0.9, 0.999), 1e-8), ((0.5, 0.8), 1e-2)])
+def test_ten_steps_of_adam(betas, eps):
+    model = MLP([3, 4, 2])
+    before = model.params.astype(np.float64)
+    optimizer = Adam(model, lr=0.01, betas=betas, eps=eps)
+    gradients = ten_steps(model, optimizer)
+    expected = plain_adam(before, gradients, 0.01, *betas, eps)
+    np.testing.assert_allclose(model.params, expected, rtol=1e-4, atol=1e-6)
+    assert model.params[0] == np.float32(before[0])
+    assert optimizer.state()["t"] == 10
+
+
+@pytest.mark.parametrize("make", [momentum_sgd, Adam], ids=["SGD", "Adam"])
+def test_filling_the_state_restores_an_optimiser(make):
+    model = MLP([3, 4, 2])
+    optimizer = make(model)
+    ten_steps(model, optimizer)
+    params, saved = model.params.copy(), {k: a.copy() for k, a in optimizer.state().items()}
+    ten_steps(model, optimizer)
+    again = MLP([3, 4, 2])
+    restored = make(again)
+    again.params = params
+    for name, array in restored.state().items():
+        array[...] = saved[name]
+    ten_steps(again, restored)
+    assert again.params.tobytes() == model.params.tobytes()
+
+
+def test_the_learning_rate_may_change_between_steps():
+    model = MLP([1, 1])
+    optimizer = SGD(model, 1.0)
+    model.params, model.grads = np.zeros(2), np.ones(2)
+    optimizer.step()
+    optimizer.lr = 0.5
+    optimizer.step()
+    assert model.params.tolist() == [-1.5, -1.5]
+
+
+# a step, once warm
+
+
+@pytest.mark.parametrize("make", [momentum_sgd, Adam], ids=["SGD", "Adam"])
+def test_a_warm_step_allocates_nothing_the_size_of_a_layer(make):
+    model = MLP([200, 300, 120, 10])
+    optimizer = make(model)
+    x, y = batch(model, 128)
+
+    def step(n):
+        model.loss_and_grads(x[:n], y[:n])
+        optimizer.step()
+
+    step(128)
+    tracemalloc.start()
+    try:
+        for n in (128, 100, 128):
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            step(n)
+            _, peak = tracemalloc.get_traced_memory()
+            # NumPy's own loops buffer 8,192 values; the smallest output has 100 * 120 * 4 = 48,000
+            assert peak - before < 40_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit():
+    def trained():
+        model = MLP([20, 30, 5], seed=7)
+        optimizer = Adam(model)
+        for i in range(20):
+            model.loss_and_grads(*batch(model, 16, seed=i))
+            optimizer.step()
+        return model.params.tobytes()
+
+    assert trained() == trained()
+
+
+def test_it_learns_what_no_straight_line_can():
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    y = np.array([0, 1, 1, 0])
+    model = MLP([2, 16, 2], seed=1)
+    optimizer = Adam(model, lr=0.05)
+    for _ in range(200):
+        model.loss_and_grads(x, y)
+        optimizer.step()
+    assert np.array_equal(model.predict(x), y)
+
+
+# bad input
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (np.zeros((3, 5)), ValueError, r"\(batch, 4\), got \(3, 5\)$"),
+        (np.zeros(4), ValueError, r"\(batch, 4\), got \(4,\)$"),
+        (np.zeros((3, 2, 2)), ValueError, r"got \(3, 2, 2\): flatten it first, x.reshape"),
+        (np.zeros((3, 4), np.uint8), TypeError, r"got uint8: scale pixels.*astype.* / 255"),
+        (np.zeros((3, 4), int), TypeError, "must hold floats, got int"),
+        (np.zeros((3, 4), object), TypeError, "must hold floats, got object"),
+        (np.zeros((3, 4), complex), TypeError, "must hold floats, got complex"),
+    ],
+)
+def test_wrong_input_is_named(x, error, message):
+    model = MLP([4, 3])
+    for call in (model.forward, model.predict, lambda x: model.loss_and_grads(x, np.zeros(3, int))):
+        with pytest.raises(error, match=message):
+            call(x)
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        (np.zeros((3, 1), int), ValueError, r"\(3,\) for x of \(3, 4\), got \(3, 1\): y.reshape"),
+        (np.zeros(2, int), ValueError, r"\(3,\) for x of \(3, 4\), got \(2,\)$"),
+        (np.zeros(1, int), ValueError, r"got \(1,\)"),
+        (0, ValueError, r"got \(\)"),
+        (np.zeros((3, 3), int), ValueError, r"got \(3, 3\)"),
+        (np.zeros(3), TypeError, "integer labels, got float64"),
+        (np.zeros(3, bool), TypeError, "integer labels, got bool"),
+        ([0, 1, 3], ValueError, r"0 to 2, .* 3 outputs, got 3 at row 2"),
+        ([0, -1, 1], ValueError, "got -1 at row 1"),
+    ],
+)
+def test_wrong_labels_are_named_and_change_nothing(y, error, message):
+    model = MLP([4, 3])
+    model.grads = np.ones(15)
+    with pytest.raises(error, match=message):
+        model.loss_and_grads(np.zeros((3, 4), np.float32), y)
+    assert np.array_equal(model.grads, np.ones(15))
+
+
+def test_an_empty_batch_has_no_loss():
+    with pytest.raises(ValueError, match=r"batch is empty.*\(0, 4\)"):
+        MLP([4, 3]).loss_and_grads(np.zeros((0, 4)), np.zeros(0, int))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4"])
+def test_other_floats_are_converted(dtype):
+    model = MLP([4, 3])
+    x, y = batch(model, 5)
+    x = x.astype(np.float16)
+    loss = model.loss_and_grads(x.astype(np.float32), y)
+    assert model.loss_and_grads(x.astype(dtype), y) == loss
+    assert model.forward(x.astype(dtype)).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64])
+def test_labels_of_any_integer_type(dtype):
+    model = MLP([4, 3])
+    x, y = batch(model, 5)
+    assert model.loss_and_grads(x, y.astype(dtype)) == model.loss_and_grads(x, y)
+
+
+def test_layers_that_do_not_fit_are_both_named():
+    message = (
+        r"layer 2, Linear\(128, 10\), takes .* 128 .* layer 0, Linear\(784, 256\), gives .* 256"
+    )
+    with pytest.raises(ValueError, match=message):
+        Sequential(Linear(784, 256), ReLU(), Linear(128, 10))
+
+
+def test_a_layer_belongs_to_one_model():
+    layer = Linear(2, 2)
+    Sequential(layer)
+    with pytest.raises(ValueError, match=r"Linear\(2, 2\) is in a model already"):
+        Sequential(layer, ReLU())
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Sequential(), ValueError, "first layer.*got no layers"),
+        (lambda: Sequential(ReLU()), ValueError, r"first layer.*got ReLU\(\)"),
+        (lambda: Sequential([Linear(2, 2)]), TypeError, r"got \[Linear.*Sequential\(\*layers\)"),
+        (lambda: Linear(0, 2), ValueError, "must be >= 1, got 0 and 2"),
+        (lambda: MLP([3]), ValueError, r"input and the output at least, got \[3\]"),
+        (lambda: SGD(MLP([2, 2]), 0), ValueError, "`lr` must be a finite number > 0, got 0"),
+        (lambda: SGD(MLP([2, 2]), 0.1, 1.0), ValueError, "`momentum` must .* got 1.0"),
+        (lambda: Adam(MLP([2, 2]), np.nan), ValueError, "`lr` must .* got nan"),
+        (lambda: Adam(MLP([2, 2]), betas=(0.9, 1)), ValueError, "`betas` must .* got"),
+        (lambda: Adam(MLP([2, 2]), eps=0), ValueError, "`eps` must be > 0, got 0"),
+    ],
+)
+def test_models_and_optimisers_that_cannot_be(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

@@ -1,0 +1,207 @@
+"""Every rule about notebooks: broken once on purpose, then held against every notebook there is."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.notebook_compare import NOT_COMPARED, differences, tags, with_one_number_changed
+from tests.notebook_rules import HIDE_INPUT, LONG, RULES, SOLUTION, broken
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+OPENING = """# Measure a thing
+
+**What you'll do:** measure. **What you'll learn:** how. **What you need:** lesson 00.
+**How long it takes:** 30 + 15 minutes."""
+FOLDED = {
+    "tags": [SOLUTION, HIDE_INPUT],
+    "cellView": "form",
+    "jupyter": {"source_hidden": True},
+}
+
+
+def markdown(text, id):
+    return {"cell_type": "markdown", "id": id, "metadata": {}, "source": text}
+
+
+def code(text, id, count, outputs=(), metadata=None):
+    return {
+        "cell_type": "code",
+        "id": id,
+        "metadata": metadata or {},
+        "execution_count": count,
+        "source": text,
+        "outputs": list(outputs),
+    }
+
+
+def figure():
+    data = {"image/png": "aGk=", "text/plain": "<Figure>"}
+    return {"output_type": "display_data", "data": data, "metadata": {}}
+
+
+def stream(text, name="stdout"):
+    return {"output_type": "stream", "name": name, "text": text}
+
+
+def error():
+    return {"output_type": "error", "ename": "ValueError", "evalue": "no", "traceback": []}
+
+
+def lesson():
+    """A notebook that breaks no rule."""
+    cells = [markdown(OPENING, "opening"), code("plot()", "plot", 1, [figure()])]
+    cells.append(markdown("The line rises.", "caption"))
+    for n in (1, 2, 3):
+        cells.append(markdown(f"## Exercise {n}", f"exercise-{n}"))
+        cells.append(markdown(f"### Solution {n}", f"heading-{n}"))
+        cells.append(code(f"print({n})", f"solution-{n}", n + 1, [stream(f"{n}\n")], FOLDED))
+    cells.append(markdown("## Key points\n\n- Measure.", "key-points"))
+    cells.append(markdown("## Further reading\n\nKnuth 1974, section 1", "reading"))
+    metadata = {"kernelspec": {"name": "python3"}, "language_info": {"name": "python"}}
+    return copy.deepcopy({"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells})
+
+
+def change(cell, **values):
+    """A breach that sets fields of one cell."""
+    return lambda nb: nb["cells"][cell].update(values)
+
+
+def change_metadata(cell, **values):
+    return lambda nb: nb["cells"][cell]["metadata"].update(values)
+
+
+BREACHES = {
+    "has_the_format": [lambda nb: nb.update(nbformat_minor=4)],
+    "runs_on_any_python": [
+        lambda nb: nb["metadata"]["kernelspec"].update(name="venv"),
+        lambda nb: nb["metadata"]["language_info"].update(name="R"),
+        lambda nb: nb["metadata"]["language_info"].update(version="3.11.7"),
+    ],
+    "has_lean_metadata": [
+        lambda nb: nb["metadata"].update(widgets={}),
+        change_metadata(1, execution={"iopub.execute_input": "2024-01-01"}),
+    ],
+    "has_no_widgets": [
+        change(1, outputs=[figure() | {"data": {"application/vnd.jupyter.widget-view+json": {}}}])
+    ],
+    "has_unique_cell_ids": [
+        change(1, id="opening"),
+        change(1, id="a b"),
+        lambda nb: nb["cells"][1].pop("id"),
+    ],
+    "uses_known_tags": [change_metadata(1, tags=["raise-exception"])],
+    "says_what_is_not_compared": [change_metadata(1, tags=[NOT_COMPARED])],
+    "was_executed_in_order": [
+        change(1, execution_count=None),
+        change(1, execution_count=2),
+        change(1, outputs=[figure() | {"execution_count": 7}]),
+        change(1, source=" \n"),
+    ],
+    "has_short_cells": [
+        change(1, source="x\n" * 11),
+        change(1, source="x\n" * 26, metadata={"tags": [LONG]}),
+    ],
+    "has_no_stray_error": [
+        change(1, outputs=[error()]),
+        change_metadata(1, tags=["raises-exception"]),
+        change(1, outputs=[stream("Warning", "stderr")]),
+    ],
+    "names_no_machine": [
+        change(2, source="see /home/ada/data"),
+        change(1, outputs=[stream("<Task at 0x7f00dead>")]),
+        change(1, outputs=[stream(["one\n", "C:\\Users\\ada"])]),
+        change(1, outputs=[figure() | {"data": {"text/html": "lib/site-packages/x.py"}}]),
+        change(1, outputs=[error() | {"traceback": ["/tmp/ipykernel_12/34.py"]}]),
+    ],
+    "puts_words_beside_figures": [
+        lambda nb: nb["cells"].pop(2),
+        lambda nb: nb["cells"].append(code("plot()", "last", 5, [figure()])),
+    ],
+    "describes_its_images": [
+        change(2, source="![](loop.png)"),
+        change(2, source='<img src="loop.png">'),
+    ],
+    "is_small": [change(2, source="x" * 600_000)],
+    "opens_as_a_lesson": [
+        change(0, source=OPENING.replace("# ", "## ", 1)),
+        change(0, source=OPENING.replace("What you need", "Needed")),
+        change(2, source="# A second title"),
+    ],
+    "closes_as_a_lesson": [
+        lambda nb: nb["cells"].pop(),
+        lambda nb: nb["cells"].append(markdown("## Appendix", "appendix")),
+    ],
+    "nests_its_headings": [change(2, source="#### Deep")],
+    "folds_its_solutions": [
+        change_metadata(5, jupyter={}),
+        change_metadata(5, cellView="code"),
+        change_metadata(5, tags=[SOLUTION]),
+        change_metadata(5, tags=[]),
+        change(4, source="### An answer"),
+    ],
+    "has_exercises": [
+        lambda nb: [nb["cells"].pop(3) for _ in range(3)],
+        change(3, source="## A task"),
+    ],
+}
+
+
+def test_a_good_lesson_breaks_no_rule():
+    assert broken(lesson(), "04_measure") == []
+
+
+def test_each_rule_has_a_notebook_that_breaks_it():
+    assert {rule.__name__ for rule in RULES} == {*BREACHES, "has_a_numbered_name"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "breach"),
+    [(rule, breach) for rule, breaches in BREACHES.items() for breach in breaches],
+)
+def test_a_breach_is_found_by_its_rule(rule, breach):
+    notebook = lesson()
+    breach(notebook)
+    assert rule in {complaint.split(":")[0] for complaint in broken(notebook, "04_measure")}
+
+
+@pytest.mark.parametrize("name", ["Untitled", "4_measure", "04-measure", "04_Measure"])
+def test_a_name_out_of_order_is_found(name):
+    assert [c.split(":")[0] for c in broken(lesson(), name)] == ["has_a_numbered_name"]
+
+
+def test_the_first_notebook_ends_with_the_map():
+    notebook = lesson()
+    del notebook["cells"][-2:]
+    assert len(broken(notebook, "00_start_here")) == 1
+    notebook["cells"].append(markdown("## The map of the course", "map"))
+    assert broken(notebook, "00_start_here") == []
+
+
+def test_longer_cells_and_measured_cells_are_allowed_where_marked():
+    notebook = lesson()
+    text = "# measured here\n" + "x\n" * 24
+    notebook["cells"][1].update(source=text, metadata={"tags": [LONG, NOT_COMPARED]})
+    assert broken(notebook, "04_measure") == []
+
+
+def test_every_notebook_keeps_every_rule():
+    found = {path.name: broken(read(path), path.stem) for path in NOTEBOOKS}
+    assert {name: complaints for name, complaints in found.items() if complaints} == {}
+
+
+def test_any_changed_number_in_any_notebook_is_found():
+    unseen = []
+    for path in NOTEBOOKS:
+        for cell in read(path)["cells"]:
+            if cell["cell_type"] == "code" and NOT_COMPARED not in tags(cell):
+                fresh = copy.deepcopy(cell["outputs"])
+                for change, wrong in with_one_number_changed(cell):
+                    if not differences(wrong, fresh):
+                        unseen.append(f"{path.name} {cell['id']} {change}")
+    assert unseen == []
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,69 @@
+"""What the pages at the top level say holds: commands, links, the list of lessons, requirements."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+POSIX = "python3 -m venv .venv && .venv/bin/python -m pip install -r requirements.txt && "
+
+
+def test_two_commands_do_all_the_set_up_on_one_line_each():
+    commands = [line for line in README.splitlines() if line.startswith("python3")]
+    run = ".venv/bin/python -m "
+    assert commands == [
+        f"{POSIX}{run}jupyterlab notebooks/00_start_here.ipynb",
+        f"{POSIX}{run}pytest",
+    ]
+
+
+def test_the_windows_commands_are_the_same_ones():
+    posix = [line for line in README.splitlines() if line.startswith("python3")]
+    windows = [line for line in README.splitlines() if line.startswith("py -m")]
+    translated = [
+        line.replace("python3", "py", 1)
+        .replace(".venv/bin/", ".venv\\Scripts\\")
+        .replace("notebooks/", "notebooks\\")
+        for line in posix
+    ]
+    assert windows == translated
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    if not NOTEBOOKS:
+        local = [link for link in local if not link.startswith("notebooks/")]
+    assert local
+    assert [link for link in local if not (ROOT / link).exists()] == []
+
+
+def test_each_notebook_is_linked_and_the_others_are_to_come():
+    lessons = re.findall(r"^\| (\[?\d\d .*?) \|", README, re.MULTILINE)
+    assert [int(lesson.lstrip("[")[:2]) for lesson in lessons] == list(range(14))
+    linked = [lesson for lesson in lessons if "(to come)" not in lesson]
+    assert [name for name in NOTEBOOKS if not any(name in lesson for lesson in linked)] == []
+
+
+def test_requirements_are_those_of_the_package():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    named = {line for line in lines if line and not line.startswith("#")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *(one for name in EXTRAS for one in extras[name])]
+    assert named == {"-e ."} | {one for one in declared if not one.startswith("asyncml")}
+
+
+EXTRAS = ("images", "plot", "course", "test")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a bash script")
+def test_the_script_of_the_release_is_a_valid_one():
+    subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)

@@ -8,19 +8,21 @@ place in the program. The clock names a deadlock with it, the timeline every wai
 import asyncio
 import gc
 import sysconfig
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any, NamedTuple
 
 _OURS = str(Path(__file__).parent)
+_CLOCK = str(Path(__file__).with_name("clock.py"))  # stands where asyncio's own loop would
 _STDLIB = (sysconfig.get_path("stdlib"), str(Path(asyncio.__file__).parent.parent), "<frozen")
 
 # how asyncio's own coroutines are called -> what a reader calls the wait
 _REASONS = {
     "to_thread": "thread",
     "_wait": "wait",
-    "_wait_for_one": "as_completed",
     "TaskGroup._aexit": "TaskGroup",
     "TaskGroup.__aexit__": "TaskGroup",
 }
@@ -41,10 +43,14 @@ class Place(NamedTuple):
         return self.code.co_firstlineno
 
     def __str__(self) -> str:
-        """`main, line 7`, with the file's name before it if the code is not a notebook's cell."""
-        name = Path(self.code.co_filename).name
-        is_cell = "ipykernel" in self.code.co_filename or name.startswith("<")
-        return f"{'' if is_cell else name + ', '}{self.code.co_name}, line {self.line}"
+        """`main, line 7`, after the file's name if the code is not a notebook's cell."""
+        return f"{file_part(self.code.co_filename)}{self.code.co_name}, line {self.line}"
+
+
+def file_part(filename: str) -> str:
+    """Return `name.py, `; nothing for a cell of a notebook, whose file has a name of no meaning."""
+    name = Path(filename).name
+    return "" if "ipykernel" in filename or name.startswith("<") else f"{name}, "
 
 
 async def _some_generator() -> AsyncGenerator[None, None]:
@@ -98,15 +104,24 @@ def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
 
 
 def is_library(code: CodeType) -> bool:
-    """Tell whether the code belongs to the standard library."""
-    name = code.co_filename
-    return name.startswith(_STDLIB) and "-packages" not in name
+    """Tell whether the code belongs to the standard library, or to the loop in its place."""
+    return _is_library_file(code.co_filename)
+
+
+@lru_cache(1000)
+def _is_library_file(name: str) -> bool:
+    return (name.startswith(_STDLIB) and "-packages" not in name) or name == _CLOCK
+
+
+def is_ours(code: CodeType) -> bool:
+    """Tell whether the code belongs to this package."""
+    return code.co_filename.startswith(_OURS)
 
 
 def user_place(places: list[Place]) -> Place | None:
     """Return the innermost place that is neither the standard library's nor this package's."""
     outside = [place for place in places if not is_library(place.code)]
-    theirs = [place for place in outside if not place.code.co_filename.startswith(_OURS)]
+    theirs = [place for place in outside if not is_ours(place.code)]
     return (theirs or outside or [None])[-1]  # type: ignore[list-item]
 
 
@@ -114,10 +129,19 @@ def running_place(frame: FrameType | None) -> Place | None:
     """Return the innermost place from a running frame outwards that `user_place` would accept."""
     while frame is not None:
         code = frame.f_code
-        if not is_library(code) and not code.co_filename.startswith(_OURS):
+        if not is_library(code) and not is_ours(code):
             return Place(code, frame.f_lasti)
         frame = frame.f_back
     return None
+
+
+def caller_place(frame: FrameType | None) -> Place | None:
+    """Return the innermost place outside the standard library; None if it is in this package."""
+    while frame is not None and is_library(frame.f_code):
+        frame = frame.f_back
+    if frame is None or is_ours(frame.f_code):
+        return None
+    return Place(frame.f_code, frame.f_lasti)
 
 
 def check_coroutine(caller: str, main: object) -> None:
@@ -128,24 +152,29 @@ def check_coroutine(caller: str, main: object) -> None:
         raise TypeError(f"`{caller}` needs a coroutine, got {name or repr(main)}{hint}")
 
 
+def library_reason(codes: Sequence[CodeType]) -> str | None:
+    """Name a wait after asyncio's coroutine in which it is: `sleep`, `Queue.get`, or None.
+
+    Args:
+        codes: the code of each coroutine in the chain of the wait, outermost first.
+    """
+    names = [code.co_qualname for code in takewhile(is_library, reversed(codes))]
+    if any(name.endswith("_wait_for_one") for name in names):
+        return "as_completed"
+    return _REASONS.get(names[0], names[0]) if names else None
+
+
 def reason(places: list[Place], awaited: object) -> str:
     """Say in a word or two what a wait is for: `sleep`, `Queue.get`, `task fetch-2`, `gather`.
 
     Args:
         places: the chain of the wait, outermost first.
-        awaited: what it ended in: a future, a task, or None for a coroutine that only yielded.
+        awaited: the future or the task that it ends in.
     """
-    for place in reversed(places):
-        name = place.code.co_name
-        if name == "_wait_for_one":
-            return _REASONS[name]
-        if not is_library(place.code):
-            break
-    if places and is_library(places[-1].code):
-        name = places[-1].code.co_qualname
-        return _REASONS.get(name, name)
+    name = library_reason([place.code for place in places])
+    if name is not None:
+        return name
     if isinstance(awaited, asyncio.Task):
         return f"task {awaited.get_name()}"
-    if hasattr(awaited, "_children"):  # asyncio.gather's future has a type of its own, not exported
-        return "gather"
-    return "turn" if awaited is None else "future"
+    # the future of asyncio.gather has a type of its own, which is not exported
+    return "gather" if hasattr(awaited, "_children") else "future"

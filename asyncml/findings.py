@@ -1,0 +1,243 @@
+"""Says what is wrong with a recorded program, and on which line.
+
+A timeline shows when things happened, not why. So a finding about waits in sequence says what would
+be possible if one does not need the result of the other; that question is left to the reader.
+"""
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import attrgetter
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from asyncml.drawing import blocks_loop
+from asyncml.tracks import Track, Wait
+from asyncml.waiting import Place, file_part, is_ours, user_place
+
+if TYPE_CHECKING:
+    from asyncml.timeline import Slice, Timeline
+
+_SAVING = 0.1  # the share of the program's time that overlapping must save to be worth a word
+_AT_ONCE = 16  # how many waits at once a gentle client has; more than that is a decision
+_FLOOD = 64  # so many waits begun on one line, all at once, were started without a bound
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a program.
+
+    Attributes:
+        code: "in-sequence", "blocked", "unbounded", "never-awaited", "still-running" or
+            "error-unseen".
+        message: what was seen, what to do, and where.
+        line: the line of the source, counted from 1; 0 if it is not known.
+        seconds: what it costs: the time that could be saved, or that the loop was blocked.
+    """
+
+    code: str
+    message: str
+    line: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return self.message
+
+
+def find(timeline: "Timeline[Any]") -> list[Finding]:
+    """Return the findings, the costliest first; see `Timeline.findings`."""
+    timed = [*_in_sequence(timeline), *_blocked(timeline)]
+    timed.sort(key=lambda finding: -finding.seconds)
+    return [*timed, *_unbounded(timeline), *_lost(timeline)]
+
+
+def _line(place: Place | None) -> int:
+    return place.line if place else 0
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
+def _tasks(count: int) -> str:
+    return "1 task" if count == 1 else f"{count} tasks"
+
+
+# ---- waits in sequence ----
+
+
+def _in_sequence(timeline: "Timeline[Any]") -> Iterator[Finding]:
+    """Find the tasks that wait for one thing after the other while nothing else goes on."""
+    blamed: set[Track] = set()
+    shares = _exposed_waiting(timeline)
+    for track in timeline.tracks:  # parents come before their children
+        if track.parent in blamed:
+            blamed.add(track)
+            continue
+        share = shares[track]
+        alone, longest = sum(share.values()), max(share.values(), default=0.0)
+        possible = max(longest, alone / min(len(share) or 1, _AT_ONCE))
+        if alone - possible >= max(_SAVING * timeline.duration_s, 1e-6):
+            place, lines = _where_in_sequence(share)
+            if len(lines) == 1 and all(_is_pace(wait, place) for wait in share):
+                continue
+            blamed.add(track)
+            word = "nothing" if timeline.statistics().overlap < 0.05 else "too little"
+            bound = f" with {_AT_ONCE} at once" if len(share) > _AT_ONCE else ""
+            message = (
+                f"{word} overlapped: {_seconds(alone)} in sequence, {_seconds(possible)} possible"
+                f"{bound}, {_name_lines(place, lines)}, unless one needs the result of the other"
+            )
+            yield Finding("in-sequence", message, lines[0] if lines else 0, alone - possible)
+
+
+def _exposed_waiting(timeline: "Timeline[Any]") -> dict[Track, dict[Wait, float]]:
+    """Say how long each wait of each task was all that went on.
+
+    What was exposed in a task counts for the waits of its ancestors at that time, too.
+    """
+    exposed: dict[Wait, float] = defaultdict(float)
+    for start, end, waits, busy in timeline.segments():
+        if len(waits) == 1 and not busy:
+            exposed[next(iter(waits))] += end - start
+    own: dict[Track, list[Wait]] = defaultdict(list)
+    for wait in timeline.waits:
+        own[wait.track].append(wait)
+    shares: dict[Track, dict[Wait, float]] = defaultdict(lambda: defaultdict(float))
+    for wait, seconds in exposed.items():
+        track: Track | None = wait.track
+        while track is not None:
+            index = bisect_right(own[track], wait.start_s, key=attrgetter("start_s")) - 1
+            if index >= 0 and own[track][index].end_s >= wait.end_s:
+                shares[track][own[track][index]] += seconds
+            track = track.parent
+    return shares
+
+
+def _where_in_sequence(share: dict[Wait, float]) -> tuple[Place | None, list[int]]:
+    """Find the function that waits again and again, and the lines on which it does.
+
+    It is the innermost one that two waits have in common: what it calls began anew for each.
+    """
+    waits = sorted(share, key=attrgetter("start_s"))
+    votes: Counter[CodeType] = Counter()
+    for wait in waits[1:]:
+        common = user_place(wait.places[: wait.shared])
+        if common is not None and not is_ours(common.code):
+            votes[common.code] += 1
+    if not votes:
+        return None, []
+    code = votes.most_common(1)[0][0]
+    places = [place for wait in waits for place in wait.places if place.code is code]
+    return places[0], sorted({place.line for place in places})
+
+
+def _is_pace(wait: Wait, place: Place | None) -> bool:
+    """Tell a heartbeat, a poll or a back-off, which sleeps in its own loop, from fetching."""
+    own = user_place(wait.places)
+    same_loop = own is not None and place is not None and own.code is place.code
+    return same_loop and wait.reason == "sleep"
+
+
+def _name_lines(place: Place | None, lines: list[int]) -> str:
+    if place is None:
+        return "in code without lines"
+    head = str(place).rpartition(", line ")[0]
+    *most, last = (str(line) for line in lines)
+    return f"in {head}, line{'s' if most else ''} {', '.join(most)}{' and ' if most else ''}{last}"
+
+
+# ---- a blocked loop ----
+
+
+def _blocked(timeline: "Timeline[Any]") -> Iterator[Finding]:
+    """Find the steps that took long, and the line on which they spent the time."""
+    labels = {track.label for track in timeline.tracks}
+    blocks: dict[str, list[Slice]] = defaultdict(list)
+    line_of: dict[str, int] = {}
+    for piece in timeline.slices:
+        if piece.lane in labels and blocks_loop(piece):
+            place = _place_within(timeline, piece.start_s, piece.end_s)
+            where = f"in {place}" if place else f"by {piece.lane}"
+            blocks[where].append(piece)
+            line_of[where] = _line(place)
+    for where, pieces in blocks.items():
+        held_up = {
+            other.lane
+            for other in timeline.slices
+            if other.state == "ready"
+            and any(other.start_s < p.end_s and p.start_s < other.end_s for p in pieces)
+        }
+        total = sum(piece.end_s - piece.start_s for piece in pieces)
+        times = "" if len(pieces) == 1 else f" {len(pieces)} times, in all"
+        late = f", while {_tasks(len(held_up))} could have run" if held_up else ""
+        message = (
+            f"the loop was blocked{times} for {_seconds(total)} {where}{late}: "
+            "wait with `await`, or compute in a thread with `asyncio.to_thread`"
+        )
+        yield Finding("blocked", message, line_of[where], total)
+
+
+def _place_within(timeline: "Timeline[Any]", start_s: float, end_s: float) -> Place | None:
+    spent: Counter[Place] = Counter()
+    for at, seconds, place in timeline.samples:
+        if start_s <= at <= end_s:
+            spent[place] += seconds  # type: ignore[assignment]  # a Counter adds floats up as well
+    return spent.most_common(1)[0][0] if spent else None
+
+
+# ---- tasks without a bound ----
+
+
+def _unbounded(timeline: "Timeline[Any]") -> Iterator[Finding]:
+    """Find the lines that started so many tasks that all of them waited at once."""
+    begun: dict[Place, set[Track]] = defaultdict(set)
+    for track in timeline.tracks:
+        if track.origin is not None:
+            begun[track.origin].add(track)
+    for place, tracks in begun.items():
+        waits = [wait for wait in timeline.waits if wait.is_outside and wait.track in tracks]
+        # a worker waits again and again: a pool of them is a bound, however large
+        if len(tracks) <= _FLOOD or len(waits) > 3 * len(tracks):
+            continue
+        events = sorted([(w.start_s, 1) for w in waits] + [(w.end_s, -1) for w in waits])
+        peak = max(accumulate(change for _, change in events), default=0)
+        if peak > _FLOOD and peak > len(tracks) / 2:
+            message = (
+                f"{peak} waits at once, started without a bound in {place}: limit them with "
+                "`asyncio.Semaphore`, or use `Pipeline.map(..., concurrency=16)`"
+            )
+            yield Finding("unbounded", message, place.line, 0.0)
+
+
+# ---- what nobody awaited ----
+
+
+def _lost(timeline: "Timeline[Any]") -> Iterator[Finding]:
+    """Find coroutines that were only called, tasks left running, exceptions that nobody saw."""
+    for (name, file, line), count in Counter(timeline.unawaited).items():
+        times = "" if count == 1 else f" {count} times"
+        message = (
+            f"`{name}()` was called{times} but never awaited, {file_part(file)}line {line}: "
+            f"it did nothing; write `await {name}(...)` or start a task"
+        )
+        yield Finding("never-awaited", message, line, 0.0)
+    running: dict[Place, list[Track]] = defaultdict(list)
+    for track in timeline.tracks:
+        if track.outcome == "pending" and track.origin is not None:
+            running[track.origin].append(track)
+        if track.unseen:
+            message = f"{track.label} failed with {track.unseen}, and nobody asked: await the task"
+            message += f" started in {track.origin}" if track.origin else ""
+            yield Finding("error-unseen", message, _line(track.origin), 0.0)
+    for place, tracks in running.items():
+        names = tracks[0].label if len(tracks) == 1 else _tasks(len(tracks))
+        was = "was" if len(tracks) == 1 else "were"
+        message = (
+            f"{names}, started in {place}, {was} still running when the program ended, since "
+            "nobody awaited: use `asyncio.TaskGroup`, or keep the task and await it"
+        )
+        yield Finding("still-running", message, place.line, 0.0)

@@ -248,12 +248,12 @@ def test_the_kernel_ignores_the_settings_of_who_runs_the_tests(tmp_path, monkeyp
     monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
     kernel = Kernel(tmp_path)
     try:
-        source = "import asyncio, os\nos.getcwd(), asyncio.get_running_loop().get_debug()"
-        run = kernel.run(source)
-        expected = repr((str(tmp_path.resolve()), False))
-        assert run.outputs[0]["data"]["text/plain"] == expected
+        run = kernel.run("import asyncio, os\nprint(os.getcwd())\nprint(os.environ['MPLBACKEND'])")
+        folder, backend = run.outputs[0]["text"].splitlines()
+        assert folder == str(tmp_path.resolve())
+        assert "inline" in backend
         assert run.count == 1
-        assert "inline" in str(kernel.run("os.environ['MPLBACKEND']").outputs)
+        assert "False" in str(kernel.run("asyncio.get_running_loop().get_debug()").outputs)
     finally:
         kernel.stop()
 

@@ -1,0 +1,109 @@
+"""Plain `for` over an epoch: a thread with a loop of its own, and a bounded hand-over.
+
+Loading goes on while the body of the loop computes, and it works where a loop is running already,
+as in a notebook. Lesson 09 trains this way.
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+from asyncml.epoch import Epoch
+from asyncml.stages import END, PENDING, Entry
+from asyncml.window import Failure
+
+# items handed over and not yet taken by the body
+AHEAD = 2
+# how long to wait for the thread's end, in seconds: a function of the caller's may be slow
+PATIENCE_S = 1.0
+
+
+class Handover:
+    """A bounded queue from an event loop to an ordinary thread."""
+
+    def __init__(self) -> None:
+        self._items: queue.SimpleQueue[Entry | Failure] = queue.SimpleQueue()
+        self._put = self._got = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._callback: Callable[[], None] | None = None
+
+    def is_full(self) -> bool:
+        """Whether the other side has enough for now."""
+        return self._put - self._got >= AHEAD
+
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Call back once, on the loop, as soon as there is room."""
+        self._loop = asyncio.get_running_loop()
+        self._callback = callback
+        if not self.is_full():  # an item was taken just now, and nobody was there to be told
+            self._loop.call_soon(callback)
+
+    def put(self, entry: Entry | Failure) -> None:
+        """Hand over an item."""
+        self._put += 1
+        self._items.put(entry)
+
+    def get(self) -> Entry | Failure:
+        """Return the next item; block until there is one."""
+        entry = self._items.get()
+        self._got += 1
+        callback, self._callback = self._callback, None
+        if callback and self._loop:
+            with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
+                self._loop.call_soon_threadsafe(callback)
+        return entry
+
+
+def iterate(epoch: Epoch) -> Generator[Any, None, None]:
+    """Yield the items of an epoch that runs in a thread of its own; closing it ends that thread."""
+    handover = Handover()
+    thread = threading.Thread(target=_run, args=(epoch, handover), name="pipeline", daemon=True)
+    thread.start()
+    try:
+        while True:
+            begun = time.perf_counter()
+            entry = handover.get()
+            epoch.waited_s += time.perf_counter() - begun
+            if isinstance(entry, Failure):
+                raise entry.error
+            if entry is PENDING or epoch.stopped:
+                return
+            if entry is END:
+                epoch.finished = True
+                return
+            epoch.deliver(entry[1])
+            yield entry[0]
+    finally:
+        epoch.stop()
+        if thread is not threading.current_thread():
+            thread.join(PATIENCE_S)
+
+
+def _run(epoch: Epoch, handover: Handover) -> None:
+    with asyncio.Runner() as runner:
+        runner.run(_fill(epoch, handover))
+
+
+async def _fill(epoch: Epoch, handover: Handover) -> None:
+    last: Entry | Failure = PENDING  # ended before its time
+    try:
+        await epoch.start()
+        for entry in epoch.flow:
+            if entry is PENDING:
+                await epoch.wait()
+            else:
+                while handover.is_full() and not epoch.closed:
+                    await epoch.wait(handover)
+                handover.put(entry)
+            if epoch.closed:
+                return
+        last = END
+    except Exception as error:
+        last = Failure(error)
+    finally:
+        handover.put(last)
+        await epoch.aclose()

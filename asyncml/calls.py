@@ -1,0 +1,276 @@
+"""How a stage calls a function of the user's: where it runs, and what its failures mean.
+
+An `async def` runs on the event loop; a plain function runs in threads, in processes, in an
+executor of the caller's, or on the loop when asked. Lesson 07 compares them.
+"""
+
+import inspect
+import multiprocessing
+import pickle
+import reprlib
+import sys
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any, Final
+
+from asyncml.meters import Meter
+from asyncml.order import Reorder
+from asyncml.stages import PENDING, Context, Flow, Mark, Stage
+from asyncml.threads import ThreadPool
+
+DROPPED: Final[Any] = object()
+# a plain function on the loop may hold it this long before the loop's other tasks have their turn
+PAUSE_S = 0.005
+# delays between attempts: doubling from the first to the last, times 0.5 to 1.5
+FIRST_DELAY_S, LAST_DELAY_S = 0.05, 5.0
+
+OnError = str | Callable[[Exception, Any], Any]
+_shorten = reprlib.Repr()
+_shorten.maxstring = _shorten.maxother = 80
+
+
+class PlainFunctionError(TypeError):
+    """A plain function returned a coroutine: the mistake is in the program, not in an item."""
+
+
+@dataclass(frozen=True)
+class Map(Stage):
+    """A stage that calls `fn` on each item; `kind` says what becomes of the result.
+
+    `map` passes it on, `flat_map` makes it a list for the stage `Flatten`, `filter` drops the item
+    where it is false, and `prefetch` calls nothing: it only runs ahead.
+    """
+
+    kind: str
+    fn: Callable[..., Any]
+    concurrency: int = 1
+    executor: Any = "inline"
+    ordered: bool = True
+    lookahead: int = 1
+    timeout: float | None = None
+    retries: int = 0
+    on_error: OnError = "raise"
+
+    @property
+    def calls(self) -> bool:  # type: ignore[override]
+        """Whether it calls a function of the user's."""
+        return self.kind != "prefetch"
+
+    @property
+    def is_transparent(self) -> bool:  # type: ignore[override]
+        """Whether it only runs ahead."""
+        return self.kind == "prefetch"
+
+    @property
+    def reorders(self) -> bool:  # type: ignore[override]
+        """Whether items leave as they are ready."""
+        return not self.ordered
+
+    @property
+    def label(self) -> str:
+        """Name it, with all that a saved state depends on."""
+        if self.kind == "prefetch":
+            return f"prefetch({self.lookahead})"
+        return f"{self.kind}({name_of(self.fn)}{'' if self.ordered else ', ordered=False'})"
+
+    @property
+    def inline(self) -> bool:
+        """Whether it runs within whoever drives it, without a task."""
+        return self.executor == "inline" and not self.retries and not is_async(self.fn)
+
+    @property
+    def advice(self) -> str:
+        """What to change where this stage is the bottleneck."""
+        if is_async(self.fn):
+            return f"raise `concurrency` above {self.concurrency}, if what it waits for can take it"
+        if self.executor == "inline":
+            return 'it runs on the event loop: use executor="thread"'
+        if self.executor == "thread":
+            more = f"raise `concurrency` above {self.concurrency} while cores are idle"
+            return f'{more}; pure-Python work needs executor="process"'
+        return f"raise `concurrency` above {self.concurrency} while cores are idle"
+
+    def length(self, items: int) -> int | None:
+        """None where items may be dropped."""
+        return None if self.kind == "filter" or self.on_error == "skip" else items
+
+    def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
+        """Pass the mark on, or take from the log what was in work."""
+        stage = Stage if self.ordered else Reorder
+        return stage.split(self, mark, after, context)
+
+    def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
+        """Pass it on, or take it out of the mark."""
+        return above(mark) if self.ordered else mark[0]
+
+    def plain_call(self) -> Callable[[Any], Any]:
+        """Return a function that does the whole of the work on a value; it can be pickled."""
+        return partial(_PLAIN[self.kind], self.fn)
+
+    def async_call(self) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+        """Return a coroutine function that does the whole of the work on a value."""
+        if self.kind in ("map", "prefetch"):
+            return self.fn
+        return partial(_listed if self.kind == "flat_map" else _kept, self.fn)
+
+    def flow(self, up: Flow, context: Context) -> Flow:
+        """Run on the loop, within whoever drives the chain."""
+        call, meter, time = self.plain_call(), context.meter, context.time
+        paused = time()
+        for entry in up:
+            if entry is PENDING:
+                yield entry
+                continue
+            value, mark = entry
+            begun = time()
+            try:
+                result = call(value)
+            except Exception as error:
+                result = self.failed(error, value, mark, meter)
+            now = time()
+            meter.served(now - begun)
+            if result is DROPPED:
+                meter.items -= 1
+            else:
+                yield result, mark
+            if now - paused > PAUSE_S:
+                yield PENDING
+                paused = time()
+
+    def failed(self, error: Exception, value: Any, mark: Mark, meter: Meter) -> Any:
+        """Return what stands for an item whose last attempt failed, or raise its error."""
+        meter.errors += 1
+        if not isinstance(error, PlainFunctionError) and self.on_error != "raise":
+            if callable(self.on_error):
+                return self.on_error(error, value)
+            meter.skipped += 1
+            return DROPPED
+        error.add_note(f"in stage {self.label}, item {leaf(mark)}: {shorten(value)}")
+        raise error
+
+
+def leaf(mark: Mark) -> int:
+    """Return the position in the source of the (first) item that a mark stands for."""
+    while isinstance(mark, list):
+        mark = mark[0]
+    return int(mark)
+
+
+def shorten(value: Any) -> str:
+    """Return the `repr` of a value, cut where it is long."""
+    return _shorten.repr(value[:80] if isinstance(value, bytes) else value)
+
+
+def delay(mark: Mark, attempt: int) -> float:
+    """Return how long to wait before the next attempt, in seconds.
+
+    The jitter depends on the item and the attempt alone, so a run can be repeated.
+    """
+    jitter = 0.5 + Random(leaf(mark) * 64 + attempt).random()
+    return float(min(FIRST_DELAY_S * 2**attempt, LAST_DELAY_S) * jitter)
+
+
+def name_of(fn: Any) -> str:
+    """Return the name of a function, of what a `partial` calls, or of a callable's class."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    return getattr(fn, "__name__", type(fn).__name__)
+
+
+def is_async(fn: Any) -> bool:
+    """Whether calling `fn` gives something to await, or to iterate with `async for`."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    call = getattr(fn, "__call__", None)  # noqa: B004  # of an object whose class is callable
+    tests = inspect.iscoroutinefunction, inspect.isasyncgenfunction
+    return any(test(it) for test in tests for it in (fn, call))
+
+
+def _plain(fn: Callable[[Any], Any], value: Any) -> Any:
+    result = fn(value)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise PlainFunctionError(
+            f"`{name_of(fn)}` is a plain function but returned a coroutine: "
+            "write it as an `async def`, or pass the coroutine function itself"
+        )
+    return result
+
+
+def _plain_list(fn: Callable[[Any], Any], value: Any) -> list[Any]:
+    return list(_plain(fn, value))
+
+
+def _plain_kept(fn: Callable[[Any], Any], value: Any) -> Any:
+    return value if _plain(fn, value) else DROPPED
+
+
+_PLAIN = {"map": _plain, "flat_map": _plain_list, "filter": _plain_kept}
+
+
+async def _listed(fn: Callable[[Any], Any], value: Any) -> list[Any]:
+    result: AsyncIterable[Any] | Iterable[Any] = fn(value)
+    if inspect.isawaitable(result):
+        result = await result
+    if isinstance(result, AsyncIterable):
+        return [item async for item in result]
+    return list(result)
+
+
+async def _kept(fn: Callable[[Any], Any], value: Any) -> Any:
+    return value if await fn(value) else DROPPED
+
+
+async def unchanged(value: Any) -> Any:
+    """Return the value: what a stage calls that only runs ahead."""
+    return value
+
+
+def make_pool(stage: Map) -> Executor | None:
+    """Return the executor that a stage owns for an epoch; None where it owns none."""
+    if stage.executor == "thread":
+        return ThreadPool(stage.concurrency, name=name_of(stage.fn))
+    if stage.executor == "process":
+        return ProcessPoolExecutor(stage.concurrency, multiprocessing.get_context("spawn"))
+    return None
+
+
+def close_pool(pool: Executor) -> None:
+    """Let go of an executor at once: what has not begun is dropped, what runs is not waited for."""
+    processes = list((getattr(pool, "_processes", None) or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:  # the interpreter's exit would wait for them
+        process.terminate()
+
+
+def check_function(fn: Any, name: str, executor: Any) -> None:
+    """Raise TypeError where `fn` cannot be called in that executor."""
+    if not callable(fn):
+        raise TypeError(f"`{name}` needs a function, got {shorten(fn)}")
+    if name == "map" and inspect.isasyncgenfunction(fn):
+        raise TypeError(f"`{name_of(fn)}` is an async generator: use flat_map instead of map")
+    if is_async(fn):
+        return
+    if executor == "process" or isinstance(executor, ProcessPoolExecutor):
+        _check_importable(fn)
+
+
+def _check_importable(fn: Any) -> None:
+    mend = "define it in a module (not in a notebook or a function) or use executor='thread'"
+    try:
+        pickle.dumps(fn)
+    except Exception as error:
+        raise TypeError(
+            f"`{name_of(fn)}` cannot be sent to a process, since it cannot be pickled: {mend}"
+        ) from error
+    inner = fn
+    while isinstance(inner, partial):
+        inner = inner.func
+    in_notebook = not hasattr(sys.modules["__main__"], "__file__")
+    if in_notebook and getattr(inner, "__module__", None) == "__main__":
+        raise TypeError(
+            f"`{name_of(fn)}` is defined in a notebook, where no process finds it: {mend}"
+        )

@@ -1,0 +1,320 @@
+"""How a pipeline runs a stage that waits: a few workers, and never a task an item.
+
+`concurrency` workers share one iterator. Whoever takes an item wakes the next worker, so there are
+as many as the work keeps busy; their results go to a window, which bounds how far they run ahead.
+Lesson 07 builds this engine.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from asyncml.calls import (
+    DROPPED,
+    Map,
+    PlainFunctionError,
+    close_pool,
+    delay,
+    is_async,
+    make_pool,
+    name_of,
+)
+from asyncml.order import Held
+from asyncml.stages import END, PENDING, Context, Flow, Mark
+from asyncml.threads import ThreadPool
+from asyncml.window import Failure, Ready, Window
+
+Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
+# cheap plain functions: how long one visit to a thread may take, in seconds
+VISIT_S = 0.0005
+
+
+class Work(Window):
+    """A stage whose items wait: workers over one iterator, and a window of their results.
+
+    Args:
+        stage: what to call, and the bounds.
+        up: the entries of the stage above.
+        ready: what to wait for when `up` has nothing ready.
+        context: what the stage knows of this epoch.
+    """
+
+    def __init__(self, stage: Map, up: Flow, ready: Ready, context: Context) -> None:
+        super().__init__(context.meter)
+        self.stage = stage
+        self.up = up
+        self.ready = ready
+        self.held = context.held
+        self.pool = None if is_async(stage.fn) else make_pool(stage)
+        self._address = context.address
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._roused = False
+        self._waiting = False
+        self._again: deque[Job] = deque()
+        self._barrier: float = float("inf")  # items from this ticket on are not begun any more
+        self._first = deque(context.first)  # what a resumed run had taken in already
+        self._keys = list(range(len(self._first)))  # slot by slot, as in `held`: the tickets
+        self._slots = {ticket: ticket for ticket in self._keys}
+        self._finished = 0
+        self._failure: Failure | None = None
+        threads = stage.executor == "thread" and not is_async(stage.fn)
+        self._visits_threads = threads and stage.timeout is None
+        self._visits = 0
+        self._inbox: deque[Job] = deque()
+        self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
+        self._cost_s = VISIT_S
+
+    # workers: when they are woken
+
+    def room(self) -> None:
+        """Wake a worker, unless one is on its way or has nothing to take."""
+        if not (self._roused or self._waiting or self.ended):
+            self._rouse()
+
+    def _rouse(self) -> None:
+        if self._roused or self.closed:
+            return
+        while self._idle:
+            worker = self._idle.popleft()
+            if not worker.done():
+                self._roused = True
+                worker.set_result(None)
+                return
+        if len(self.tasks) < self.stage.concurrency:
+            self._roused = True
+            self.loop.call_soon(self._hire)  # not here: an eager task would start within this one
+
+    def _hire(self) -> None:
+        if not self.closed:
+            name = f"{name_of(self.stage.fn)}-{len(self.tasks) + 1}"
+            self.start(self._visit() if self._visits_threads else self._work(), name)
+
+    def _awake(self) -> None:
+        self._waiting = False
+        self._rouse()
+
+    async def _rest(self) -> None:
+        worker = self.loop.create_future()
+        self._idle.append(worker)
+        await worker
+        self._roused = False
+
+    # workers: what they do
+
+    async def _work(self) -> None:
+        call, time, meter = self._call(), self.loop.time, self.meter
+        timeout = self.stage.timeout
+        self._roused = False
+        while True:
+            job = self._take()
+            if job is None:
+                await self._rest()
+                continue
+            self._rouse()  # there may be more where this came from
+            begun = time()
+            try:
+                if timeout is None:
+                    result = await call(job[1])
+                else:
+                    async with asyncio.timeout(timeout):
+                        result = await call(job[1])
+            except Exception as error:
+                self._failed(job, error)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                self._fail(job[0], error)  # the function cancelled itself
+            else:
+                self._finish(job, result)
+            meter.busy_s += time() - begun
+            meter.served_items += 1
+
+    def _call(self) -> Callable[[Any], Any]:
+        if is_async(self.stage.fn):
+            return self.stage.async_call()
+        plain = self.stage.plain_call()
+        if self.stage.executor == "inline":
+            return partial(_inline, plain)
+        return partial(self._send, plain)
+
+    async def _send(self, plain: Callable[[Any], Any], value: Any) -> Any:
+        executor = self.pool or self.stage.executor
+        try:
+            return await self.loop.run_in_executor(executor, plain, value)
+        except asyncio.CancelledError:
+            if isinstance(executor, ThreadPool) and executor is self.pool and not self.closed:
+                # the function that is abandoned keeps its thread: the others need another pool
+                executor.shutdown(wait=False)
+                self.pool = make_pool(self.stage)
+            raise
+
+    async def _visit(self) -> None:
+        stage, inbox = self.stage, self._inbox
+        plain = stage.plain_call()
+        self._roused = False
+        while True:
+            limit = self._visits + self._chunk()
+            while len(inbox) < limit and (job := self._take()) is not None:
+                inbox.append(job)
+            if len(inbox) <= self._visits:
+                await self._rest()
+                continue
+            self._rouse()
+            several = len(inbox) > 1
+            # a slow item must not hold back the results of cheap ones before it
+            timer = self.loop.call_later(2 * VISIT_S, self._collect) if several else None
+            self._visits += 1
+            try:
+                await self.loop.run_in_executor(self.pool, self._in_thread, plain)
+            finally:
+                self._visits -= 1
+                if timer:
+                    timer.cancel()
+            self._collect()
+
+    def _chunk(self) -> int:
+        most = max(1, self.stage.lookahead // (2 * self.stage.concurrency))
+        return max(1, min(most, int(VISIT_S / self._cost_s))) if self._cost_s > 0 else most
+
+    def _in_thread(self, plain: Callable[[Any], Any]) -> None:
+        """Work on what is waiting, until a visit's time is over: runs in a thread."""
+        time, inbox, outbox = self.loop.time, self._inbox, self._outbox
+        begun = before = time()
+        while before - begun < VISIT_S and not self.closed:
+            try:
+                job = inbox.popleft()
+            except IndexError:
+                return
+            result, failure = DROPPED, None
+            if job[0] < self._barrier:
+                try:
+                    result = plain(job[1])
+                except Exception as error:
+                    failure = error
+                    if self._is_fatal(job, error):
+                        self._barrier = min(self._barrier, job[0])
+            now = time()
+            outbox.append((job, result, failure, now - before))
+            before = now
+
+    def _collect(self) -> None:
+        outbox, meter = self._outbox, self.meter
+        while outbox:
+            job, result, error, seconds = outbox.popleft()
+            meter.busy_s += seconds
+            meter.served_items += 1
+            self._cost_s += (seconds - self._cost_s) / 4
+            if error:
+                self._failed(job, error)
+            else:
+                self._finish(job, result)
+
+    # items: in, out, and again
+
+    def _take(self) -> Job | None:
+        if self._again:
+            return self._again.popleft()
+        if self.ended or self._waiting or self.taken - self.head >= self.stage.lookahead:
+            return None
+        if self._first:
+            entry = self._first.popleft()
+        else:
+            try:
+                entry = next(self.up, END)
+            except Exception as error:
+                self.taken += 1
+                self._fail(self.taken - 1, error)
+                return None
+            if entry is PENDING:
+                self._waiting = True
+                self.ready.notify(self._awake)
+                return None
+            if entry is END:
+                self.ended = True
+                self.tell()
+                return None
+        ticket, (value, mark) = self.taken, entry
+        self.taken += 1
+        if self.held:
+            mark = self._hold(self.held, ticket, mark)
+        return ticket, value, mark, 0
+
+    def _finish(self, job: Job, result: Any) -> None:
+        ticket, _, mark, _ = job
+        if self.held:
+            mark = [mark, self._release(self.held, ticket)]
+        if not self.stage.ordered:
+            ticket = self._finished
+            self._finished += 1
+        self.put(ticket, DROPPED if result is DROPPED else (result, mark))
+        if self._failure and self._finished == self.taken - 1:
+            self.put(self._finished, self._failure)
+
+    def _is_fatal(self, job: Job, error: Exception) -> bool:
+        if isinstance(error, PlainFunctionError):
+            return True
+        return self.stage.on_error == "raise" and job[3] >= self.stage.retries
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        ticket, value, mark, attempt = job
+        if attempt < self.stage.retries and not isinstance(error, PlainFunctionError):
+            self.meter.errors += 1
+            self.meter.retries += 1
+            self.loop.call_later(delay(mark, attempt), self._retry, (*job[:3], attempt + 1))
+            return
+        try:
+            self._finish(job, self.stage.failed(error, value, mark, self.meter))
+        except Exception as failure:
+            self._fail(ticket, failure)
+
+    def _retry(self, job: Job) -> None:
+        if job[0] > self._barrier:
+            self._finish(job, DROPPED)
+            return
+        self._again.append(job)
+        self._rouse()
+
+    def _fail(self, ticket: int, error: BaseException) -> None:
+        """Take in no more; the error stands where the item would, behind all earlier ones."""
+        self.ended = True
+        self._barrier = min(self._barrier, ticket)
+        if self.stage.ordered:
+            self.put(ticket, Failure(error))
+            return
+        if self._failure is None:
+            self._failure = Failure(error)
+        else:
+            self.put(self._finished, DROPPED)
+            self._finished += 1
+        if self._finished == self.taken - 1:
+            self.put(self._finished, self._failure)
+
+    def _hold(self, held: Held, ticket: int, mark: Mark) -> Any:
+        if ticket in self._slots:
+            return mark
+        address = self._address(mark)
+        held.take(address, mark)
+        self._slots[ticket] = len(self._keys)
+        self._keys.append(ticket)
+        return address
+
+    def _release(self, held: Held, ticket: int) -> int:
+        slot, last = self._slots.pop(ticket), self._keys.pop()
+        if last != ticket:
+            self._keys[slot] = last
+            self._slots[last] = slot
+        return held.give(slot)
+
+    def close(self) -> None:
+        """Stop at once, and let go of the pool."""
+        super().close()
+        self._inbox.clear()
+        if self.pool:
+            close_pool(self.pool)
+
+
+async def _inline(plain: Callable[[Any], Any], value: Any) -> Any:
+    return plain(value)

@@ -1,0 +1,327 @@
+"""One epoch of a pipeline as it runs: the chain of its stages, where it stands, and its end.
+
+The epoch owns every task and every pool of its stages; its end cancels the ones, awaits them, and
+closes the others. Where it stands follows from the mark of the last item handed out: the keys
+consumed, and what each stage behind them has counted or holds. Lesson 07 shows a resumed run.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterable
+from dataclasses import replace
+from functools import partial
+from itertools import accumulate, chain
+from typing import Any
+
+from asyncml.calls import Map
+from asyncml.engine import Work
+from asyncml.meters import Meter, PipelineStatistics, summarise
+from asyncml.order import Held
+from asyncml.sources import AsyncSource, Source, SyncSource
+from asyncml.stages import END, PENDING, Context, Entry, Flow, Mark, Stage
+from asyncml.window import Ready, Window
+
+
+class Epoch:
+    """One pass through the stages, from a position on.
+
+    Args:
+        source: what is iterated, and how it is opened.
+        stages: what to do with its items.
+        number: which epoch this is: a shuffle depends on it.
+        position: how many keys were consumed before; a key is what comes to the first function.
+        parts: the states of the stages behind the keys, by their place.
+        finished: whether nothing is left.
+        before: the epoch that ends when this one starts.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        stages: tuple[Stage, ...],
+        number: int,
+        *,
+        position: int = 0,
+        parts: dict[str, Any] | None = None,
+        finished: bool = False,
+        before: "Epoch | None" = None,
+    ) -> None:
+        self.number = number
+        self.finished = finished
+        self.closed = False
+        self.stopped = False  # by somebody else than its consumer
+        self.mark: Mark = None  # of the last item handed to the consumer
+        self.waited_s = 0.0
+        self.flow: Flow = iter(())
+        self._source = source
+        self._before = before
+        self._base = position, dict(parts or {})
+        keys = next((place for place, stage in enumerate(stages) if stage.calls), len(stages))
+        self._keys, self._stages = stages[:keys], stages[keys:]
+        # a transparent stage shares the place of the one above: it leaves no trace in a state
+        counted = (not stage.is_transparent for stage in stages)
+        self._places = [count - 1 for count in accumulate(counted)]
+        self._reorders = any(stage.reorders for stage in self._stages)
+        self._contexts: list[Context] = []
+        self._meters = [Meter("source", advice="its items come slowly: list them, or read ahead")]
+        self._windows: list[Window] = []
+        self._kept: dict[int, Any] = {}
+        self._iterator: Any = None
+        self._ready: Ready
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._began_s = 0.0
+        self._ended_s: float | None = None
+
+    async def values(self) -> AsyncGenerator[Any, None]:
+        """Yield the items; however it ends, nothing of the epoch is left running."""
+        try:
+            await self.start()
+            for entry in self.flow:
+                if entry is PENDING:
+                    begun = self.time()
+                    await self.wait()
+                    self.waited_s += self.time() - begun
+                else:
+                    self.deliver(entry[1])
+                    yield entry[0]
+                if self.closed:
+                    return
+            self.finished = True
+        finally:
+            await self.aclose()
+
+    def deliver(self, mark: Mark) -> None:
+        """Note that an item was handed to the consumer."""
+        self.mark = mark
+        if self._reorders:
+            self.position()  # so that the logs of the stages stay short
+
+    def time(self) -> float:
+        """Return the time of the loop that the epoch runs on, in seconds."""
+        assert self._loop is not None
+        return self._loop.time()
+
+    async def wait(self, ready: Ready | None = None) -> None:
+        """Wait until it is worth asking the flow (or who else is `ready`) again."""
+        assert self._loop is not None
+        self._waiter = self._loop.create_future()
+        (ready or self._ready).notify(partial(_wake, self._waiter))
+        await self._waiter
+
+    # the beginning
+
+    async def start(self) -> None:
+        """Build the chain of stages, and bring it to where the epoch stood."""
+        self._loop = asyncio.get_running_loop()
+        self._began_s = self._loop.time()
+        if self._before:
+            await self._before.aclose()
+            self._before = None
+        if self.finished or self.closed:
+            return
+        await self._open()
+        for place, stage in zip(self._places, self._keys, strict=False):
+            self._attach(stage, Context(self.number, place, None, self._meter(stage), self.time))
+        if self._keys:
+            self.flow = _number(self.flow)
+        await self._skip()
+        for level, stage in enumerate(self._stages):
+            await self._resume(level, stage)
+        self._kept.clear()
+
+    async def _open(self) -> None:
+        items = self._source.open()
+        if inspect.isawaitable(items):
+            items = await items
+        source: AsyncSource | SyncSource
+        if isinstance(items, AsyncIterable):
+            self._iterator = aiter(items)
+            source = AsyncSource(self._iterator, self._meters[0])
+            self._windows.append(source)
+        else:
+            self._iterator = iter(items)
+            source = SyncSource(self._iterator, self._meters[0])
+        self.flow, self._ready = iter(source), source
+        if self._source.is_own(self._iterator):
+            self._iterator = None  # the caller made it, and closes it
+
+    def _meter(self, stage: Stage) -> Meter:
+        slots, advice = (stage.concurrency, stage.advice) if isinstance(stage, Map) else (1, "")
+        self._meters.append(Meter(stage.label, slots, advice))
+        return self._meters[-1]
+
+    def _attach(self, stage: Stage, context: Context) -> None:
+        if isinstance(stage, Map) and not stage.inline:
+            self._ready = work = Work(stage, self.flow, self._ready, context)
+            self._windows.append(work)
+            self.flow = iter(work)
+        else:
+            self.flow = stage.flow(self.flow, context)
+
+    async def _skip(self) -> None:
+        """Pass over the keys consumed before, and keep those whose items a stage still held."""
+        position, parts = self._base
+        wanted: set[int] = set()
+        for level, place in enumerate(self._places[len(self._keys) :]):
+            if self._stages[level].reorders and str(place) in parts:
+                addresses = parts[str(place)]["held"]
+                for stage in reversed(self._stages[:level]):
+                    addresses = stage.inner(addresses)
+                wanted.update(addresses)
+        again: list[Entry] = []  # a stage may hold some items of a key, and need the others still
+        passed = 0
+        while passed < position or wanted:
+            entry = next(self.flow, END)
+            if entry is END:
+                raise ValueError(
+                    f"the source ended after {passed} items, but the state that was loaded "
+                    f"stands at {position}: load it into a pipeline over the same source"
+                )
+            if entry is PENDING:
+                await self.wait()
+                continue
+            if passed in wanted:
+                wanted.remove(passed)
+                self._kept[passed] = entry[0]
+            if passed >= position:
+                again.append(entry)
+            passed += 1
+        self.flow = chain(again, self.flow)
+
+    async def _resume(self, level: int, stage: Stage) -> None:
+        place = self._places[len(self._keys) + level]
+        part = self._base[1].get(str(place))
+        address = partial(self._address, level)
+        meter = self._meter(stage)
+        context = Context(self.number, place, part, meter, self.time, address)
+        if stage.reorders:
+            held = part or {"held": [], "given": 0}
+            first = await self._rebuild(level, held["held"])
+            context.first = [(value, held["held"][index]) for value, index in first]
+            context.held = Held([address for _, address in context.first], held["given"])
+        self._contexts.append(context)
+        self._attach(stage, context)
+
+    async def _rebuild(self, level: int, addresses: list[Any]) -> list[Entry]:
+        """Make items again that came out of the stage above `level`."""
+        if not level:
+            return [(self._kept[address], index) for index, address in enumerate(addresses)]
+        stage, above = self._stages[level - 1], partial(self._rebuild, level - 1)
+        if not isinstance(stage, Map) or stage.kind in ("filter", "prefetch") or not addresses:
+            return await stage.rebuild(addresses, above)
+        entries = await above(addresses)
+        main = self.flow, self._ready
+        context = Context(self.number, -1, None, Meter(stage.label), self.time)
+        self.flow = iter(entries)
+        self._attach(replace(stage, ordered=True), context)
+        made = []
+        for entry in self.flow:
+            if entry is PENDING:
+                await self.wait()
+            else:
+                made.append(entry)
+        if not stage.inline:
+            self._windows[-1].close()
+        self.flow, self._ready = main
+        return made
+
+    # where it stands
+
+    def _address(self, level: int, mark: Mark) -> Any:
+        if not level:
+            return mark
+        return self._stages[level - 1].address(mark, partial(self._address, level - 1))
+
+    def position(self) -> tuple[int, dict[str, Any]]:
+        """Return how many keys are consumed, and the states of the stages, after the last item."""
+        mark, after = self.mark, True
+        if mark is None:
+            return self._base
+        parts: dict[str, Any] = {}
+        for stage, context in zip(self._stages[::-1], self._contexts[::-1], strict=True):
+            if mark is None:  # nothing came from above since the epoch was resumed
+                old = {
+                    key: part for key, part in self._base[1].items() if int(key) <= context.index
+                }
+                return self._base[0], parts | old
+            mark, after, part = stage.split(mark, after, context)
+            if part is not None:
+                parts[str(context.index)] = part
+        return (self._base[0] if mark is None else mark + after), parts
+
+    def statistics(self) -> PipelineStatistics:
+        """Return what each stage has done so far."""
+        now = self._ended_s
+        if now is None:
+            now = self._loop.time() if self._loop else 0.0
+        return summarise(self._meters, now - self._began_s, self.waited_s)
+
+    # the end
+
+    def stop(self) -> None:
+        """End at once, from any thread; `aclose` waits until nothing is left."""
+        self.stopped = True
+        if self._loop is None or self._loop.is_closed():
+            self.closed = True
+        elif self._loop is running_loop():
+            self._stop()
+        else:
+            self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        if not self.closed and self._loop:
+            self._ended_s = self._loop.time()
+        self.closed = True
+        for window in self._windows:
+            window.close()
+        if self._waiter:
+            _wake(self._waiter)
+
+    async def aclose(self) -> None:
+        """End, and return when no task is left; a cancellation is passed on after that."""
+        if self._loop is not running_loop():
+            self.stop()  # of another thread, or of a loop that is no more
+            return
+        self._stop()
+        cancelled = None
+        while left := [
+            task for window in self._windows for task in window.tasks if not task.done()
+        ]:
+            try:
+                await asyncio.wait(left)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        self.flow = iter(())
+        self._windows.clear()
+        iterator, self._iterator = self._iterator, None
+        if hasattr(iterator, "aclose"):
+            await iterator.aclose()
+        elif hasattr(iterator, "close"):
+            iterator.close()
+        if cancelled:
+            raise cancelled
+
+
+def _number(flow: Flow) -> Flow:
+    """Replace the marks of keys by their ordinals."""
+    ordinal = 0
+    for entry in flow:
+        if entry is PENDING:
+            yield entry
+        else:
+            yield entry[0], ordinal
+            ordinal += 1
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs in this thread, if any."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

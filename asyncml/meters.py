@@ -1,0 +1,144 @@
+"""How busy each stage of a pipeline is, and so which one holds the others up.
+
+A stage is busy while it serves an item; with `concurrency` items at once its busy share is the
+served time over `concurrency` times the elapsed time. The stage nearest to 1 is the bottleneck,
+unless the consumer is. Lesson 07 finds one.
+"""
+
+import html
+from dataclasses import dataclass
+
+# below this share of the time spent waiting for data, the pipeline is not what is slow
+_KEEPS_UP = 0.1
+
+
+class Meter:
+    """Counts of one running stage; the engine adds to them."""
+
+    def __init__(self, label: str, slots: int = 1, advice: str = "") -> None:
+        self.label = label
+        self.slots = slots
+        self.advice = advice
+        self.items = self.served_items = self.errors = self.skipped = self.retries = 0
+        self.queued = self.asked = 0
+        self.busy_s = 0.0
+
+    def served(self, seconds: float) -> None:
+        """Add one item that took `seconds` on the loop."""
+        self.items += 1
+        self.served_items += 1
+        self.busy_s += seconds
+
+
+@dataclass(frozen=True)
+class StageStatistics:
+    """What one stage did in the epoch that runs, or ran last.
+
+    Attributes:
+        name: the stage, such as `map(decode)`.
+        items: how many items it gave out.
+        busy: share of the elapsed time that its slots spent serving items, 0 to 1.
+        service_s: mean time of serving one item, in seconds.
+        queue: mean number of finished items that were waiting when one was taken.
+        errors: attempts that failed, time-outs included.
+        skipped: items left out after their last attempt.
+        retries: attempts after the first.
+    """
+
+    name: str
+    items: int
+    busy: float
+    service_s: float
+    queue: float
+    errors: int
+    skipped: int
+    retries: int
+
+
+@dataclass(frozen=True)
+class PipelineStatistics:
+    """What the stages did in the epoch that runs, or ran last; prints as a table.
+
+    Attributes:
+        stages: one record each, the source first.
+        elapsed_s: how long the epoch has run, in seconds.
+        wait_s: how much of it the consumer spent waiting for data, in seconds.
+        bottleneck: the stage that holds the others up, and what to change.
+    """
+
+    stages: tuple[StageStatistics, ...]
+    elapsed_s: float
+    wait_s: float
+    bottleneck: str
+
+    def __str__(self) -> str:
+        rows = self._rows()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if place else cell.ljust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        ]
+        return "\n".join([*lines, self._summary()])
+
+    def _repr_html_(self) -> str:
+        head, *body = self._rows()
+        cells = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"]
+        for row in body:
+            cells.append(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>")
+        return f"<table>{''.join(cells)}</table><p>{html.escape(self._summary())}</p>"
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        head = ("stage", "items", "busy", "service", "queue", "errors", "skipped", "retries")
+        rows = [
+            (
+                stage.name,
+                str(stage.items),
+                f"{stage.busy:.0%}",
+                f"{stage.service_s * 1e3:.3g} ms",
+                f"{stage.queue:.1f}",
+                str(stage.errors),
+                str(stage.skipped),
+                str(stage.retries),
+            )
+            for stage in self.stages
+        ]
+        return [head, *rows]
+
+    def _summary(self) -> str:
+        waited = f"waited {self.wait_s:.3g} s of {self.elapsed_s:.3g} s for data"
+        return f"the consumer {waited}\nbottleneck: {self.bottleneck}"
+
+
+def summarise(meters: list[Meter], elapsed_s: float, wait_s: float) -> PipelineStatistics:
+    """Turn the counts of a run into its statistics."""
+    stages = tuple(_stage(meter, elapsed_s) for meter in meters)
+    return PipelineStatistics(stages, elapsed_s, wait_s, _bottleneck(meters, elapsed_s, wait_s))
+
+
+def _stage(meter: Meter, elapsed_s: float) -> StageStatistics:
+    return StageStatistics(
+        name=meter.label,
+        items=meter.items,
+        busy=_busy(meter, elapsed_s),
+        service_s=meter.busy_s / meter.served_items if meter.served_items else 0.0,
+        queue=meter.queued / meter.asked if meter.asked else 0.0,
+        errors=meter.errors,
+        skipped=meter.skipped,
+        retries=meter.retries,
+    )
+
+
+def _busy(meter: Meter, elapsed_s: float) -> float:
+    return min(1.0, meter.busy_s / (elapsed_s * meter.slots)) if elapsed_s > 0 else 0.0
+
+
+def _bottleneck(meters: list[Meter], elapsed_s: float, wait_s: float) -> str:
+    if elapsed_s <= 0 or not meters:
+        return "none yet: nothing has run"
+    busiest = max(meters, key=lambda meter: _busy(meter, elapsed_s))
+    if wait_s < _KEEPS_UP * elapsed_s and busiest.slots > 1:
+        return "the consumer: data is ready before it asks; make the loop's body faster"
+    return f"{busiest.label}, busy {_busy(busiest, elapsed_s):.0%}: {busiest.advice}"

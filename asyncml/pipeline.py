@@ -1,0 +1,336 @@
+"""What a data pipeline is: a source, stages, and a cursor that says which item comes next.
+
+Stages describe and never run; each iteration is one epoch, and `epoch.py` and `engine.py` run it.
+Lesson 07 builds a pipeline from nothing.
+"""
+
+import copy
+import operator
+import reprlib
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
+from concurrent.futures import Executor
+from typing import Any
+
+from asyncml.bridge import iterate
+from asyncml.calls import Map, OnError, check_function, is_async, name_of, unchanged
+from asyncml.epoch import Epoch, running_loop
+from asyncml.meters import PipelineStatistics
+from asyncml.order import Shuffle
+from asyncml.sources import Source
+from asyncml.stages import Batch, Flatten, Shard, Stage, Take, collate
+
+__all__ = ["Pipeline", "collate"]
+
+_VERSION = 1
+_LOOKAHEAD = 16  # times the concurrency: one straggler in 20 at 30 times the latency is hidden
+_FILTERS = 16  # how many items an asynchronous filter looks at at once
+
+
+class Pipeline:
+    """Items of a source, on their way through stages; each iteration is one epoch.
+
+    Every method that adds a stage returns a new pipeline, with a cursor of its own.
+
+    Args:
+        source: an iterable, an async iterable, or a function of no arguments that returns either
+            (or an awaitable of it). One that can be iterated only once serves one epoch.
+
+    Raises:
+        TypeError: `source` is none of these.
+
+    Example:
+        >>> pipeline = Pipeline(range(5)).map(abs, concurrency=2).batch(2)
+        >>> list(pipeline)
+        [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, source: Iterable[Any] | AsyncIterable[Any] | Callable[[], Any]) -> None:
+        iterable = hasattr(source, "__iter__") or hasattr(source, "__aiter__")
+        if not iterable and not callable(source):
+            raise TypeError(
+                "`source` must be an iterable, an async iterable, or a function that returns "
+                f"either, got {type(source).__name__}"
+            )
+        self._source = Source(source)
+        self._stages: tuple[Stage, ...] = ()
+        self._epoch: Epoch | None = None
+        self._state: dict[str, Any] | None = None
+
+    def _with(self, *stages: Stage) -> "Pipeline":
+        pipeline = Pipeline(self._source.items)
+        pipeline._source = self._source
+        pipeline._stages = (*self._stages, *stages)
+        return pipeline
+
+    # stages
+
+    def map(
+        self,
+        fn: Callable[[Any], Any],
+        *,
+        concurrency: int = 16,
+        executor: str | Executor = "thread",
+        ordered: bool = True,
+        lookahead: int | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        on_error: OnError = "raise",
+    ) -> "Pipeline":
+        """Call `fn` on each item, up to `concurrency` at once.
+
+        Args:
+            fn: an `async def` runs on the event loop; a plain function runs in `executor`.
+            concurrency: how many items are worked on at once, never more.
+            executor: "thread" (daemon threads, for an epoch), "process" (fresh ones, for an epoch),
+                "inline" (on the event loop), or an executor of yours, which stays open.
+            ordered: whether items leave in the order in which they came.
+            lookahead: how many items may be in work or finished ahead of what follows; the default
+                is 16 times `concurrency`.
+            timeout: seconds for one attempt; a plain function is abandoned after that.
+            retries: how many attempts may follow a failed one, after delays that double.
+            on_error: after the last attempt: "raise" the error when the items before have been
+                delivered, "skip" the item, or a function `(exception, item) -> replacement`.
+
+        Raises:
+            TypeError: `fn` cannot be called, or cannot be sent to a process.
+            ValueError: an option is out of its range.
+        """
+        return self._with(
+            _map("map", fn, concurrency, executor, ordered, lookahead, timeout, retries, on_error)
+        )
+
+    def flat_map(
+        self,
+        fn: Callable[[Any], Any],
+        *,
+        concurrency: int = 16,
+        executor: str | Executor = "thread",
+        ordered: bool = True,
+        lookahead: int | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        on_error: OnError = "raise",
+    ) -> "Pipeline":
+        """Call `fn` on each item as `map` does, and pass on the items of what it returns.
+
+        `fn` returns an iterable, or an async iterable, or is a generator function of either kind;
+        it is run to its end where `fn` runs. A replacement from `on_error` is an iterable too.
+
+        Example:
+            >>> list(Pipeline([1, 2]).flat_map(range, executor="inline"))
+            [0, 0, 1]
+        """
+        stage = _map(
+            "flat_map", fn, concurrency, executor, ordered, lookahead, timeout, retries, on_error
+        )
+        return self._with(stage, Flatten())
+
+    def filter(self, fn: Callable[[Any], Any]) -> "Pipeline":
+        """Keep the items for which `fn` is true.
+
+        A plain function runs on the event loop, so it should be quick; an `async def` looks at up
+        to 16 items at once.
+
+        Example:
+            >>> list(Pipeline(range(6)).filter(lambda number: number % 2))
+            [1, 3, 5]
+        """
+        check_function(fn, "filter", "inline")
+        if is_async(fn):
+            return self._with(Map("filter", fn, _FILTERS, lookahead=_LOOKAHEAD * _FILTERS))
+        return self._with(Map("filter", fn))
+
+    def shard(self, rank: int, world_size: int) -> "Pipeline":
+        """Keep every `world_size`-th item, beginning with number `rank`: one worker's part.
+
+        Example:
+            >>> list(Pipeline("abcde").shard(1, 2))
+            ['b', 'd']
+        """
+        _at_least("world_size", world_size, 1)
+        _at_least("rank", rank, 0)
+        if rank >= world_size:
+            raise ValueError(f"`rank` must be < world_size = {world_size}, got {rank}")
+        return self._with(Shard(rank, world_size))
+
+    def shuffle(self, buffer_size: int, *, seed: int = 0) -> "Pipeline":
+        """Give out a random one of the next `buffer_size` items; another order in each epoch.
+
+        Shuffle keys, before the first `map`: a saved state is then one number, and nothing is
+        loaded again. The order depends on `seed`, epoch and place in the pipeline, nothing else.
+
+        Example:
+            >>> sorted(Pipeline(range(4)).shuffle(4, seed=1))
+            [0, 1, 2, 3]
+        """
+        _at_least("buffer_size", buffer_size, 1)
+        _at_least("seed", seed, 0)
+        return self._with(Shuffle(buffer_size, seed))
+
+    def take(self, n: int) -> "Pipeline":
+        """Keep the first `n` items of each epoch.
+
+        Example:
+            >>> list(Pipeline(range(1000)).take(2))
+            [0, 1]
+        """
+        _at_least("n", n, 0)
+        return self._with(Take(n))
+
+    def batch(
+        self,
+        size: int,
+        *,
+        drop_last: bool = False,
+        collate: Callable[[list[Any]], Any] | None = None,
+    ) -> "Pipeline":
+        """Put `size` items together: into a list, or into what `collate` makes of that list.
+
+        `drop_last` leaves out a last batch that is not full. `collate` runs on the event loop;
+        `.batch(64).map(aml.collate)` runs it in a thread.
+        """
+        _at_least("size", size, 1)
+        if collate is not None:
+            check_function(collate, "collate", "inline")
+        return self._with(Batch(size, drop_last, collate))
+
+    def prefetch(self, n: int) -> "Pipeline":
+        """Have up to `n` items ready before they are asked for."""
+        _at_least("n", n, 1)
+        return self._with(Map("prefetch", unchanged, lookahead=n))
+
+    # iteration
+
+    def __aiter__(self) -> AsyncGenerator[Any, None]:
+        return self._begin().values()
+
+    def __iter__(self) -> Generator[Any, None, None]:
+        if hasattr(running_loop(), "advance"):  # a loop in virtual time
+            raise RuntimeError(
+                "plain `for` waits in a thread, which virtual time cannot see: "
+                "inside simulate() use `async for`"
+            )
+        return iterate(self._begin())
+
+    def _begin(self) -> Epoch:
+        state, before = self._state, self._epoch
+        if before:
+            before.stop()
+        number = state["epoch"] if state else before.number + 1 if before else 0
+        rest = {key: state[key] for key in ("position", "parts", "finished")} if state else {}
+        self._epoch = Epoch(self._source, self._stages, number, before=before, **rest)
+        self._state = None
+        return self._epoch
+
+    def __len__(self) -> int:
+        items: int | None = None
+        if hasattr(self._source.items, "__len__"):
+            items = len(self._source.items)
+        for stage in self._stages:
+            items = items if items is None else stage.length(items)
+        if items is None:
+            raise TypeError("the length of this pipeline is not known before it has run")
+        return items
+
+    def __bool__(self) -> bool:
+        return True  # whether or not its length is known
+
+    def __repr__(self) -> str:
+        stages = (stage.label for stage in self._stages if not isinstance(stage, Flatten))
+        return ".".join([f"Pipeline({reprlib.repr(self._source.items)})", *stages])
+
+    def statistics(self) -> PipelineStatistics:
+        """Return what each stage has done in the epoch that runs, or ran last."""
+        return (self._epoch or Epoch(self._source, (), 0)).statistics()
+
+    # state
+
+    def _labels(self) -> list[str]:
+        return [stage.label for stage in self._stages if not stage.is_transparent]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where this pipeline stands, after the last item that it has handed out, as JSON.
+
+        It holds positions and no data. Executors, concurrency and prefetching may be others when
+        it is loaded; the stages and their order may not.
+        """
+        if self._state:
+            return copy.deepcopy(self._state)
+        epoch = self._epoch
+        position, parts = epoch.position() if epoch else (0, {})
+        return {
+            "version": _VERSION,
+            "stages": self._labels(),
+            "epoch": epoch.number if epoch else 0,
+            "position": position,
+            "parts": parts,
+            "finished": epoch.finished if epoch else False,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next iteration yield the rest of the epoch in which `state` was taken.
+
+        An iteration that is running ends.
+
+        Raises:
+            ValueError: `state` comes from a pipeline of other stages, or is no state.
+        """
+        keys = {"version", "stages", "epoch", "position", "parts", "finished"}
+        if not isinstance(state, dict) or set(state) != keys or state["version"] != _VERSION:
+            raise ValueError(
+                f"`state` must be what state_dict() returned, got {reprlib.repr(state)}"
+            )
+        if state["stages"] != self._labels():
+            raise ValueError(
+                "`state` comes from a pipeline of other stages:\n"
+                f"  it was {' -> '.join(state['stages']) or 'the source alone'}\n"
+                f"  this is {' -> '.join(self._labels()) or 'the source alone'}"
+            )
+        if self._epoch:
+            self._epoch.stop()
+        self._state = copy.deepcopy(state)
+
+
+def _map(
+    kind: str,
+    fn: Callable[[Any], Any],
+    concurrency: int,
+    executor: str | Executor,
+    ordered: bool,
+    lookahead: int | None,
+    timeout: float | None,
+    retries: int,
+    on_error: OnError,
+) -> Map:
+    _at_least("concurrency", concurrency, 1)
+    _at_least("retries", retries, 0)
+    if lookahead is None:
+        lookahead = _LOOKAHEAD * concurrency
+    if _at_least("lookahead", lookahead, 1) < concurrency:
+        raise ValueError(f"`lookahead` must be >= concurrency = {concurrency}, got {lookahead}")
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"`timeout` must be > 0 seconds, got {timeout}")
+    if executor not in ("thread", "process", "inline") and not hasattr(executor, "submit"):
+        raise ValueError(
+            '`executor` must be "thread", "process", "inline", '
+            f"or a concurrent.futures.Executor, got {executor!r}"
+        )
+    check_function(fn, kind, executor)
+    if timeout is not None and executor == "inline" and not is_async(fn):
+        raise ValueError(f"`timeout` cannot stop `{name_of(fn)}` on the loop: use another executor")
+    if on_error not in ("raise", "skip") and (not callable(on_error) or is_async(on_error)):
+        raise ValueError(
+            '`on_error` must be "raise", "skip" or a plain function '
+            f"(exception, item) -> replacement, got {on_error!r}"
+        )
+    return Map(kind, fn, concurrency, executor, ordered, lookahead, timeout, retries, on_error)
+
+
+def _at_least(name: str, value: int, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"`{name}` must be an int, got {type(value).__name__}") from None
+    if number < least:
+        raise ValueError(f"`{name}` must be >= {least}, got {value}")
+    return number

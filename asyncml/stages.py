@@ -1,0 +1,323 @@
+"""The cheap stages of a pipeline: plain generators over entries, without a task or a queue.
+
+An entry is `(value, mark)`. The mark says where in the source the value came from, so that the mark
+of the last item handed out is all that a pipeline needs to know to go on after it. A stage with
+nothing ready yields PENDING; whoever drives the chain then waits. Lesson 07 builds such stages.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+
+from asyncml.meters import Meter
+
+if TYPE_CHECKING:
+    from asyncml.order import Held
+
+Mark = Any  # an ordinal in the source, or what the stages below made of it
+Entry = tuple[Any, Mark]
+Flow = Iterator[Entry]
+Rebuild = Callable[[list[Any]], Awaitable[list[Entry]]]
+
+PENDING: Final[Entry] = ("nothing ready", None)
+END: Final[Entry] = ("no more", None)
+
+
+@dataclass
+class Context:
+    """What a stage of one running epoch knows: its state, its meter, and how to name an item."""
+
+    epoch: int
+    index: int
+    part: Any
+    meter: Meter
+    time: Callable[[], float]
+    address: Callable[[Mark], Any] = lambda mark: mark
+    held: "Held | None" = None
+    first: list[Entry] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: what it is, how it runs, and how its marks tell where it stood.
+
+    The defaults are those of a stage that passes items on one by one, in order.
+    """
+
+    calls = True  # whether it calls a function of the user's, which a resumed run must not repeat
+    reorders = False
+    is_transparent = False  # whether it makes no difference to a saved state
+
+    @property
+    def label(self) -> str:
+        """What the stage is, as far as a saved state depends on it."""
+        raise NotImplementedError
+
+    def length(self, items: int) -> int | None:
+        """How many items leave when `items` come in; None if that is not known beforehand."""
+        return items
+
+    def flow(self, up: Flow, context: Context) -> Flow:
+        """Run over the entries of the stage above."""
+        raise NotImplementedError
+
+    def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
+        """Return where the stages above stood after (or before) `mark`, and this stage's state."""
+        return mark, after, None
+
+    def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
+        """Return which items of the source a value was made of, and how, as JSON."""
+        return above(mark)
+
+    def inner(self, addresses: list[Any]) -> list[Any]:
+        """Return the addresses, one stage further up, that these were made of."""
+        return addresses
+
+    async def rebuild(self, addresses: list[Any], above: Rebuild) -> list[Entry]:
+        """Make values again from their addresses; an entry's mark is its place in the list."""
+        return await above(addresses)
+
+
+@dataclass(frozen=True)
+class Ordinal(Stage):
+    """A stage whose state is a count: its marks are `[mark, ordinal]`."""
+
+    calls = False
+
+    def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
+        """Take the count from the mark."""
+        return mark[0], after, mark[1] + after
+
+    def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
+        """Leave out the count: it says nothing about the value."""
+        return above(mark[0])
+
+
+@dataclass(frozen=True)
+class Take(Ordinal):
+    """The first `n` items."""
+
+    n: int
+
+    @property
+    def label(self) -> str:
+        """Name it, with all that a saved state depends on."""
+        return f"take({self.n})"
+
+    def length(self, items: int) -> int | None:
+        """Count what leaves."""
+        return min(items, self.n)
+
+    def flow(self, up: Flow, context: Context) -> Flow:
+        """Stop at `n`, without asking for another item."""
+        taken = context.part or 0
+        while taken < self.n:
+            entry = next(up, END)
+            if entry is END:
+                return
+            if entry is not PENDING:
+                context.meter.items += 1
+                entry = entry[0], [entry[1], taken]
+                taken += 1
+            yield entry
+
+
+@dataclass(frozen=True)
+class Shard(Ordinal):
+    """Every `world_size`-th item, beginning with the one numbered `rank`."""
+
+    rank: int
+    world_size: int
+
+    @property
+    def label(self) -> str:
+        """Name it, with all that a saved state depends on."""
+        return f"shard({self.rank}, {self.world_size})"
+
+    def length(self, items: int) -> int | None:
+        """Count what leaves."""
+        return len(range(self.rank, items, self.world_size))
+
+    def flow(self, up: Flow, context: Context) -> Flow:
+        """Count all, pass on this rank's."""
+        seen = context.part or 0
+        for entry in up:
+            if entry is PENDING:
+                yield entry
+                continue
+            if seen % self.world_size == self.rank:
+                context.meter.items += 1
+                yield entry[0], [entry[1], seen]
+            seen += 1
+
+
+@dataclass(frozen=True)
+class Batch(Stage):
+    """Lists of `size` items, or what `collate` makes of them: its marks are lists of marks."""
+
+    size: int
+    drop_last: bool
+    collate: Callable[[list[Any]], Any] | None
+
+    @property
+    def calls(self) -> bool:  # type: ignore[override]
+        """Whether there is a `collate`."""
+        return self.collate is not None
+
+    @property
+    def label(self) -> str:
+        """Name it, with all that a saved state depends on."""
+        return f"batch({self.size}, drop_last={self.drop_last})"
+
+    def length(self, items: int) -> int | None:
+        """Count what leaves."""
+        return items // self.size if self.drop_last else -(-items // self.size)
+
+    def flow(self, up: Flow, context: Context) -> Flow:
+        """Collect `size` entries; before an error, what came before it."""
+        batch: list[Entry] = []
+        failure = None
+        while True:
+            try:
+                entry = next(up, END)
+            except Exception as error:
+                failure, entry = error, END
+            if entry is PENDING:
+                yield entry
+                continue
+            if entry is not END:
+                batch.append(entry)
+                if len(batch) < self.size:
+                    continue
+            if batch and (len(batch) == self.size or not self.drop_last):
+                yield self._join(batch, context)
+            if entry is END:
+                break
+            batch = []
+        if failure:  # what came before it has been delivered
+            raise failure
+
+    def _join(self, batch: list[Entry], context: Context) -> Entry:
+        begun = context.time()
+        values, marks = zip(*batch, strict=True)
+        joined = list(values) if self.collate is None else self.collate(list(values))
+        context.meter.served(context.time() - begun)
+        return joined, list(marks)
+
+    def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
+        """Stand after the last item of a batch, or before its first."""
+        return mark[-1 if after else 0], after, None
+
+    def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
+        """List the addresses of its items."""
+        return [above(part) for part in mark]
+
+    def inner(self, addresses: list[Any]) -> list[Any]:
+        """Return the addresses of all items of all batches."""
+        return list(chain.from_iterable(addresses))
+
+    async def rebuild(self, addresses: list[Any], above: Rebuild) -> list[Entry]:
+        """Make the items again, and batch them as they were."""
+        owners = [place for place, address in enumerate(addresses) for _ in address]
+        batches: dict[int, list[Any]] = {}
+        for value, place in await above(self.inner(addresses)):
+            batches.setdefault(owners[place], []).append(value)
+        collate = self.collate or list
+        return [(collate(values), place) for place, values in batches.items()]
+
+
+@dataclass(frozen=True)
+class Flatten(Stage):
+    """The items of each item, one after the other: its marks are `[mark, ordinal, is_last]`."""
+
+    calls = False
+
+    @property
+    def label(self) -> str:
+        """Name it, with all that a saved state depends on."""
+        return "flatten()"
+
+    def length(self, items: int) -> int | None:
+        """Count what leaves."""
+        return None
+
+    def flow(self, up: Flow, context: Context) -> Flow:
+        """Pass on the items; of the first one, those not yet delivered."""
+        unfinished, skip = context.part or (None, 0)
+        for entry in up:
+            if entry is PENDING:
+                yield entry
+                continue
+            values, mark = entry
+            start = 0
+            if skip and context.address(mark) == unfinished:
+                start, skip = skip, 0
+            last = len(values) - 1
+            for ordinal in range(start, len(values)):
+                context.meter.items += 1
+                yield values[ordinal], [mark, ordinal, ordinal == last]
+
+    def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
+        """Stand after the whole parent, or before it and so many items in."""
+        parent, ordinal, last = mark
+        if after and last:
+            return parent, True, None
+        return parent, False, [context.address(parent), ordinal + after]
+
+    def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
+        """Say which item of its parent it is."""
+        return [above(mark[0]), mark[1]]
+
+    def inner(self, addresses: list[Any]) -> list[Any]:
+        """Return the addresses of the parents, each once."""
+        return list({_key(address[0]): address[0] for address in addresses}.values())
+
+    async def rebuild(self, addresses: list[Any], above: Rebuild) -> list[Entry]:
+        """Make the parents again, and pick the items."""
+        parents = self.inner(addresses)
+        values = {_key(parents[place]): value for value, place in await above(parents)}
+        return [
+            (values[_key(parent)][ordinal], place)
+            for place, (parent, ordinal) in enumerate(addresses)
+            if ordinal < len(values.get(_key(parent), ()))
+        ]
+
+
+def _key(address: Any) -> Hashable:
+    return tuple(map(_key, address)) if isinstance(address, list) else cast(Hashable, address)
+
+
+def collate(items: list[Any]) -> Any:
+    """Stack items into arrays: `(x, y)` pairs into `(xs, ys)`, and plain items into one array.
+
+    Args:
+        items: tuples of the same length, or arrays or numbers of the same shape.
+
+    Returns:
+        A tuple of arrays, `(batch, ...)` each, or one such array.
+
+    Raises:
+        ValueError: the items do not have the same length or shape.
+
+    Example:
+        >>> x, y = collate([(np.zeros(3), 1), (np.ones(3), 0)])
+        >>> x.shape, y.tolist()
+        ((2, 3), [1, 0])
+    """
+    if isinstance(items[0], tuple):
+        lengths = sorted({len(item) for item in items})
+        if len(lengths) > 1:
+            raise ValueError(f"items of a batch must have the same length, got {lengths}")
+        return tuple(_stack(field) for field in zip(*items, strict=True))
+    return _stack(items)
+
+
+def _stack(values: Any) -> np.ndarray[Any, Any]:
+    arrays = [np.asarray(value) for value in values]
+    shapes = sorted({array.shape for array in arrays})
+    if len(shapes) > 1:
+        raise ValueError(f"items of a batch must have the same shape, got {shapes}")
+    return np.stack(arrays)

@@ -1,0 +1,109 @@
+"""Where entries wait between the stages of a pipeline: a window that restores their order.
+
+Results stand in the window until the consumer takes all that are ready at once; who finds nothing
+ready asks to be called back, and so there is no queue and no wake-up an item. A source is the first
+of these places. Lesson 07 builds such a window.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from asyncml.calls import DROPPED
+from asyncml.meters import Meter
+from asyncml.stages import PENDING, Flow
+
+
+class Ready(Protocol):
+    """What a chain of stages waits for when it has nothing ready."""
+
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Call back once, as soon as it is worth asking again."""
+
+
+class Failure:
+    """An error that stands in the window where its item would."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class Window:
+    """Results in the order in which they are to leave, and who waits for the next of them."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.meter = meter
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.results: dict[int, Any] = {}
+        self.head = 0  # the ticket that leaves next
+        self.taken = 0  # the ticket of the item that comes in next
+        self.ended = False
+        self.closed = False
+        self._broken: BaseException | None = None
+        self._callback: Callable[[], None] | None = None
+
+    def __iter__(self) -> Flow:
+        results, meter = self.results, self.meter
+        self.room()
+        while True:
+            entry = results.pop(self.head, None)
+            if entry is None:
+                if self._broken:
+                    raise self._broken
+                if self.ended and self.head == self.taken:
+                    return
+                yield PENDING
+                continue
+            if entry.__class__ is Failure:
+                raise entry.error
+            meter.queued += len(results)
+            meter.asked += 1
+            self.head += 1
+            self.room()
+            if entry is not DROPPED:
+                meter.items += 1
+                yield entry
+
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Call back once, when the next result is there or none will come."""
+        over = self.ended and self.head == self.taken
+        if self.head in self.results or over or self._broken:
+            self.loop.call_soon(callback)
+        else:
+            self._callback = callback
+
+    def room(self) -> None:
+        """Be told that an item has left."""
+
+    def put(self, ticket: int, entry: Any) -> None:
+        """Place a result; tell who waits if it is the next to leave."""
+        self.results[ticket] = entry
+        if ticket == self.head:
+            self.tell()
+
+    def tell(self) -> None:
+        """Call back whoever waits."""
+        if callback := self._callback:
+            self._callback = None
+            callback()
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run a coroutine until it ends or the window is closed."""
+        task = self.loop.create_task(work, name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error and not self.closed:  # cancelled from outside: who waits must not wait for ever
+            self._broken = error
+            self.tell()
+
+    def close(self) -> None:
+        """Stop at once; the tasks end when they next have their turn."""
+        self.closed = True
+        for task in self.tasks:
+            task.cancel()

@@ -31,6 +31,18 @@ Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
 VISIT_S = 0.0005
 
 
+class _Visit:
+    """One hand-over to a thread."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left  # counted down by its thread
+        self.overdue = False
+
+    def claims(self) -> int:
+        """How many of the items that wait it will soon take."""
+        return 0 if self.overdue else max(0, self.left)
+
+
 class Work(Window):
     """A stage whose items wait: workers over one iterator, and a window of their results.
 
@@ -61,7 +73,7 @@ class Work(Window):
         self._failure: Failure | None = None
         threads = stage.executor == "thread" and not is_async(stage.fn)
         self._visits_threads = threads and stage.timeout is None
-        self._visits = 0
+        self._visits: list[_Visit] = []
         self._inbox: deque[Job] = deque()
         self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
         self._cost_s = VISIT_S
@@ -152,38 +164,45 @@ class Work(Window):
             raise
 
     async def _visit(self) -> None:
-        stage, inbox = self.stage, self._inbox
-        plain = stage.plain_call()
+        """Hand items over to a thread: one, or as many as are quickly done."""
+        inbox = self._inbox
+        plain = self.stage.plain_call()
         self._roused = False
         while True:
-            limit = self._visits + self._chunk()
-            while len(inbox) < limit and (job := self._take()) is not None:
+            claimed, chunk = sum(visit.claims() for visit in self._visits), self._chunk()
+            while len(inbox) < claimed + chunk and (job := self._take()) is not None:
                 inbox.append(job)
-            if len(inbox) <= self._visits:
+            if len(inbox) <= claimed:
                 await self._rest()
                 continue
             self._rouse()
-            several = len(inbox) > 1
-            # a slow item must not hold back the results of cheap ones before it
-            timer = self.loop.call_later(2 * VISIT_S, self._collect) if several else None
-            self._visits += 1
+            visit = _Visit(min(chunk, len(inbox) - claimed))
+            timer = self.loop.call_later(2 * VISIT_S, self._overdue, visit)
+            self._visits.append(visit)
             try:
-                await self.loop.run_in_executor(self.pool, self._in_thread, plain)
+                await self.loop.run_in_executor(self.pool, self._in_thread, plain, visit)
             finally:
-                self._visits -= 1
-                if timer:
-                    timer.cancel()
+                self._visits.remove(visit)
+                timer.cancel()
             self._collect()
 
+    def _overdue(self, visit: "_Visit") -> None:
+        """An item is slow: it must hold back neither the results before it nor what waits."""
+        visit.overdue = True
+        self._collect()
+        self._cost_s = max(self._cost_s, VISIT_S)
+        self._rouse()
+
     def _chunk(self) -> int:
-        most = max(1, self.stage.lookahead // (2 * self.stage.concurrency))
+        most = self.stage.lookahead
         return max(1, min(most, int(VISIT_S / self._cost_s))) if self._cost_s > 0 else most
 
-    def _in_thread(self, plain: Callable[[Any], Any]) -> None:
-        """Work on what is waiting, until a visit's time is over: runs in a thread."""
+    def _in_thread(self, plain: Callable[[Any], Any], visit: "_Visit") -> None:
+        """Work on what is waiting, until the visit's time is over: runs in a thread."""
         time, inbox, outbox = self.loop.time, self._inbox, self._outbox
         begun = before = time()
         while before - begun < VISIT_S and not self.closed:
+            visit.left -= 1
             try:
                 job = inbox.popleft()
             except IndexError:

@@ -6,8 +6,9 @@ consumed, and what each stage behind them has counted or holds. Lesson 07 shows 
 """
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncIterable
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, chain
@@ -67,29 +68,11 @@ class Epoch:
         self._windows: list[Window] = []
         self._kept: dict[int, Any] = {}
         self._iterator: Any = None
-        self._ready: Ready
+        self._ready: Ready | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._began_s = 0.0
         self._ended_s: float | None = None
-
-    async def values(self) -> AsyncGenerator[Any, None]:
-        """Yield the items; however it ends, nothing of the epoch is left running."""
-        try:
-            await self.start()
-            for entry in self.flow:
-                if entry is PENDING:
-                    begun = self.time()
-                    await self.wait()
-                    self.waited_s += self.time() - begun
-                else:
-                    self.deliver(entry[1])
-                    yield entry[0]
-                if self.closed:
-                    return
-            self.finished = True
-        finally:
-            await self.aclose()
 
     def deliver(self, mark: Mark) -> None:
         """Note that an item was handed to the consumer."""
@@ -105,9 +88,13 @@ class Epoch:
     async def wait(self, ready: Ready | None = None) -> None:
         """Wait until it is worth asking the flow (or who else is `ready`) again."""
         assert self._loop is not None
+        begun = self._loop.time()
         self._waiter = self._loop.create_future()
-        (ready or self._ready).notify(partial(_wake, self._waiter))
+        ready = ready or self._ready
+        assert ready is not None
+        ready.notify(partial(_wake, self._waiter))
         await self._waiter
+        self.waited_s += self._loop.time() - begun
 
     # the beginning
 
@@ -129,6 +116,8 @@ class Epoch:
         for level, stage in enumerate(self._stages):
             await self._resume(level, stage)
         self._kept.clear()
+        if self.closed:  # meanwhile
+            self._stop()
 
     async def _open(self) -> None:
         items = self._source.open()
@@ -153,6 +142,7 @@ class Epoch:
 
     def _attach(self, stage: Stage, context: Context) -> None:
         if isinstance(stage, Map) and not stage.inline:
+            assert self._ready is not None
             self._ready = work = Work(stage, self.flow, self._ready, context)
             self._windows.append(work)
             self.flow = iter(work)
@@ -267,12 +257,14 @@ class Epoch:
         elif self._loop is running_loop():
             self._stop()
         else:
-            self._loop.call_soon_threadsafe(self._stop)
+            with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
+                self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
         if not self.closed and self._loop:
             self._ended_s = self._loop.time()
         self.closed = True
+        self.flow = iter(())
         for window in self._windows:
             window.close()
         if self._waiter:
@@ -292,8 +284,8 @@ class Epoch:
                 await asyncio.wait(left)
             except asyncio.CancelledError as error:
                 cancelled = error
-        self.flow = iter(())
         self._windows.clear()
+        self._ready = None  # and with it all that the stages hold
         iterator, self._iterator = self._iterator, None
         if hasattr(iterator, "aclose"):
             await iterator.aclose()
@@ -301,6 +293,52 @@ class Epoch:
             iterator.close()
         if cancelled:
             raise cancelled
+
+
+class Items:
+    """The asynchronous iterator over an epoch.
+
+    No generator: a `break` lets go of it, and that stops the epoch at once, not in a task later.
+    """
+
+    def __init__(self, epoch: Epoch) -> None:
+        self._epoch = epoch
+        self._busy = self._started = False
+
+    def __aiter__(self) -> "Items":
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._busy:
+            raise RuntimeError("an item is awaited already: one task iterates, others get a queue")
+        self._busy = True
+        epoch = self._epoch
+        try:
+            if not self._started:
+                self._started = True
+                await epoch.start()
+            for entry in epoch.flow:
+                if entry is not PENDING:
+                    epoch.deliver(entry[1])
+                    return entry[0]
+                await epoch.wait()
+                if epoch.closed:
+                    break
+            epoch.finished |= not epoch.closed
+        except BaseException:
+            await epoch.aclose()
+            raise
+        finally:
+            self._busy = False
+        await epoch.aclose()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """End the epoch; when this returns no task of it is left."""
+        await self._epoch.aclose()
+
+    def __del__(self) -> None:
+        self._epoch.stop()
 
 
 def _number(flow: Flow) -> Flow:

@@ -139,6 +139,7 @@ def _bottleneck(meters: list[Meter], elapsed_s: float, wait_s: float) -> str:
     if elapsed_s <= 0 or not meters:
         return "none yet: nothing has run"
     busiest = max(meters, key=lambda meter: _busy(meter, elapsed_s))
-    if wait_s < _KEEPS_UP * elapsed_s and busiest.slots > 1:
+    on_loop = busiest.slots == 1 and _busy(busiest, elapsed_s) > 0.5  # then nobody waits
+    if wait_s < _KEEPS_UP * elapsed_s and not on_loop:
         return "the consumer: data is ready before it asks; make the loop's body faster"
     return f"{busiest.label}, busy {_busy(busiest, elapsed_s):.0%}: {busiest.advice}"

@@ -7,13 +7,13 @@ Lesson 07 builds a pipeline from nothing.
 import copy
 import operator
 import reprlib
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
+from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from concurrent.futures import Executor
 from typing import Any
 
 from asyncml.bridge import iterate
 from asyncml.calls import Map, OnError, check_function, is_async, name_of, unchanged
-from asyncml.epoch import Epoch, running_loop
+from asyncml.epoch import Epoch, Items, running_loop
 from asyncml.meters import PipelineStatistics
 from asyncml.order import Shuffle
 from asyncml.sources import Source
@@ -45,12 +45,6 @@ class Pipeline:
     """
 
     def __init__(self, source: Iterable[Any] | AsyncIterable[Any] | Callable[[], Any]) -> None:
-        iterable = hasattr(source, "__iter__") or hasattr(source, "__aiter__")
-        if not iterable and not callable(source):
-            raise TypeError(
-                "`source` must be an iterable, an async iterable, or a function that returns "
-                f"either, got {type(source).__name__}"
-            )
         self._source = Source(source)
         self._stages: tuple[Stage, ...] = ()
         self._epoch: Epoch | None = None
@@ -192,6 +186,8 @@ class Pipeline:
         _at_least("size", size, 1)
         if collate is not None:
             check_function(collate, "collate", "inline")
+            if is_async(collate):
+                raise TypeError(f"`collate` must be a plain function, got {name_of(collate)}")
         return self._with(Batch(size, drop_last, collate))
 
     def prefetch(self, n: int) -> "Pipeline":
@@ -201,8 +197,8 @@ class Pipeline:
 
     # iteration
 
-    def __aiter__(self) -> AsyncGenerator[Any, None]:
-        return self._begin().values()
+    def __aiter__(self) -> Items:
+        return Items(self._begin())
 
     def __iter__(self) -> Generator[Any, None, None]:
         if hasattr(running_loop(), "advance"):  # a loop in virtual time

@@ -22,8 +22,15 @@ class Source:
     """What a pipeline iterates; pipelines derived from one another share it."""
 
     def __init__(self, items: Any) -> None:
+        kind = type(items)  # a class may have these methods, and is called all the same
+        methods = "__iter__", "__aiter__", "__getitem__"
+        self._is_iterable = any(hasattr(kind, method) for method in methods)
+        if not self._is_iterable and not callable(items):
+            raise TypeError(
+                "`source` must be an iterable, an async iterable, or a function that returns "
+                f"either, got {kind.__name__}"
+            )
         self.items = items
-        self._is_callable = not hasattr(items, "__iter__") and not hasattr(items, "__aiter__")
         self._used = False
 
     def is_own(self, iterator: Any) -> bool:
@@ -36,7 +43,7 @@ class Source:
         Raises:
             RuntimeError: the source can be iterated only once, and has been.
         """
-        if self._is_callable:
+        if not self._is_iterable:
             return self.items()
         if hasattr(self.items, "__next__") or hasattr(self.items, "__anext__"):
             if self._used:

@@ -1,21 +1,22 @@
-"""What a pipeline promises: order, epochs, exact resume, and errors that say what to do."""
+"""What a pipeline promises: stages, epochs, exact resume, and errors that say what to do."""
 
 import asyncio
 import json
+import subprocess
+import sys
+import time
+from itertools import chain
 from zlib import crc32
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncml.clock import simulate
-from asyncml.pipeline import Pipeline
+from asyncml.pipeline import Pipeline, collate
 
 few = settings(deadline=None, max_examples=40)
-
-
-async def double(value):
-    await asyncio.sleep(0.001 * (value * 7 % 5))
-    return 2 * value
 
 
 async def collect(pipeline):
@@ -32,17 +33,240 @@ def through_json(state):
     return copied
 
 
+def number(value):
+    """A number that depends on the value and nothing else, in every process."""
+    return crc32(repr(value).encode())
+
+
+# stages
+
+
+def test_stages_do_what_their_names_say():
+    source = Pipeline(range(10))
+    assert run(source.take(3)) == [0, 1, 2]
+    assert run(source.take(0)) == []
+    assert run(source.filter(lambda value: value % 2)) == [1, 3, 5, 7, 9]
+    assert run(source.flat_map(range).take(4)) == [0, 0, 1, 0]
+    assert run(source.batch(4)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert run(source.batch(4, drop_last=True)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert run(source.batch(5, collate=sum)) == [10, 35]
+    assert run(source.map(str, executor="inline").batch(9).prefetch(2))[1] == ["9"]
+
+
+@given(st.integers(0, 30), st.integers(1, 5))
+@few
+def test_the_shards_are_the_whole(size, world_size):
+    shards = [list(Pipeline(range(size)).shard(rank, world_size)) for rank in range(world_size)]
+    assert sorted(chain(*shards)) == list(range(size))
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+def test_shuffle_is_another_order_each_epoch_and_the_same_in_each_run():
+    def epochs(seed=0):
+        pipeline = Pipeline(range(50)).shuffle(20, seed=seed)
+        return [run(pipeline) for _ in range(3)]
+
+    first = epochs()
+    assert all(sorted(epoch) == list(range(50)) for epoch in first)
+    assert first[0] != first[1] != first[2] != first[0]
+    assert epochs() == first
+    assert epochs(seed=1) != first
+    assert run(Pipeline(range(9)).shuffle(1)) == list(range(9))
+
+
+def test_shuffle_does_not_favour_a_place():
+    places = np.zeros(4)
+    pipeline = Pipeline(range(4)).shuffle(4)
+    for _ in range(400):
+        places += list(pipeline)
+    assert abs(places / 400 - 1.5).max() < 0.25
+
+
+def test_flat_map_takes_every_kind_of_function():
+    async def agen(value):
+        for part in range(value):
+            yield part
+
+    def gen(value):
+        yield from range(value)
+
+    async def coroutine(value):
+        return range(value)
+
+    for fn in (agen, gen, coroutine, range):
+        assert run(Pipeline(range(4)).flat_map(fn)) == [0, 0, 1, 0, 1, 2]
+
+
+def test_none_is_an_item():
+    async def nothing(value):
+        return None
+
+    assert run(Pipeline([None, 1]).map(nothing).filter(lambda item: item is None)) == [None, None]
+    assert run(Pipeline([None] * 3).map(nothing, ordered=False).batch(2)) == [[None, None], [None]]
+
+
+def test_collate_stacks_pairs_and_plain_items():
+    x, y = collate([(np.zeros((2, 3), np.float32), 1), (np.ones((2, 3), np.float32), 0)])
+    assert x.shape == (2, 2, 3)
+    assert x.dtype == np.float32
+    assert y.tolist() == [1, 0]
+    assert collate([1, 2]).tolist() == [1, 2]
+    with pytest.raises(ValueError, match="same shape"):
+        collate([np.zeros(2), np.zeros(3)])
+    with pytest.raises(ValueError, match="same length"):
+        collate([(1, 2), (1,)])
+
+
+# sources
+
+
+async def letters():
+    for letter in "abc":
+        yield letter
+
+
+class Letters:
+    def __aiter__(self):
+        return letters()
+
+
+async def listed():
+    return list("abc")
+
+
+def test_sources_of_every_kind():
+    for source in ("abc", list("abc"), iter("abc"), Letters(), letters(), letters, Letters):
+        assert run(Pipeline(source)) == ["a", "b", "c"]
+    for source in (lambda: iter("abc"), listed, lambda: letters(), Pipeline("abc")):
+        pipeline = Pipeline(source)
+        assert run(pipeline) == run(pipeline) == ["a", "b", "c"]
+
+
+def test_an_empty_source_is_an_empty_epoch():
+    pipeline = Pipeline([]).map(str).flat_map(list).shuffle(3).batch(2).prefetch(1)
+    assert run(pipeline) == list(pipeline) == []
+
+
+def test_a_source_that_can_be_iterated_once_serves_one_epoch():
+    for source in (iter("abc"), letters(), (letter for letter in "abc")):
+        pipeline = Pipeline(source).map(str, executor="inline")
+        assert run(pipeline) == ["a", "b", "c"]
+        for again in (pipeline, pipeline.take(1)):
+            with pytest.raises(RuntimeError, match=r"only once.*pass a function"):
+                run(again)
+
+
+def test_the_end_closes_what_the_source_has_opened():
+    closed = []
+
+    def sync():
+        try:
+            yield from range(9)
+        finally:
+            closed.append("sync")
+
+    async def asynchronous():
+        try:
+            for value in range(9):
+                yield value
+        finally:
+            closed.append("async")
+
+    for source in (sync, asynchronous):
+        assert run(Pipeline(source).take(2)) == [0, 1]
+    assert closed == ["sync", "async"]
+    mine = sync()
+    assert run(Pipeline(mine).take(2)) == [0, 1]
+    assert next(mine) == 2
+
+
+# one cursor
+
+
+def test_each_iteration_is_the_next_epoch_and_closes_the_one_before():
+    async def main():
+        pipeline = Pipeline(range(5)).map(slow)
+        first = aiter(pipeline)
+        assert await anext(first) == 0
+        assert pipeline.state_dict()["epoch"] == 0
+        second = aiter(pipeline)
+        assert await anext(second) == 0
+        assert pipeline.state_dict()["epoch"] == 1
+        assert [item async for item in first] == []
+        assert [item async for item in second] == [1, 2, 3, 4]
+        assert await collect(pipeline) == [0, 1, 2, 3, 4]
+        assert pipeline.state_dict()["epoch"] == 2
+
+    simulate(main())
+
+
+def test_an_epoch_is_closed_while_somebody_waits_for_it():
+    async def main():
+        pipeline = Pipeline(range(5)).map(slow)
+        waiting = asyncio.create_task(collect(pipeline))
+        await asyncio.sleep(0.25)
+        assert await collect(pipeline) == [0, 1, 2, 3, 4]
+        assert await waiting == [0]
+
+    async def slow(value):
+        await asyncio.sleep(0.2 + value)
+        return value
+
+    simulate(main())
+
+
+async def slow(value):
+    await asyncio.sleep(0.1)
+    return value
+
+
+def test_derived_pipelines_start_fresh():
+    async def main():
+        pipeline = Pipeline(range(5))
+        items = aiter(pipeline)
+        await anext(items)
+        derived = pipeline.map(slow)
+        assert derived.state_dict()["position"] == 0
+        assert await collect(derived) == [0, 1, 2, 3, 4]
+        assert pipeline.state_dict()["position"] == 1
+
+    simulate(main())
+
+
+def test_length_is_known_or_a_type_error():
+    source = Pipeline(range(10))
+    assert len(source) == 10
+    assert len(source.map(str).shuffle(3).prefetch(2)) == 10
+    assert len(source.batch(3)) == 4
+    assert len(source.batch(3, drop_last=True)) == 3
+    assert len(source.take(4)) == 4
+    assert [len(source.shard(rank, 3)) for rank in range(3)] == [4, 3, 3]
+    for unknown in (source.filter(bool), source.flat_map(range), Pipeline(lambda: range(3))):
+        with pytest.raises(TypeError, match="not known"):
+            len(unknown)
+        assert unknown
+    with pytest.raises(TypeError, match="not known"):
+        len(source.map(str, on_error="skip"))
+    for pipeline in (source.batch(3), source.shard(2, 3), source.take(99)):
+        assert len(pipeline) == len(list(pipeline))
+
+
+def test_repr_shows_the_stages():
+    text = repr(Pipeline(range(9)).shuffle(4, seed=1).map(slow).batch(2))
+    assert text == "Pipeline(range(0, 9)).shuffle(4, seed=1).map(slow).batch(2, drop_last=False)"
+
+
 # resume
 
 
 async def uneven(value):
-    await asyncio.sleep(0.001 * (crc32(repr(value).encode()) % 5))
+    await asyncio.sleep(0.001 * (number(value) % 5))
     return value
 
 
 async def triple(value):
     await asyncio.sleep(0.001)
-    return [(value, number) for number in range(crc32(repr(value).encode()) % 4)]
+    return [(value, part) for part in range(number(value) % 4)]
 
 
 async def pairs(batch):
@@ -52,7 +276,7 @@ async def pairs(batch):
 STAGES = {
     "map": lambda p: p.map(uneven, concurrency=3, lookahead=5),
     "inline": lambda p: p.map(lambda value: value, executor="inline"),
-    "filter": lambda p: p.filter(lambda value: crc32(repr(value).encode()) % 3),
+    "filter": lambda p: p.filter(lambda value: number(value) % 3),
     "async filter": lambda p: p.filter(is_third),
     "flat_map": lambda p: p.flat_map(triple, concurrency=2),
     "unbatch": lambda p: p.flat_map(pairs, concurrency=2),
@@ -70,7 +294,7 @@ UNORDERED = {"unordered": lambda p: p.map(uneven, concurrency=3, ordered=False)}
 
 async def is_third(value):
     await asyncio.sleep(0.001)
-    return crc32(repr(value).encode()) % 3 != 1
+    return number(value) % 3 != 1
 
 
 def build(names, size=14, source=None):
@@ -105,5 +329,273 @@ def test_resume_is_exact_at_every_place(names):
             rest, again = await first(pipeline, 1000)
             assert whole[:count] + rest == whole
             assert again[1:] == states[count + 1 :]  # so a second resume is exact as well
+
+    simulate(main())
+
+
+@few
+@given(
+    st.lists(st.sampled_from(sorted(STAGES)), max_size=2),
+    st.lists(st.sampled_from(sorted({**STAGES, **UNORDERED})), max_size=2),
+    st.integers(0, 20),
+    st.integers(0, 20),
+)
+def test_unordered_items_come_exactly_once(above, below, stop, stop_again):
+    names = [*above, "unordered", *(name for name in below if "shuffle" not in name)]
+    if {"take", "shard", "batch", "full batch", "collate", "unbatch"} & set(names):
+        names = ["map", "unordered"]  # what these keep depends on the order
+
+    async def main():
+        whole, _ = await first(build(names), 1000)
+        before, states = await first(build(names), stop)
+        pipeline = build(names)
+        pipeline.load_state_dict(states[-1])
+        between, states = await first(pipeline, stop_again)
+        pipeline = build(names)
+        pipeline.load_state_dict(states[-1])
+        rest, _ = await first(pipeline, 1000)
+        assert sorted(map(repr, before + between + rest)) == sorted(map(repr, whole))
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("stop", range(13))
+def test_consumed_items_are_not_loaded_again(stop):
+    calls = []
+
+    async def load(value):
+        calls.append(value)
+        await asyncio.sleep(0.01)
+        return value
+
+    def make():
+        keys = Pipeline(range(12)).shuffle(5, seed=1)
+        return keys.map(load, concurrency=2).filter(lambda value: value % 3).batch(2).prefetch(1)
+
+    async def main():
+        before, states = await first(make(), stop)
+        consumed = list(chain(*before))
+        calls.clear()
+        pipeline = make()
+        pipeline.load_state_dict(states[-1])
+        rest, _ = await first(pipeline, 1000)
+        assert sorted(chain(consumed, *rest)) == [1, 2, 4, 5, 7, 8, 10, 11]
+        assert not set(calls) & set(consumed)
+        assert len(calls) == len(set(calls))
+
+    simulate(main())
+
+
+def test_a_late_shuffle_loads_again_only_what_it_held():
+    calls = []
+
+    async def load(value):
+        calls.append(value)
+        return value
+
+    def make():
+        return Pipeline(range(100)).map(load, concurrency=2).shuffle(8)
+
+    async def main():
+        whole, states = await first(make(), 1000)
+        for stop in (1, 50, 95, 100):
+            calls.clear()
+            pipeline = make()
+            pipeline.load_state_dict(states[stop])
+            assert (await first(pipeline, 1000))[0] == whole[stop:]
+            assert sorted(calls) == sorted(whole[stop:])
+
+    simulate(main())
+
+
+def test_the_state_is_that_of_what_was_delivered_whatever_is_in_flight():
+    async def main():
+        pipeline = Pipeline(range(100)).map(slow).batch(4).prefetch(3)
+        batches = aiter(pipeline)
+        for count in range(1, 4):
+            await anext(batches)
+            await asyncio.sleep(5)
+            assert pipeline.state_dict()["position"] == 4 * count
+        await batches.aclose()
+        assert pipeline.state_dict()["position"] == 12
+
+    simulate(main())
+
+
+def test_the_end_of_an_epoch_resumes_to_nothing_and_then_the_next():
+    async def main():
+        make = lambda: Pipeline(range(8)).shuffle(8).map(slow)  # noqa: E731
+        pipeline = make()
+        epochs = [await collect(pipeline), await collect(pipeline)]
+        end = through_json(pipeline.state_dict())
+        again = make()
+        again.load_state_dict(end)
+        assert await collect(again) == []
+        third = await collect(again)
+        assert third == await collect(pipeline)
+        assert third not in epochs
+        assert end["finished"]
+
+    simulate(main())
+
+
+def test_resume_in_the_middle_of_the_second_epoch():
+    async def main():
+        make = lambda: Pipeline(range(8)).shuffle(4).map(slow).batch(3)  # noqa: E731
+        pipeline = make()
+        await collect(pipeline)
+        whole, states = await first(pipeline, 1000)
+        again = make()
+        again.load_state_dict(states[1])
+        assert await collect(again) == whole[1:]
+        assert again.state_dict()["epoch"] == 1
+
+    simulate(main())
+
+
+def test_loading_a_state_ends_the_iteration_that_runs():
+    async def main():
+        pipeline = Pipeline(range(8)).map(slow)
+        running = aiter(pipeline)
+        await anext(running)
+        state = pipeline.state_dict()
+        assert [await anext(running), await anext(running)] == [1, 2]
+        pipeline.load_state_dict(state)
+        assert pipeline.state_dict() == state
+        assert [item async for item in running] == []
+        assert await collect(pipeline) == list(range(1, 8))
+
+    simulate(main())
+
+
+def test_other_bounds_may_be_used_after_a_resume_and_plain_for_too():
+    make = Pipeline(range(30)).shuffle(7).map
+    whole = list(make(number, concurrency=1).batch(4))
+    one = make(number, concurrency=4, lookahead=9).batch(4).prefetch(2)
+    assert [item for _, item in zip(range(3), one, strict=False)] == whole[:3]
+    other = make(number, executor="inline").batch(4)
+    other.load_state_dict(through_json(one.state_dict()))
+    assert run(other) == whole[3:]
+
+
+def test_resume_in_a_new_process():
+    program = """
+import json, sys
+from asyncml.pipeline import Pipeline
+pipeline = Pipeline(range(40)).shuffle(9, seed=2).map(str, concurrency=3).shuffle(4).batch(3)
+if len(sys.argv) > 1:
+    pipeline.load_state_dict(json.loads(sys.argv[1]))
+items = [item for _, item in zip(range(5), pipeline)]
+print(json.dumps([items, pipeline.state_dict()]))
+"""
+    items, state = [], []
+    for _ in range(3):
+        command = [sys.executable, "-c", program, *state]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        some, position = json.loads(done.stdout)
+        items += some
+        state = [json.dumps(position)]
+    assert items == list(Pipeline(range(40)).shuffle(9, seed=2).map(str).shuffle(4).batch(3))
+
+
+def test_a_state_of_other_stages_is_an_error():
+    pipeline = Pipeline(range(9)).map(slow).batch(2)
+    state = pipeline.state_dict()
+    pipeline.prefetch(3).load_state_dict(state)
+    source = Pipeline(range(9))
+    others = (
+        source,
+        source.map(slow).batch(3),
+        source.map(number).batch(2),
+        source.map(slow, ordered=False).batch(2),
+        source.take(3).map(slow).batch(2),
+        source.map(slow).batch(2, drop_last=True),
+    )
+    for other in others:
+        with pytest.raises(ValueError, match=r"other stages(.|\n)*map\(slow\) -> batch\(2"):
+            other.load_state_dict(state)
+    for wrong in (None, {}, {**state, "version": 0}, [1]):
+        with pytest.raises(ValueError, match="must be what state_dict"):
+            pipeline.load_state_dict(wrong)
+
+
+def test_a_source_that_is_too_short_for_the_state_is_an_error():
+    state = simulate(first(Pipeline(range(9)), 5))[1][-1]
+    pipeline = Pipeline(range(3))
+    pipeline.load_state_dict(state)
+    with pytest.raises(ValueError, match=r"ended after 3 items.* 5"):
+        run(pipeline)
+
+
+def test_the_state_is_cheap():
+    async def main():
+        pipeline = Pipeline(range(100)).shuffle(50).map(slow).batch(4).prefetch(2)
+        batches = aiter(pipeline)
+        await anext(batches)
+        begun = time.perf_counter()
+        for _ in range(200):
+            pipeline.state_dict()
+        assert (time.perf_counter() - begun) / 200 < 200e-6  # ten times what it is
+        await batches.aclose()
+
+    simulate(main())
+
+
+# bad input
+
+
+@pytest.mark.parametrize(
+    ("add", "words"),
+    [
+        (lambda p: p.map(slow, concurrency=0), "`concurrency` must be >= 1, got 0"),
+        (lambda p: p.map(slow, concurrency=8, lookahead=4), "`lookahead` must be >= concurrency"),
+        (lambda p: p.map(slow, retries=-1), "`retries` must be >= 0, got -1"),
+        (lambda p: p.map(slow, timeout=0), "`timeout` must be > 0 seconds, got 0"),
+        (lambda p: p.map(slow, executor="threads"), "`executor` must be .*got 'threads'"),
+        (lambda p: p.map(slow, on_error="ignore"), "`on_error` must be .*got 'ignore'"),
+        (lambda p: p.map(slow, on_error=slow), "`on_error` must be .*plain function"),
+        (lambda p: p.map(number, executor="inline", timeout=1), "`timeout` cannot stop `number`"),
+        (lambda p: p.batch(0), "`size` must be >= 1, got 0"),
+        (lambda p: p.take(-1), "`n` must be >= 0, got -1"),
+        (lambda p: p.prefetch(0), "`n` must be >= 1, got 0"),
+        (lambda p: p.shuffle(0), "`buffer_size` must be >= 1, got 0"),
+        (lambda p: p.shuffle(3, seed=-1), "`seed` must be >= 0, got -1"),
+        (lambda p: p.shard(3, 3), "`rank` must be < world_size = 3, got 3"),
+        (lambda p: p.shard(0, 0), "`world_size` must be >= 1, got 0"),
+    ],
+)
+def test_a_wrong_value_says_what_is_right(add, words):
+    with pytest.raises(ValueError, match=words):
+        add(Pipeline(range(3)))
+
+
+async def stream(value):
+    yield value
+
+
+@pytest.mark.parametrize(
+    ("add", "words"),
+    [
+        (lambda p: Pipeline(3), "`source` must be an iterable, .*got int"),
+        (lambda p: p.map(3), "`map` needs a function, got 3"),
+        (lambda p: p.map(stream), "`stream` is an async generator: use flat_map"),
+        (
+            lambda p: p.map(lambda x: x, executor="process"),
+            "`<lambda>` cannot be sent to a process",
+        ),
+        (lambda p: p.batch(2, collate=3), "`collate` needs a function"),
+        (lambda p: p.batch(2, collate=slow), "must be a plain function, got slow"),
+        (lambda p: p.batch(2.5), "`size` must be an int, got float"),
+    ],
+)
+def test_a_wrong_type_says_what_is_right(add, words):
+    with pytest.raises(TypeError, match=words):
+        add(Pipeline(range(3)))
+
+
+def test_plain_for_inside_simulate_is_an_error_at_once():
+    async def main():
+        with pytest.raises(RuntimeError, match="use `async for`"):
+            iter(Pipeline(range(3)))
 
     simulate(main())

@@ -1,0 +1,768 @@
+"""How a pipeline runs: bounds, order and time, failures, and that nothing is left."""
+
+import asyncio
+import contextlib
+import functools
+import gc
+import itertools
+import multiprocessing
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncml.clock import compute, simulate
+from asyncml.pipeline import Pipeline
+
+few = settings(deadline=None, max_examples=30)
+
+
+async def collect(pipeline):
+    return [item async for item in pipeline]
+
+
+def run(pipeline):
+    return simulate(collect(pipeline))
+
+
+def timed(pipeline, each=0.0):
+    """The items, and the virtual time at which each was delivered."""
+
+    async def main():
+        loop, items, times = asyncio.get_running_loop(), [], []
+        async for item in pipeline:
+            items.append(item)
+            times.append(round(loop.time(), 6))
+            await asyncio.sleep(each)
+        return items, times
+
+    return simulate(main())
+
+
+class Spy:
+    """Counts the calls in progress and keeps the highest count."""
+
+    def __init__(self, seconds=lambda value: 0.01):
+        self.seconds = seconds
+        self.now = self.most = self.calls = 0
+        self.lock = threading.Lock()
+
+    def __enter__(self):
+        with self.lock:
+            self.calls += 1
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.now -= 1
+
+    async def on_loop(self, value):
+        with self:
+            await asyncio.sleep(self.seconds(value))
+        return value
+
+    def in_thread(self, value):
+        with self:
+            compute(self.seconds(value))
+        return value
+
+
+# order, bounds, time
+
+
+@few
+@given(
+    st.lists(st.integers(0, 30), max_size=40),
+    st.integers(1, 5),
+    st.integers(0, 8),
+    st.booleans(),
+    st.sampled_from(["on_loop", "in_thread"]),
+)
+def test_order_and_bounds_hold_whatever_the_latencies(delays, concurrency, more, ordered, where):
+    spy = Spy(lambda value: delays[value] / 1000)
+    lookahead = concurrency + more
+    pipeline = Pipeline(range(len(delays))).map(
+        getattr(spy, where), concurrency=concurrency, lookahead=lookahead, ordered=ordered
+    )
+
+    async def main():
+        items = []
+        async for item in pipeline:
+            items.append(item)
+            assert spy.calls <= len(items) + lookahead
+            await asyncio.sleep(0.004)
+        return items
+
+    items = simulate(main())
+    assert (items if ordered else sorted(items)) == list(range(len(delays)))
+    assert spy.most <= concurrency
+
+
+@pytest.mark.parametrize("where", ["on_loop", "in_thread"])
+def test_the_bound_is_used_to_the_full(where):
+    spy = Spy()
+    _, times = timed(Pipeline(range(40)).map(getattr(spy, where), concurrency=8))
+    assert spy.most == 8
+    assert times[-1] == pytest.approx(0.05)
+
+
+def test_stragglers_in_order_cost_at_most_a_third():
+    def seconds(value):
+        return 0.06 if value * 7919 % 20 == 3 else 0.002
+
+    ideal = sum(map(seconds, range(2000))) / 32
+    items, times = timed(Pipeline(range(2000)).map(Spy(seconds).on_loop, concurrency=32))
+    assert items == list(range(2000))
+    assert times[-1] <= 1.3 * ideal
+
+
+def test_unordered_items_leave_as_they_are_ready():
+    spy = Spy(lambda value: (5 - value) / 10)
+    pipeline = Pipeline(range(5)).map(spy.on_loop, concurrency=5, ordered=False)
+    assert timed(pipeline) == ([4, 3, 2, 1, 0], [0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+def test_stages_overlap_and_prefetch_runs_ahead():
+    load, decode = Spy(lambda _: 0.1), Spy(lambda _: 0.1)
+    pipeline = Pipeline(range(8)).map(load.on_loop, concurrency=1, lookahead=1)
+    pipeline = pipeline.map(decode.in_thread, concurrency=1, lookahead=1)
+    _, times = timed(pipeline, each=0.1)
+    assert times[-1] == pytest.approx(0.9)
+    asked = []
+    pipeline = Pipeline(range(99)).map(asked.append, executor="inline").prefetch(3)
+
+    async def main():
+        items = aiter(pipeline)
+        await anext(items)
+        await asyncio.sleep(1)
+        assert len(asked) == 4
+        await items.aclose()
+
+    simulate(main())
+
+
+def test_memory_stays_flat():
+    alive = most = 0
+
+    class Item:
+        def __init__(self, _):
+            nonlocal alive, most
+            alive += 1
+            most = max(most, alive)
+
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
+
+    async def make(value):
+        return Item(value)
+
+    async def main():
+        pipeline = Pipeline(range(3000)).map(make, concurrency=4).batch(5).prefetch(2)
+        async for _ in pipeline:
+            pass
+        del _
+        return most
+
+    assert simulate(main()) <= 16 * 4 + 5 * (2 + 2)
+    gc.collect()
+    assert alive == 0
+
+
+def test_the_loop_stays_alive_while_nothing_waits():
+    async def main():
+        beats = 0
+
+        async def heart():
+            nonlocal beats
+            while True:
+                await asyncio.sleep(0)
+                beats += 1
+
+        task = asyncio.create_task(heart())
+        async for _ in Pipeline(range(20000)).filter(lambda value: value > 19990).batch(8):
+            pass
+        task.cancel()
+        return beats
+
+    assert simulate(main()) >= 15
+
+
+# where functions run
+
+
+def where(value):
+    return threading.current_thread().name, value
+
+
+def process(value):
+    return multiprocessing.parent_process() is not None
+
+
+def test_plain_functions_run_in_threads_of_their_own_unless_asked():
+    assert {name for name, _ in list(Pipeline(range(50)).map(where, concurrency=2))} <= {
+        "where-1",
+        "where-2",
+    }
+    names = {name for name, _ in asyncio.run(collect(Pipeline([1]).map(where, executor="inline")))}
+    assert names == {threading.current_thread().name}
+
+
+def test_an_executor_of_the_callers_is_used_and_stays_open():
+    with ThreadPoolExecutor(2, thread_name_prefix="mine") as pool:
+        names = {name for name, _ in list(Pipeline(range(9)).map(where, executor=pool))}
+        assert names <= {"mine_0", "mine_1"}
+        assert pool.submit(abs, -1).result() == 1
+
+
+def test_functions_run_in_processes():
+    assert list(Pipeline(range(3)).map(process, executor="process", concurrency=1)) == [True] * 3
+    partial = functools.partial(lambda value: value, 1)
+    with (
+        ProcessPoolExecutor(1) as pool,
+        pytest.raises(TypeError, match="`<lambda>` cannot be sent"),
+    ):
+        Pipeline([1]).map(partial, executor=pool)
+
+
+def test_partials_and_objects_count_as_what_they_call():
+    class Loader:
+        async def __call__(self, value):
+            await asyncio.sleep(0.01)
+            return value + 1
+
+        async def load(self, value):
+            return value + 2
+
+    async def add(first, second):
+        return first + second
+
+    assert run(Pipeline([1]).map(Loader())) == [2]
+    assert run(Pipeline([1]).map(Loader().load)) == [3]
+    assert run(Pipeline([1]).map(functools.partial(functools.partial(add), 3))) == [4]
+
+
+@pytest.mark.parametrize("executor", ["thread", "inline"])
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_plain_function_that_returns_a_coroutine_is_an_error(executor, on_error):
+    async def load(value):
+        return value
+
+    pipeline = Pipeline(range(5)).map(
+        lambda value: load(value), executor=executor, on_error=on_error, retries=1
+    )
+    with pytest.raises(TypeError, match=r"`<lambda>` is a plain function .*async def"):
+        run(pipeline)
+    with pytest.raises(TypeError, match="returned a coroutine"):
+        run(Pipeline(range(5)).filter(lambda value: load(value)))
+
+
+def test_cheap_functions_share_a_visit_and_a_slow_one_delays_nobody():
+    def work(value):
+        if value in (5, 1000):
+            compute(1.0)
+        return value
+
+    make = Pipeline(range(2000)).map
+    items, times = timed(make(work, concurrency=3, lookahead=200, ordered=False))
+    assert sorted(items) == list(range(2000))
+    assert sorted(items[-2:]) == [5, 1000]
+    assert times[-3] < 0.1
+    items, times = timed(make(work, concurrency=3, lookahead=2000))
+    assert items == list(range(2000))
+    assert times[-1] < 1.1
+
+
+# failures
+
+
+class Broken(Exception):
+    pass
+
+
+def fails_at(*places, error=Broken, where="loop", seconds=0.0):
+    calls = []
+
+    async def on_loop(value):
+        calls.append(value)
+        await asyncio.sleep(seconds)
+        if value in places:
+            raise error(value)
+        return value
+
+    def in_thread(value):
+        calls.append(value)
+        compute(seconds)
+        if value in places:
+            raise error(value)
+        return value
+
+    fn = on_loop if where == "loop" else in_thread
+    fn.calls = calls
+    return fn
+
+
+async def until(pipeline, kind):
+    items = []
+    try:
+        async for item in pipeline:
+            items.append(item)
+    except kind as error:
+        return items, error
+    pytest.fail(f"{kind.__name__} was not raised")
+
+
+OPTIONS = [
+    ("loop", {}),
+    ("thread", {}),
+    ("thread", {"timeout": 9}),
+    ("thread", {"executor": "inline"}),
+    ("loop", {"ordered": False}),
+    ("thread", {"ordered": False}),
+]
+
+
+@pytest.mark.parametrize(("where", "options"), OPTIONS)
+def test_an_error_comes_after_the_items_before_it_and_says_where(where, options):
+    fn = fails_at(7, 9, where=where, seconds=0.01)
+    pipeline = Pipeline(range(1000)).map(fn, concurrency=4, **options)
+    items, error = simulate(until(pipeline, Broken))
+    before = [item for item in items if item < 7]
+    assert before == list(range(7))
+    assert error.args == (7,)
+    name = "on_loop" if where == "loop" else "in_thread"
+    assert f"map({name}" in error.__notes__[0]
+    assert "item 7: 7" in error.__notes__[0]
+    assert len(fn.calls) <= 8 + 4  # intake stopped at once
+
+
+def test_an_error_in_a_thread_stops_the_intake_at_once():
+    fn = fails_at(3, where="thread")
+    items, _ = simulate(until(Pipeline(range(100)).map(fn, concurrency=1), Broken))
+    assert items == [0, 1, 2]
+    assert fn.calls == [0, 1, 2, 3]
+
+
+def test_after_an_error_the_run_can_go_on_from_there():
+    async def main():
+        pipeline = Pipeline(range(6)).map(fails_at(3))
+        items, _ = await until(pipeline, Broken)
+        again = Pipeline(range(6)).map(fails_at())
+        again.load_state_dict(pipeline.state_dict())
+        return items, await collect(again)
+
+    assert simulate(main()) == ([0, 1, 2], [3, 4, 5])
+
+
+def test_the_items_of_a_batch_before_an_error_are_delivered():
+    pipeline = Pipeline(range(9)).map(fails_at(5))
+    assert simulate(until(pipeline.batch(3), Broken))[0] == [[0, 1, 2], [3, 4]]
+    assert simulate(until(pipeline.batch(3).prefetch(2), Broken))[0] == [[0, 1, 2], [3, 4]]
+
+
+def test_errors_of_source_filter_and_collate_come_in_order():
+    def source():
+        yield from range(3)
+        raise Broken("source")
+
+    async def stream():
+        yield 0
+        raise Broken("source")
+
+    def refuse(value):
+        return 1 / (value - 2)
+
+    assert simulate(until(Pipeline(source).map(fails_at()), Broken))[0] == [0, 1, 2]
+    assert simulate(until(Pipeline(stream).map(fails_at()), Broken))[0] == [0]
+    items, error = simulate(until(Pipeline(range(9)).filter(refuse), ZeroDivisionError))
+    assert items == [0, 1]
+    assert "filter(refuse), item 2" in error.__notes__[0]
+    pipeline = Pipeline(range(9)).batch(2, collate=lambda batch: refuse(batch[0]))
+    assert len(simulate(until(pipeline.prefetch(1), ZeroDivisionError))[0]) == 1
+
+
+@pytest.mark.parametrize(("where", "options"), OPTIONS)
+def test_skip_and_replace(where, options):
+    make = Pipeline(range(10)).map
+    skipping = make(fails_at(2, 5, where=where), on_error="skip", **options)
+    assert sorted(run(skipping)) == [0, 1, 3, 4, 6, 7, 8, 9]
+    stage = skipping.statistics().stages[-1]
+    assert (stage.skipped, stage.errors, stage.items) == (2, 2, 8)
+    replace = make(
+        fails_at(2, where=where), on_error=lambda error, item: (type(error), item), **options
+    )
+    assert (Broken, 2) in run(replace)
+
+    def give_up(error, item):
+        raise LookupError(item) from error
+
+    with pytest.raises(LookupError):
+        run(make(fails_at(2, where=where), on_error=give_up, **options))
+
+
+def flaky(times, where="loop"):
+    left = {}
+
+    def attempt(value):
+        left[value] = left.get(value, times) - 1
+        if left[value] >= 0:
+            raise Broken(value)
+        return value
+
+    async def on_loop(value):
+        return attempt(value)
+
+    return on_loop if where == "loop" else attempt
+
+
+@pytest.mark.parametrize(
+    ("where", "options"), [*OPTIONS, ("loop", {"concurrency": 1, "lookahead": 1})]
+)
+def test_retries_come_before_on_error(where, options):
+    pipeline = Pipeline(range(9)).map(flaky(2, where), retries=2, **options)
+    assert sorted(run(pipeline)) == list(range(9))
+    assert pipeline.statistics().stages[-1].retries == 18
+    with pytest.raises(Broken):
+        run(Pipeline(range(9)).map(flaky(3, where), retries=2, **options))
+    skipping = Pipeline(range(9)).map(flaky(3, where), retries=2, on_error="skip", **options)
+    assert run(skipping) == []
+
+
+def test_delays_between_attempts_double_and_repeat_and_hold_no_slot():
+    def attempts():
+        times = []
+
+        async def fail(value):
+            if value == 0:
+                times.append(asyncio.get_running_loop().time())
+                raise Broken
+            await asyncio.sleep(0.01)
+            return value
+
+        pipeline = Pipeline(range(30)).map(fail, concurrency=1, retries=3, on_error="skip")
+        items, delivered = timed(pipeline)
+        assert items == list(range(1, 30))
+        # the others are done while the first one waits, but for the last, which is out of reach
+        assert delivered[0] == delivered[14]
+        return times
+
+    times = attempts()
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    for number, pause in enumerate(pauses):
+        assert 0.5 * 0.05 * 2**number <= pause <= 1.5 * 0.05 * 2**number + 0.01
+    assert attempts() == times
+
+
+def test_a_timeout_is_for_one_attempt_and_counts_as_an_error():
+    async def stall(value):
+        await asyncio.sleep(10 if value == 1 else 0.5)
+        return value
+
+    pipeline = Pipeline(range(4)).map(stall, concurrency=1, timeout=1, on_error="skip", retries=1)
+    items, times = timed(pipeline)
+    assert items == [0, 2, 3]
+    assert times[-1] == pytest.approx(3 * 0.5 + 2 * 1, abs=0.1)
+    assert pipeline.statistics().stages[-1].errors == 2
+    _, error = simulate(until(Pipeline([1]).map(stall, timeout=1), TimeoutError))
+    assert "item 0: 1" in error.__notes__[0]
+
+
+def test_a_timeout_abandons_a_plain_function():
+    release = threading.Event()
+
+    def hang(value):
+        if value < 2:
+            release.wait()
+        return value
+
+    pipeline = Pipeline(range(6)).map(hang, concurrency=2, timeout=0.05, on_error="skip")
+    begun = time.monotonic()
+    assert list(pipeline) == [2, 3, 4, 5]
+    assert time.monotonic() - begun < 1
+    release.set()
+
+
+def test_a_function_that_cancels_itself_fails_and_does_not_hang():
+    async def cancel(value):
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        run(Pipeline(range(3)).map(cancel))
+
+
+# nothing is left
+
+
+def left():
+    return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+def make_all(fn, **options):
+    async def source():
+        for value in range(100):
+            await asyncio.sleep(0.001)
+            yield value
+
+    pipeline = Pipeline(source).map(fn, concurrency=3, **options).map(str, concurrency=2)
+    return pipeline.flat_map(list).batch(2).prefetch(2)
+
+
+async def nap(value):
+    await asyncio.sleep(0.01)
+    return value
+
+
+def test_leaving_early_leaves_nothing():
+    async def main():
+        async for _ in make_all(nap):
+            break
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert left() == []
+
+        items = aiter(make_all(nap))
+        await anext(items)
+        await items.aclose()
+        assert left() == []
+        assert [item async for item in items] == []
+
+        with contextlib.suppress(Broken):
+            async for _ in make_all(nap):
+                raise Broken
+        await asyncio.sleep(0.001)
+        assert left() == []
+        aiter(make_all(nap))
+
+    simulate(main())
+
+
+def test_an_error_leaves_nothing():
+    async def main():
+        for fn in (fails_at(5), fails_at(5, where="thread")):
+            with pytest.raises(Broken):
+                await collect(make_all(fn))
+            assert left() == []
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("step", range(40))
+def test_cancelled_at_any_step_it_leaves_nothing(step):
+    async def main():
+        pipeline = make_all(nap, retries=1)
+        task = asyncio.create_task(collect(pipeline))
+        for _ in range(step):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert left() == []
+        state = pipeline.state_dict()
+        again = make_all(nap)
+        again.load_state_dict(state)
+
+    simulate(main())
+
+
+@few
+@given(st.floats(0, 0.6), st.booleans())
+def test_cancelled_at_any_time_the_rest_is_exact(seconds, twice):
+    async def main():
+        pipeline, items = make_all(nap), []
+
+        async def consume():
+            async for item in pipeline:
+                items.append(item)
+
+        task = asyncio.create_task(consume())
+        await asyncio.sleep(seconds)
+        task.cancel()
+        if twice:
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.wait([task])
+        assert left() == []
+        again = make_all(nap)
+        again.load_state_dict(pipeline.state_dict())
+        assert items + await collect(again) == whole
+
+    whole = run(make_all(nap))
+    simulate(main())
+
+
+def test_clean_up_that_takes_time_is_awaited():
+    closed = []
+
+    async def connect(value):
+        try:
+            await asyncio.sleep(1)
+        finally:
+            await asyncio.sleep(0.5)
+            closed.append(value)
+
+    async def main():
+        task = asyncio.create_task(collect(Pipeline(range(9)).map(connect, concurrency=2)))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sorted(closed) == [0, 1]
+        assert left() == []
+
+    simulate(main())
+
+
+def test_two_tasks_cannot_share_an_iterator():
+    async def main():
+        items = aiter(Pipeline(range(9)).map(nap))
+        first = asyncio.create_task(anext(items))
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="one task iterates"):
+            await anext(items)
+        assert await first == 0
+        await items.aclose()
+
+    simulate(main())
+
+
+def test_leaving_plain_for_leaves_no_thread():
+    def threads():
+        return {thread.name for thread in threading.enumerate()} - before
+
+    before = {thread.name for thread in threading.enumerate()}
+    for _ in Pipeline(range(1000)).map(where).map(nap).prefetch(3):
+        break
+    assert "pipeline" not in threads()
+    items = iter(Pipeline(range(1000)).map(nap))
+    next(items)
+    items.close()
+    assert threads() == set() or time.sleep(0.05) or threads() == set()
+    with contextlib.suppress(Broken):
+        for _ in Pipeline(range(1000)).map(nap):
+            raise Broken
+    gc.collect()
+    assert "pipeline" not in threads()
+
+
+def test_plain_for_closes_the_epoch_before_it():
+    pipeline = Pipeline(range(100)).map(nap, concurrency=1)
+    first = iter(pipeline)
+    assert next(first) == 0
+    second = iter(pipeline)
+    assert next(second) == 0
+    assert list(first) == []
+    assert next(second) == 1
+    second.close()
+
+
+def test_plain_for_raises_what_went_wrong():
+    items = iter(Pipeline(range(9)).map(fails_at(4, where="thread")))
+    assert [next(items) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(Broken) as caught:
+        next(items)
+    assert "item 4" in caught.value.__notes__[0]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_eager_tasks_change_nothing():
+    async def main():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        assert len(await collect(make_all(nap))) == 95
+        async for _ in make_all(nap):
+            break
+        await asyncio.sleep(0.001)
+        assert left() == []
+
+    simulate(main())
+
+
+def test_plain_for_works_inside_a_running_loop_and_runs_ahead():
+    async def main():
+        return list(Pipeline(range(5)).map(nap))
+
+    assert asyncio.run(main()) == [0, 1, 2, 3, 4]
+    asked = []
+    items = iter(Pipeline(range(99)).map(asked.append, executor="inline"))
+    next(items)
+    deadline = time.monotonic() + 1
+    while len(asked) < 4 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(0.01)
+    assert len(asked) == 4  # one taken, two handed over, one in hand
+    items.close()
+
+
+def test_the_interpreter_does_not_wait_for_a_function_that_never_returns():
+    program = """
+import threading
+from asyncml.pipeline import Pipeline
+def hang(value):
+    if value:
+        threading.Event().wait()
+    return value
+for item in Pipeline(range(9)).map(hang):
+    print(item)
+    break
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+@pytest.mark.untidy
+def test_leaving_as_the_program_ends_says_nothing():
+    program = """
+import asyncio
+from asyncml.pipeline import Pipeline
+async def nap(value):
+    await asyncio.sleep(0.01)
+    return value
+async def main():
+    async for item in Pipeline(range(99)).map(nap).map(str).prefetch(2):
+        print(item)
+        break
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+# statistics
+
+
+def test_statistics_name_the_bottleneck():
+    fast, slow = Spy(lambda _: 0.01), Spy(lambda _: 0.05)
+    pipeline = Pipeline(range(40)).map(fast.on_loop, concurrency=4)
+    pipeline = pipeline.map(slow.in_thread, concurrency=2).batch(4)
+    run(pipeline)
+    statistics = pipeline.statistics()
+    by_name = {stage.name: stage for stage in statistics.stages}
+    assert [stage.items for stage in statistics.stages] == [40, 40, 40, 10]
+    assert by_name["map(on_loop)"].service_s == pytest.approx(0.01)
+    assert by_name["map(in_thread)"].service_s == pytest.approx(0.05)
+    assert by_name["map(in_thread)"].busy > 0.9
+    assert by_name["map(on_loop)"].busy < 0.2
+    assert by_name["map(on_loop)"].queue > 1
+    assert statistics.bottleneck.startswith("map(in_thread)")
+    assert "`concurrency` above 2" in statistics.bottleneck
+    assert "map(in_thread)" in str(statistics)
+    assert "<table>" in statistics._repr_html_()
+
+
+def test_statistics_name_the_consumer():
+    pipeline = Pipeline(range(40)).map(Spy().on_loop, concurrency=4)
+    timed(pipeline, each=0.5)
+    assert pipeline.statistics().bottleneck.startswith("the consumer")
+    assert Pipeline([]).statistics().bottleneck.startswith("none yet")

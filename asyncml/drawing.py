@@ -1,7 +1,7 @@
 """Draws a timeline: as a picture, in characters and in sentences."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from asyncml.timeline import Slice, Timeline
 
-BLOCK_S = 0.05  # a step this long keeps everything else waiting for longer than a person notices
 _MOST_LANES = 40
 _MOST_SENTENCES = 8  # in a lane; more are summed up
 _MARKS = {"running": "#", "ready": "=", "waiting": "."}
@@ -28,7 +27,7 @@ def _lanes(timeline: "Timeline[Any]") -> tuple[dict[str, list["Slice"]], str]:
     lanes: dict[str, list[Slice]] = {}
     for piece in timeline.slices:
         lanes.setdefault(piece.lane, []).append(piece)
-    threads = [lane for lane in lanes if lane.startswith("thread-")]
+    threads = [lane for lane in lanes if timeline.is_thread(lane)]
     tasks = [lane for lane in lanes if lane not in threads]
     shown = tasks[: max(1, _MOST_LANES - len(threads))] + threads[:_MOST_LANES]
     left_out = len(lanes) - len(shown)
@@ -45,7 +44,7 @@ def plot(timeline: "Timeline[Any]", ax: "Axes | None" = None) -> "Axes":
         _, ax = plt.subplots(figsize=(8, 1.2 + 0.28 * len(lanes)), layout="constrained")
     scale, unit = _scale(timeline.duration_s)
     for row, pieces in enumerate(lanes.values()):
-        _draw_lane(ax, row, pieces, scale)
+        _draw_lane(ax, row, pieces, scale, timeline.blocks_loop)
     ax.set_yticks(range(len(lanes)), labels=list(lanes))
     ax.set_ylim(len(lanes) - 0.4, -0.6)
     ax.set_xlim(0, timeline.duration_s * scale or 1)
@@ -55,7 +54,7 @@ def plot(timeline: "Timeline[Any]", ax: "Axes | None" = None) -> "Axes":
     handles = [
         Patch(facecolor=_COLOURS[s], hatch=_HATCHES[s], edgecolor="white", label=s) for s in _MARKS
     ]
-    if any(blocks_loop(piece) for pieces in lanes.values() for piece in pieces):
+    if any(timeline.blocks_loop(piece) for pieces in lanes.values() for piece in pieces):
         handles.append(
             Patch(facecolor=_COLOURS["running"], edgecolor="#D55E00", label="loop blocked")
         )
@@ -71,20 +70,16 @@ def plot(timeline: "Timeline[Any]", ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def blocks_loop(piece: "Slice") -> bool:
-    """Tell whether a slice is a step that took so long that the loop seemed to hang."""
-    is_task = not piece.lane.startswith("thread-")
-    return is_task and piece.state == "running" and piece.end_s - piece.start_s >= BLOCK_S
-
-
-def _draw_lane(ax: "Axes", row: int, pieces: list["Slice"], scale: float) -> None:
+def _draw_lane(
+    ax: "Axes", row: int, pieces: list["Slice"], scale: float, is_block: Callable[["Slice"], bool]
+) -> None:
     edge = 0.6 if len(pieces) <= 150 else 0  # borders between more would hide the bars
     for state in _MARKS:
         for blocked in (False, True):
             spans = [
                 (piece.start_s * scale, (piece.end_s - piece.start_s) * scale)
                 for piece in pieces
-                if piece.state == state and blocks_loop(piece) == blocked
+                if piece.state == state and is_block(piece) == blocked
             ]
             if spans:
                 ax.broken_barh(

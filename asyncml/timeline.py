@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from asyncml import drawing
 from asyncml.findings import Finding, find
-from asyncml.tracks import Job, Track, Wait
+from asyncml.tracks import Job, State, Track, Wait
 from asyncml.waiting import Place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 T = TypeVar("T")
+_BLOCK_S = 0.05  # so long a step keeps the others waiting for longer than a person notices
 
 
 class Slice(NamedTuple):
@@ -96,10 +97,16 @@ class Timeline(Generic[T]):
     ) -> None:
         self.result = result
         self.tracks, self.unawaited = tracks, unawaited
-        self._jobs, self._start_s, self._end_s = jobs, start_s, end_s
+        self._start_s, self._end_s = start_s, end_s
         self.duration_s = self._relative(end_s)
         self.samples = [(self._relative(at), seconds, place) for at, seconds, place in samples]
-        _make_unique(tracks)
+        threads = _threads(jobs, end_s)
+        names = _unique(
+            [track.label for track in tracks] + [f"thread-{n}" for n, _ in enumerate(threads, 1)]
+        )
+        for track, name in zip(tracks, names, strict=False):
+            track.label = name
+        self._threads = dict(zip(names[len(tracks) :], threads, strict=True))
 
     @cached_property
     def slices(self) -> list[Slice]:
@@ -107,7 +114,7 @@ class Timeline(Generic[T]):
         tasks = [(track.label, _lasting(track.states(self._end_s))) for track in self.tracks]
         return [
             Slice(lane, state, self._relative(start), self._relative(end), reason)
-            for lane, stretches in [*tasks, *_threads(self._jobs, self._end_s)]
+            for lane, stretches in [*tasks, *self._threads.items()]
             for state, start, end, reason in stretches
         ]
 
@@ -129,8 +136,11 @@ class Timeline(Generic[T]):
 
     def statistics(self) -> TimelineStatistics:
         """Add up: how busy, how concurrent, how late, and how much of the waiting was hidden."""
-        tasks = {track.label for track in self.tracks}
-        running = [_length(s) for s in self.slices if s.state == "running" and s.lane in tasks]
+        running = [
+            _length(piece)
+            for piece in self.slices
+            if piece.state == "running" and not self.is_thread(piece.lane)
+        ]
         waited = sum(_length(wait) for wait in self.waits if wait.is_outside)
         exposed, peak = 0.0, 0
         for start, end, waits, busy in self.segments():
@@ -214,6 +224,15 @@ class Timeline(Generic[T]):
         trace = {"traceEvents": names + events, "displayTimeUnit": "ms"}
         Path(path).write_text(json.dumps(trace), encoding="utf-8")
 
+    def is_thread(self, lane: str) -> bool:
+        """Tell whether a lane is that of a worker thread, and not of a task."""
+        return lane in self._threads
+
+    def blocks_loop(self, piece: Slice) -> bool:
+        """Tell whether a slice is a step that took so long that the loop seemed to hang."""
+        is_step = piece.state == "running" and not self.is_thread(piece.lane)
+        return is_step and _length(piece) >= _BLOCK_S
+
     def segments(self) -> Iterator[tuple[float, float, set[Wait], int]]:
         """Yield (start, end, waits for the outside world, lanes that run) wherever that changes.
 
@@ -243,30 +262,33 @@ class Timeline(Generic[T]):
         return f"<Timeline of {len(self.lanes)} lanes, {self.duration_s:.4g} s>"
 
 
-_Stretch = tuple[str, float, float, str]
-
-
 def _length(piece: Slice | Wait) -> float:
     return piece.end_s - piece.start_s
 
 
-def _make_unique(tracks: list[Track]) -> None:
-    seen: Counter[str] = Counter()
-    for track in tracks:
-        seen[track.label] += 1
-        if seen[track.label] > 1:
-            track.label = f"{track.label} ({seen[track.label]})"
+def _unique(names: list[str]) -> list[str]:
+    """Tell equal names apart: the second `fetch` becomes `fetch (2)`."""
+    taken, times, found = set(names), Counter[str](), []
+    for name in names:
+        times[name] += 1
+        unique = name
+        while times[name] > 1 and unique in taken:
+            unique = f"{name} ({times[name]})"
+            times[name] += unique in taken
+        taken.add(unique)
+        found.append(unique)
+    return found
 
 
-def _lasting(stretches: Iterable[_Stretch]) -> list[_Stretch]:
+def _lasting(stretches: Iterable[State]) -> list[State]:
     """Drop the stretches that took no time, but for the last one of a lane that has no other."""
     found = list(stretches)
     return [piece for piece in found if piece[2] > piece[1]] or found[-1:]
 
 
-def _threads(jobs: list[Job], end_s: float) -> list[tuple[str, list[_Stretch]]]:
+def _threads(jobs: list[Job], end_s: float) -> list[list[State]]:
     """Lay the jobs out in as few lanes as they need: no two at one time in one lane."""
-    lanes: list[list[_Stretch]] = []
+    lanes: list[list[State]] = []
     started = [job for job in jobs if job.start_s == job.start_s]
     for job in sorted(started, key=lambda job: job.start_s):
         end = job.end_s if job.end_s == job.end_s else end_s
@@ -275,4 +297,4 @@ def _threads(jobs: list[Job], end_s: float) -> list[tuple[str, list[_Stretch]]]:
         if lane is None:
             lanes.append(lane := [])
         lane.append(("running", job.start_s, end, job.name))
-    return [(f"thread-{number}", _lasting(lane)) for number, lane in enumerate(lanes, 1)]
+    return [_lasting(lane) for lane in lanes]

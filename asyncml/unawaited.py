@@ -15,7 +15,8 @@ Note = Callable[[str, str, int], None]
 
 _lock = threading.Lock()
 _notes: list[Note] = []
-_warn: Callable[[Any], None] = warnings._warn_unawaited_coroutine  # type: ignore[attr-defined]
+_warnings: Any = warnings
+_warn: Callable[[Any], None]
 
 
 def _note_and_warn(coro: Any) -> None:
@@ -28,16 +29,21 @@ def _note_and_warn(coro: Any) -> None:
 @contextlib.contextmanager
 def unawaited_noted(note: Note) -> Iterator[None]:
     """Call `note(name, file, line)` for each such coroutine made on this thread in the block."""
+    global _warn
     depth = sys.get_coroutine_origin_tracking_depth()
     sys.set_coroutine_origin_tracking_depth(max(depth, 1))
     with _lock:
+        if not _notes:
+            _warn, _warnings._warn_unawaited_coroutine = (
+                _warnings._warn_unawaited_coroutine,
+                _note_and_warn,
+            )
         _notes.append(note)
-        warnings._warn_unawaited_coroutine = _note_and_warn  # type: ignore[attr-defined]
     try:
         yield
     finally:
         with _lock:
             _notes.remove(note)
             if not _notes:
-                warnings._warn_unawaited_coroutine = _warn  # type: ignore[attr-defined]
+                _warnings._warn_unawaited_coroutine = _warn
         sys.set_coroutine_origin_tracking_depth(depth)

@@ -22,9 +22,7 @@ _STDLIB = (sysconfig.get_path("stdlib"), str(Path(asyncio.__file__).parent.paren
 # how asyncio's own coroutines are called -> what a reader calls the wait
 _REASONS = {
     "to_thread": "thread",
-    "_wait": "wait",
     "TaskGroup._aexit": "TaskGroup",
-    "TaskGroup.__aexit__": "TaskGroup",
 }
 
 
@@ -161,7 +159,9 @@ def library_reason(codes: Sequence[CodeType]) -> str | None:
     names = [code.co_qualname for code in takewhile(is_library, reversed(codes))]
     if any(name.endswith("_wait_for_one") for name in names):
         return "as_completed"
-    return _REASONS.get(names[0], names[0]) if names else None
+    public = (name for name in names if not name.rpartition(".")[2].startswith("_"))
+    name = next(public, names[0].partition(".__")[0] if names else None)
+    return _REASONS.get(name, name) if name else None
 
 
 def reason(places: list[Place], awaited: object) -> str:

@@ -1,0 +1,163 @@
+"""Where the recorder looks: functions that stand before methods of a loop for a while.
+
+Each notes what it sees and calls the method, so that the loop does what it would have done. Those
+of a task's every step (`call_soon`) are written to be fast. Used by the recorder, lesson 03.
+"""
+
+import asyncio
+import functools
+import sys
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Executor
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asyncml.threads import thread_limit
+from asyncml.tracks import Job, Track
+from asyncml.waiting import caller_place
+from asyncml.watched import Watched
+
+if TYPE_CHECKING:
+    from asyncml.recorder import Recorder
+
+T = TypeVar("T")
+Method = Callable[..., Any]
+_BLOCK_S = 0.001  # shorter work than this is not worth a look at the stack
+
+
+def hooks(recorder: "Recorder") -> list[Method]:
+    """Return functions that have the names of the methods of the loop that they stand before."""
+    loop = recorder.loop
+    found = [
+        _watch_tasks(recorder, loop.create_task),
+        _watch_wake_ups(recorder, loop.call_soon),
+        _watch_timers(recorder, loop.call_at),
+        _watch_threads(recorder, loop.run_in_executor),
+        _watch_complaints(recorder, loop.call_exception_handler),
+    ]
+    if hasattr(loop, "advance"):
+        found.append(_watch_work(recorder, loop.advance))
+    return found
+
+
+def _watch_tasks(recorder: "Recorder", make: Method) -> Method:
+    def create_task(coro: Any, **kwargs: Any) -> Any:
+        if not recorder.is_active() or not asyncio.iscoroutine(coro):
+            return make(coro, **kwargs)
+        label = recorder.next_label(getattr(coro, "__name__", type(coro).__name__))
+        place = caller_place(sys._getframe(1))
+        track = Track(label, recorder.now(), recorder.current, place)
+        recorder.tracks.append(track)
+        task = make(Watched(coro, track, recorder), **kwargs)
+        if kwargs.get("name") is None:  # asyncio's own count goes on from program to program
+            task.set_name(label)
+        track.label, track.task = task.get_name(), weakref.ref(task)
+        return task
+
+    create_task.recorder = recorder  # type: ignore[attr-defined]
+    return create_task
+
+
+def _watch_wake_ups(recorder: "Recorder", later: Method) -> Method:
+    now, task_type = recorder.now, asyncio.Task
+
+    def call_soon(callback: Any, *args: Any, context: Any = None) -> Any:
+        if not args:  # nobody's wake-up: a task that begins, or that yielded without waiting
+            return later(callback, context=context)
+        task = getattr(callback, "__self__", None)
+        if isinstance(task, task_type):  # what it waited for is there
+            watched = task.get_coro()
+            if type(watched) is Watched:
+                track = watched.track
+                track.ready_s = now() if recorder.due_s is None else recorder.due_s
+                track.waker = recorder.current or recorder.ended
+        elif isinstance(args[0], task_type):  # somebody wants to know that a task has ended
+            watched = args[0].get_coro()
+            if type(watched) is Watched:
+                args, callback = (recorder, watched.track, callback, *args), _tell
+        return later(callback, *args, context=context)
+
+    return call_soon
+
+
+def _tell(recorder: "Recorder", ended: Track, callback: Method, *args: Any) -> None:
+    """Call what was to be called at the end of a task; it wakes whoever waited for that."""
+    recorder.ended = ended
+    try:
+        callback(*args)
+    finally:
+        recorder.ended = None
+
+
+def _watch_timers(recorder: "Recorder", at: Method) -> Method:
+    def call_at(when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        if recorder.is_active():
+            args, callback = (recorder, when, callback, *args), _fire
+        return at(when, callback, *args, context=context)
+
+    return call_at
+
+
+def _fire(recorder: "Recorder", when: float, callback: Method, *args: Any) -> None:
+    """Call what a timer was to call; who it wakes was ready since then if the loop was busy."""
+    due = when + recorder.offset_s
+    recorder.due_s = due if due < recorder.step_end_s else None
+    try:
+        callback(*args)
+    finally:
+        recorder.due_s = None
+
+
+def _watch_threads(recorder: "Recorder", run: Method) -> Method:
+    def run_in_executor(executor: Executor | None, func: Any, *args: Any) -> Any:
+        if not recorder.is_active():
+            return run(executor, func, *args)
+        job = Job(_name_of(func), recorder.now())
+        if executor is None or thread_limit(executor) is not None:
+            future = run(executor, functools.partial(_timed, recorder, job, func), *args)
+        else:  # another process: all that can be seen is when it began and ended to wait
+            job.start_s = job.submitted_s
+            future = run(executor, func, *args)
+            future.add_done_callback(lambda _: recorder.end_job(job))
+        recorder.jobs.append(job)
+        recorder.jobs_of[future] = job
+        return future
+
+    return run_in_executor
+
+
+def _timed(recorder: "Recorder", job: Job, func: Callable[..., T], *args: Any) -> T:
+    job.start_s = recorder.now()
+    try:
+        return func(*args)
+    finally:
+        recorder.end_job(job)
+
+
+def _name_of(func: Any) -> str:
+    while isinstance(func, functools.partial):  # asyncio.to_thread: partial(context.run, func)
+        is_context = getattr(func.func, "__name__", "") == "run" and func.args
+        func = func.args[0] if is_context else func.func
+    return getattr(func, "__name__", type(func).__name__)
+
+
+def _watch_work(recorder: "Recorder", move: Method) -> Method:
+    def advance(seconds: float) -> None:  # a virtual clock moves under work, in `compute`
+        if seconds >= _BLOCK_S:
+            frame: FrameType = sys._getframe(1)
+            recorder.sample(seconds, frame)
+        move(seconds)
+
+    return advance
+
+
+def _watch_complaints(recorder: "Recorder", complain: Method) -> Method:
+    def call_exception_handler(context: dict[str, Any]) -> None:
+        future = context.get("future")
+        watched = future.get_coro() if isinstance(future, asyncio.Task) else None
+        if isinstance(watched, Watched):  # a task that is dropped, and the exception in it with it
+            recorder.note_unseen(watched.track, context.get("exception"))
+        complain(context)
+
+    return call_exception_handler

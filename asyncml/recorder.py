@@ -198,13 +198,18 @@ async def record(main: Coroutine[Any, Any, T]) -> Timeline[T]:
     """
     check_coroutine("record", main)
     recorder = Recorder(asyncio.get_running_loop())
+    problem: BaseException | None = None
     try:
         with recorder.watching():
-            result = await recorder.run(main)
-    except BaseException as error:
+            try:
+                result = await recorder.run(main)
+            except BaseException as error:  # kept out of the block, for some take no traceback
+                problem = error
+        if problem is None:
+            return recorder.timeline(result)
+        with contextlib.suppress(Exception):  # nor attributes
+            problem.timeline = recorder.timeline(None)  # type: ignore[attr-defined]
+        raise problem
+    finally:
         main.close()  # if it never began; otherwise it has ended
-        if recorder.tracks:
-            with contextlib.suppress(Exception):  # some take no attributes
-                error.timeline = recorder.timeline(None)  # type: ignore[attr-defined]
-        raise
-    return recorder.timeline(result)
+        del problem  # which holds this frame, in its traceback

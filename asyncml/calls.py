@@ -77,6 +77,11 @@ class Map(Stage):
         return f"{self.kind}({name_of(self.fn)}{'' if self.ordered else ', ordered=False'})"
 
     @property
+    def name(self) -> str:
+        """What its workers are called."""
+        return self.kind if self.kind == "prefetch" else name_of(self.fn)
+
+    @property
     def inline(self) -> bool:
         """Whether it runs within whoever drives it, without a task."""
         return self.executor == "inline" and not self.retries and not is_async(self.fn)
@@ -145,7 +150,8 @@ class Map(Stage):
         meter.errors += 1
         if not isinstance(error, PlainFunctionError) and self.on_error != "raise":
             if callable(self.on_error):
-                return self.on_error(error, value)
+                replacement = self.on_error(error, value)
+                return list(replacement) if self.kind == "flat_map" else replacement
             meter.skipped += 1
             return DROPPED
         error.add_note(f"in stage {self.label}, item {leaf(mark)}: {shorten(value)}")
@@ -232,7 +238,7 @@ async def unchanged(value: Any) -> Any:
 def make_pool(stage: Map) -> Executor | None:
     """Return the executor that a stage owns for an epoch; None where it owns none."""
     if stage.executor == "thread":
-        return ThreadPool(stage.concurrency, name=name_of(stage.fn))
+        return ThreadPool(stage.concurrency, name=stage.name)
     if stage.executor == "process":
         return ProcessPoolExecutor(stage.concurrency, multiprocessing.get_context("spawn"))
     return None
@@ -250,8 +256,8 @@ def check_function(fn: Any, name: str, executor: Any) -> None:
     """Raise TypeError where `fn` cannot be called in that executor."""
     if not callable(fn):
         raise TypeError(f"`{name}` needs a function, got {shorten(fn)}")
-    if name == "map" and inspect.isasyncgenfunction(fn):
-        raise TypeError(f"`{name_of(fn)}` is an async generator: use flat_map instead of map")
+    if name != "flat_map" and inspect.isasyncgenfunction(fn):
+        raise TypeError(f"`{name_of(fn)}` is an async generator: use flat_map instead of {name}")
     if is_async(fn):
         return
     if executor == "process" or isinstance(executor, ProcessPoolExecutor):

@@ -19,7 +19,6 @@ from asyncml.calls import (
     delay,
     is_async,
     make_pool,
-    name_of,
 )
 from asyncml.order import Held
 from asyncml.stages import END, PENDING, Context, Flow, Mark
@@ -100,7 +99,7 @@ class Work(Window):
 
     def _hire(self) -> None:
         if not self.closed:
-            name = f"{name_of(self.stage.fn)}-{len(self.tasks) + 1}"
+            name = f"{self.stage.name}-{len(self.tasks) + 1}"
             self.start(self._visit() if self._visits_threads else self._work(), name)
 
     def _awake(self) -> None:

@@ -22,6 +22,9 @@ from asyncml.sources import AsyncSource, Source, SyncSource
 from asyncml.stages import END, PENDING, Context, Entry, Flow, Mark, Stage
 from asyncml.window import Ready, Window
 
+# how many items may be delivered before stages that change the order settle their logs
+SETTLE = 64
+
 
 class Epoch:
     """One pass through the stages, from a position on.
@@ -63,6 +66,7 @@ class Epoch:
         counted = (not stage.is_transparent for stage in stages)
         self._places = [count - 1 for count in accumulate(counted)]
         self._reorders = any(stage.reorders for stage in self._stages)
+        self._delivered = 0
         self._contexts: list[Context] = []
         self._meters = [Meter("source", advice="its items come slowly: list them, or read ahead")]
         self._windows: list[Window] = []
@@ -77,8 +81,9 @@ class Epoch:
     def deliver(self, mark: Mark) -> None:
         """Note that an item was handed to the consumer."""
         self.mark = mark
-        if self._reorders:
-            self.position()  # so that the logs of the stages stay short
+        self._delivered += 1
+        if self._reorders and not self._delivered % SETTLE:
+            self.position()  # the stages' logs of what they did since then end with it
 
     def time(self) -> float:
         """Return the time of the loop that the epoch runs on, in seconds."""
@@ -161,7 +166,7 @@ class Epoch:
                 wanted.update(addresses)
         again: list[Entry] = []  # a stage may hold some items of a key, and need the others still
         passed = 0
-        while passed < position or wanted:
+        while (passed < position or wanted) and not self.closed:
             entry = next(self.flow, END)
             if entry is END:
                 raise ValueError(
@@ -196,7 +201,8 @@ class Epoch:
     async def _rebuild(self, level: int, addresses: list[Any]) -> list[Entry]:
         """Make items again that came out of the stage above `level`."""
         if not level:
-            return [(self._kept[address], index) for index, address in enumerate(addresses)]
+            kept = enumerate(addresses)
+            return [(self._kept[key], index) for index, key in kept if key in self._kept]
         stage, above = self._stages[level - 1], partial(self._rebuild, level - 1)
         if not isinstance(stage, Map) or stage.kind in ("filter", "prefetch") or not addresses:
             return await stage.rebuild(addresses, above)
@@ -207,10 +213,12 @@ class Epoch:
         self._attach(replace(stage, ordered=True), context)
         made = []
         for entry in self.flow:
-            if entry is PENDING:
-                await self.wait()
-            else:
+            if entry is not PENDING:
                 made.append(entry)
+            elif self.closed:
+                break
+            else:
+                await self.wait()
         if not stage.inline:
             self._windows[-1].close()
         self.flow, self._ready = main
@@ -293,52 +301,6 @@ class Epoch:
             iterator.close()
         if cancelled:
             raise cancelled
-
-
-class Items:
-    """The asynchronous iterator over an epoch.
-
-    No generator: a `break` lets go of it, and that stops the epoch at once, not in a task later.
-    """
-
-    def __init__(self, epoch: Epoch) -> None:
-        self._epoch = epoch
-        self._busy = self._started = False
-
-    def __aiter__(self) -> "Items":
-        return self
-
-    async def __anext__(self) -> Any:
-        if self._busy:
-            raise RuntimeError("an item is awaited already: one task iterates, others get a queue")
-        self._busy = True
-        epoch = self._epoch
-        try:
-            if not self._started:
-                self._started = True
-                await epoch.start()
-            for entry in epoch.flow:
-                if entry is not PENDING:
-                    epoch.deliver(entry[1])
-                    return entry[0]
-                await epoch.wait()
-                if epoch.closed:
-                    break
-            epoch.finished |= not epoch.closed
-        except BaseException:
-            await epoch.aclose()
-            raise
-        finally:
-            self._busy = False
-        await epoch.aclose()
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """End the epoch; when this returns no task of it is left."""
-        await self._epoch.aclose()
-
-    def __del__(self) -> None:
-        self._epoch.stop()
 
 
 def _number(flow: Flow) -> Flow:

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from concurrent.futures import Executor
 from typing import Any
 
-from asyncml.bridge import iterate
 from asyncml.calls import Map, OnError, check_function, is_async, name_of, unchanged
-from asyncml.epoch import Epoch, Items, running_loop
+from asyncml.epoch import Epoch, running_loop
+from asyncml.iteration import Items, iterate
 from asyncml.meters import PipelineStatistics
 from asyncml.order import Shuffle
 from asyncml.sources import Source
@@ -29,7 +29,12 @@ _FILTERS = 16  # how many items an asynchronous filter looks at at once
 class Pipeline:
     """Items of a source, on their way through stages; each iteration is one epoch.
 
-    Every method that adds a stage returns a new pipeline, with a cursor of its own.
+    Every method that adds a stage returns a new pipeline, with a cursor of its own. Items run ahead
+    of the consumer by the `lookahead` of each `map` and the `n` of each `prefetch`, in items of
+    that stage, by the items of one batch, by 16 of an asynchronous source, and never by more.
+    Plain `for` has a thread and a loop of its own, and another 3 items; inside simulate() use
+    `async for`. When a loop ends, in whatever way, no task is left and no thread but one that is
+    still inside a plain function: its result is dropped.
 
     Args:
         source: an iterable, an async iterable, or a function of no arguments that returns either

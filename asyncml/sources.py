@@ -31,7 +31,7 @@ class Source:
                 f"either, got {kind.__name__}"
             )
         self.items = items
-        self._used = False
+        self._used: Any = None  # the last iterator that was opened
 
     def is_own(self, iterator: Any) -> bool:
         """Whether the caller made this very iterator."""
@@ -43,16 +43,15 @@ class Source:
         Raises:
             RuntimeError: the source can be iterated only once, and has been.
         """
-        if not self._is_iterable:
-            return self.items()
-        if hasattr(self.items, "__next__") or hasattr(self.items, "__anext__"):
-            if self._used:
+        items = self.items if self._is_iterable else self.items()
+        if hasattr(items, "__next__") or hasattr(items, "__anext__"):
+            if items is self._used:
                 raise RuntimeError(
                     "the source can be iterated only once, and has been: "
-                    "pass a function that makes it, such as Pipeline(lambda: read(path))"
+                    "pass a function that makes it anew, such as Pipeline(lambda: read(path))"
                 )
-            self._used = True
-        return self.items
+            self._used = items
+        return items
 
 
 class SyncSource:

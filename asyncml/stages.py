@@ -231,7 +231,12 @@ class Batch(Stage):
 
 @dataclass(frozen=True)
 class Flatten(Stage):
-    """The items of each item, one after the other: its marks are `[mark, ordinal, is_last]`."""
+    """The items of each item, one after the other.
+
+    Its marks are `[mark, ordinal, is_last, unfinished]`. Its state is `unfinished`: which parents
+    were delivered in part, and how much of them. In order there is one at most, else a resumed run
+    may meet others before it.
+    """
 
     calls = False
 
@@ -246,26 +251,29 @@ class Flatten(Stage):
 
     def flow(self, up: Flow, context: Context) -> Flow:
         """Pass on the items; of the first one, those not yet delivered."""
-        unfinished, skip = context.part or (None, 0)
+        unfinished: list[list[Any]] = context.part or []
         for entry in up:
             if entry is PENDING:
                 yield entry
                 continue
             values, mark = entry
             start = 0
-            if skip and context.address(mark) == unfinished:
-                start, skip = skip, 0
+            if unfinished:
+                address = context.address(mark)
+                start = next((done for parent, done in unfinished if parent == address), 0)
+                unfinished = [other for other in unfinished if other[0] != address]
             last = len(values) - 1
             for ordinal in range(start, len(values)):
                 context.meter.items += 1
-                yield values[ordinal], [mark, ordinal, ordinal == last]
+                yield values[ordinal], [mark, ordinal, ordinal == last, unfinished]
 
     def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
         """Stand after the whole parent, or before it and so many items in."""
-        parent, ordinal, last = mark
+        parent, ordinal, last, unfinished = mark
         if after and last:
-            return parent, True, None
-        return parent, False, [context.address(parent), ordinal + after]
+            return parent, True, unfinished or None
+        done = ordinal + after
+        return parent, False, [*unfinished, [context.address(parent), done]] if done else unfinished
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
         """Say which item of its parent it is."""

@@ -1,7 +1,7 @@
-"""Plain `for` over an epoch: a thread with a loop of its own, and a bounded hand-over.
+"""Two ways to iterate over an epoch: `async for` on the caller's loop, and plain `for`.
 
-Loading goes on while the body of the loop computes, and it works where a loop is running already,
-as in a notebook. Lesson 09 trains this way.
+Plain `for` has a thread with a loop of its own and a bounded hand-over: loading goes on while the
+body computes, and where a loop is running already, as in a notebook. Lesson 09 trains both ways.
 """
 
 import asyncio
@@ -20,6 +20,52 @@ from asyncml.window import Failure
 AHEAD = 2
 # how long to wait for the thread's end, in seconds: a function of the caller's may be slow
 PATIENCE_S = 1.0
+
+
+class Items:
+    """The asynchronous iterator over an epoch.
+
+    No generator: a `break` lets go of it, and that stops the epoch at once, not in a task later.
+    """
+
+    def __init__(self, epoch: Epoch) -> None:
+        self._epoch = epoch
+        self._busy = self._started = False
+
+    def __aiter__(self) -> "Items":
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._busy:
+            raise RuntimeError("an item is awaited already: one task iterates, others get a queue")
+        self._busy = True
+        epoch = self._epoch
+        try:
+            if not self._started:
+                self._started = True
+                await epoch.start()
+            for entry in epoch.flow:
+                if entry is not PENDING:
+                    epoch.deliver(entry[1])
+                    return entry[0]
+                await epoch.wait()
+                if epoch.closed:
+                    break
+            epoch.finished |= not epoch.closed
+        except BaseException:
+            await epoch.aclose()
+            raise
+        finally:
+            self._busy = False
+        await epoch.aclose()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """End the epoch; when this returns no task of it is left."""
+        await self._epoch.aclose()
+
+    def __del__(self) -> None:
+        self._epoch.stop()
 
 
 class Handover:

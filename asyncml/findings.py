@@ -14,7 +14,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from asyncml.tracks import Track, Wait
-from asyncml.waiting import Place, file_part, is_ours, user_place
+from asyncml.waiting import Place, file_part, is_library, is_ours, user_place
 
 if TYPE_CHECKING:
     from asyncml.timeline import Slice, Timeline
@@ -147,7 +147,7 @@ def _paced(waits: list[Wait]) -> set[CodeType]:
     slept: dict[CodeType, set[Place]] = defaultdict(set)  # where it waited before its last sleep
     seen: dict[CodeType, set[Place]] = defaultdict(set)
     for wait in waits:
-        own = user_place(wait.places)
+        own = next((p for p in reversed(wait.places) if not is_library(p.code)), None)
         for place in wait.places:
             if place in slept[place.code]:
                 paced.add(place.code)

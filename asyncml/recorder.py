@@ -66,6 +66,7 @@ class Recorder:
         self.closed, self.end_s = True, self.now()
         for track in self.tracks:
             task = track.task() if track.task else None
+            track.is_closed = True
             if task is None:
                 continue
             track.label = task.get_name()

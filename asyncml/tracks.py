@@ -85,9 +85,12 @@ class Track:
         self.task: weakref.ref[asyncio.Task[Any]] | None = None
         self.outcome, self.error = "pending", ""
         self.is_leaving = False  # it was cancelled, and has had no time to end
+        self.is_closed = False  # the recording has ended
 
     def finish(self, outcome: str, ended_s: float = math.nan) -> None:
-        """Note how the task ended."""
+        """Note how the task ended, if it did before the recording."""
+        if self.is_closed:
+            return
         self.outcome, self.ended_s, self.chain = outcome, ended_s, []
         task = self.task() if self.task else None
         if task is not None:

@@ -16,6 +16,7 @@ import traceback
 import warnings
 import weakref
 from collections import defaultdict
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -539,7 +540,7 @@ def test_a_program_may_set_a_task_factory_of_its_own():
 
 def test_a_second_recording_on_one_loop_is_an_error():
     async def main():
-        with pytest.raises(RuntimeError, match="recorded already, .* one recording per loop"):
+        with pytest.raises(RuntimeError, match=r"recorded already, .* one recording per loop"):
             await record(fetch(1))
         return await fetch(1, "still fine")
 
@@ -570,7 +571,7 @@ def test_a_recording_inside_a_simulated_program_inside_a_recording():
 
 def test_tasks_of_others_stay_out():
     async def heart():
-        while True:
+        while True:  # noqa: ASYNC110
             await asyncio.sleep(0.3)
 
     async def main():
@@ -672,7 +673,7 @@ def test_the_state_of_a_coroutine_can_be_asked_for():
 def test_what_is_no_coroutine_is_no_task():
     async def main():
         with pytest.raises(TypeError, match="a coroutine was expected"):
-            asyncio.create_task(7)
+            asyncio.create_task(7)  # noqa: RUF006
 
     recorded(main())
 
@@ -865,7 +866,7 @@ def test_in_real_time_a_recording_changes_no_order(programs):
 
 
 def check(timeline: Timeline):
-    """Each lane goes from its beginning to its end without gap and overlap; one task runs at once."""
+    """Each lane goes from its beginning to its end without gap or overlap; tasks run in turns."""
     lanes = defaultdict(list)
     for piece in timeline.slices:
         assert 0 <= piece.start_s <= piece.end_s <= timeline.duration_s
@@ -873,7 +874,7 @@ def check(timeline: Timeline):
     assert list(lanes) == timeline.lanes
     running = []
     for name, pieces in lanes.items():
-        for before, after in zip(pieces, pieces[1:], strict=False):
+        for before, after in pairwise(pieces):
             if timeline.is_thread(name):
                 assert before.end_s <= after.start_s
             else:
@@ -881,7 +882,7 @@ def check(timeline: Timeline):
         if not timeline.is_thread(name):
             running += [piece for piece in pieces if piece.state == "running"]
     running.sort(key=operator.attrgetter("start_s", "end_s"))
-    for before, after in zip(running, running[1:], strict=False):
+    for before, after in pairwise(running):
         assert before.end_s <= after.start_s
     statistics = timeline.statistics()
     assert 0 <= statistics.busy <= 1

@@ -21,7 +21,14 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar, cast
 
 from asyncml.turns import Turns, hold
-from asyncml.waiting import Place, await_chain, check_coroutine, reason, user_place
+from asyncml.waiting import (
+    Place,
+    await_chain,
+    check_coroutine,
+    reason,
+    user_place,
+    user_traceback,
+)
 
 T = TypeVar("T")
 
@@ -218,7 +225,7 @@ def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
 
     Args:
         main: a coroutine, so `simulate(main())`.
-        debug: run the loop in asyncio's debug mode.
+        debug: run the loop in asyncio's debug mode, and leave tracebacks as they are.
 
     Returns:
         What the coroutine returns.
@@ -235,9 +242,14 @@ def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
         3600.0
     """
     check_coroutine("simulate", main)
-    if asyncio._get_running_loop() is None:
-        return _run(main, debug, [])
-    return _run_in_thread(main, debug)
+    try:
+        if asyncio._get_running_loop() is None:
+            return _run(main, debug, [])
+        return _run_in_thread(main, debug)
+    except BaseException as error:  # the loop's own frames would bury the program's
+        if not debug:
+            error.__traceback__ = user_traceback(error.__traceback__)
+        raise
 
 
 def _run(main: Coroutine[Any, Any, T], debug: bool, loops: list[VirtualLoop]) -> T:

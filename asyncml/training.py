@@ -12,7 +12,7 @@ import operator
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -133,6 +133,9 @@ class Training:
 
     def __aiter__(self) -> "Training":
         return self
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("`fit` waits between steps: write `async for step in fit(...)`")
 
     async def __anext__(self) -> Step:
         if self._busy:

@@ -12,7 +12,14 @@ from collections.abc import AsyncGenerator, Sequence
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
-from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from types import (
+    AsyncGeneratorType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    GeneratorType,
+    TracebackType,
+)
 from typing import Any, NamedTuple
 
 _OURS = str(Path(__file__).parent)
@@ -142,6 +149,16 @@ def caller_place(frame: FrameType | None) -> Place | None:
     return Place(frame.f_code, frame.f_lasti)
 
 
+def user_traceback(trace: TracebackType | None) -> TracebackType | None:
+    """Return the part of a traceback that begins in the user's program; None if none does."""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not is_library(code) and not is_ours(code):
+            return trace
+        trace = trace.tb_next
+    return None
+
+
 def check_coroutine(caller: str, main: object) -> None:
     """Raise a TypeError that shows the mend if `main` is not a coroutine."""
     if not asyncio.iscoroutine(main):
@@ -156,12 +173,14 @@ def library_reason(codes: Sequence[CodeType]) -> str | None:
     Args:
         codes: the code of each coroutine in the chain of the wait, outermost first.
     """
+    if not codes or not is_library(codes[-1]):
+        return None
     names = [code.co_qualname for code in takewhile(is_library, reversed(codes))]
     if any(name.endswith("_wait_for_one") for name in names):
         return "as_completed"
     public = (name for name in names if not name.rpartition(".")[2].startswith("_"))
-    name = next(public, names[0].partition(".__")[0] if names else None)
-    return _REASONS.get(name, name) if name else None
+    name = next(public, names[0].partition(".__")[0])
+    return _REASONS.get(name, name)
 
 
 def reason(places: list[Place], awaited: object) -> str:

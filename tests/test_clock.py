@@ -296,12 +296,19 @@ def test_a_future_that_nobody_completes_is_a_deadlock_and_clean_up_still_runs():
     assert cleaned == [1]
 
 
-def test_exceptions_pass_through():
+def test_exceptions_pass_through_with_the_traceback_of_the_program_alone():
     async def main():
+        await asyncio.sleep(1)
         raise LookupError("mine")
 
-    with pytest.raises(LookupError, match="mine"):
-        simulate(main())
+    for debug, least, most in [(False, 2, 2), (True, 6, 99)]:
+        with pytest.raises(LookupError, match="mine") as caught:
+            simulate(main(), debug=debug)
+        assert least <= len(caught.traceback) <= most
+        assert [caught.traceback[0].name, caught.traceback[-1].name] == [
+            "test_exceptions_pass_through_with_the_traceback_of_the_program_alone",
+            "main",
+        ]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])

@@ -740,3 +740,10 @@ def test_fashion_mnist_is_learnt():
         return await evaluate(model, batches(test, np.arange(len(test.labels)), 500))
 
     assert 0.845 <= asyncio.run(main()) <= 0.87
+
+
+def test_plain_for_is_an_error_that_says_what_to_write():
+    model, optimizer, data = make()
+    with pytest.raises(TypeError, match="write `async for step in fit"):
+        for _ in fit(model, optimizer, data):
+            pass

@@ -16,6 +16,8 @@ _MARKS = {"running": "#", "ready": "=", "waiting": "."}
 # told apart by colour-blind readers (Okabe and Ito 2008), by brightness, and by hatches
 _COLOURS = {"running": "#0072B2", "ready": "#E69F00", "waiting": "#DDDDDD"}
 _HATCHES = {"running": "", "ready": "////", "waiting": ""}
+_BLOCKED_HATCH = "xx"
+_BLOCKED_FRAME: Any = {"facecolor": "none", "edgecolor": "#D55E00", "linewidth": 2}
 
 
 def _scale(duration_s: float) -> tuple[float, str]:
@@ -45,22 +47,22 @@ def plot(timeline: "Timeline[Any]", ax: "Axes | None" = None) -> "Axes":
     scale, unit = _scale(timeline.duration_s)
     for row, pieces in enumerate(lanes.values()):
         _draw_lane(ax, row, pieces, scale, timeline.blocks_loop)
-    ax.set_yticks(range(len(lanes)), labels=list(lanes))
+    ax.set_yticks(range(len(lanes)), labels=[_plain(lane, 32) for lane in lanes], parse_math=False)
     ax.set_ylim(len(lanes) - 0.4, -0.6)
     ax.set_xlim(0, timeline.duration_s * scale or 1)
     ax.set_xlabel(f"time ({unit})" + (f"   ({left_out})" if left_out else ""))
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(left=False)
-    handles = [
-        Patch(facecolor=_COLOURS[s], hatch=_HATCHES[s], edgecolor="white", label=s) for s in _MARKS
+    handles: list[Any] = [
+        Patch(facecolor=_COLOURS[state], hatch=_HATCHES[state], edgecolor="white")
+        for state in _MARKS
     ]
     if any(timeline.blocks_loop(piece) for pieces in lanes.values() for piece in pieces):
-        handles.append(
-            Patch(facecolor=_COLOURS["running"], edgecolor="#D55E00", label="loop blocked")
-        )
-        handles[-1].set_linewidth(2)
+        fill = Patch(facecolor=_COLOURS["running"], hatch=_BLOCKED_HATCH, edgecolor="white")
+        handles.append((fill, Patch(**_BLOCKED_FRAME)))
     ax.legend(
-        handles=handles,
+        handles,
+        [*_MARKS, "loop blocked"][: len(handles)],
         ncols=len(handles),
         frameon=False,
         loc="lower left",
@@ -82,15 +84,12 @@ def _draw_lane(
                 if piece.state == state and is_block(piece) == blocked
             ]
             if spans:
-                ax.broken_barh(
-                    spans,
-                    (row - 0.38, 0.76),
-                    facecolor=_COLOURS[state],
-                    hatch=_HATCHES[state],
-                    edgecolor="#D55E00" if blocked else "white",
-                    linewidth=2 if blocked else edge,
-                    zorder=3 if blocked else 2,
-                )
+                rows = row - 0.38, 0.76
+                hatch = _BLOCKED_HATCH if blocked else _HATCHES[state]
+                style: Any = {"facecolor": _COLOURS[state], "hatch": hatch, "edgecolor": "white"}
+                ax.broken_barh(spans, rows, linewidth=edge, zorder=2, **style)
+                if blocked:
+                    ax.broken_barh(spans, rows, zorder=3, clip_on=False, **_BLOCKED_FRAME)
 
 
 def text(timeline: "Timeline[Any]", width: int = 72) -> str:
@@ -101,7 +100,7 @@ def text(timeline: "Timeline[Any]", width: int = 72) -> str:
     margin = min(16, max(map(len, lanes), default=0))
     columns = width - margin - 3
     lines = [
-        f"{_shorten(lane, margin):<{margin}} |{_bar(pieces, timeline.duration_s, columns)}|"
+        f"{_plain(lane, margin):<{margin}} |{_bar(pieces, timeline.duration_s, columns)}|"
         for lane, pieces in lanes.items()
     ]
     if left_out:
@@ -113,7 +112,9 @@ def text(timeline: "Timeline[Any]", width: int = 72) -> str:
     return "\n".join(lines)
 
 
-def _shorten(name: str, length: int) -> str:
+def _plain(name: str, length: int) -> str:
+    """Return a name that fits into a line."""
+    name = " ".join(name.split())
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
@@ -166,6 +167,10 @@ def _why(piece: "Slice") -> str:
     return f" for {piece.reason}" if piece.state == "waiting" else f" {piece.reason}"
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
 def _summary(lane: str, pieces: Iterable["Slice"], scale: float, unit: str) -> list[str]:
     times: Counter[tuple[str, str]] = Counter()
     total: dict[tuple[str, str], float] = {}
@@ -174,6 +179,6 @@ def _summary(lane: str, pieces: Iterable["Slice"], scale: float, unit: str) -> l
         times[kind] += 1
         total[kind] = total.get(kind, 0.0) + piece.end_s - piece.start_s
     return [
-        f"{lane} {verb} {count} times{why}, {total[verb, why] * scale:.4g} {unit} in all"
+        f"{lane} {verb} {_times(count)}{why}, {total[verb, why] * scale:.4g} {unit} in all"
         for (verb, why), count in times.items()
     ]

@@ -92,7 +92,7 @@ def _tell(recorder: "Recorder", ended: Track, callback: Method, *args: Any) -> N
 
 def _watch_timers(recorder: "Recorder", at: Method) -> Method:
     def call_at(when: float, callback: Any, *args: Any, context: Any = None) -> Any:
-        if recorder.is_active():
+        if recorder.current is not None or recorder.is_active():
             args, callback = (recorder, when, callback, *args), _fire
         return at(when, callback, *args, context=context)
 
@@ -113,7 +113,7 @@ def _watch_threads(recorder: "Recorder", run: Method) -> Method:
     def run_in_executor(executor: Executor | None, func: Any, *args: Any) -> Any:
         if not recorder.is_active():
             return run(executor, func, *args)
-        job = Job(_name_of(func), recorder.now())
+        job = Job(_name_of(func, args), recorder.now())
         if executor is None or thread_limit(executor) is not None:
             future = run(executor, functools.partial(_timed, recorder, job, func), *args)
         else:  # another process: all that can be seen is when it began and ended to wait
@@ -135,11 +135,13 @@ def _timed(recorder: "Recorder", job: Job, func: Callable[..., T], *args: Any) -
         recorder.end_job(job)
 
 
-def _name_of(func: Any) -> str:
-    while isinstance(func, functools.partial):  # asyncio.to_thread: partial(context.run, func)
-        is_context = getattr(func.func, "__name__", "") == "run" and func.args
-        func = func.args[0] if is_context else func.func
-    return getattr(func, "__name__", type(func).__name__)
+def _name_of(func: Any, args: tuple[Any, ...]) -> str:
+    """Name what a thread really runs: `f` in `partial(f, 1)` or in `context.run(f)`."""
+    while isinstance(func, functools.partial):
+        func, args = func.func, (*func.args, *args)
+    name: str = getattr(func, "__name__", type(func).__name__)
+    is_carrier = name == "run" or name.startswith("_")
+    return _name_of(args[0], args[1:]) if is_carrier and args and callable(args[0]) else name
 
 
 def _watch_work(recorder: "Recorder", move: Method) -> Method:

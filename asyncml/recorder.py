@@ -131,7 +131,8 @@ class Recorder:
             return watched.track if isinstance(watched, Watched) else f"task {awaited.get_name()}"
         if hasattr(awaited, "_children"):  # its type is not exported
             return "gather"
-        return self.jobs_of.get(awaited) if isinstance(awaited, asyncio.Future) else None
+        is_job = self.jobs and isinstance(awaited, asyncio.Future)
+        return self.jobs_of.get(awaited) if is_job else None
 
     def end_job(self, job: Job) -> None:
         """Note that a function has ended."""

@@ -136,6 +136,10 @@ class Timeline(Generic[T]):
 
     def statistics(self) -> TimelineStatistics:
         """Add up: how busy, how concurrent, how late, and how much of the waiting was hidden."""
+        return self._statistics
+
+    @cached_property
+    def _statistics(self) -> TimelineStatistics:
         running = [
             _length(piece)
             for piece in self.slices
@@ -153,7 +157,7 @@ class Timeline(Generic[T]):
             longest_block_s=max(running, default=0.0),
             peak_concurrency=peak,
             lag_s=max((_length(s) for s in self.slices if s.state == "ready"), default=0.0),
-            overlap=1 - exposed / waited if waited else 0.0,
+            overlap=max(0.0, 1 - exposed / waited) if waited else 0.0,
         )
 
     def findings(self) -> list[Finding]:
@@ -259,7 +263,8 @@ class Timeline(Generic[T]):
 
     def __repr__(self) -> str:
         """Return its size in a line."""
-        return f"<Timeline of {len(self.lanes)} lanes, {self.duration_s:.4g} s>"
+        count = len(self.tracks) + len(self._threads)  # asyncio may ask, so do not draw it for that
+        return f"<Timeline of {count} lanes, {self.duration_s:.4g} s>"
 
 
 def _length(piece: Slice | Wait) -> float:

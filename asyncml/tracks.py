@@ -9,8 +9,9 @@ import math
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import starmap
 from types import CodeType, CoroutineType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional, Union
 
 from asyncml.waiting import Place, library_reason
 
@@ -23,7 +24,8 @@ _FOR_TASKS |= {"as_completed", "gather", "wait", "wait_for"}
 # each, with the instruction where it stood; the task that ended the wait, None if it was a timer,
 # a socket or a thread; and whether it ended with an exception, such as a cancellation. A plain
 # tuple: making another costs as much as a step.
-Awaited = tuple["Track | Job | str | None", int, list[tuple[CodeType, int]], "Track | None", bool]
+_Target = Union["Track", "Job", str, None]
+Awaited = tuple[_Target, int, tuple[tuple[CodeType, int], ...], Optional["Track"], bool]
 State = tuple[str, float, float, str]  # state, start, end, reason
 
 
@@ -82,6 +84,7 @@ class Track:
         self.waker: Track | None = None  # whose step ended the last wait
         self.last_wait: Awaited | None = None  # of a task that did not end
         self.chain: list[weakref.ref[CoroutineType[Any, Any, Any]]] = []  # of the last wait
+        self.places: tuple[tuple[CodeType, int], ...] = ()
         self.task: weakref.ref[asyncio.Task[Any]] | None = None
         self.outcome, self.error = "pending", ""
         self.is_leaving = False  # it was cancelled, and has had no time to end
@@ -133,7 +136,7 @@ class Track:
         reason = reason_of(awaited)
         target, shared, chain, waker, is_cut = awaited
         is_outside = target is None and waker is None and reason.partition(".")[0] not in _FOR_TASKS
-        places = [Place(code, lasti) for code, lasti in chain]
+        places = list(starmap(Place, chain))
         return Wait(self, start_s, end_s, reason, is_outside, is_cut, shared, places)
 
 

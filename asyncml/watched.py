@@ -119,8 +119,11 @@ def wait_of(
             break
         shared += 1
     track.chain = links
+    places = tuple([link[1:] for link in chain])
+    if places != track.places:  # a loop waits on the same line again: one copy will do
+        track.places = places
     target, waker = recorder.target_of(awaited), track.waker
     track.waker = None
     if target is None and waker is not None and waker.outcome != "pending":
         target = waker  # its end completed a future, as in asyncio.shield
-    return target, shared, [link[1:] for link in chain], waker, is_cut
+    return target, shared, track.places, waker, is_cut

@@ -25,6 +25,7 @@ from asyncml.waiting import (
     Place,
     await_chain,
     check_coroutine,
+    is_ours,
     reason,
     user_place,
     user_traceback,
@@ -47,18 +48,22 @@ class Deadlock(RuntimeError):
 
     def __init__(self, now: float, tasks: Iterable[asyncio.Task[Any]]) -> None:
         in_order = sorted(tasks, key=lambda task: (len(task.get_name()), task.get_name()))
-        self.waits = [_wait(task) for task in in_order]
+        waits = [_wait(task) for task in in_order]
+        # those that stand in this package wait for one that stands in the program
+        theirs = [wait for wait in waits if wait[2] is None or not is_ours(wait[2].code)]
+        self.waits = [(name, why, str(at or "code unknown")) for name, why, at in theirs or waits]
         count = "1 task waits" if len(self.waits) == 1 else f"{len(self.waits)} tasks wait"
         lines = [f"  {name} waits for {why} in {where}" for name, why, where in self.waits]
         message = f"at {now:g} s {count}, and no timer and no thread is left that could end this:"
         super().__init__("\n".join([message, *lines]))
 
 
-def _wait(task: asyncio.Task[Any]) -> tuple[str, str, str]:
-    places = [Place(code, lasti) for _, code, lasti in await_chain(task.get_coro())]
+def _wait(task: asyncio.Task[Any]) -> tuple[str, str, Place | None]:
+    coro = task.get_coro()
+    coro = getattr(coro, "coro", coro)  # that of a recorded task stands in a wrapper
+    places = [Place(code, lasti) for _, code, lasti in await_chain(coro)]
     awaited = getattr(task, "_fut_waiter", None)
-    where = user_place(places)
-    return task.get_name(), reason(places, awaited), str(where or "code without lines")
+    return task.get_name(), reason(places, awaited), user_place(places)
 
 
 class _Selector(selectors.DefaultSelector):

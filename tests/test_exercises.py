@@ -1,0 +1,166 @@
+"""The machinery of the exercises: every answer gets a verdict, whatever it does."""
+
+import asyncio
+import importlib
+import time
+from time import sleep as nap
+
+import pytest
+
+from asyncml import exercises
+from asyncml.exercises import Verdict, Wrong, attempts, check, exercise, expect
+from asyncml.exercises.attempts import attempt
+
+
+@pytest.fixture(autouse=True)
+def _few_seconds(monkeypatch):
+    monkeypatch.setattr(attempts, "_LIMIT_S", 0.15)
+    monkeypatch.setattr(exercises, "_failures", exercises.Counter())
+
+
+async def stub(x): ...
+
+
+async def told_stub(x):
+    """Return x."""
+    ...
+
+
+def plain(x):
+    return 1
+
+
+async def constant(x):
+    return 1
+
+
+async def right(x):
+    await asyncio.sleep(1)
+    return x
+
+
+async def blocks(x):
+    time.sleep(1)  # noqa: ASYNC251
+    return x
+
+
+async def blocks_by_another_name(x):
+    nap(1)  # noqa: ASYNC251
+
+
+async def spins(x):
+    while True:
+        pass
+
+
+async def waits_again_and_again(x):
+    for _ in iter(int, 1):
+        await asyncio.sleep(1)
+
+
+async def waits_for_nobody(x):
+    await asyncio.Event().wait()
+
+
+async def divides(x):
+    return x / 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words"),
+    [
+        (..., "open", "in place of the `...`"),
+        (None, "open", "in place of the `...`"),
+        (stub, "open", "write the body of `stub`"),
+        (told_stub, "open", "write the body of `told_stub`"),
+        (3, "kind", "got 3"),
+        (plain, "kind", "`plain` must be an `async def`"),
+        (blocks, "blocking", "held the whole event loop for 1 s"),
+        (blocks_by_another_name, "blocking", "held the whole event loop for 1 s"),
+        (spins, "endless", "still running after 0.15 s"),
+        (waits_again_and_again, "endless", "still running after 0.15 s"),
+        (waits_for_nobody, "deadlock", "waits for Event.wait in test_exercises.py"),
+        (divides, "raised", "ZeroDivisionError: division by zero on line"),
+    ],
+)
+@pytest.mark.untidy
+def test_a_failure_is_taken_for_what_it_usually_means(answer, code, words):
+    with pytest.raises(Wrong) as caught:
+        attempt(answer, 5)
+    assert caught.value.code == code
+    assert words in caught.value.message
+
+
+def test_a_right_answer_is_run_in_virtual_time():
+    done = attempt(right, 5)
+    assert (done.result, done.seconds, done.error) == (5, 1, None)
+    assert done.timeline is not None
+    assert attempt(constant, 5).result == 1
+    assert attempt(plain, 5, is_async=False).result == 1
+
+
+def test_what_may_be_is_let_through():
+    assert attempt(blocks, 5, may_block=True).seconds == 1
+    assert isinstance(attempt(divides, 5, may_raise=ZeroDivisionError).error, ZeroDivisionError)
+
+
+def test_sleeping_in_a_worker_thread_blocks_nobody():
+    async def in_a_thread(x):
+        await asyncio.to_thread(time.sleep, x)
+
+    assert attempt(in_a_thread, 2).seconds == 2
+
+
+def test_sleep_is_put_back():
+    before = time.sleep
+    with pytest.raises(Wrong):
+        attempt(blocks_by_another_name, 5)
+    assert (time.sleep, nap) == (before, before)
+
+
+def test_a_verdict_is_one_line_with_a_code():
+    assert repr(Verdict("01-bet", "passed", "2.0 s")) == "✔ 01-bet passed: 2.0 s"
+    assert repr(Verdict("01-bet", "open", "say a number")) == "○ 01-bet open: say a number"
+    assert repr(Verdict("01-bet", "early", "not 1.")) == "✘ 01-bet early: not 1."
+
+
+def test_the_second_failure_gets_a_fuller_hint(monkeypatch):
+    monkeypatch.setattr(importlib, "import_module", lambda name: None)
+    monkeypatch.setattr(exercises, "_checks", {})
+
+    @exercise("99-bet")
+    def bet(answer):
+        if answer is ...:
+            raise Wrong("open", "say a number")
+        if answer != 2:
+            raise Wrong("other", f"not {answer}.", "What waits?", "Both wait: 1 + 1.")
+        return "2 it is"
+
+    said = [str(check("99-bet", answer)) for answer in (..., 1, ..., 3, 2)]
+    assert said == [
+        "○ 99-bet open: say a number",
+        "✘ 99-bet other: not 1. What waits?",
+        "○ 99-bet open: say a number",
+        "✘ 99-bet other: not 3. Both wait: 1 + 1.",
+        "✔ 99-bet passed: 2 it is",
+    ]
+
+
+@pytest.mark.parametrize("name", ["99-none", "no", ""])
+def test_an_unknown_exercise_is_an_error(name):
+    with pytest.raises(ValueError, match="there is no exercise"):
+        check(name, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(2, None), (2.0000001, None), (..., "open"), (1, "half"), ("2", "kind"), (3, "other")],
+)
+def test_a_bet_is_compared(answer, code):
+    wrong = {1: ("half", "Do they overlap?")}
+    if code is None:
+        expect(answer, 2.0, wrong)
+        return
+    with pytest.raises(Wrong) as caught:
+        expect(answer, 2.0, wrong, "Count the waits.")
+    assert caught.value.code == code

@@ -173,9 +173,13 @@ def library_reason(codes: Sequence[CodeType]) -> str | None:
     Args:
         codes: the code of each coroutine in the chain of the wait, outermost first.
     """
-    if not codes or not is_library(codes[-1]):
-        return None
     names = [code.co_qualname for code in takewhile(is_library, reversed(codes))]
+    return _word(tuple(names)) if names else None
+
+
+@lru_cache(1000)
+def _word(names: tuple[str, ...]) -> str:
+    """Choose the innermost name that is public: a reader knows those."""
     if any(name.endswith("_wait_for_one") for name in names):
         return "as_completed"
     public = (name for name in names if not name.rpartition(".")[2].startswith("_"))

@@ -111,14 +111,13 @@ def wait_of(
 ) -> Awaited:
     """Say what a task waits for, from the chain of awaits that stands while it does."""
     chain = await_chain(coro)
-    # the same coroutine has the same reference, even if another has come to stand at its address
-    links = [weakref.ref(link) for link, _, _ in chain]
     shared = 0
-    for before, after in zip(track.chain, links):  # noqa: B905  # the lengths may well differ
-        if before is not after:
+    # by reference, for another coroutine may come to stand at the address of one that has ended
+    for (link, _, _), before in zip(chain, track.chain):  # noqa: B905  # of different lengths
+        if before() is not link:
             break
         shared += 1
-    track.chain = links
+    track.chain[shared:] = [weakref.ref(link) for link, _, _ in chain[shared:]]
     places = tuple([link[1:] for link in chain])
     if places != track.places:  # a loop waits on the same line again: one copy will do
         track.places = places

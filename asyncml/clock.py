@@ -253,7 +253,7 @@ def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
         return _run_in_thread(main, debug)
     except BaseException as error:  # the loop's own frames would bury the program's
         if not debug:
-            error.__traceback__ = user_traceback(error.__traceback__)
+            error.with_traceback(user_traceback(error.__traceback__))
         raise
 
 

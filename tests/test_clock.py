@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextvars
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -309,6 +310,18 @@ def test_exceptions_pass_through_with_the_traceback_of_the_program_alone():
             "test_exceptions_pass_through_with_the_traceback_of_the_program_alone",
             "main",
         ]
+
+
+def test_an_exception_that_takes_no_attributes_passes_through():
+    @dataclasses.dataclass(frozen=True)
+    class Frozen(Exception):
+        number: int
+
+    async def main():
+        raise Frozen(3)
+
+    with pytest.raises(Frozen):
+        simulate(main())
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])

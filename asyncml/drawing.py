@@ -14,7 +14,7 @@ _MOST_LANES = 40
 _MOST_SENTENCES = 8  # in a lane; more are summed up
 _MARKS = {"running": "#", "ready": "=", "waiting": "."}
 # told apart by colour-blind readers (Okabe and Ito 2008), by brightness, and by hatches
-_COLOURS = {"running": "#0072B2", "ready": "#E69F00", "waiting": "#DDDDDD"}
+_COLOURS = {"running": "#0072B2", "ready": "#E69F00", "waiting": "#B4BAC0"}
 _HATCHES = {"running": "", "ready": "////", "waiting": ""}
 _BLOCKED_HATCH = "xx"
 _BLOCKED_FRAME: Any = {"facecolor": "none", "edgecolor": "#D55E00", "linewidth": 2}

@@ -20,6 +20,7 @@ try:
     )
     from asyncml.findings import Finding
     from asyncml.layers import Layer, Linear, ReLU, softmax_cross_entropy
+    from asyncml.meters import PipelineStatistics
     from asyncml.nn import MLP, Sequential
     from asyncml.optimizers import SGD, Adam, Optimizer
     from asyncml.pipeline import Pipeline, collate
@@ -49,9 +50,9 @@ __all__ = [
     "ObjectNotFound",
     "Optimizer",
     "Pipeline",
+    "PipelineStatistics",
     "ReLU",
     "RequestFailed",
-    "SGD",
     "Sequential",
     "Slice",
     "SlowStore",

@@ -66,6 +66,13 @@ def _wait(task: asyncio.Task[Any]) -> tuple[str, str, Place | None]:
     return task.get_name(), reason(places, awaited), user_place(places)
 
 
+def _not_virtual(what: str) -> RuntimeError:
+    return RuntimeError(
+        f"simulate() runs in virtual time and cannot wait for a real {what}: "
+        "use MemoryStore or SlowStore there, or asyncio.run for the real thing"
+    )
+
+
 class _Selector(selectors.DefaultSelector):
     """Where the loop would wait for the operating system, asks the loop what to do instead."""
 
@@ -73,10 +80,7 @@ class _Selector(selectors.DefaultSelector):
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         if self.loop is not None:
-            raise RuntimeError(
-                "simulate() runs in virtual time and cannot wait for a real socket or pipe: "
-                "use MemoryStore or SlowStore there, or asyncio.run for the real thing"
-            )
+            raise _not_virtual("socket or pipe")
         return super().register(fileobj, events, data)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -154,6 +158,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             name = kind if first else f"{kind}-{self._names[kind]}"
         return super().create_task(coro, name=name, **kwargs)
 
+    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: a process takes real time."""
+        raise _not_virtual("process")
+
+    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: a process takes real time."""
+        raise _not_virtual("process")
+
     def close(self) -> None:
         """Close the loop and end the jobs that still wait in virtual time."""
         super().close()
@@ -163,7 +175,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self._ready:  # type: ignore[attr-defined]  # by a job that was cancelled before its turn
             return
         timers = self._scheduled  # type: ignore[attr-defined]
-        if not timers:
+        if not timers or timers[0].when() == math.inf:
             raise Deadlock(self._now, asyncio.all_tasks(self))
         # not by adding up what asyncio says remains: that would round, and is capped at a day
         self._now = max(self._now, timers[0].when())
@@ -199,7 +211,7 @@ def compute(seconds: float) -> None:
         seconds: how long the work takes, >= 0.
 
     Raises:
-        ValueError: `seconds` is negative or not a number.
+        ValueError: `seconds` is negative, infinite or not a number.
 
     Example:
         >>> async def main():
@@ -208,8 +220,8 @@ def compute(seconds: float) -> None:
         >>> simulate(main())
         3600.0
     """
-    if not seconds >= 0:
-        raise ValueError(f"`seconds` must be >= 0, got {seconds}")
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"`seconds` must be >= 0 and finite, got {seconds}")
     if hold(seconds):
         return
     loop = asyncio._get_running_loop()
@@ -226,7 +238,9 @@ def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
 
     Works inside a running loop too, as in a notebook: on a loop and a thread of its own, while the
     caller is held. Exceptions pass through; an interrupt cancels the tasks first. No task, and no
-    thread of asyncio's own, is left when it returns.
+    thread of asyncio's own, is left when it returns. Time stands still while a worker thread runs,
+    so one that waits for the loop, as for `run_coroutine_threadsafe(...).result()`, must not wait
+    for a coroutine that sleeps.
 
     Args:
         main: a coroutine, so `simulate(main())`.

@@ -166,7 +166,8 @@ class Timeline(Generic[T]):
         It looks for waits in sequence that could have overlapped, for work that blocked the loop,
         for tasks started without a bound, and for coroutines, tasks and exceptions that nobody
         awaited. It sees when things happened, not why: whether one wait needs the result of the
-        other is for you to say.
+        other is for you to say. A loop that itself sleeps on one line counts as a pace (a
+        heartbeat, a poll, a back-off), and a function in a thread as work: neither is reported.
         """
         return find(self)
 

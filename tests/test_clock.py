@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import dataclasses
+import math
 import multiprocessing
 import os
 import signal
@@ -297,6 +298,23 @@ def test_a_future_that_nobody_completes_is_a_deadlock_and_clean_up_still_runs():
     assert cleaned == [1]
 
 
+def test_waiting_till_the_end_of_time_is_a_deadlock():
+    async def main():
+        await asyncio.wait_for(asyncio.Event().wait(), math.inf)
+
+    with pytest.raises(Deadlock, match=r"waits for"):
+        simulate(main())
+
+
+@pytest.mark.parametrize("start", [asyncio.create_subprocess_exec, asyncio.create_subprocess_shell])
+def test_a_real_process_is_an_error_that_says_what_to_do(start):
+    async def main():
+        await start(sys.executable)
+
+    with pytest.raises(RuntimeError, match="cannot wait for a real process"):
+        simulate(main())
+
+
 def test_exceptions_pass_through_with_the_traceback_of_the_program_alone():
     async def main():
         await asyncio.sleep(1)
@@ -457,9 +475,9 @@ def test_simulate_wants_a_coroutine(wrong, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan")])
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
 def test_compute_wants_a_duration(seconds):
-    with pytest.raises(ValueError, match="`seconds` must be >= 0, got"):
+    with pytest.raises(ValueError, match="`seconds` must be >= 0 and finite, got"):
         compute(seconds)
 
 

@@ -259,8 +259,9 @@ def _lost(timeline: "Timeline[Any]") -> Iterator[Finding]:
     """Find coroutines that were only called, tasks left running, exceptions that nobody saw."""
     for (name, file, line), count in Counter(timeline.unawaited).items():
         times = "" if count == 1 else f" {count} times"
+        where = f"{file_part(file)}line {line}" if line else "on a line that debug mode knows"
         message = (
-            f"`{name}()` was called{times} but never awaited, {file_part(file)}line {line}: "
+            f"`{name}()` was called{times} but never awaited, {where}: "
             f"it did nothing; write `await {name}(...)` or start a task"
         )
         yield Finding("never-awaited", message, line, 0.0)

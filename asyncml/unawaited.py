@@ -9,7 +9,10 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
+
+from asyncml.waiting import is_library, is_ours
 
 Note = Callable[[str, str, int], None]
 
@@ -20,18 +23,31 @@ _warn: Callable[[Any], None]
 
 
 def _note_and_warn(coro: Any) -> None:
-    file, line, _ = (coro.cr_origin or (("", 0, ""),))[0]
+    file, line = _where(coro, sys._getframe(1))
     for note in list(_notes):
         note(coro.__name__, file, line)
     _warn(coro)
 
 
+def _where(coro: Any, dropped_in: FrameType) -> tuple[str, int]:
+    """Return where it was made if asyncio's debug mode kept that, else where it was dropped.
+
+    To keep it always would cost as much at each call of an `async def` as a recorded step does. Who
+    forgets an `await` mostly drops the coroutine on the line that made it.
+    """
+    if coro.cr_origin:
+        file, line, _ = coro.cr_origin[0]
+        return file, line
+    code = dropped_in.f_code
+    if is_library(code) or is_ours(code):  # it lived until its function ended
+        return "", 0
+    return code.co_filename, dropped_in.f_lineno
+
+
 @contextlib.contextmanager
 def unawaited_noted(note: Note) -> Iterator[None]:
-    """Call `note(name, file, line)` for each such coroutine made on this thread in the block."""
+    """Call `note(name, file, line)` for each such coroutine that is dropped in the block."""
     global _warn
-    depth = sys.get_coroutine_origin_tracking_depth()
-    sys.set_coroutine_origin_tracking_depth(max(depth, 1))
     with _lock:
         if not _notes:
             _warn, _warnings._warn_unawaited_coroutine = (
@@ -46,4 +62,3 @@ def unawaited_noted(note: Note) -> Iterator[None]:
             _notes.remove(note)
             if not _notes:
                 _warnings._warn_unawaited_coroutine = _warn
-        sys.set_coroutine_origin_tracking_depth(depth)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asyncml.checks import check_int
+
 Array = npt.NDArray[np.float32]
 
 
@@ -24,11 +26,12 @@ class Layer:
     n_params = 0
     in_place = False  # `forward` may write y over x, and `backward` dx over dy
     reads_output = True  # `backward` reads y
+    bound = False  # in a model already, with arrays that are views of its vectors
 
     def bind(self, params: Array, grads: Array) -> None:
         """Take `params` and `grads`, (n_params,) each, as the memory of this layer."""
 
-    def initialise(self, rng: np.random.Generator) -> None:
+    def initialise(self, rng: "np.random.Generator") -> None:
         """Draw the parameters."""
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
@@ -40,18 +43,23 @@ class Layer:
         raise NotImplementedError
 
 
+_VIEWS = ("weight", "bias", "weight_grad", "bias_grad")
+
+
 class Linear(Layer):
     """y = x W + b: each output is a weighted sum of the inputs.
 
     dL/dW = x^T dL/dy, dL/db = the sum of dL/dy over the batch, dL/dx = dL/dy W^T.
     The arrays `weight` (n_in, n_out) and `bias` (n_out,), and their gradients `weight_grad` and
-    `bias_grad`, come with the `Sequential` that the layer is put into.
+    `bias_grad`, come with the `Sequential` that the layer is put into, as views of its vectors;
+    assigning to one copies into it.
 
     Args:
         n_in: values in a row of x.
         n_out: values in a row of y.
 
     Raises:
+        TypeError: a size is no int.
         ValueError: a size is below 1.
     """
 
@@ -64,10 +72,8 @@ class Linear(Layer):
     bias_grad: Array
 
     def __init__(self, n_in: int, n_out: int) -> None:
-        if n_in < 1 or n_out < 1:
-            raise ValueError(f"`n_in` and `n_out` must be >= 1, got {n_in} and {n_out}")
-        self.n_in, self.n_out = n_in, n_out
-        self.n_params = n_in * n_out + n_out
+        self.n_in, self.n_out = check_int("n_in", n_in), check_int("n_out", n_out)
+        self.n_params = (self.n_in + 1) * self.n_out
 
     def __repr__(self) -> str:
         return f"Linear({self.n_in}, {self.n_out})"
@@ -75,15 +81,26 @@ class Linear(Layer):
     def __getstate__(self) -> dict[str, Any]:
         return {"n_in": self.n_in, "n_out": self.n_out, "n_params": self.n_params}
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _VIEWS:
+            self._check_bound()
+            copy_into(getattr(self, name), value, name)
+        else:
+            super().__setattr__(name, value)
+
+    def _check_bound(self) -> None:
+        if not self.bound:
+            raise RuntimeError(f"{self} has no arrays yet: put the layer into a Sequential first")
+
     def bind(self, params: Array, grads: Array) -> None:
         """Lay `weight` and `bias` over `params`, and their gradients over `grads`."""
-        if hasattr(self, "weight"):
-            raise ValueError(f"{self} is in a model already: make a new layer for each place")
-        split, shape = self.n_in * self.n_out, (self.n_in, self.n_out)
-        self.weight, self.bias = params[:split].reshape(shape), params[split:]
-        self.weight_grad, self.bias_grad = grads[:split].reshape(shape), grads[split:]
+        lay = super().__setattr__  # not this class's own, which copies
+        for suffix, flat in (("", params), ("_grad", grads)):
+            lay("weight" + suffix, flat[: -self.n_out].reshape(self.n_in, self.n_out))
+            lay("bias" + suffix, flat[-self.n_out :])
+        self.bound = True
 
-    def initialise(self, rng: np.random.Generator) -> None:
+    def initialise(self, rng: "np.random.Generator") -> None:
         """Draw weights with standard deviation sqrt(2 / n_in), set biases to 0.
 
         With a ReLU behind it this keeps the size of the signal through any number of layers
@@ -93,7 +110,12 @@ class Linear(Layer):
         self.bias[...] = 0
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Return x W + b: (batch, n_in) -> (batch, n_out)."""
+        """Return x W + b: (batch, n_in) -> (batch, n_out).
+
+        Raises:
+            RuntimeError: the layer is not in a model yet.
+        """
+        self._check_bound()
         y = np.matmul(x, self.weight, out=out)
         return np.add(y, self.bias, out=y)
 
@@ -154,3 +176,14 @@ def softmax_cross_entropy(
     z[rows, y] -= 1
     np.divide(z, n, out=z)
     return float(loss)
+
+
+def copy_into(target: Array, value: npt.ArrayLike, name: str) -> None:
+    """Copy `value` into `target`, an array that others look into; its shape must be the same."""
+    given = np.asarray(value)
+    if not np.can_cast(given.dtype, target.dtype, "same_kind"):
+        got = type(value).__name__ if given.ndim == 0 else given.dtype
+        raise TypeError(f"`{name}` must hold real numbers, got {got}")
+    if given.shape != target.shape:
+        raise ValueError(f"`{name}` must have shape {target.shape}, got {given.shape}")
+    np.copyto(target, given, casting="same_kind")

@@ -8,14 +8,15 @@ no asyncio in it: lesson 08 builds it piece by piece.
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from asyncml.layers import Array, Layer, Linear, ReLU, softmax_cross_entropy
+from asyncml.checks import check_int
+from asyncml.layers import Array, Layer, Linear, ReLU, copy_into, softmax_cross_entropy
 
 
 class Sequential:
@@ -46,8 +47,8 @@ class Sequential:
     """
 
     def __init__(self, *layers: Layer, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)  # before the layers are bound, in case it is refused
         self._adopt(layers)
-        rng = np.random.default_rng(seed)
         for layer in self.layers:
             layer.initialise(rng)
 
@@ -82,7 +83,7 @@ class Sequential:
 
     @params.setter
     def params(self, value: npt.ArrayLike) -> None:
-        _copy_into(self._params, value, "params")
+        copy_into(self._params, value, "params")
 
     @property
     def grads(self) -> Array:
@@ -91,7 +92,7 @@ class Sequential:
 
     @grads.setter
     def grads(self, value: npt.ArrayLike) -> None:
-        _copy_into(self._grads, value, "grads")
+        copy_into(self._grads, value, "grads")
 
     def forward(self, x: npt.ArrayLike) -> Array:
         """Return the logits of `x`, in an array of their own.
@@ -191,6 +192,7 @@ class MLP(Sequential):
         seed: of the generator that draws the initial parameters.
 
     Raises:
+        TypeError: `sizes` is no list of ints.
         ValueError: fewer than two sizes, or one below 1.
 
     Example:
@@ -199,6 +201,9 @@ class MLP(Sequential):
     """
 
     def __init__(self, sizes: Sequence[int], *, seed: int = 0) -> None:
+        if not isinstance(sizes, Iterable):
+            raise TypeError(f"`sizes` must be a list such as [784, 256, 10], got {sizes!r}")
+        sizes = [check_int("sizes", size) for size in sizes]
         if len(sizes) < 2:
             raise ValueError(f"`sizes` must name the input and the output at least, got {sizes}")
         layers: list[Layer] = []
@@ -209,9 +214,11 @@ class MLP(Sequential):
 
 def _chain(layers: Sequence[Layer]) -> list[int]:
     """Return the values in a row of the input and of each layer's output, or say what is wrong."""
-    for layer in layers:
+    for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise TypeError(f"a model is made of Layer objects, got {layer!r}: Sequential(*layers)")
+        if layer.bound or (layer.n_params and any(layer is other for other in layers[:i])):
+            raise ValueError(f"{layer} is in a model already: make a new layer for each place")
     if not layers or layers[0].n_in is None:
         got = layers[0] if layers else "no layers"
         raise ValueError(
@@ -228,10 +235,3 @@ def _chain(layers: Sequence[Layer]) -> list[int]:
             source = f"layer {i}, {layer},"
         widths.append(widths[-1] if layer.n_out is None else layer.n_out)
     return widths
-
-
-def _copy_into(target: Array, value: npt.ArrayLike, name: str) -> None:
-    value = np.asarray(value)
-    if value.shape != target.shape:
-        raise ValueError(f"`{name}` must have shape {target.shape}, got {value.shape}")
-    np.copyto(target, value, casting="same_kind")

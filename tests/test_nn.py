@@ -191,6 +191,42 @@ def test_assigning_parameters_copies_in_place():
         model.grads = 0
 
 
+@pytest.mark.parametrize("how", ["itself", "copy", "deepcopy", "pickle"])
+def test_assigning_to_a_layers_array_copies_in_place(how):
+    original = MLP([6, 4], seed=1)
+    model = {"itself": original, **copies(original)}[how]
+    layer = model.layers[0]
+    for name in ("weight", "bias", "weight_grad", "bias_grad"):
+        view = getattr(layer, name)
+        given_array = np.arange(view.size, dtype=np.float64).reshape(view.shape)
+        setattr(layer, name, given_array)
+        assert getattr(layer, name) is view
+        assert np.array_equal(view, given_array)
+        assert np.shares_memory(view, model.grads if "grad" in name else model.params)
+        with pytest.raises(ValueError, match=rf"`{name}` must have shape .*, got \(3, 3\)"):
+            setattr(layer, name, np.ones((3, 3)))
+    layer.weight += 1
+    assert np.array_equal(model.params[:24], np.arange(1, 25))
+    assert np.array_equal(original.params, model.params) == (how == "itself")
+    x, y = batch(model, 5)
+    SGD(model, 0.1).step()
+    assert np.array_equal(layer.bias, np.float32([0, 0.9, 1.8, 2.7]))
+    assert np.isfinite(model.loss_and_grads(x, y))
+
+
+@pytest.mark.parametrize(
+    ("value", "got"), [(None, "NoneType"), ("8", "str"), (np.zeros(8, complex), "complex128")]
+)
+def test_what_holds_no_numbers_is_not_assigned(value, got):
+    model = MLP([3, 2])
+    before = model.params.copy()
+    with pytest.raises(TypeError, match=f"`params` must hold real numbers, got {got}"):
+        model.params = value
+    with pytest.raises(TypeError, match=f"`bias` must hold real numbers, got {got}"):
+        model.layers[0].bias = value
+    assert np.array_equal(model.params, before)
+
+
 def test_a_copied_optimiser_changes_the_copied_model():
     model = MLP([3, 2])
     other, optimizer = copy.deepcopy((model, Adam(model)))
@@ -424,12 +460,49 @@ def test_a_layer_belongs_to_one_model():
 
 
 @pytest.mark.parametrize(
+    "fails",
+    [
+        lambda layer: Sequential(layer, layer),
+        lambda layer: Sequential(layer, ReLU(), layer),
+        lambda layer: Sequential(layer, MLP([2, 2]).layers[0]),
+        lambda layer: Sequential(layer, Linear(3, 2)),
+        lambda layer: Sequential(layer, seed="three"),
+    ],
+)
+def test_a_layer_is_free_after_a_model_that_was_refused(fails):
+    layer = Linear(2, 2)
+    with pytest.raises((TypeError, ValueError)):
+        fails(layer)
+    assert Sequential(layer).layers == (layer,)
+
+
+def test_a_layer_outside_a_model_says_where_it_belongs():
+    bound = MLP([2, 2]).layers[0]
+    x = np.ones((2, 2), np.float32)
+    for layer in (Linear(2, 2), copy.copy(bound), pickle.loads(pickle.dumps(bound))):
+        with pytest.raises(RuntimeError, match="put the layer into a Sequential first"):
+            layer.forward(x)
+        with pytest.raises(RuntimeError, match="put the layer into a Sequential first"):
+            layer.weight = x
+
+
+def test_sizes_of_any_integer_type():
+    model = MLP(np.array([3, 2]))
+    assert repr(model) == "MLP(Linear(3, 2))"
+    assert {type(n) for n in (model.n_in, model.n_out, model.layers[0].n_params)} == {int}
+
+
+@pytest.mark.parametrize(
     ("make", "error", "message"),
     [
         (lambda: Sequential(), ValueError, "first layer.*got no layers"),
         (lambda: Sequential(ReLU()), ValueError, r"first layer.*got ReLU\(\)"),
         (lambda: Sequential([Linear(2, 2)]), TypeError, r"got \[Linear.*Sequential\(\*layers\)"),
-        (lambda: Linear(0, 2), ValueError, "must be >= 1, got 0 and 2"),
+        (lambda: Linear(0, 2), ValueError, "`n_in` must be >= 1, got 0"),
+        (lambda: Linear(2, 1.5), TypeError, "`n_out` must be an int, got 1.5"),
+        (lambda: Linear(True, 2), TypeError, "`n_in` must be an int, got True"),
+        (lambda: MLP(3), TypeError, r"`sizes` must be a list such as .*, got 3"),
+        (lambda: MLP([3, 2.5]), TypeError, "`sizes` must be an int, got 2.5"),
         (lambda: MLP([3]), ValueError, r"input and the output at least, got \[3\]"),
         (lambda: SGD(MLP([2, 2]), 0), ValueError, "`lr` must be a finite number > 0, got 0"),
         (lambda: SGD(MLP([2, 2]), 0.1, 1.0), ValueError, "`momentum` must .* got 1.0"),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asyncml.checks import check_int
+from asyncml.checks import check_int, check_labels
 from asyncml.layers import Array, Layer, Linear, ReLU, copy_into, softmax_cross_entropy
 
 
@@ -133,7 +133,7 @@ class Sequential:
             1.0986
         """
         x = self._checked_input(x)
-        labels = self._checked_labels(y, x)
+        labels = check_labels(y, x.shape, self.n_out)
         outputs, deltas = self._buffers(len(x))
         inputs = [x, *outputs[:-1]]
         for layer, given, out in zip(self.layers, inputs, outputs, strict=True):
@@ -165,23 +165,6 @@ class Sequential:
             hint = ": flatten it first, x.reshape(len(x), -1)" if flat else ""
             raise ValueError(f"`x` must have shape (batch, {self.n_in}), got {x.shape}{hint}")
         return x.astype(np.float32, copy=False)
-
-    def _checked_labels(self, y: npt.ArrayLike, x: Array) -> npt.NDArray[np.integer]:
-        y, n = np.asarray(y), len(x)
-        if n == 0:
-            raise ValueError(f"the batch is empty: `x` has shape {x.shape}")
-        if y.shape != (n,):
-            hint = ": y.reshape(-1)" if y.shape == (n, 1) else ""
-            raise ValueError(f"`y` must have shape ({n},) for x of {x.shape}, got {y.shape}{hint}")
-        if not np.issubdtype(y.dtype, np.integer):
-            raise TypeError(f"`y` must hold integer labels, got {y.dtype}")
-        if y.min() < 0 or y.max() >= self.n_out:
-            wrong = int(np.flatnonzero((y < 0) | (y >= self.n_out))[0])
-            raise ValueError(
-                f"labels must be 0 to {self.n_out - 1}, since the model has {self.n_out} outputs, "
-                f"got {y[wrong]} at row {wrong}"
-            )
-        return y
 
 
 class MLP(Sequential):

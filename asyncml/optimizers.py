@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from asyncml.checks import check_model
+
 if TYPE_CHECKING:
     from asyncml.nn import Sequential
 
@@ -23,6 +25,7 @@ class Optimizer:
     """
 
     def __init__(self, model: "Sequential", lr: float) -> None:
+        check_model(model)
         if not (math.isfinite(lr) and lr > 0):
             raise ValueError(f"`lr` must be a finite number > 0, got {lr}")
         self.model = model
@@ -56,6 +59,7 @@ class SGD(Optimizer):
         momentum: how much of the velocity is kept, from 0 to below 1.
 
     Raises:
+        TypeError: `model` is no model.
         ValueError: an argument is out of range.
     """
 
@@ -93,6 +97,7 @@ class Adam(Optimizer):
         eps: keeps a parameter without gradient from dividing by 0.
 
     Raises:
+        TypeError: `model` is no model.
         ValueError: an argument is out of range.
     """
 

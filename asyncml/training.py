@@ -8,7 +8,6 @@ builds it, and measures when it helps.
 import asyncio
 import contextlib
 import math
-import operator
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from asyncml.checks import check_int, check_labels, check_model
 from asyncml.feeding import Batch, Data, check_data, feed, iterate, pair
 from asyncml.switching import ShortSwitches
 from asyncml.threads import ThreadPool
@@ -93,11 +93,14 @@ def fit(
         >>> asyncio.run(main())
         [0, 1, 2]
     """
+    check_model(model)
+    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
+        got = "None" if optimizer is None else repr(optimizer)
+        raise TypeError(f"`optimizer` must be an optimiser such as Adam(model), got {got}")
     if optimizer.model is not model:
         raise ValueError("`optimizer` must be made for `model`, got one that changes another model")
     check_data(data)
-    if operator.index(epochs) < 1:
-        raise ValueError(f"`epochs` must be >= 1, got {epochs}")
+    epochs = check_int("epochs", epochs)
     if resume_from is not None:
         _check_resume(resume_from, data, epochs)
     first = resume_from.epoch if resume_from else 0
@@ -260,6 +263,7 @@ async def evaluate(model: "Sequential", data: Data) -> float:
         A number from 0 to 1.
 
     Raises:
+        TypeError: `model` is no model, `data` no data, or a batch holds other than numbers.
         ValueError: the data has no batch, or a batch does not fit the model.
 
     Example:
@@ -267,6 +271,7 @@ async def evaluate(model: "Sequential", data: Data) -> float:
         >>> asyncio.run(evaluate(MLP([2, 2]), [(np.zeros((3, 2)), np.zeros(3, int))]))
         1.0
     """
+    check_model(model)
     check_data(data)
     loop = asyncio.get_running_loop()
     right = seen = 0
@@ -287,10 +292,8 @@ async def evaluate(model: "Sequential", data: Data) -> float:
 
 def count_right(model: "Sequential", x: Any, y: Any) -> int:
     """Return how many labels in `y` the model predicts; runs in the thread of `evaluate`."""
-    predicted, labels = model.predict(x), np.asarray(y)
-    if labels.shape != predicted.shape:
-        raise ValueError(f"`y` must have shape {predicted.shape} as x has, got {labels.shape}")
-    return int(np.count_nonzero(predicted == labels))
+    predicted = model.predict(x)
+    return int(np.count_nonzero(predicted == check_labels(y, np.shape(x), model.n_out)))
 
 
 async def _ended(job: asyncio.Future[Any]) -> tuple[Any, ...] | None:

@@ -504,6 +504,8 @@ def test_sizes_of_any_integer_type():
         (lambda: MLP(3), TypeError, r"`sizes` must be a list such as .*, got 3"),
         (lambda: MLP([3, 2.5]), TypeError, "`sizes` must be an int, got 2.5"),
         (lambda: MLP([3]), ValueError, r"input and the output at least, got \[3\]"),
+        (lambda: Adam(None), TypeError, "`model` must be a Sequential, got None"),
+        (lambda: SGD([1], 0.1), TypeError, "`model` must be a Sequential, got list"),
         (lambda: SGD(MLP([2, 2]), 0), ValueError, "`lr` must be a finite number > 0, got 0"),
         (lambda: SGD(MLP([2, 2]), 0.1, 1.0), ValueError, "`momentum` must .* got 1.0"),
         (lambda: Adam(MLP([2, 2]), np.nan), ValueError, "`lr` must .* got nan"),

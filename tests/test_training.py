@@ -611,7 +611,11 @@ def step(epoch=0, index=1, state=None):
     [
         ({"data": 7}, TypeError, "`data` must give batches.*, got int"),
         ({"epochs": 0}, ValueError, "`epochs` must be >= 1, got 0"),
-        ({"epochs": 2.0}, TypeError, "float"),
+        ({"epochs": 1.5}, TypeError, "`epochs` must be an int, got 1.5"),
+        ({"model": None}, TypeError, "`model` must be a Sequential, got None"),
+        ({"model": MLP}, TypeError, "`model` must be a Sequential, got the class MLP"),
+        ({"optimizer": None}, TypeError, "`optimizer` must be .*Adam.model., got None"),
+        ({"optimizer": Adam}, TypeError, "`optimizer` must be .*Adam.model., got .*Adam"),
         ({"optimizer": Adam(MLP([4, 8, 3]))}, ValueError, "changes another model"),
         ({"resume_from": (0, 1)}, TypeError, "must be a Step of `fit`, got tuple"),
         ({"resume_from": step(epoch=1)}, ValueError, "total of the run: it must be > 1.*got 1"),
@@ -691,6 +695,22 @@ def test_evaluate_does_not_broadcast():
     model, _, data = make()
     with pytest.raises(ValueError, match=r"must have shape \(6,\).*got \(6, 1\)"):
         simulate(evaluate(model, [(data[0][0], data[0][1][:, None])]))
+
+
+def test_evaluate_refuses_the_labels_that_fit_refuses():
+    model, optimizer, data = make()
+    x, y = data[0]
+    for wrong in (y + 3, y - 9, y.astype(float), y > 0, y[:, None], y[:1]):
+        with pytest.raises((TypeError, ValueError)) as of_fit:
+            simulate(steps_of(model, optimizer, [(x, wrong)]))
+        with pytest.raises(type(of_fit.value)) as of_evaluate:
+            simulate(evaluate(model, [(x, wrong)]))
+        assert str(of_evaluate.value) == str(of_fit.value)
+
+
+def test_evaluate_refuses_what_is_no_model():
+    with pytest.raises(TypeError, match="`model` must be a Sequential, got None"):
+        simulate(evaluate(None, make()[2]))
 
 
 def test_evaluate_cancelled_leaves_nothing():

@@ -4,22 +4,21 @@ An `async def` runs on the event loop; a plain function runs in threads, in proc
 executor of the caller's, or on the loop when asked. Lesson 07 compares them.
 """
 
+import asyncio
 import inspect
-import multiprocessing
 import pickle
-import reprlib
 import sys
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from asyncml.failures import ENDINGS, PlainFunctionError, noted, ordinary, shorten
 from asyncml.meters import Meter
 from asyncml.order import Reorder
-from asyncml.stages import PENDING, Context, Flow, Mark, Stage
-from asyncml.threads import ThreadPool
+from asyncml.stages import PENDING, Context, Flow, Mark, Stage, leaf
 
 DROPPED: Final[Any] = object()
 # a plain function on the loop may hold it this long before the loop's other tasks have their turn
@@ -27,13 +26,8 @@ PAUSE_S = 0.005
 # delays between attempts: doubling from the first to the last, times 0.5 to 1.5
 FIRST_DELAY_S, LAST_DELAY_S = 0.05, 5.0
 
-OnError = str | Callable[[Exception, Any], Any]
-_shorten = reprlib.Repr()
-_shorten.maxstring = _shorten.maxother = 80
-
-
-class PlainFunctionError(TypeError):
-    """A plain function returned a coroutine: the mistake is in the program, not in an item."""
+OnError = Literal["raise", "skip"] | Callable[[Exception, Any], Any]
+Where = Literal["thread", "process", "inline"] | Executor
 
 
 @dataclass(frozen=True)
@@ -148,26 +142,32 @@ class Map(Stage):
     def failed(self, error: Exception, value: Any, mark: Mark, meter: Meter) -> Any:
         """Return what stands for an item whose last attempt failed, or raise its error."""
         meter.errors += 1
-        if not isinstance(error, PlainFunctionError) and self.on_error != "raise":
-            if callable(self.on_error):
-                replacement = self.on_error(error, value)
-                return list(replacement) if self.kind == "flat_map" else replacement
+        if isinstance(error, BrokenExecutor):
+            error.add_note("a worker of the executor ended: a crash, os._exit, or no memory left?")
+        elif isinstance(error, PlainFunctionError) or self.on_error == "raise":
+            pass
+        elif self.on_error == "skip":
             meter.skipped += 1
             return DROPPED
+        else:
+            try:
+                return self._replaced(error, value)
+            except (Exception, asyncio.CancelledError) as failure:
+                error = self._blamed(failure, error)
         error.add_note(f"in stage {self.label}, item {leaf(mark)}: {shorten(value)}")
         raise error
 
+    def _replaced(self, error: Exception, value: Any) -> Any:
+        assert callable(self.on_error)
+        replacement = self.on_error(error, value)
+        return _list(self.on_error, replacement) if self.kind == "flat_map" else replacement
 
-def leaf(mark: Mark) -> int:
-    """Return the position in the source of the (first) item that a mark stands for."""
-    while isinstance(mark, list):
-        mark = mark[0]
-    return int(mark)
-
-
-def shorten(value: Any) -> str:
-    """Return the `repr` of a value, cut where it is long."""
-    return _shorten.repr(value[:80] if isinstance(value, bytes) else value)
+    def _blamed(self, failure: BaseException, original: Exception) -> Exception:
+        """Return the error of an `on_error`, with the one that it was given behind it."""
+        if failure is original:
+            return original
+        failure.__context__ = failure.__context__ or original
+        return noted("on_error", failure, f"the `on_error` of {self.label} failed")
 
 
 def delay(mark: Mark, attempt: int) -> float:
@@ -196,7 +196,10 @@ def is_async(fn: Any) -> bool:
 
 
 def _plain(fn: Callable[[Any], Any], value: Any) -> Any:
-    result = fn(value)
+    try:
+        result = fn(value)
+    except ENDINGS as error:
+        raise ordinary(name_of(fn), error) from error
     if inspect.iscoroutine(result):
         result.close()
         raise PlainFunctionError(
@@ -207,7 +210,17 @@ def _plain(fn: Callable[[Any], Any], value: Any) -> Any:
 
 
 def _plain_list(fn: Callable[[Any], Any], value: Any) -> list[Any]:
-    return list(_plain(fn, value))
+    result = _plain(fn, value)
+    try:
+        return _list(fn, result)
+    except ENDINGS as error:
+        raise ordinary(name_of(fn), error) from error
+
+
+def _list(fn: Callable[..., Any], result: Any) -> list[Any]:
+    if not hasattr(type(result), "__iter__") and not hasattr(type(result), "__getitem__"):
+        raise TypeError(f"`{name_of(fn)}` must return an iterable, got {type(result).__name__}")
+    return list(result)
 
 
 def _plain_kept(fn: Callable[[Any], Any], value: Any) -> Any:
@@ -223,7 +236,7 @@ async def _listed(fn: Callable[[Any], Any], value: Any) -> list[Any]:
         result = await result
     if isinstance(result, AsyncIterable):
         return [item async for item in result]
-    return list(result)
+    return _list(fn, result)
 
 
 async def _kept(fn: Callable[[Any], Any], value: Any) -> Any:
@@ -235,23 +248,6 @@ async def unchanged(value: Any) -> Any:
     return value
 
 
-def make_pool(stage: Map) -> Executor | None:
-    """Return the executor that a stage owns for an epoch; None where it owns none."""
-    if stage.executor == "thread":
-        return ThreadPool(stage.concurrency, name=stage.name)
-    if stage.executor == "process":
-        return ProcessPoolExecutor(stage.concurrency, multiprocessing.get_context("spawn"))
-    return None
-
-
-def close_pool(pool: Executor) -> None:
-    """Let go of an executor at once: what has not begun is dropped, what runs is not waited for."""
-    processes = list((getattr(pool, "_processes", None) or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:  # the interpreter's exit would wait for them
-        process.terminate()
-
-
 def check_function(fn: Any, name: str, executor: Any) -> None:
     """Raise TypeError where `fn` cannot be called in that executor."""
     if not callable(fn):
@@ -260,7 +256,8 @@ def check_function(fn: Any, name: str, executor: Any) -> None:
         raise TypeError(f"`{name_of(fn)}` is an async generator: use flat_map instead of {name}")
     if is_async(fn):
         return
-    if executor == "process" or isinstance(executor, ProcessPoolExecutor):
+    processes = sys.modules.get("concurrent.futures.process")  # if it is not there, nobody has any
+    if executor == "process" or (processes and isinstance(executor, processes.ProcessPoolExecutor)):
         _check_importable(fn)
 
 

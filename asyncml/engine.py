@@ -14,15 +14,14 @@ from typing import Any
 from asyncml.calls import (
     DROPPED,
     Map,
-    PlainFunctionError,
-    close_pool,
     delay,
     is_async,
-    make_pool,
+    name_of,
 )
+from asyncml.executors import place, within
+from asyncml.failures import FATAL, is_asked_to_end, ordinary
 from asyncml.order import Held
 from asyncml.stages import END, PENDING, Context, Flow, Mark
-from asyncml.threads import ThreadPool
 from asyncml.window import Failure, Ready, Window
 
 Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
@@ -58,7 +57,7 @@ class Work(Window):
         self.up = up
         self.ready = ready
         self.held = context.held
-        self.pool = None if is_async(stage.fn) else make_pool(stage)
+        self.place = None if is_async(stage.fn) else place(stage)
         self._address = context.address
         self._idle: deque[asyncio.Future[None]] = deque()
         self._roused = False
@@ -116,7 +115,6 @@ class Work(Window):
 
     async def _work(self) -> None:
         call, time, meter = self._call(), self.loop.time, self.meter
-        timeout = self.stage.timeout
         self._roused = False
         while True:
             job = self._take()
@@ -126,46 +124,31 @@ class Work(Window):
             self._rouse()  # there may be more where this came from
             begun = time()
             try:
-                if timeout is None:
-                    result = await call(job[1])
-                else:
-                    async with asyncio.timeout(timeout):
-                        result = await call(job[1])
+                result = await call(job[1])
             except Exception as error:
                 self._failed(job, error)
             except asyncio.CancelledError as error:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
+                if is_asked_to_end():
                     raise
-                self._fail(job[0], error)  # the function cancelled itself
+                self._failed(job, error)  # the function cancelled itself, or what it waited for
             else:
                 self._finish(job, result)
             meter.busy_s += time() - begun
             meter.served_items += 1
 
     def _call(self) -> Callable[[Any], Any]:
-        if is_async(self.stage.fn):
-            return self.stage.async_call()
-        plain = self.stage.plain_call()
-        if self.stage.executor == "inline":
-            return partial(_inline, plain)
-        return partial(self._send, plain)
-
-    async def _send(self, plain: Callable[[Any], Any], value: Any) -> Any:
-        executor = self.pool or self.stage.executor
-        try:
-            return await self.loop.run_in_executor(executor, plain, value)
-        except asyncio.CancelledError:
-            if isinstance(executor, ThreadPool) and executor is self.pool and not self.closed:
-                # the function that is abandoned keeps its thread: the others need another pool
-                executor.shutdown(wait=False)
-                self.pool = make_pool(self.stage)
-            raise
+        stage = self.stage
+        if is_async(stage.fn):
+            call = stage.async_call()
+            return call if stage.timeout is None else partial(_limited, stage.timeout, call)
+        plain = stage.plain_call()
+        return partial(self.place.call, plain) if self.place else partial(_inline, plain)
 
     async def _visit(self) -> None:
         """Hand items over to a thread: one, or as many as are quickly done."""
         inbox = self._inbox
-        plain = self.stage.plain_call()
+        assert self.place is not None
+        plain, executor = self.stage.plain_call(), self.place.executor
         self._roused = False
         while True:
             claimed, chunk = sum(visit.claims() for visit in self._visits), self._chunk()
@@ -179,7 +162,7 @@ class Work(Window):
             timer = self.loop.call_later(2 * VISIT_S, self._overdue, visit)
             self._visits.append(visit)
             try:
-                await self.loop.run_in_executor(self.pool, self._in_thread, plain, visit)
+                await self.loop.run_in_executor(executor, self._in_thread, plain, visit)
             finally:
                 self._visits.remove(visit)
                 timer.cancel()
@@ -272,13 +255,14 @@ class Work(Window):
             self.put(self._finished, self._failure)
 
     def _is_fatal(self, job: Job, error: Exception) -> bool:
-        if isinstance(error, PlainFunctionError):
+        if isinstance(error, FATAL):
             return True
         return self.stage.on_error == "raise" and job[3] >= self.stage.retries
 
-    def _failed(self, job: Job, error: Exception) -> None:
+    def _failed(self, job: Job, raised: BaseException) -> None:
         ticket, value, mark, attempt = job
-        if attempt < self.stage.retries and not isinstance(error, PlainFunctionError):
+        error = ordinary(name_of(self.stage.fn), raised)
+        if attempt < self.stage.retries and not isinstance(error, FATAL):
             self.meter.errors += 1
             self.meter.retries += 1
             self.loop.call_later(delay(mark, attempt), self._retry, (*job[:3], attempt + 1))
@@ -327,12 +311,16 @@ class Work(Window):
         return held.give(slot)
 
     def close(self) -> None:
-        """Stop at once, and let go of the pool."""
+        """Stop at once, and let go of the executor."""
         super().close()
         self._inbox.clear()
-        if self.pool:
-            close_pool(self.pool)
+        if self.place:
+            self.place.close()
 
 
 async def _inline(plain: Callable[[Any], Any], value: Any) -> Any:
     return plain(value)
+
+
+async def _limited(seconds: float, call: Callable[[Any], Any], value: Any) -> Any:
+    return await within(seconds, call(value))

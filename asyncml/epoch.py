@@ -7,8 +7,6 @@ consumed, and what each stage behind them has counted or holds. Lesson 07 shows 
 
 import asyncio
 import contextlib
-import inspect
-from collections.abc import AsyncIterable
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, chain
@@ -18,7 +16,7 @@ from asyncml.calls import Map
 from asyncml.engine import Work
 from asyncml.meters import Meter, PipelineStatistics, summarise
 from asyncml.order import Held
-from asyncml.sources import AsyncSource, Source, SyncSource
+from asyncml.sources import Source, SyncSource
 from asyncml.stages import END, PENDING, Context, Entry, Flow, Mark, Stage
 from asyncml.window import Ready, Window
 
@@ -53,7 +51,9 @@ class Epoch:
         self.number = number
         self.finished = finished
         self.closed = False
-        self.stopped = False  # by somebody else than its consumer
+        self.stopped = False  # by somebody else than what runs it
+        self.left = False  # its consumer has closed it
+        self._why = ""  # somebody else has ended it
         self.mark: Mark = None  # of the last item handed to the consumer
         self.waited_s = 0.0
         self.flow: Flow = iter(())
@@ -69,9 +69,8 @@ class Epoch:
         self._delivered = 0
         self._contexts: list[Context] = []
         self._meters = [Meter("source", advice="its items come slowly: list them, or read ahead")]
-        self._windows: list[Window] = []
+        self._windows: list[Window | SyncSource] = []
         self._kept: dict[int, Any] = {}
-        self._iterator: Any = None
         self._ready: Ready | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -93,13 +92,11 @@ class Epoch:
     async def wait(self, ready: Ready | None = None) -> None:
         """Wait until it is worth asking the flow (or who else is `ready`) again."""
         assert self._loop is not None
-        begun = self._loop.time()
         self._waiter = self._loop.create_future()
         ready = ready or self._ready
         assert ready is not None
         ready.notify(partial(_wake, self._waiter))
         await self._waiter
-        self.waited_s += self._loop.time() - begun
 
     # the beginning
 
@@ -125,20 +122,9 @@ class Epoch:
             self._stop()
 
     async def _open(self) -> None:
-        items = self._source.open()
-        if inspect.isawaitable(items):
-            items = await items
-        source: AsyncSource | SyncSource
-        if isinstance(items, AsyncIterable):
-            self._iterator = aiter(items)
-            source = AsyncSource(self._iterator, self._meters[0])
-            self._windows.append(source)
-        else:
-            self._iterator = iter(items)
-            source = SyncSource(self._iterator, self._meters[0])
+        source = await self._source.open(self._meters[0])
+        self._windows.append(source)
         self.flow, self._ready = iter(source), source
-        if self._source.is_own(self._iterator):
-            self._iterator = None  # the caller made it, and closes it
 
     def _meter(self, stage: Stage) -> Meter:
         slots, advice = (stage.concurrency, stage.advice) if isinstance(stage, Map) else (1, "")
@@ -260,22 +246,31 @@ class Epoch:
     def stop(self) -> None:
         """End at once, from any thread; `aclose` waits until nothing is left."""
         self.stopped = True
-        if self._loop is None or self._loop.is_closed():
-            self.closed = True
-        elif self._loop is running_loop():
-            self._stop()
-        else:
-            with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
+        if self._loop is not None and self._loop is not running_loop():
+            with contextlib.suppress(RuntimeError):  # that loop is closed
                 self._loop.call_soon_threadsafe(self._stop)
+                return
+        self._stop()
+
+    def supersede(self, why: str) -> None:
+        """End at once; the next step of an iteration that is not over says why."""
+        if not (self.finished or self.left):
+            self._why = why
+        self.stop()
+
+    def check(self) -> None:
+        """Raise RuntimeError if somebody else has ended the epoch before its consumer did."""
+        if self._why and not self.left:
+            raise RuntimeError(self._why)
 
     def _stop(self) -> None:
         if not self.closed and self._loop:
             self._ended_s = self._loop.time()
         self.closed = True
         self.flow = iter(())
-        for window in self._windows:
+        for window in self._windows[::-1]:
             window.close()
-        if self._waiter:
+        if self._waiter and self._loop and not self._loop.is_closed():
             _wake(self._waiter)
 
     async def aclose(self) -> None:
@@ -294,11 +289,6 @@ class Epoch:
                 cancelled = error
         self._windows.clear()
         self._ready = None  # and with it all that the stages hold
-        iterator, self._iterator = self._iterator, None
-        if hasattr(iterator, "aclose"):
-            await iterator.aclose()
-        elif hasattr(iterator, "close"):
-            iterator.close()
         if cancelled:
             raise cancelled
 

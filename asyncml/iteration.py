@@ -43,28 +43,35 @@ class Items:
         try:
             if not self._started:
                 self._started = True
+                begun = asyncio.get_running_loop().time()
                 await epoch.start()
+                epoch.waited_s += epoch.time() - begun
             for entry in epoch.flow:
                 if entry is not PENDING:
                     epoch.deliver(entry[1])
                     return entry[0]
+                begun = epoch.time()
                 await epoch.wait()
+                epoch.waited_s += epoch.time() - begun
                 if epoch.closed:
                     break
             epoch.finished |= not epoch.closed
         except BaseException:
-            await epoch.aclose()
+            await self.aclose()
             raise
         finally:
             self._busy = False
         await epoch.aclose()
+        epoch.check()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """End the epoch; when this returns no task of it is left."""
+        self._epoch.left = True
         await self._epoch.aclose()
 
     def __del__(self) -> None:
+        self._epoch.left = True
         self._epoch.stop()
 
 
@@ -117,6 +124,7 @@ def iterate(epoch: Epoch) -> Generator[Any, None, None]:
             if isinstance(entry, Failure):
                 raise entry.error
             if entry is PENDING or epoch.stopped:
+                epoch.check()
                 return
             if entry is END:
                 epoch.finished = True
@@ -124,6 +132,7 @@ def iterate(epoch: Epoch) -> Generator[Any, None, None]:
             epoch.deliver(entry[1])
             yield entry[0]
     finally:
+        epoch.left = True
         epoch.stop()
         if thread is not threading.current_thread():
             thread.join(PATIENCE_S)
@@ -131,7 +140,10 @@ def iterate(epoch: Epoch) -> Generator[Any, None, None]:
 
 def _run(epoch: Epoch, handover: Handover) -> None:
     with asyncio.Runner() as runner:
-        runner.run(_fill(epoch, handover))
+        try:
+            runner.run(_fill(epoch, handover))
+        except BaseException as error:  # such as SystemExit, which ends the loop under the tasks
+            handover.put(Failure(error))
 
 
 async def _fill(epoch: Epoch, handover: Handover) -> None:
@@ -148,7 +160,7 @@ async def _fill(epoch: Epoch, handover: Handover) -> None:
             if epoch.closed:
                 return
         last = END
-    except Exception as error:
+    except BaseException as error:
         last = Failure(error)
     finally:
         handover.put(last)

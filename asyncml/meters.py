@@ -5,7 +5,6 @@ served time over `concurrency` times the elapsed time. The stage nearest to 1 is
 unless the consumer is. Lesson 07 finds one.
 """
 
-import html
 from dataclasses import dataclass
 
 # below this share of the time spent waiting for data, the pipeline is not what is slow
@@ -84,6 +83,8 @@ class PipelineStatistics:
         return "\n".join([*lines, self._summary()])
 
     def _repr_html_(self) -> str:
+        import html  # only notebooks need it
+
         head, *body = self._rows()
         cells = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"]
         for row in body:
@@ -97,7 +98,7 @@ class PipelineStatistics:
                 stage.name,
                 str(stage.items),
                 f"{stage.busy:.0%}",
-                f"{stage.service_s * 1e3:.3g} ms",
+                _duration(stage.service_s),
                 f"{stage.queue:.1f}",
                 str(stage.errors),
                 str(stage.skipped),
@@ -108,8 +109,14 @@ class PipelineStatistics:
         return [head, *rows]
 
     def _summary(self) -> str:
-        waited = f"waited {self.wait_s:.3g} s of {self.elapsed_s:.3g} s for data"
-        return f"the consumer {waited}\nbottleneck: {self.bottleneck}"
+        wait, elapsed = _duration(self.wait_s), _duration(self.elapsed_s)
+        return f"the consumer waited {wait} of {elapsed} for data\nbottleneck: {self.bottleneck}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:.0f} s"
 
 
 def summarise(meters: list[Meter], elapsed_s: float, wait_s: float) -> PipelineStatistics:

@@ -5,16 +5,15 @@ Lesson 07 builds a pipeline from nothing.
 """
 
 import copy
-import operator
 import reprlib
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
-from concurrent.futures import Executor
 from typing import Any
 
-from asyncml.calls import Map, OnError, check_function, is_async, name_of, unchanged
+from asyncml.calls import Map, OnError, Where, check_function, is_async, name_of, unchanged
 from asyncml.epoch import Epoch, running_loop
 from asyncml.iteration import Items, iterate
 from asyncml.meters import PipelineStatistics
+from asyncml.options import LOOKAHEAD, at_least, is_state, map_stage
 from asyncml.order import Shuffle
 from asyncml.sources import Source
 from asyncml.stages import Batch, Flatten, Shard, Stage, Take, collate
@@ -22,7 +21,6 @@ from asyncml.stages import Batch, Flatten, Shard, Stage, Take, collate
 __all__ = ["Pipeline", "collate"]
 
 _VERSION = 1
-_LOOKAHEAD = 16  # times the concurrency: one straggler in 20 at 30 times the latency is hidden
 _FILTERS = 16  # how many items an asynchronous filter looks at at once
 
 
@@ -41,7 +39,7 @@ class Pipeline:
             (or an awaitable of it). One that can be iterated only once serves one epoch.
 
     Raises:
-        TypeError: `source` is none of these.
+        TypeError: `source` is none of these, or is itself a pipeline.
 
     Example:
         >>> pipeline = Pipeline(range(5)).map(abs, concurrency=2).batch(2)
@@ -50,15 +48,20 @@ class Pipeline:
     """
 
     def __init__(self, source: Iterable[Any] | AsyncIterable[Any] | Callable[[], Any]) -> None:
+        if isinstance(source, Pipeline):
+            raise TypeError(
+                "`source` must not be a pipeline, since a state would not say where that one "
+                "stands: add the stages to that pipeline instead"
+            )
         self._source = Source(source)
         self._stages: tuple[Stage, ...] = ()
         self._epoch: Epoch | None = None
         self._state: dict[str, Any] | None = None
 
     def _with(self, *stages: Stage) -> "Pipeline":
-        pipeline = Pipeline(self._source.items)
-        pipeline._source = self._source
+        pipeline = copy.copy(self)
         pipeline._stages = (*self._stages, *stages)
+        pipeline._epoch = pipeline._state = None
         return pipeline
 
     # stages
@@ -68,7 +71,7 @@ class Pipeline:
         fn: Callable[[Any], Any],
         *,
         concurrency: int = 16,
-        executor: str | Executor = "thread",
+        executor: Where = "thread",
         ordered: bool = True,
         lookahead: int | None = None,
         timeout: float | None = None,
@@ -85,17 +88,23 @@ class Pipeline:
             ordered: whether items leave in the order in which they came.
             lookahead: how many items may be in work or finished ahead of what follows; the default
                 is 16 times `concurrency`.
-            timeout: seconds for one attempt; a plain function is abandoned after that.
+            timeout: seconds for one attempt. A plain function is abandoned after that: a process
+                is ended, a thread goes on unheard. Once `concurrency` abandoned functions run,
+                another one keeps its slot until one of them ends: never more than twice
+                `concurrency` threads.
             retries: how many attempts may follow a failed one, after delays that double.
             on_error: after the last attempt: "raise" the error when the items before have been
                 delivered, "skip" the item, or a function `(exception, item) -> replacement`.
+                An executor that breaks, as when its process dies, is raised in any case.
 
         Raises:
             TypeError: `fn` cannot be called, or cannot be sent to a process.
             ValueError: an option is out of its range.
         """
         return self._with(
-            _map("map", fn, concurrency, executor, ordered, lookahead, timeout, retries, on_error)
+            map_stage(
+                "map", fn, concurrency, executor, ordered, lookahead, timeout, retries, on_error
+            )
         )
 
     def flat_map(
@@ -103,7 +112,7 @@ class Pipeline:
         fn: Callable[[Any], Any],
         *,
         concurrency: int = 16,
-        executor: str | Executor = "thread",
+        executor: Where = "thread",
         ordered: bool = True,
         lookahead: int | None = None,
         timeout: float | None = None,
@@ -119,7 +128,7 @@ class Pipeline:
             >>> list(Pipeline([1, 2]).flat_map(range, executor="inline"))
             [0, 0, 1]
         """
-        stage = _map(
+        stage = map_stage(
             "flat_map", fn, concurrency, executor, ordered, lookahead, timeout, retries, on_error
         )
         return self._with(stage, Flatten())
@@ -136,7 +145,7 @@ class Pipeline:
         """
         check_function(fn, "filter", "inline")
         if is_async(fn):
-            return self._with(Map("filter", fn, _FILTERS, lookahead=_LOOKAHEAD * _FILTERS))
+            return self._with(Map("filter", fn, _FILTERS, lookahead=LOOKAHEAD * _FILTERS))
         return self._with(Map("filter", fn))
 
     def shard(self, rank: int, world_size: int) -> "Pipeline":
@@ -146,8 +155,8 @@ class Pipeline:
             >>> list(Pipeline("abcde").shard(1, 2))
             ['b', 'd']
         """
-        _at_least("world_size", world_size, 1)
-        _at_least("rank", rank, 0)
+        at_least("world_size", world_size, 1)
+        at_least("rank", rank, 0)
         if rank >= world_size:
             raise ValueError(f"`rank` must be < world_size = {world_size}, got {rank}")
         return self._with(Shard(rank, world_size))
@@ -162,8 +171,8 @@ class Pipeline:
             >>> sorted(Pipeline(range(4)).shuffle(4, seed=1))
             [0, 1, 2, 3]
         """
-        _at_least("buffer_size", buffer_size, 1)
-        _at_least("seed", seed, 0)
+        at_least("buffer_size", buffer_size, 1)
+        at_least("seed", seed, 0)
         return self._with(Shuffle(buffer_size, seed))
 
     def take(self, n: int) -> "Pipeline":
@@ -173,7 +182,7 @@ class Pipeline:
             >>> list(Pipeline(range(1000)).take(2))
             [0, 1]
         """
-        _at_least("n", n, 0)
+        at_least("n", n, 0)
         return self._with(Take(n))
 
     def batch(
@@ -188,7 +197,7 @@ class Pipeline:
         `drop_last` leaves out a last batch that is not full. `collate` runs on the event loop;
         `.batch(64).map(aml.collate)` runs it in a thread.
         """
-        _at_least("size", size, 1)
+        at_least("size", size, 1)
         if collate is not None:
             check_function(collate, "collate", "inline")
             if is_async(collate):
@@ -197,7 +206,7 @@ class Pipeline:
 
     def prefetch(self, n: int) -> "Pipeline":
         """Have up to `n` items ready before they are asked for."""
-        _at_least("n", n, 1)
+        at_least("n", n, 1)
         return self._with(Map("prefetch", unchanged, lookahead=n))
 
     # iteration
@@ -216,7 +225,10 @@ class Pipeline:
     def _begin(self) -> Epoch:
         state, before = self._state, self._epoch
         if before:
-            before.stop()
+            before.supersede(
+                "another iteration of this pipeline has begun, which ended this one: "
+                "derive a pipeline for each, for example with .prefetch(1)"
+            )
         number = state["epoch"] if state else before.number + 1 if before else 0
         rest = {key: state[key] for key in ("position", "parts", "finished")} if state else {}
         self._epoch = Epoch(self._source, self._stages, number, before=before, **rest)
@@ -276,8 +288,7 @@ class Pipeline:
         Raises:
             ValueError: `state` comes from a pipeline of other stages, or is no state.
         """
-        keys = {"version", "stages", "epoch", "position", "parts", "finished"}
-        if not isinstance(state, dict) or set(state) != keys or state["version"] != _VERSION:
+        if not is_state(state, _VERSION):
             raise ValueError(
                 f"`state` must be what state_dict() returned, got {reprlib.repr(state)}"
             )
@@ -288,50 +299,5 @@ class Pipeline:
                 f"  this is {' -> '.join(self._labels()) or 'the source alone'}"
             )
         if self._epoch:
-            self._epoch.stop()
+            self._epoch.supersede("load_state_dict() was called, which ended this iteration")
         self._state = copy.deepcopy(state)
-
-
-def _map(
-    kind: str,
-    fn: Callable[[Any], Any],
-    concurrency: int,
-    executor: str | Executor,
-    ordered: bool,
-    lookahead: int | None,
-    timeout: float | None,
-    retries: int,
-    on_error: OnError,
-) -> Map:
-    _at_least("concurrency", concurrency, 1)
-    _at_least("retries", retries, 0)
-    if lookahead is None:
-        lookahead = _LOOKAHEAD * concurrency
-    if _at_least("lookahead", lookahead, 1) < concurrency:
-        raise ValueError(f"`lookahead` must be >= concurrency = {concurrency}, got {lookahead}")
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"`timeout` must be > 0 seconds, got {timeout}")
-    if executor not in ("thread", "process", "inline") and not hasattr(executor, "submit"):
-        raise ValueError(
-            '`executor` must be "thread", "process", "inline", '
-            f"or a concurrent.futures.Executor, got {executor!r}"
-        )
-    check_function(fn, kind, executor)
-    if timeout is not None and executor == "inline" and not is_async(fn):
-        raise ValueError(f"`timeout` cannot stop `{name_of(fn)}` on the loop: use another executor")
-    if on_error not in ("raise", "skip") and (not callable(on_error) or is_async(on_error)):
-        raise ValueError(
-            '`on_error` must be "raise", "skip" or a plain function '
-            f"(exception, item) -> replacement, got {on_error!r}"
-        )
-    return Map(kind, fn, concurrency, executor, ordered, lookahead, timeout, retries, on_error)
-
-
-def _at_least(name: str, value: int, least: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"`{name}` must be an int, got {type(value).__name__}") from None
-    if number < least:
-        raise ValueError(f"`{name}` must be >= {least}, got {value}")
-    return number

@@ -5,9 +5,11 @@ belongs into the first `map`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any
 
+from asyncml.failures import is_asked_to_end, noted
 from asyncml.meters import Meter
 from asyncml.stages import PENDING, Flow
 from asyncml.window import Failure, Window
@@ -16,6 +18,7 @@ from asyncml.window import Failure, Window
 TURN = 1024
 # how far an asynchronous source may run ahead of what asks it
 SOURCE_AHEAD = 16
+_METHODS = "__iter__", "__aiter__", "__getitem__"
 
 
 class Source:
@@ -23,27 +26,52 @@ class Source:
 
     def __init__(self, items: Any) -> None:
         kind = type(items)  # a class may have these methods, and is called all the same
-        methods = "__iter__", "__aiter__", "__getitem__"
-        self._is_iterable = any(hasattr(kind, method) for method in methods)
+        self._is_iterable = any(hasattr(kind, method) for method in _METHODS)
         if not self._is_iterable and not callable(items):
             raise TypeError(
                 "`source` must be an iterable, an async iterable, or a function that returns "
                 f"either, got {kind.__name__}"
             )
+        if not self._is_iterable:
+            _check_arguments(items)
         self.items = items
         self._used: Any = None  # the last iterator that was opened
 
-    def is_own(self, iterator: Any) -> bool:
-        """Whether the caller made this very iterator."""
-        return iterator is self.items
-
-    def open(self) -> Any:
-        """Return the items, or something to await that gives them.
+    async def open(self, meter: Meter) -> "AsyncSource | SyncSource":
+        """Begin to iterate.
 
         Raises:
             RuntimeError: the source can be iterated only once, and has been.
+            TypeError: a function returned what cannot be iterated.
         """
-        items = self.items if self._is_iterable else self.items()
+        items = self.items
+        if not self._is_iterable:
+            items = await self._call()
+        self._check_used(items)
+        if isinstance(items, AsyncIterable):
+            asynchronous = aiter(items)
+            return AsyncSource(asynchronous, meter, own=asynchronous is not self.items)
+        iterator = iter(items)
+        return SyncSource(iterator, meter, own=iterator is not self.items)
+
+    async def _call(self) -> Any:
+        try:
+            items = self.items()
+            if inspect.isawaitable(items):
+                items = await items
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
+                raise
+            raise noted("source", error, "in the source, as it was opened")  # noqa: B904  # as below
+        kind = type(items)
+        if not any(hasattr(kind, method) for method in _METHODS):
+            raise TypeError(
+                "`source` must return an iterable or an async iterable, "
+                f"but it returned {kind.__name__}"
+            )
+        return items
+
+    def _check_used(self, items: Any) -> None:
         if hasattr(items, "__next__") or hasattr(items, "__anext__"):
             if items is self._used:
                 raise RuntimeError(
@@ -51,35 +79,61 @@ class Source:
                     "pass a function that makes it anew, such as Pipeline(lambda: read(path))"
                 )
             self._used = items
-        return items
+
+
+def _check_arguments(function: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of some functions in C nobody knows it
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise TypeError(f"`source` must take no arguments: {error}") from None
 
 
 class SyncSource:
-    """Entries of an iterable, numbered."""
+    """Entries of an iterable, numbered; its own iterator is closed with the epoch."""
 
-    def __init__(self, items: Iterator[Any], meter: Meter) -> None:
+    def __init__(self, items: Iterator[Any], meter: Meter, *, own: bool) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
         self._items = items
         self._meter = meter
+        self._own = own
         self._loop = asyncio.get_running_loop()
 
     def __iter__(self) -> Flow:
-        for mark, value in enumerate(self._items):
-            self._meter.items = mark + 1
-            yield value, mark
-            if not (mark + 1) % TURN:
-                yield PENDING
+        try:
+            for mark, value in enumerate(self._items):
+                self._meter.items = mark + 1
+                yield value, mark
+                if not (mark + 1) % TURN:
+                    yield PENDING
+        except (Exception, asyncio.CancelledError) as error:
+            where = f"in the source, after {self._meter.items} items"
+            raise noted("source", error, where)  # noqa: B904  # this error, or one that names it
 
     def notify(self, callback: Callable[[], None]) -> None:
         """Call back at the loop's next turn: it always has something."""
         self._loop.call_soon(callback)
 
+    def close(self) -> None:
+        """Let the iterator clean up, if it is a generator or has a `close` of another kind."""
+        items, self._items = self._items, iter(())
+        if self._own and hasattr(items, "close"):
+            items.close()
+
 
 class AsyncSource(Window):
-    """Entries of an asynchronous iterator, numbered; it is asked a few items ahead."""
+    """Entries of an asynchronous iterator, numbered; it is asked a few items ahead.
 
-    def __init__(self, items: AsyncIterator[Any], meter: Meter) -> None:
+    The task that asks for items is also the one that closes the iterator, at the end.
+    """
+
+    def __init__(self, items: AsyncIterator[Any], meter: Meter, *, own: bool) -> None:
         super().__init__(meter)
         self._items = items
+        self._own = own
         self._room: asyncio.Future[None] | None = None
 
     def room(self) -> None:
@@ -90,6 +144,13 @@ class AsyncSource(Window):
             self._room.set_result(None)
 
     async def _pump(self) -> None:
+        try:
+            await self._ask()
+        finally:
+            if self._own and hasattr(self._items, "aclose"):
+                await self._items.aclose()
+
+    async def _ask(self) -> None:
         time, meter = self.loop.time, self.meter
         while not self.ended:
             begun = time()
@@ -98,9 +159,12 @@ class AsyncSource(Window):
             except StopAsyncIteration:
                 self.ended = True
                 self.tell()
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
+                    raise
                 self.ended = True
-                self.put(self.taken, Failure(error))
+                where = f"in the source, after {self.taken} items"
+                self.put(self.taken, Failure(noted("source", error, where)))
             else:
                 meter.served_items += 1
                 self.put(self.taken, (value, self.taken))
@@ -109,3 +173,11 @@ class AsyncSource(Window):
             while self.taken - self.head >= SOURCE_AHEAD:
                 self._room = self.loop.create_future()
                 await self._room
+
+    def close(self) -> None:
+        """Stop at once; the iterator is closed by the task."""
+        idle = not self.closed and not self.tasks and not self.loop.is_closed()
+        super().close()
+        if idle:
+            self.ended = True
+            self.start(self._pump(), "source")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
+from asyncml.failures import ENDINGS, noted
 from asyncml.meters import Meter
 
 if TYPE_CHECKING:
@@ -203,7 +204,11 @@ class Batch(Stage):
     def _join(self, batch: list[Entry], context: Context) -> Entry:
         begun = context.time()
         values, marks = zip(*batch, strict=True)
-        joined = list(values) if self.collate is None else self.collate(list(values))
+        try:
+            joined = list(values) if self.collate is None else self.collate(list(values))
+        except (*ENDINGS, Exception) as error:
+            place = f"batch {context.meter.items}, which begins with item {leaf(marks[0])}"
+            raise noted("collate", error, f"in stage {self.label}, {place}")  # noqa: B904
         context.meter.served(context.time() - begun)
         return joined, list(marks)
 
@@ -294,6 +299,13 @@ class Flatten(Stage):
         ]
 
 
+def leaf(mark: Mark) -> int:
+    """Return the position in the source of the (first) item that a mark stands for."""
+    while isinstance(mark, list):
+        mark = mark[0]
+    return int(mark)
+
+
 def _key(address: Any) -> Hashable:
     return tuple(map(_key, address)) if isinstance(address, list) else cast(Hashable, address)
 
@@ -308,13 +320,15 @@ def collate(items: list[Any]) -> Any:
         A tuple of arrays, `(batch, ...)` each, or one such array.
 
     Raises:
-        ValueError: the items do not have the same length or shape.
+        ValueError: the items do not have the same length or shape, or there is none.
 
     Example:
         >>> x, y = collate([(np.zeros(3), 1), (np.ones(3), 0)])
         >>> x.shape, y.tolist()
         ((2, 3), [1, 0])
     """
+    if not items:
+        raise ValueError("`items` must hold at least one item, got none")
     if isinstance(items[0], tuple):
         lengths = sorted({len(item) for item in items})
         if len(lengths) > 1:

@@ -100,10 +100,14 @@ class Window:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error and not self.closed:  # cancelled from outside: who waits must not wait for ever
             self._broken = error
+            self.close()
             self.tell()
 
     def close(self) -> None:
         """Stop at once; the tasks end when they next have their turn."""
+        if self.closed:  # a second cancellation would interrupt the clean-up of the first
+            return
         self.closed = True
-        for task in self.tasks:
-            task.cancel()
+        if not self.loop.is_closed():
+            for task in self.tasks:
+                task.cancel()

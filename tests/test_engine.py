@@ -6,17 +6,19 @@ import functools
 import gc
 import itertools
 import multiprocessing
+import os
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncml.clock import compute, simulate
+from asyncml.meters import _duration
 from asyncml.pipeline import Pipeline
 
 few = settings(deadline=None, max_examples=30)
@@ -492,7 +494,7 @@ def test_a_function_that_cancels_itself_fails_and_does_not_hang():
     async def cancel(value):
         raise asyncio.CancelledError
 
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(RuntimeError, match="`cancel` raised CancelledError"):
         run(Pipeline(range(3)).map(cancel))
 
 
@@ -659,6 +661,8 @@ def test_plain_for_closes_the_epoch_before_it():
     assert next(first) == 0
     second = iter(pipeline)
     assert next(second) == 0
+    with pytest.raises(RuntimeError, match="another iteration of this pipeline"):
+        next(first)
     assert list(first) == []
     assert next(second) == 1
     second.close()
@@ -766,3 +770,271 @@ def test_statistics_name_the_consumer():
     timed(pipeline, each=0.5)
     assert pipeline.statistics().bottleneck.startswith("the consumer")
     assert Pipeline([]).statistics().bottleneck.startswith("none yet")
+
+
+def test_times_are_printed_in_the_unit_that_fits():
+    for seconds, text in ((0.0123, "12.3 ms"), (0.9996, "1 s"), (2.5, "2.5 s"), (4321, "4321 s")):
+        assert _duration(seconds) == text
+
+
+def test_plain_for_counts_its_waiting_once():
+    def work(value):
+        time.sleep(0.02)
+        return value
+
+    pipeline = Pipeline(range(3)).map(work, concurrency=1, executor="inline")
+    list(pipeline)
+    statistics = pipeline.statistics()
+    assert 0.05 < statistics.wait_s <= statistics.elapsed_s + 0.02
+
+
+# what ends a loop in silence elsewhere
+
+
+class Halt(BaseException):
+    pass
+
+
+ENDINGS = [StopIteration, StopAsyncIteration, asyncio.CancelledError]
+
+
+@pytest.mark.parametrize("error", ENDINGS)
+@pytest.mark.parametrize(("where", "options"), OPTIONS)
+def test_an_error_that_means_the_end_elsewhere_is_one_here(error, where, options):
+    make = Pipeline(range(5)).map
+    pipeline = make(fails_at(2, error=error, where=where), **options)
+    _, caught = simulate(until(pipeline, RuntimeError))
+    assert f"raised {error.__name__}" in str(caught) or error is StopIteration
+    assert isinstance(caught.__cause__, error)
+    assert "item 2: 2" in caught.__notes__[0]
+    with pytest.raises(RuntimeError):
+        list(pipeline)
+    skipping = make(fails_at(2, error=error, where=where), on_error="skip", **options)
+    assert sorted(run(skipping)) == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("error", ENDINGS)
+def test_such_an_error_of_another_function_is_one_too(error):
+    def broken(*_):
+        raise error
+
+    def source():
+        yield 0
+        broken()
+
+    def parts(value):
+        yield value
+        broken()
+
+    class Stream:
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            raise error
+
+    pipelines = [
+        Pipeline(range(3)).filter(broken),
+        Pipeline(range(3)).batch(2, collate=broken),
+        Pipeline(range(3)).flat_map(parts),
+        Pipeline(range(3)).map(fails_at(1), on_error=broken),
+        Pipeline(source),
+        Pipeline(lambda: broken()),
+    ]
+    if error is asyncio.CancelledError:
+        pipelines.append(Pipeline(Stream))
+    for pipeline in pipelines:
+        with pytest.raises(RuntimeError):
+            run(pipeline)
+        with pytest.raises(RuntimeError):
+            list(pipeline)
+
+
+def test_what_a_function_awaits_may_be_cancelled_by_others():
+    async def load(value):
+        task = asyncio.create_task(asyncio.sleep(0.01))
+        if value == 2:
+            task.cancel()
+        await task
+        return value
+
+    with pytest.raises(RuntimeError, match="`load` raised CancelledError"):
+        list(Pipeline(range(5)).map(load))
+    assert list(Pipeline(range(5)).map(load, on_error="skip")) == [0, 1, 3, 4]
+
+
+@pytest.mark.untidy
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, Halt])
+def test_plain_for_passes_on_what_is_no_exception(error):
+    def source():
+        yield 0
+        raise error
+
+    for where, options in OPTIONS:
+        fn = fails_at(2, error=error, where=where)
+        with pytest.raises(error):
+            list(Pipeline(range(5)).map(fn, **options))
+    with pytest.raises(error):
+        list(Pipeline(range(5)).filter(fails_at(2, error=error, where="thread")))
+    with pytest.raises(error):
+        list(Pipeline(source))
+
+
+def test_an_on_error_that_fails_says_so_behind_the_first_error():
+    pipeline = Pipeline(range(3)).map(fails_at(1), on_error=lambda error: None)
+    _, error = simulate(until(pipeline, TypeError))
+    assert "the `on_error` of map(on_loop) failed" in error.__notes__
+    assert "item 1: 1" in error.__notes__[1]
+    assert isinstance(error.__context__, Broken)
+
+
+def test_errors_of_source_and_collate_say_where():
+    def source():
+        yield from range(4)
+        raise Broken
+
+    async def stream():
+        yield 0
+        raise Broken
+
+    def opened():
+        raise Broken
+
+    def collate(values):
+        if 2 in values:
+            raise Broken
+
+    for pipeline, note in (
+        (Pipeline(source), "in the source, after 4 items"),
+        (Pipeline(stream), "in the source, after 1 items"),
+        (Pipeline(opened), "in the source, as it was opened"),
+        (Pipeline(range(4)).batch(2, collate=collate), "batch 1, which begins with item 2"),
+    ):
+        _, error = simulate(until(pipeline, Broken))
+        assert note in error.__notes__[0]
+
+
+# time-outs of plain functions, and executors that break
+
+
+def test_functions_that_hang_have_a_bounded_number_of_threads():
+    def hang(value):
+        time.sleep(0.02)
+
+    def running(error, item):
+        return sum("hang" in thread.name for thread in threading.enumerate())
+
+    pipeline = Pipeline(range(30)).map(hang, concurrency=2, timeout=0.001, on_error=running)
+    assert 2 < max(pipeline) <= 2 * 2
+
+
+def test_a_timeout_says_how_long_it_was():
+    async def hang(value):
+        await asyncio.sleep(9)
+
+    def stall(value):
+        compute(9)
+
+    for fn in (hang, stall):
+        _, error = simulate(until(Pipeline([0]).map(fn, timeout=1.5), TimeoutError))
+        assert str(error) == "no result within 1.5 s"
+
+
+def hangs_once(value):
+    time.sleep(60 if value == 1 else 0)
+    return value
+
+
+def dies(value):
+    if value == 1:
+        os._exit(1)
+    return value
+
+
+def test_a_process_that_takes_too_long_is_ended_and_costs_no_other_item():
+    pipeline = Pipeline(range(5)).map(
+        hangs_once, executor="process", concurrency=1, timeout=0.1, on_error="skip"
+    )
+    assert list(pipeline) == [0, 2, 3, 4]
+    assert pipeline.statistics().stages[-1].skipped == 1
+    assert wait_until(lambda: not multiprocessing.active_children())
+
+
+def test_a_dead_process_is_raised_whatever_on_error_says():
+    pipeline = Pipeline(range(4)).map(dies, executor="process", concurrency=1, on_error="skip")
+    with pytest.raises(BrokenExecutor) as caught:
+        list(pipeline)
+    assert "a worker of the executor ended" in caught.value.__notes__[0]
+
+
+def wait_until(is_so, seconds=1.0):
+    deadline = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return is_so()
+
+
+# leaving, once more
+
+
+@pytest.mark.parametrize("leave", ["break", "error"])
+def test_leaving_early_closes_the_source_at_once(leave):
+    closed = []
+
+    def sync():
+        try:
+            yield from range(99)
+        finally:
+            closed.append("sync")
+
+    async def asynchronous():
+        try:
+            for value in range(99):
+                yield value
+        finally:
+            await asyncio.sleep(0.01)
+            closed.append("async")
+
+    async def main():
+        pipelines = [Pipeline(source).map(nap).batch(2) for source in (sync, asynchronous)]
+        for pipeline in [Pipeline(sync), Pipeline(asynchronous), *pipelines]:
+            with contextlib.suppress(Broken):
+                async for _ in pipeline:
+                    if leave == "error":
+                        raise Broken
+                    break
+            await asyncio.sleep(0.05)
+        assert closed == ["sync", "async"] * 2
+
+    simulate(main())
+
+
+@pytest.mark.untidy
+def test_a_loop_that_ends_before_the_iterator_leaves_no_thread():
+    async def half(pipeline):
+        items = aiter(pipeline)
+        await anext(items)
+        return items
+
+    def threads():
+        return set(threading.enumerate()) - before
+
+    before = set(threading.enumerate())
+    items = asyncio.run(half(Pipeline(range(99)).map(where)))
+    assert wait_until(lambda: not threads())
+    loop = asyncio.new_event_loop()  # one that cancels nothing as it ends
+    items = loop.run_until_complete(half(Pipeline(range(99)).map(where).filter(bool)))
+    loop.close()
+    del items
+    gc.collect()
+    assert wait_until(lambda: not threads())
+
+
+def test_heavy_modules_are_loaded_when_they_are_needed():
+    program = """
+import sys
+import asyncml.pipeline
+print({"multiprocessing", "concurrent.futures.process", "html"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "set()\n"

@@ -122,6 +122,8 @@ def test_collate_stacks_pairs_and_plain_items():
     assert x.dtype == np.float32
     assert y.tolist() == [1, 0]
     assert collate([1, 2]).tolist() == [1, 2]
+    with pytest.raises(ValueError, match="at least one item"):
+        collate([])
     with pytest.raises(ValueError, match="same shape"):
         collate([np.zeros(2), np.zeros(3)])
     with pytest.raises(ValueError, match="same length"):
@@ -148,7 +150,7 @@ async def listed():
 def test_sources_of_every_kind():
     for source in ("abc", list("abc"), iter("abc"), Letters(), letters(), letters, Letters):
         assert run(Pipeline(source)) == ["a", "b", "c"]
-    for source in (lambda: iter("abc"), listed, lambda: letters(), Pipeline("abc")):
+    for source in (lambda: iter("abc"), listed, lambda: letters()):
         pipeline = Pipeline(source)
         assert run(pipeline) == run(pipeline) == ["a", "b", "c"]
 
@@ -206,7 +208,8 @@ def test_each_iteration_is_the_next_epoch_and_closes_the_one_before():
         second = aiter(pipeline)
         assert await anext(second) == 0
         assert pipeline.state_dict()["epoch"] == 1
-        assert [item async for item in first] == []
+        with pytest.raises(RuntimeError, match="another iteration of this pipeline"):
+            await anext(first)
         assert [item async for item in second] == [1, 2, 3, 4]
         assert await collect(pipeline) == [0, 1, 2, 3, 4]
         assert pipeline.state_dict()["epoch"] == 2
@@ -220,7 +223,8 @@ def test_an_epoch_is_closed_while_somebody_waits_for_it():
         waiting = asyncio.create_task(collect(pipeline))
         await asyncio.sleep(0.25)
         assert await collect(pipeline) == [0, 1, 2, 3, 4]
-        assert await waiting == [0]
+        with pytest.raises(RuntimeError, match="another iteration of this pipeline"):
+            await waiting
 
     async def slow(value):
         await asyncio.sleep(0.2 + value)
@@ -477,6 +481,9 @@ def test_loading_a_state_ends_the_iteration_that_runs():
         assert [await anext(running), await anext(running)] == [1, 2]
         pipeline.load_state_dict(state)
         assert pipeline.state_dict() == state
+        with pytest.raises(RuntimeError, match=r"load_state_dict\(\) was called"):
+            await anext(running)
+        await running.aclose()
         assert [item async for item in running] == []
         assert await collect(pipeline) == list(range(1, 8))
 
@@ -529,7 +536,10 @@ def test_a_state_of_other_stages_is_an_error():
     for other in others:
         with pytest.raises(ValueError, match=r"other stages(.|\n)*map\(slow\) -> batch\(2"):
             other.load_state_dict(state)
-    for wrong in (None, {}, {**state, "version": 0}, [1]):
+    parts = [{**state, "parts": part} for part in (1, None, {"a": 1}, {1: 1})]
+    counts = [{**state, key: value} for key in ("epoch", "position") for value in ("a", -1, 1.5)]
+    others = [{**state, "stages": None}, {**state, "finished": 3}, {**state, "version": 0}]
+    for wrong in (None, {}, [1], *parts, *counts, *others):
         with pytest.raises(ValueError, match="must be what state_dict"):
             pipeline.load_state_dict(wrong)
 
@@ -565,7 +575,7 @@ def test_the_state_is_cheap():
         (lambda p: p.map(slow, concurrency=0), "`concurrency` must be >= 1, got 0"),
         (lambda p: p.map(slow, concurrency=8, lookahead=4), "`lookahead` must be >= concurrency"),
         (lambda p: p.map(slow, retries=-1), "`retries` must be >= 0, got -1"),
-        (lambda p: p.map(slow, timeout=0), "`timeout` must be > 0 seconds, got 0"),
+        (lambda p: p.map(slow, timeout=0), "`timeout` must be seconds > 0, got 0"),
         (lambda p: p.map(slow, executor="threads"), "`executor` must be .*got 'threads'"),
         (lambda p: p.map(slow, on_error="ignore"), "`on_error` must be .*got 'ignore'"),
         (lambda p: p.map(slow, on_error=slow), "`on_error` must be .*plain function"),
@@ -601,6 +611,12 @@ async def stream(value):
         (lambda p: p.batch(2, collate=3), "`collate` needs a function"),
         (lambda p: p.batch(2, collate=slow), "must be a plain function, got slow"),
         (lambda p: p.batch(2.5), "`size` must be an int, got float"),
+        (lambda p: p.map(slow, concurrency=True), "`concurrency` must be an int, got bool"),
+        (lambda p: p.map(slow, timeout="a"), "`timeout` must be seconds > 0, got 'a'"),
+        (lambda p: Pipeline(p), "add the stages to that pipeline instead"),
+        (lambda p: Pipeline(lambda x: x), "`source` must take no arguments"),
+        (lambda p: run(Pipeline(lambda: 3)), "`source` must return an iterable .*returned int"),
+        (lambda p: run(p.flat_map(lambda x: 3)), "`<lambda>` must return an iterable, got int"),
     ],
 )
 def test_a_wrong_type_says_what_is_right(add, words):

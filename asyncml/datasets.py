@@ -13,7 +13,6 @@ import os
 import re
 import struct
 import sys
-import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from asyncml.checks import check_int
 from asyncml.stores import Store, check_store
 from asyncml.threads import ThreadPool
 
@@ -83,9 +83,10 @@ class Dataset:
     name: str = "images"
 
     def __post_init__(self) -> None:
-        shape, dtypes = np.shape(self.images), {self.images.dtype, self.labels.dtype}
-        if len(shape) != 3 or np.shape(self.labels) != shape[:1] or dtypes != {np.dtype(np.uint8)}:
-            got = f"{shape} {self.images.dtype} and {self.labels.shape} {self.labels.dtype}"
+        shape, labels = np.shape(self.images), np.shape(self.labels)
+        kinds = [str(getattr(a, "dtype", type(a).__name__)) for a in (self.images, self.labels)]
+        if len(shape) != 3 or labels != shape[:1] or kinds != ["uint8", "uint8"]:
+            got = f"{shape} {kinds[0]} and {labels} {kinds[1]}"
             raise ValueError(f"`images` must be (n, h, w) uint8 and `labels` (n,) uint8, got {got}")
 
     def __len__(self) -> int:
@@ -153,7 +154,7 @@ async def write_objects(
         The keys, in the order of the data set.
 
     Raises:
-        TypeError: `store` is no store, or `dataset` no Dataset.
+        TypeError: `store` is no store, `dataset` no Dataset, or `concurrency` no int.
         ValueError: `concurrency` is below 1.
         Exception: what `store.put` raised first. Then, as on cancellation, the objects that were
             written stay, and no task and no thread is left.
@@ -166,8 +167,7 @@ async def write_objects(
     check_store(store)
     if not isinstance(dataset, Dataset):
         raise TypeError(f"`dataset` must be a Dataset, got {type(dataset).__name__}")
-    if concurrency < 1:
-        raise ValueError(f"`concurrency` must be >= 1, got {concurrency}")
+    concurrency = check_int("concurrency", concurrency)
     prefix = f"{dataset.name}/" if prefix is None else prefix
     digits = max(5, len(str(len(dataset) - 1)))
     keys = [f"{prefix}{i:0{digits}}-{label}.png" for i, label in enumerate(dataset.labels)]
@@ -177,7 +177,7 @@ async def write_objects(
 
     async def write() -> None:
         for part in parts:
-            images = await loop.run_in_executor(pool, _encode_all, dataset.images[part])
+            images = await loop.run_in_executor(pool, list, map(encode_png, dataset.images[part]))
             for key, data in zip(keys[part], images, strict=True):
                 await store.put(key, data)
 
@@ -195,12 +195,14 @@ def label_of(key: str) -> int:
     """Read the label out of a key that `write_objects` made.
 
     Raises:
-        ValueError: the key does not end like one.
+        TypeError, ValueError: the key is no str, or does not end like one.
 
     Example:
         >>> label_of("train/00000-9.png")
         9
     """
+    if not isinstance(key, str):
+        raise TypeError(f"`key` must be a str, got {type(key).__name__}")
     if match := re.search(r"-(\d+)\.png\Z", key):
         return int(match[1])
     raise ValueError(f"`key` must end like 'train/00000-9.png', got {key!r}")
@@ -209,8 +211,7 @@ def label_of(key: str) -> int:
 def encode_png(image: Bytes) -> bytes:
     """Encode a greyscale image as a PNG; `decode_png` gives it back exactly.
 
-    By hand, in half of Pillow's time for images this small. Source: PNG specification, third
-    edition, W3C 2025, section 5.
+    By hand, in half of Pillow's time for small images (PNG, third edition, W3C 2025, section 5).
 
     Args:
         image: (height, width) uint8.
@@ -278,10 +279,6 @@ def decode_png(data: bytes, *, key: str | None = None) -> Bytes:
     return pixels
 
 
-def _encode_all(images: Bytes) -> list[bytes]:
-    return [encode_png(image) for image in images]
-
-
 def _load(folder: Path, sums: tuple[str, ...], mend: str) -> tuple[Dataset, Dataset]:
     arrays = [_read(folder / file, sha, mend) for file, sha in zip(_FILES, sums, strict=True)]
     return Dataset(arrays[0], arrays[1], "train"), Dataset(arrays[2], arrays[3], "test")
@@ -312,7 +309,8 @@ def _cache() -> Path:
 
 def _download(file: str, sha256: str, folder: Path) -> None:
     """Download one file into `folder`; it appears there whole and checked, or not at all."""
-    from http.client import HTTPException  # these are slow to import and seldom needed
+    import tempfile  # all of these are slow to import and seldom needed
+    from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import urlopen
 
@@ -320,8 +318,13 @@ def _download(file: str, sha256: str, folder: Path) -> None:
     mend = f"check the network and try again, {_OFFLINE}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="part-", dir=folder) as scratch:
-            part = Path(scratch) / file
+        scratch = tempfile.TemporaryDirectory(prefix="part-", dir=folder)
+    except OSError as error:
+        mend = f"make it a folder that you may write to, {_OFFLINE}"
+        raise DatasetError(f"cannot write to {folder}: {error.strerror}; {mend}") from None
+    try:
+        with scratch:
+            part = Path(scratch.name) / file
             with urlopen(url, timeout=30) as response, part.open("wb") as out:
                 _copy(response, out, file)
             _read(part, sha256, mend, source=url)
@@ -334,8 +337,7 @@ def _download(file: str, sha256: str, folder: Path) -> None:
 
 def _copy(response: Any, out: BinaryIO, file: str) -> None:
     """Copy the body of a response in pieces, with a bar that grows on stderr."""
-    total = int(response.headers.get("Content-Length") or 0)
-    done = 0
+    total, done = int(response.headers.get("Content-Length") or 0), 0
     try:
         while piece := response.read(2**18):
             done += out.write(piece)

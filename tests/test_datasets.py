@@ -147,6 +147,10 @@ class TestDataset:
         for array in (images, labels):
             assert f"{array.shape} {array.dtype}" in str(caught.value)
 
+    def test_lists_are_refused_as_arrays_are(self):
+        with pytest.raises(ValueError, match=r"got \(1,\) list and \(1,\) list"):
+            Dataset([1], [2])
+
 
 @pytest.fixture
 def originals(monkeypatch):
@@ -328,8 +332,11 @@ class TestFullByDownload:
 
     def test_a_cache_that_cannot_be_written(self, server, tmp_path):
         (tmp_path / "cache").write_bytes(b"a file where the folder should be")
-        with pytest.raises(DatasetError, match=r"cannot be downloaded to .*cache"):
+        with pytest.raises(DatasetError, match=r"^cannot write to .*fashion-mnist: ") as caught:
             fashion_mnist(full=True)
+        assert "make it a folder that you may write to, or put the four" in str(caught.value)
+        assert "network" not in str(caught.value)
+        assert server.asked == []
 
     def test_a_file_that_rotted_in_the_cache(self, server, tmp_path):
         fashion_mnist(full=True)
@@ -498,7 +505,7 @@ class TestWriteObjects:
             async def put(self, key, data): ...
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(datasets, "_encode_all", lambda images: [b""] * len(images))
+            patch.setattr(datasets, "encode_png", lambda image: b"")
             keys = simulate(write_objects(Nowhere(), dataset))
         assert keys == sorted(keys)
 
@@ -537,6 +544,8 @@ class TestWriteObjects:
             (({}, small), {}, TypeError, "`store` must have .* got dict"),
             ((MemoryStore(), [1]), {}, TypeError, "`dataset` must be a Dataset, got list"),
             ((MemoryStore(), small), {"concurrency": 0}, ValueError, "`concurrency` must be >= 1"),
+            ((MemoryStore(), small), {"concurrency": 2.5}, TypeError, "`concurrency` .* got 2.5"),
+            ((MemoryStore(), small), {"concurrency": True}, TypeError, "`concurrency` .* got True"),
         ):
             with pytest.raises(error, match=message):
                 simulate(write_objects(*arguments, **options))
@@ -546,6 +555,11 @@ class TestWriteObjects:
 def test_a_key_without_a_label_is_refused(key):
     with pytest.raises(ValueError, match=r"must end like 'train/00000-9.png', got"):
         label_of(key)
+
+
+def test_a_key_that_is_no_str_is_named():
+    with pytest.raises(TypeError, match="`key` must be a str, got NoneType"):
+        label_of(None)
 
 
 def test_there_are_ten_classes():

@@ -23,6 +23,10 @@ from asyncml.stages import PENDING, Context, Flow, Mark, Stage, leaf
 DROPPED: Final[Any] = object()
 # a plain function on the loop may hold it this long before the loop's other tasks have their turn
 PAUSE_S = 0.005
+_BROKEN = (
+    "a worker of the executor ended: by a crash, os._exit, for want of memory, "
+    "or over an error that cannot be pickled"
+)
 # delays between attempts: doubling from the first to the last, times 0.5 to 1.5
 FIRST_DELAY_S, LAST_DELAY_S = 0.05, 5.0
 
@@ -143,7 +147,7 @@ class Map(Stage):
         """Return what stands for an item whose last attempt failed, or raise its error."""
         meter.errors += 1
         if isinstance(error, BrokenExecutor):
-            error.add_note("a worker of the executor ended: a crash, os._exit, or no memory left?")
+            error.add_note(_BROKEN)
         elif isinstance(error, PlainFunctionError) or self.on_error == "raise":
             pass
         elif self.on_error == "skip":

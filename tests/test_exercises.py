@@ -84,6 +84,8 @@ async def divides(x):
     ],
 )
 @pytest.mark.untidy
+# what ends an endless answer may strike in a callback of the interpreter's, which drops it
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_failure_is_taken_for_what_it_usually_means(answer, code, words):
     with pytest.raises(Wrong) as caught:
         attempt(answer, 5)
@@ -109,6 +111,15 @@ def test_sleeping_in_a_worker_thread_blocks_nobody():
         await asyncio.to_thread(time.sleep, x)
 
     assert attempt(in_a_thread, 2).seconds == 2
+
+
+def test_a_plain_function_that_sleeps_is_seen_at_once():
+    def sleeps(x):
+        time.sleep(3600)
+
+    with pytest.raises(Wrong) as caught:
+        attempt(sleeps, 5, is_async=False)
+    assert caught.value.code == "blocking"
 
 
 def test_sleep_is_put_back():

@@ -7,7 +7,9 @@ virtual clock. A function that does not end is ended from outside.
 import contextlib
 import contextvars
 import ctypes
+import gc
 import inspect
+import logging
 import threading
 import time
 import traceback
@@ -120,6 +122,11 @@ class _Run:
                 ident = ctypes.c_ulong(thread.ident or 0)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_TimeIsUp))
                 thread.join(0.05)
+        if self.is_endless:  # what it has left half done would be reported later, elsewhere
+            logger = logging.getLogger("asyncio")
+            logger.disabled = True
+            gc.collect()
+            logger.disabled = False
 
     def _call(self) -> None:
         try:
@@ -141,7 +148,8 @@ class _Run:
         def sleep(seconds: Any) -> None:
             if threading.current_thread() is self.thread:
                 self.slept_s += seconds
-                compute(seconds)
+                if self.is_async:  # otherwise there is no virtual time to pass
+                    compute(seconds)
             elif not hold(seconds):  # neither the answer's loop nor a worker thread of it
                 _real_sleep(seconds)
 

@@ -72,6 +72,7 @@ def fit(
         optimizer: made for this model.
         data: gives batches, tuples (x, y) as `model.loss_and_grads` takes them. A `Pipeline`, or
             what can be iterated again for each epoch; a plain iterable is stepped on the loop.
+            What else reads it meanwhile, such as `evaluate`, needs a pipeline of its own.
         epochs: of the whole run, those before `resume_from` included.
         resume_from: the step after which to go on. A pipeline is put back to its state; of other
             data the batches up to and including this step are passed over.

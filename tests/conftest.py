@@ -2,14 +2,22 @@
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from asyncml.clock import Deadlock
+
+# the same examples in every run, so that a change is what turns a test red; `explore` looks further
+QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("suite", derandomize=True, **QUIET)
+settings.register_profile("explore", **QUIET)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # a thread that has been told to end needs a moment
 GRACE_S = 1.0

@@ -105,6 +105,12 @@ def until_complete(coroutine):
     return asyncio.get_running_loop().run_until_complete(coroutine)
 
 
+def asks_for_a_loop(coroutine):
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(loop and asyncio.run, coroutine).result()
+
+
 def runs_in_a_new_loop(coroutine):
     loop = asyncio.new_event_loop()
     try:
@@ -147,6 +153,36 @@ def swallows(coroutine):
 def attempts_run(coroutine):
     with contextlib.suppress(Exception):
         return asyncio.run(coroutine)
+
+
+def takes_any_error_for_a_loop(coroutine):
+    try:
+        return asyncio.run(coroutine)
+    except RuntimeError:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, coroutine).result()
+
+
+def runs_inside_the_try(coroutine):
+    try:
+        asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, coroutine).result()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+
+
+def loses_errors_in_a_thread(coroutine):
+    result = []
+    thread = threading.Thread(target=lambda: result.append(asyncio.run(coroutine)))
+    thread.start()
+    thread.join()
+    return result[0]
+
+
+def leaves_a_new_loop(coroutine):
+    loops.append(asyncio.new_event_loop())
+    return loops[-1].run_until_complete(coroutine)
 
 
 def no_return(coroutine):
@@ -217,13 +253,18 @@ def _close_loops():
         (stub, "open"),
         (as_given, "open"),
         (7, "kind"),
-        (until_complete, "script"),
+        (until_complete, "notebook"),
+        (asks_for_a_loop, "script"),
         (runs_in_a_new_loop, "notebook"),
-        (only_in_a_notebook, "script"),
+        (leaves_a_new_loop, "notebook"),
+        (only_in_a_notebook, "unfinished"),
         (starts_a_task, "unfinished"),
         (is_async, "unfinished"),
         (asks_its_own_loop, "own-loop"),
         (swallows, "lost-error"),
+        (loses_errors_in_a_thread, "lost-error"),
+        (takes_any_error_for_a_loop, "mistaken"),
+        (runs_inside_the_try, "mistaken"),
         (no_return, "result"),
         (hard_coded, "result"),
         (in_virtual_time, "virtual"),
@@ -247,6 +288,26 @@ def test_run_anywhere(answer, expected, monkeypatch):
 def test_a_process_with_nest_asyncio_is_told(monkeypatch):
     monkeypatch.setattr(asyncio, "_nest_patched", True, raising=False)
     assert code("02-run-anywhere", right) == "nested"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (no_return, "it returned None, but the coroutine returns "),
+        (loses_errors_in_a_thread, "out came IndexError. No error comes out of a `threading.Thr"),
+        (takes_any_error_for_a_loop, "out came `cannot reuse already awaited coroutine`"),
+    ],
+)
+@pytest.mark.untidy
+def test_run_anywhere_says_what_was_seen(answer, told):
+    assert told in check("02-run-anywhere", answer).message
+
+
+def test_an_error_in_a_thread_prints_no_traceback(capsys):
+    hook = threading.excepthook
+    check("02-run-anywhere", loses_errors_in_a_thread)
+    assert capsys.readouterr() == ("", "")
+    assert threading.excepthook is hook
 
 
 # 02-stop-task
@@ -297,6 +358,41 @@ async def gathers(task):
 async def only_cancels_and_waits(task):
     task.cancel()
     await asyncio.wait([task])
+
+
+async def asks_for_the_result(task):
+    task.cancel()
+    await asyncio.wait([task])
+    task.result()
+
+
+async def asks_for_the_error(task):
+    task.cancel()
+    await asyncio.wait([task])
+    if task.exception():
+        raise task.exception()
+
+
+async def asks_too_early(task):
+    task.cancel()
+    await asyncio.sleep(0)
+    if not task.cancelled():
+        task.result()
+
+
+async def waits_without_a_list(task):
+    task.cancel()
+    await asyncio.wait(task)
+
+
+async def polls(task):
+    task.cancel()
+    while not task.done():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+async def raises(task):
+    raise LookupError("a mistake")
 
 
 async def insists(task):
@@ -361,6 +457,12 @@ async def stop_spins(task):
         (sleeps_too_short, "not-awaited"),
         (only_waits, "waited"),
         (lets_it_out, "escaped"),
+        (asks_for_the_result, "escaped"),
+        (asks_for_the_error, "escaped"),
+        (asks_too_early, "not-awaited"),
+        (waits_without_a_list, "no-list"),
+        (polls, "endless"),
+        (raises, "raised"),
         (suppresses, "swallowed"),
         (gathers, "lost-error"),
         (only_cancels_and_waits, "lost-error"),
@@ -377,6 +479,25 @@ def test_stop_task(answer, expected, monkeypatch):
     if expected == "endless":
         monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
     assert code("02-stop-task", answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lets_it_out, "which function waits without raising?"),
+        (asks_for_the_result, "ask `task.cancelled()` first"),
+        (asks_for_the_error, "ask `task.cancelled()` first"),
+        (asks_too_early, "The task has not ended yet"),
+        (waits_without_a_list, "`asyncio.wait([task])`"),
+        (polls, "Virtual time stands still"),
+        (suppresses, "`stop_task` was itself cancelled"),
+    ],
+)
+@pytest.mark.untidy
+def test_stop_task_names_the_trap(answer, told, monkeypatch):
+    if answer is polls:
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    assert told in check("02-stop-task", answer).message
 
 
 def test_the_second_failure_says_what_to_write():

@@ -17,6 +17,14 @@ from asyncml.exercises.attempts import Attempt, _check_kind, attempt
 Scene = Callable[[Callable[..., Any]], Coroutine[Any, Any, Any]]
 
 _GRACE_S = 0.5  # a thread that has been told to end needs a moment
+_SIGNS = {  # what stands in the message, and what it means for `stop_task`
+    "InvalidStateError": ("not-awaited", "The task has not ended yet: wait for it first."),
+    "list of futures": ("no-list", "A list, even for one task: `asyncio.wait([task])`."),
+    "still running": (
+        "endless",
+        "Virtual time stands still in a loop of `done()` and `sleep(0)`: wait for the task itself.",
+    ),
+}
 _ROUNDS, _PAUSE_S = 1000, 0.3  # a background task that nobody stops ends by itself some day
 
 
@@ -60,24 +68,23 @@ def run_anywhere(answer: Any) -> str:
     """Check a function that runs a coroutine to its end whether or not a loop is running."""
     _check_kind(answer, False)
     _refuse_as_given(answer)
-    for seed, (place, call) in enumerate([("script", _call), ("notebook", _call_on_a_loop)] * 2):
-        job = _Job(seed, ValueError(seed) if seed >= 2 else None)
+    for seed, (place, call) in enumerate([("notebook", _call_on_a_loop), ("script", _call)] * 2):
+        job = _Job(seed, RuntimeError("CUDA out of memory") if seed >= 2 else None)
         before = set(threading.enumerate())
-        try:
-            run = call(answer, job.coroutine)
-            _judge_run(place, job, run)
+        hook, threading.excepthook = threading.excepthook, lambda args: None
+        try:  # the verdict tells what is lost in a thread, and not a traceback through this file
+            _judge_run(place, job, call(answer, job.coroutine))
         finally:
+            threading.excepthook = hook
             job.coroutine.close()
         _refuse_left_over(job, before)
     return "in a script and in a notebook: results and errors come out, and nothing is left."
 
 
 def _refuse_as_given(answer: Callable[..., Any]) -> None:
-    names = getattr(getattr(answer, "__code__", None), "co_names", ())
-    if set(names) == {"asyncio", "run"}:
-        raise Wrong(
-            "open", "as it stands it raises in a notebook, where a loop is running: mend it"
-        )
+    names = _names(answer)
+    if names == {"asyncio", "run"}:
+        raise Wrong("open", "as it stands it raises in a notebook, where a loop runs: mend it")
     if hasattr(asyncio, "_nest_patched") or "nest_asyncio" in names:
         raise Wrong(
             "nested",
@@ -85,6 +92,10 @@ def _refuse_as_given(answer: Callable[..., Any]) -> None:
             "Is there a place where no loop is running yet?",
             "Run it in a thread of its own. If nest_asyncio was applied, restart the kernel.",
         )
+
+
+def _names(answer: Callable[..., Any]) -> set[str]:
+    return set(getattr(getattr(answer, "__code__", None), "co_names", ()))
 
 
 def _call(answer: Callable[..., Any], coroutine: Any) -> Attempt:
@@ -119,6 +130,8 @@ def _judge_run(place: str, job: _Job, run: Attempt) -> None:
             "Which thread is to run the coroutine, and what is that thread doing?",
             "Start another thread, and call `asyncio.run` there.",
         )
+    if job.error is not None and run.error is not job.error:
+        _refuse_lost_error(place, job.error, run.error)
     if run.error is not None and run.error is not job.error:
         raise Wrong(
             place,
@@ -128,15 +141,27 @@ def _judge_run(place: str, job: _Job, run: Attempt) -> None:
             "`asyncio.run` there, and in a thread of its own where one does.",
         )
     _refuse_unfinished(place, run.result)
-    if run.error is not job.error:
-        raise Wrong(
-            "lost-error",
-            f"in a {place} the coroutine raised {job.error!r}, and nobody heard of it.",
-            "What does `future.result()` do with an error?",
-        )
     if job.error is None and run.result != job.number:
-        message = f"in a {place} it returned {run.result!r:.40}; the coroutine {job.number}."
+        message = f"in a {place} it returned {run.result!r:.40}, "
+        message += f"but the coroutine returns {job.number}."
         raise Wrong("result", message, "Is there a `return` on each way through it?")
+
+
+def _refuse_lost_error(place: str, error: Exception, got: BaseException | None) -> None:
+    message = f"in a {place} the coroutine raised {error!r}, and "
+    if isinstance(got, RuntimeError):
+        raise Wrong(
+            "mistaken",
+            f"{message}out came `{got}`.",
+            "Your `except RuntimeError` caught the coroutine's own error, and took it for a loop.",
+            "Have only `asyncio.get_running_loop()` in the `try`, and run nothing in it.",
+        )
+    raise Wrong(
+        "lost-error",
+        message + (f"out came {type(got).__name__}." if got else "nobody heard of it."),
+        "No error comes out of a `threading.Thread`. What does `future.result()` do with one?",
+        "`pool.submit(...).result()` of a ThreadPoolExecutor raises what was raised in its thread.",
+    )
 
 
 def _refuse_unfinished(place: str, result: Any) -> None:
@@ -210,7 +235,7 @@ def _play(answer: Callable[..., Any], scene: Scene, may_raise: Any = ()) -> Atte
 
 @dataclass
 class _Seen:
-    """How things stand when `stop` has returned."""
+    """How things stand when `stop_task` has returned."""
 
     is_done: bool
     was_asked: bool
@@ -230,11 +255,21 @@ def _judge_stop(answer: Any, clean_up_s: float) -> None:
         await asyncio.wait([task])
         return seen
 
-    run = _play(answer, scene, may_raise=asyncio.CancelledError)
+    try:
+        run = _play(answer, scene, may_raise=asyncio.CancelledError)
+    except Wrong as wrong:
+        for sign, (code, hint) in _SIGNS.items():
+            if sign in wrong.message:
+                raise Wrong(code, wrong.message, hint) from None
+        raise
     if run.error is not None:
+        message = "the task was stopped, and its CancelledError came out of `stop_task` as well."
+        if "wait" in _names(answer):
+            why = "`result()` of a cancelled task raises CancelledError, `exception()` too: "
+            raise Wrong("escaped", message, why + "ask `task.cancelled()` first.")
         raise Wrong(
             "escaped",
-            "the task was stopped, and its CancelledError came out of `stop` as well.",
+            message,
             "Awaiting a cancelled task raises: which function waits without raising?",
             "`await asyncio.wait([task])` waits until the task has ended, however it ended.",
         )
@@ -243,12 +278,12 @@ def _judge_stop(answer: Any, clean_up_s: float) -> None:
 
 def _judge_state(seen: _Seen, clean_up_s: float) -> None:
     if not seen.is_done and not seen.was_asked:
-        message = "the task is still running when `stop` has returned."
+        message = "the task is still running when `stop_task` has returned."
         raise Wrong("running", message, "Which method asks a task to end?")
     if not seen.is_done:
         raise Wrong(
             "not-awaited",
-            "the task was asked to end, and it was still tidying up when `stop` had returned.",
+            "the task was asked to end, and it was still tidying up when `stop_task` had returned.",
             "`cancel` only asks. Who waits until it has been done?",
             "Add `await asyncio.wait([task])` after `task.cancel()`.",
         )
@@ -259,7 +294,7 @@ def _judge_state(seen: _Seen, clean_up_s: float) -> None:
         message = "the task ended in the middle of its tidying up."
         raise Wrong("disturbed", message, "Ask it once, and then wait.")
     if seen.took_s > clean_up_s + 0.1:
-        message = f"the task was done after {clean_up_s:g} s, and `stop` took {seen.took_s:g} s."
+        message = f"the task took {clean_up_s:g} s to end, and `stop_task` {seen.took_s:g} s."
         raise Wrong("late", message, "Wait for the task, not for a time.")
 
 
@@ -301,14 +336,14 @@ def _judge_own_stop(answer: Any) -> None:
     if not was_cancelled:
         raise Wrong(
             "swallowed",
-            "`stop` was itself cancelled while it waited, and went on as if nothing had happened.",
+            "`stop_task` was itself cancelled while it waited, and went on all the same.",
             "Whose CancelledError does your `except` catch: that of the task, or your own?",
             "With `await asyncio.wait([task])` there is nothing to catch: it raises only yours.",
         )
     if not is_clean:
         raise Wrong(
             "disturbed",
-            "`stop` was itself cancelled, and the task could not finish its tidying up.",
+            "`stop_task` was itself cancelled, and the task could not finish its tidying up.",
             "Cancelling who awaits a task cancels the task too.",
             "`await asyncio.wait([task])` waits without handing a cancellation on.",
         )

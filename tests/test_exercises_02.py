@@ -130,6 +130,11 @@ def starts_a_task(coroutine):
         return asyncio.run(coroutine)
 
 
+def returns_the_future(coroutine):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine)
+
+
 async def is_async(coroutine):
     return await coroutine
 
@@ -259,6 +264,7 @@ def _close_loops():
         (leaves_a_new_loop, "notebook"),
         (only_in_a_notebook, "unfinished"),
         (starts_a_task, "unfinished"),
+        (returns_the_future, "unfinished"),
         (is_async, "unfinished"),
         (asks_its_own_loop, "own-loop"),
         (swallows, "lost-error"),

@@ -167,7 +167,7 @@ def _refuse_lost_error(place: str, error: Exception, got: BaseException | None) 
 def _refuse_unfinished(place: str, result: Any) -> None:
     if inspect.iscoroutine(result):
         result.close()
-    if inspect.isawaitable(result):
+    if inspect.isawaitable(result) or hasattr(result, "add_done_callback"):
         raise Wrong(
             "unfinished",
             f"in a {place} it returned a {type(result).__name__}, and not what is in it.",

@@ -10,7 +10,8 @@ import pytest
 
 from asyncml import exercises
 from asyncml.exercises import attempts, check
-from asyncml.exercises.lesson_01 import LINES, _Shop
+from asyncml.exercises.fetches import Shop
+from asyncml.exercises.lesson_01 import LINES
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "01_from_await_to_callbacks.ipynb"
 
@@ -67,10 +68,16 @@ def test_the_bet_on_the_sample(answer, code):
         (["waiting", "exception", "cancelled"], "kind"),
         ([["pending"], "exception", "cancelled"], "kind"),
         ("pending", "kind"),
+        (["Pending", "exception", "cancelled"], "kind"),
     ],
 )
 def test_the_bets_on_the_states(answer, code):
     assert check("01-states", answer).code == code
+
+
+def test_a_word_in_capitals_is_told_so():
+    assert "lower case" in check("01-states", ["Pending", "exception", "cancelled"]).message
+    assert "lower case" not in check("01-states", ["waiting", "exception", "cancelled"]).message
 
 
 # ---- both functions ----
@@ -108,7 +115,7 @@ async def remembers(fetch, keys):
 
 async def remembers_the_first_store(fetch, keys):
     await asyncio.gather(*map(fetch, keys), return_exceptions=True)
-    return list(_Shop(1).data.values())
+    return list(Shop(1).data.values())
 
 
 async def one_by_one(fetch, keys):
@@ -125,6 +132,29 @@ async def awaits_no_task(fetch, keys):
 
 async def awaits_no_gather(fetch, keys):
     return asyncio.gather(*map(fetch, keys))
+
+
+async def forgets_the_star(fetch, keys):
+    return await asyncio.gather([fetch(key) for key in keys])
+
+
+async def asks_inside_the_block(fetch, keys):
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(fetch(key)) for key in keys]
+        return [task.result() for task in tasks]
+
+
+async def asks_at_once(fetch, keys):
+    return [asyncio.create_task(fetch(key)).result() for key in keys]
+
+
+async def adds_numbers_and_text(fetch, keys):
+    [fetch(key) for key in keys]
+    return 1 + "1"
+
+
+async def hides_coroutines(fetch, keys):
+    return {key: fetch(key) for key in keys}
 
 
 async def returns_nothing(fetch, keys):
@@ -146,11 +176,31 @@ async def returns_nothing(fetch, keys):
         (awaits_no_task, "not-awaited"),
         (awaits_no_gather, "not-awaited"),
         (returns_nothing, "kind"),
+        (forgets_the_star, "unpack"),
+        (asks_inside_the_block, "early"),
+        (asks_at_once, "early"),
+        (adds_numbers_and_text, "raised"),
+        (hides_coroutines, "kind"),
     ],
 )
 @pytest.mark.untidy
-def test_what_goes_wrong_in_both(name, answer, code):
+def test_what_goes_wrong_in_both(name, answer, code, caplog, recwarn):
     assert check(name, answer).code == code
+    assert not caplog.records  # a verdict, and no traceback before it
+    assert not recwarn.list  # nor a warning of what it left behind
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "fuller"),
+    [
+        (forgets_the_star, "a `*` before the list", "gather(*[...])"),
+        (asks_inside_the_block, "ask after the block", "out of the `async with`"),
+    ],
+)
+def test_misused_in_both(answer, words, fuller):
+    _, first, second = hints("01-in-order", answer)
+    assert words in first
+    assert fuller in second
 
 
 @pytest.mark.parametrize("name", ["01-in-order", "01-keep-going"])
@@ -223,7 +273,7 @@ def test_all_at_once_and_in_order(answer):
         (by_arrival, "order", "who is first", "keeps the order"),
         (appends, "order", "appending to a list", "keeps the order"),
         (starts_nothing, "not-started", "What starts a coroutine", "has to be awaited"),
-        (remembers_the_first_store, "results", "8 were expected", "One result for each key"),
+        (remembers_the_first_store, "results", "result 1 of 8", "One result for each key"),
         (divides, "raised", "ZeroDivisionError", "ZeroDivisionError"),
     ],
 )
@@ -305,6 +355,38 @@ async def returns_exceptions(fetch, keys):
     return await asyncio.gather(*map(fetch, keys), return_exceptions=True)
 
 
+async def gives_up(fetch, keys):
+    try:
+        return await asyncio.gather(*map(fetch, keys))
+    except KeyError:
+        return None
+
+
+async def returns_nothing_inside(fetch, keys):
+    async def fetch_or_none(key):
+        try:
+            await fetch(key)
+        except KeyError:
+            return None
+
+    return await asyncio.gather(*map(fetch_or_none, keys))
+
+
+async def takes_cancelled_for_missing(fetch, keys):
+    tasks = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks += [group.create_task(fetch(key)) for key in keys]
+    except* KeyError:
+        pass
+    return [None if task.cancelled() or task.exception() else task.result() for task in tasks]
+
+
+async def leaves_other_exceptions(fetch, keys):
+    results = await asyncio.gather(*map(fetch, keys), return_exceptions=True)
+    return [None if isinstance(result, KeyError) else result for result in results]
+
+
 async def gives_all_up(fetch, keys):
     try:
         return await asyncio.gather(*map(fetch, keys))
@@ -343,10 +425,14 @@ def test_a_missing_object_costs_its_own_result(answer):
         (catches_everything, "swallowed", "Which exceptions", "a bare `except`"),
         (takes_all_exceptions_for_missing, "swallowed", "a plain mistake", "return_exceptions"),
         (returns_exceptions, "exception", "among the results", "None in those places"),
-        (gives_all_up, "results", "8 were expected", "One result for each key"),
+        (gives_up, "all-lost", "Where does the `try` stand", "start that for each key"),
+        (gives_all_up, "all-lost", "Where does the `try` stand", "start that for each key"),
+        (returns_nothing_inside, "results", "result 1 of 8", "One result for each key"),
+        (takes_cancelled_for_missing, "cancelled", "cancels the others", "inside the task"),
+        (leaves_other_exceptions, "swallowed", "left in the list", "`raise` the others"),
         (leaves_them_out, "results", "7 results", "None only where"),
         (keeps_going_one_by_one, "sequence", "one after the other", "Start all of them first"),
-        (remembers_the_first_store, "results", "8 were expected", "One result for each key"),
+        (remembers_the_first_store, "results", "expected was None", "One result for each key"),
     ],
 )
 @pytest.mark.untidy

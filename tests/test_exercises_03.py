@@ -130,6 +130,28 @@ def keeps_the_primer(values):
     return [next(steps)] + [steps.send(value) for value in values]
 
 
+def primes_itself():
+    steps = averager()
+    next(steps)
+    return steps
+
+
+def made_by_another():
+    return averager()
+
+
+def one_behind():
+    total, count, shown, mean = 0, 0, None, None
+    while True:
+        total, count = total + (yield shown), count + 1
+        shown, mean = mean, total / count
+
+
+def primes_each_time(values):
+    steps = averager()
+    return [(next(steps), steps.send(value))[1] for value in values]
+
+
 def no_list(values):
     return sum(values)
 
@@ -159,6 +181,10 @@ def one_list(values):
         ((averager, not_primed), "not-primed"),
         ((averager, keeps_the_primer), "primer"),
         ((averager, no_list), "kind"),
+        ((made_by_another, means), "passed"),
+        ((primes_itself, means), "primed"),
+        ((one_behind, means), "behind"),
+        ((averager, primes_each_time), "primed-again"),
         ((averager, one_list), "mean"),
     ],
 )
@@ -178,6 +204,13 @@ def test_an_averager_without_end():
     assert check("03-averager", (spins, means)).code == "endless"
 
 
+def test_an_averager_is_told_that_it_is_behind_or_primes_itself():
+    for _ in range(2):
+        assert "one value behind" in check("03-averager", (one_behind, means)).message
+        message = check("03-averager", (primes_itself, means)).message
+        assert "Prime it in `means`, not in `averager`" in message
+
+
 # ---- 03-order ----
 
 
@@ -186,6 +219,8 @@ def test_an_averager_without_end():
     [
         ("ccbaa", "passed"),
         ("c c b a a", "passed"),
+        ("C C B A A", "passed"),
+        ("CCBAA", "passed"),
         (..., "open"),
         ("abcac", "first-in"),
         ("cbaca", "rounds"),
@@ -281,6 +316,12 @@ def knows_one_plan(coros, wait_until):
         (naps_variant("StopIteration", "ZeroDivisionError"), "end"),
         (naps_variant("now + seconds,", "now + seconds + 1,"), "late"),
         (naps_variant("            continue", "            break"), "unfinished"),
+        (naps_variant("now + seconds,", "when + seconds,"), "late-clock"),
+        (naps_variant("now = wait_until(when)", "pass"), "no-wait"),
+        (naps_variant("wait_until(when)\n", "wait_until(when) and when\n"), "late-clock"),
+        (naps_variant("coro.send(None)", "next(coro)"), "next"),
+        (naps_variant("while timers", "while True"), "empty"),
+        (naps_variant("heapq.heappop(timers)", "timers[0]"), "ended"),
         (one_after_the_other, "late"),
         (does_nothing, "unfinished"),
         (knows_one_plan, "unfinished"),
@@ -298,6 +339,30 @@ def test_the_hint_for_ties_shows_the_line_and_then_the_cure():
     assert "`order = itertools.count()`" in second
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("now = wait_until(when)", "pass", "Call `wait_until(when)` and take `now` from it"),
+        ("wait_until(when)", "when", "Call `wait_until(when)` and take `now` from it"),
+        ("coro.send(None)", "next(coro)", "`send(None)` does"),
+        ("while timers", "while True", "Stop when the heap is empty"),
+        ("heapq.heappop(timers)", "timers[0]", "resumed one that has ended: pop it"),
+    ],
+)
+def test_a_hint_for_naps(old, new, hint):
+    assert hint in check("03-heap", naps_variant(old, new)).message
+
+
+def test_a_clock_that_wakes_late_counts_from_then():
+    first, second = (
+        check("03-heap", naps_variant("now + seconds,", "when + seconds,")).message
+        for _ in range(2)
+    )
+    assert "expected a at 0, b at 0, b at 2.5, a at 2.5, a at 4.5; seen:" in first
+    assert "1.5 s late" in first
+    assert "`now + seconds`" in second
+
+
 @pytest.mark.usefixtures("_little_time")
 def test_naps_without_end():
     spinning = naps_variant("now = wait_until(when)", "while True: pass")
@@ -309,7 +374,8 @@ def test_naps_without_end():
 FUTURE = """
 class MyFuture:
     def __init__(self, loop):
-        self.loop, self.callbacks, self.is_done, self.value = loop, [], False, None
+        self.loop = loop
+        self.callbacks, self.is_done, self.value = [], False, None
 
     def done(self):
         return self.is_done
@@ -403,6 +469,11 @@ AWAIT = "    def __await__(self):\n" + IS_PENDING + RETURN
         (IS_PENDING, "        time.sleep(1)\n" + IS_PENDING, "blocking"),
         (IS_PENDING + RETURN, "        return iter([])\n", "no-wait"),
         (IS_PENDING + RETURN, "        return self.value\n", "no-await"),
+        ("if self.is_done:\n" + SOON, "if self.is_done:\n            callback(self)\n", "at-once"),
+        ("self.callbacks, self.is_done, self.value = [],", "self.is_done, self.value =", "raised"),
+        ("raise RuntimeError", "raise ValueError", "no-result-yet"),
+        ("    def done(self)", "    @property\n    def done(self)", "kind"),
+        ("self.loop = loop", "self.loop, self.done = loop, False", "kind"),
         (RETURN, "", "no-result"),
         (AWAIT, "", "no-await"),
         (AWAIT, "    async def __await__(self):\n        return self.value\n", "no-await"),
@@ -412,6 +483,20 @@ AWAIT = "    def __await__(self):\n" + IS_PENDING + RETURN
 )
 def test_a_wrong_future(old, new, expected):
     assert code("03-future", future(old, new)) == expected
+
+
+def test_futures_that_share_their_callbacks():
+    sharing = future("self.callbacks, self.is_done, self.value = [],", "self.is_done, self.value =")
+    sharing.callbacks = []
+    assert code("03-future", sharing) == "shared"
+
+
+def test_a_future_with_another_error_or_with_a_property_is_told_so():
+    other = check("03-future", future("raise RuntimeError", "raise ValueError")).message
+    assert "raised ValueError('not yet')" in other
+    assert "raise a RuntimeError" in other
+    of_property = future("    def done(self)", "    @property\n    def done(self)")
+    assert "`done` is a method" in check("03-future", of_property).message
 
 
 def test_the_second_hint_for_a_direct_call_shows_the_line():

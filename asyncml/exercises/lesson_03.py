@@ -4,6 +4,7 @@ Nothing in them needs asyncio, but each answer runs inside a virtual loop all th
 `time.sleep` is seen, and costs no time.
 """
 
+import contextlib
 import functools
 import inspect
 import itertools
@@ -57,23 +58,12 @@ def _check_plain(function: Any) -> None:
 
 
 # ---- 03-averager ----
-
+_LINE = "One line hands out the mean and takes the next value: `value = yield mean`."
 _AVERAGER_HINTS: Hints = {
-    "StopIteration": (
-        "return",
-        "A `return` ends a generator for good. To hand out a value and go on, `yield` it.",
-        "One endless loop, and in it a line that does both: `value = yield mean`.",
-    ),
-    "ZeroDivisionError": (
-        "too-soon",
-        "`next` runs it up to its first `yield`, and no value has come yet.",
-        "Begin with `mean = None`, and with `value = yield mean` as the first line of the loop.",
-    ),
-    "just-started": (
-        "not-primed",
-        "A fresh generator stands before its first line, where no `yield` can take a value.",
-        "Prime it: call `next(...)` on it once, before the first `send`.",
-    ),
+    "StopIteration": ("return", "A `return` ends it for good. To go on, `yield` it.", _LINE),
+    "ZeroDivisionError": ("too-soon", "At the first `yield` there is no mean yet: None.", _LINE),
+    "just-started": ("not-primed", "Prime it: `next(...)`, once, before the first `send`."),
+    "and 'NoneType'": ("primed-again", "Prime once: each extra `next` sends None."),
 }
 
 
@@ -85,9 +75,11 @@ def averager(answer: Any) -> str:
     make, means = answer
     _check_plain(make)
     shown = f"calling `{make.__name__}()` gives no generator."
-    why = "It becomes a generator function by a `yield` in its body."
-    more = "Not `return mean`, but `value = yield mean`, in an endless loop."
-    _demand(inspect.isgeneratorfunction(make), "no-yield", shown, why, more)
+    steps = _play(make, of=make, hints={})
+    _demand(isinstance(steps, types.GeneratorType), "no-yield", shown, "It needs a `yield`.", _LINE)
+    is_fresh = inspect.getgeneratorstate(steps) == inspect.GEN_CREATED
+    shown = f"`{make.__name__}` hands out a generator that has begun already."
+    _demand(is_fresh, "primed", shown, "Prime it in `means`, not in `averager`.")
     chance = random.Random(3)
     trials = [[10.0, 20.0, 60.0], [float(chance.randint(-9, 9)) for _ in range(7)], []]
     for values in trials:
@@ -103,9 +95,7 @@ def averager(answer: Any) -> str:
 def _send_all(make: Callable[[], Any], values: list[float]) -> list[Any]:
     steps = make()
     next(steps)
-    found = [steps.send(value) for value in values]
-    steps.close()
-    return found
+    return [steps.send(value) for value in values]
 
 
 def _judge_means(found: list[Any], values: list[float]) -> None:
@@ -116,9 +106,10 @@ def _judge_means(found: list[Any], values: list[float]) -> None:
     shown = f"the means of {values} are {right}, got {found}."
     primer = "What `next` hands out while it primes the generator is no mean: leave it away."
     _demand(found[1:] != right or found[0] is not None, "primer", shown, primer)
+    is_behind = len(right) > 1 and found[1:] == right[:-1]
+    _demand(not is_behind, "behind", f"{shown} Yours is one value behind.", "", _LINE)
     twice = "Each `yield` stops for one `send`. Is there more than one of them in a round?"
-    more = "One line hands out the mean and takes the next value: `value = yield mean`."
-    _demand(None not in found, "two-yields", shown, twice, more)
+    _demand(None not in found, "two-yields", shown, twice, _LINE)
     raise Wrong("mean", shown, "A mean is the sum of all values so far, divided by their number.")
 
 
@@ -127,8 +118,6 @@ def _rounded(values: list[Any]) -> list[Any]:
 
 
 # ---- 03-order ----
-
-
 @exercise("03-order")
 def order(answer: Any) -> str:
     """Check a bet on the order in which coroutines run if the newest in the queue comes first."""
@@ -138,12 +127,12 @@ def order(answer: Any) -> str:
         "aabcc": ("from-left", "`pop` takes the last one of the queue, not the first."),
     }
     hint = "Five letters, such as 'abcac'. Write down the queue after each step."
-    expect("".join(answer.split()) if isinstance(answer, str) else answer, "ccbaa", wrong, hint)
+    letters = "".join(answer.lower().split()) if isinstance(answer, str) else answer
+    expect(letters, "ccbaa", wrong, hint)
     return "the newest runs until it ends. The order is the scheduler's, and nobody else's."
 
 
 # ---- 03-heap ----
-
 _HEAP_HINTS: Hints = {
     "'<' not supported": (
         "ties",
@@ -152,6 +141,10 @@ _HEAP_HINTS: Hints = {
     ),
     "`time.sleep`": ("time-sleep", "Use `wait_until`: on its clock nobody may have to wait."),
     "StopIteration": ("end", "A coroutine that ends raises it out of `send`: nothing to push."),
+    "is not an iterator": ("next", "`next` does not work on a coroutine; `send(None)` does."),
+    "index out of range": ("empty", "Stop when the heap is empty: `while timers:`."),
+    "already awaited": ("ended", "You resumed one that has ended: pop it."),
+    "'now'": ("no-wait", "Call `wait_until(when)` and take `now` from it."),
 }
 
 
@@ -161,10 +154,10 @@ def _nap(seconds: float) -> Generator[float, Any, None]:
 
 
 class _Stage:
-    """Coroutines that nap as planned, a clock that jumps, and what happened when."""
+    """Coroutines that nap as planned, a clock that jumps, once too far, and what happened when."""
 
-    def __init__(self, plan: dict[str, list[float]]) -> None:
-        self.now = 0.0
+    def __init__(self, plan: dict[str, list[float]], late_s: float) -> None:
+        self.now, self.late_s = 0.0, late_s
         self.events: Events = []
         self.coros = [self._sleeper(name, naps) for name, naps in plan.items()]
 
@@ -175,7 +168,8 @@ class _Stage:
             self.events.append((self.now, name))
 
     def wait_until(self, when: float) -> float:
-        self.now = max(self.now, when)
+        if when > self.now:
+            self.now, self.late_s = when + self.late_s, 0.0
         return self.now
 
     def close(self) -> None:
@@ -189,40 +183,41 @@ def heap(answer: Any) -> str:
     _check_plain(answer)
     chance = random.Random(3)
     drawn = {name: [float(chance.randint(0, 3)) for _ in range(5)] for name in "vwxyz"}
-    for plan in ({"a": [3.0]}, {"a": [2.0, 2.0], "b": [1.0]}, {"a": [2.0, 2.0], "b": [4.0]}, drawn):
-        stage = _Stage(plan)
-        try:
+    plans = [{"a": [3.0]}, {"a": [2.0, 2.0], "b": [1.0]}, {"a": [2.0, 2.0], "b": [4.0]}, drawn]
+    for plan, late_s in [*((plan, 0.0) for plan in plans), (plans[1], 1.5)]:
+        with contextlib.closing(_Stage(plan, late_s)) as stage:
             _play(answer, list(stage.coros), stage.wait_until, of=answer, hints=_HEAP_HINTS)
-        finally:
-            stage.close()
-        _judge_naps(stage.events, _right_events(plan))
+        _judge_naps(stage.events, _right_events(plan, late_s), late_s)
     return "each wakes on time, and at equal times who went to sleep first."
 
 
-def _right_events(plan: dict[str, list[float]]) -> Events:
+def _right_events(plan: dict[str, list[float]], late_s: float) -> Events:
     """Work out the same by looking for the smallest, without a heap and without coroutines."""
     events: Events = []
+    clock = _Stage({}, late_s)
     asleep = {name: (0.0, place) for place, name in enumerate(plan)}
     left = {name: iter(naps) for name, naps in plan.items()}
     places = itertools.count(len(plan))
     while asleep:
         name = min(asleep, key=lambda name: asleep[name])
         when, _ = asleep.pop(name)
-        events.append((when, name))
+        events.append((now := clock.wait_until(when), name))
         if (seconds := next(left[name], None)) is not None:
-            asleep[name] = when + seconds, next(places)
+            asleep[name] = now + seconds, next(places)
     return events
 
 
-def _judge_naps(found: Events, right: Events) -> None:
+def _judge_naps(found: Events, right: Events, late_s: float) -> None:
     if found == right:
         return
     shown = f"expected {_story(right)}; seen: {_story(found) or 'nothing'}."
+    why = f"The clock woke you {late_s:g} s late, once: `now` is what `wait_until` returned."
+    _demand(not late_s, "late-clock", shown, why, "Push `now + seconds`, not `when + seconds`.")
     for name in sorted({name for _, name in right}):
         woken, dues = ([at for at, who in seen if who == name] for seen in (found, right))
         for at, due in zip(woken, dues, strict=False):
             seen = f"`{name}` woke at {at:g} s and not at {due:g} s."
-            why = "Is `wait_until` called? In the heap stands when, and not for how long."
+            why = "Call `wait_until(when)` and take `now` from it; in the heap stands when."
             _demand(at >= due, "early", seen, why, "Push the time `now + seconds`.")
             why = "While one sleeps the others must run: push it, and pop whoever is due first."
             _demand(at <= due, "late", seen, why)
@@ -236,11 +231,11 @@ def _story(events: Events) -> str:
 
 
 # ---- 03-future ----
-
 _AWAIT = "What can be awaited has a plain method `__await__` with a `yield` in it."
 _FUTURE_HINTS: Hints = {
     "in 'await' expression": ("no-await", _AWAIT),
     "__await__() returned": ("no-await", _AWAIT),
+    "'bool' object is not callable": ("kind", "`done` is a method, and nothing else has its name."),
 }
 
 
@@ -282,12 +277,14 @@ def _see_states(make: Any, result: Any) -> None:
     new = make(_Loop())
     _demand(new.done() is False, "done", f"a new one's `done()` must be False, got {new.done()!r}.")
     try:
-        early = new.result()
+        early = f"returned {new.result()!r}"
     except RuntimeError:
-        new.set_result(result)
-    else:
-        why = "There is none yet: raise a RuntimeError, so that nobody takes None for a result."
-        raise Wrong("no-result-yet", f"`result()` while it is pending returned {early!r}.", why)
+        early = ""
+    except Exception as error:
+        early = f"raised {error!r}"
+    why = "There is none yet: raise a RuntimeError, so that nobody takes None for a result."
+    _demand(not early, "no-result-yet", f"`result()` while it is pending {early}.", why)
+    new.set_result(result)
     shown = f"after `set_result({result!r})` its `done()` is {new.done()!r}."
     why = "None is a result like any other: keep in an attribute of its own whether it is done."
     _demand(new.done() is True, "done", shown, why)
@@ -296,17 +293,21 @@ def _see_states(make: Any, result: Any) -> None:
 
 def _see_callbacks(make: Any, result: Any) -> None:
     loop, called = _Loop(), list[tuple[Any, ...]]()
-    new = make(loop)
-    for name in ("first", "second"):
-        new.add_done_callback(lambda *args, name=name: called.append((name, *args)))
+    new, other = make(loop), make(loop)
+    for name, whose in (("first", new), ("second", new), ("other", other)):
+        whose.add_done_callback(lambda *args, name=name: called.append((name, *args)))
     loop.run()
     _demand(not called, "too-soon", "a callback was called while it was pending.", "Keep them.")
     new.set_result(result)
-    why = "So whoever sets a result would have to run everybody's code first. Let the loop do it."
+    why = "Whoever calls it would have to run everybody's code first. Let the loop do it."
     more = "For each callback `self.loop.call_soon(callback, self)`."
     _demand(not called, "at-once", "`set_result` itself called a callback.", why, more)
     loop.run()
+    is_shared, own = called[-1:] == [("other", new)], "Make the list in `__init__`: one for each."
+    _demand(not is_shared, "shared", "the callback of another future was called.", own)
     new.add_done_callback(lambda *args: called.append(("late", *args)))
+    is_direct = called[-1:] == [("late", new)]
+    _demand(not is_direct, "at-once", "`add_done_callback` itself called it.", why, more)
     loop.run()
     names = [name for name, *_ in called]
     shown = f"expected calls of first, second, late; seen: {', '.join(names) or 'none'}."

@@ -115,13 +115,14 @@ class _Run:
         with self._sleep_watched():
             thread.start()
             thread.join(_LIMIT_S)
-            for _ in range(20):  # an answer may catch what is to end it
+            # sent again, since an answer may catch it; but not into the clean-up of the first
+            for patience_s in (1.0, *[0.05] * 10):
                 if not thread.is_alive():
                     break
                 self.is_endless = True
                 ident = ctypes.c_ulong(thread.ident or 0)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_TimeIsUp))
-                thread.join(0.05)
+                thread.join(patience_s)
         if self.is_endless:  # what it has left half done would be reported later, elsewhere
             logger = logging.getLogger("asyncio")
             logger.disabled = True
@@ -192,5 +193,5 @@ def _tell(error: BaseException, function: Callable[..., Any]) -> str:
     file = inspect.unwrap(function).__code__.co_filename
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     where = f" on line {lines[-1]} of its cell" if lines else ""
-    text = f": {error}" if str(error) else ""
+    text = f": {error}".rstrip(".") if str(error) else ""
     return f"it raised {type(error).__name__}{text}{where}."

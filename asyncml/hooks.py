@@ -72,7 +72,8 @@ def _watch_wake_ups(recorder: "Recorder", later: Method) -> Method:
                 track = watched.track
                 track.ready_s = now() if recorder.due_s is None else recorder.due_s
                 track.waker = recorder.current or recorder.ended
-        elif isinstance(args[0], task_type):  # somebody wants to know that a task has ended
+            return later(callback, args[0], context=context)
+        if isinstance(args[0], task_type):  # somebody wants to know that a task has ended
             watched = args[0].get_coro()
             if type(watched) is Watched:
                 args, callback = (recorder, watched.track, callback, *args), _tell

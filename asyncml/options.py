@@ -3,12 +3,12 @@
 Lesson 07 uses each option once.
 """
 
-import operator
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
 from asyncml.calls import Map, OnError, Where, check_function, is_async, name_of
+from asyncml.checks import check_int
 
 # times the concurrency: one straggler in 20 at 30 times the latency is hidden
 LOOKAHEAD = 16
@@ -26,11 +26,11 @@ def map_stage(
     on_error: OnError,
 ) -> Map:
     """Return the stage of `Pipeline.map` or `flat_map`, or say which option is wrong."""
-    at_least("concurrency", concurrency, 1)
-    at_least("retries", retries, 0)
+    check_int("concurrency", concurrency, 1)
+    check_int("retries", retries, 0)
     if lookahead is None:
         lookahead = LOOKAHEAD * concurrency
-    if at_least("lookahead", lookahead, 1) < concurrency:
+    if check_int("lookahead", lookahead, 1) < concurrency:
         raise ValueError(f"`lookahead` must be >= concurrency = {concurrency}, got {lookahead}")
     if timeout is not None:
         if isinstance(timeout, bool) or not isinstance(timeout, Real):
@@ -65,13 +65,3 @@ def is_state(state: Any, version: int) -> bool:
         and min(state["epoch"], state["position"]) >= 0
         and all(isinstance(key, str) and key.isdecimal() for key in state["parts"])
     )
-
-
-def at_least(name: str, value: int, least: int) -> int:
-    """Return an option that is an int and not too small, or say that it is not."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"`{name}` must be an int, got {type(value).__name__}")
-    number = operator.index(value)
-    if number < least:
-        raise ValueError(f"`{name}` must be >= {least}, got {value}")
-    return number

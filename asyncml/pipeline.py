@@ -10,10 +10,11 @@ from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from typing import Any
 
 from asyncml.calls import Map, OnError, Where, check_function, is_async, name_of, unchanged
+from asyncml.checks import check_int
 from asyncml.epoch import Epoch, running_loop
 from asyncml.iteration import Items, iterate
 from asyncml.meters import PipelineStatistics
-from asyncml.options import LOOKAHEAD, at_least, is_state, map_stage
+from asyncml.options import LOOKAHEAD, is_state, map_stage
 from asyncml.order import Shuffle
 from asyncml.sources import Source
 from asyncml.stages import Batch, Flatten, Shard, Stage, Take, collate
@@ -155,8 +156,8 @@ class Pipeline:
             >>> list(Pipeline("abcde").shard(1, 2))
             ['b', 'd']
         """
-        at_least("world_size", world_size, 1)
-        at_least("rank", rank, 0)
+        check_int("world_size", world_size, 1)
+        check_int("rank", rank, 0)
         if rank >= world_size:
             raise ValueError(f"`rank` must be < world_size = {world_size}, got {rank}")
         return self._with(Shard(rank, world_size))
@@ -171,8 +172,8 @@ class Pipeline:
             >>> sorted(Pipeline(range(4)).shuffle(4, seed=1))
             [0, 1, 2, 3]
         """
-        at_least("buffer_size", buffer_size, 1)
-        at_least("seed", seed, 0)
+        check_int("buffer_size", buffer_size, 1)
+        check_int("seed", seed, 0)
         return self._with(Shuffle(buffer_size, seed))
 
     def take(self, n: int) -> "Pipeline":
@@ -182,7 +183,7 @@ class Pipeline:
             >>> list(Pipeline(range(1000)).take(2))
             [0, 1]
         """
-        at_least("n", n, 0)
+        check_int("n", n, 0)
         return self._with(Take(n))
 
     def batch(
@@ -197,7 +198,7 @@ class Pipeline:
         `drop_last` leaves out a last batch that is not full. `collate` runs on the event loop;
         `.batch(64).map(aml.collate)` runs it in a thread.
         """
-        at_least("size", size, 1)
+        check_int("size", size, 1)
         if collate is not None:
             check_function(collate, "collate", "inline")
             if is_async(collate):
@@ -206,7 +207,7 @@ class Pipeline:
 
     def prefetch(self, n: int) -> "Pipeline":
         """Have up to `n` items ready before they are asked for."""
-        at_least("n", n, 1)
+        check_int("n", n, 1)
         return self._with(Map("prefetch", unchanged, lookahead=n))
 
     # iteration

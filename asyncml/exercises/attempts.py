@@ -68,7 +68,7 @@ def attempt(
         Wrong: it is still a stub ("open"), is of the wrong kind ("kind"), does not end ("endless"),
             blocks the loop ("blocking"), waits for ever ("deadlock"), or raises ("raised").
     """
-    _check_kind(function, is_async)
+    check_kind(function, is_async)
     run = _Run(function, args, is_async)
     run.go()
     if run.is_endless:
@@ -165,7 +165,8 @@ class _Run:
             scope.update(dict.fromkeys(names, _real_sleep))
 
 
-def _check_kind(function: Any, is_async: bool) -> None:
+def check_kind(function: Any, is_async: bool) -> None:
+    """Demand a function of the right kind that is not a stub; raise `Wrong` otherwise."""
     if function is ... or function is None:
         raise Wrong("open", "put your answer in place of the `...`")
     if not callable(function):

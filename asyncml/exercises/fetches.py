@@ -1,14 +1,9 @@
 """Judges functions that fetch many keys: what they return, how long it took, what went wrong."""
 
 import asyncio
-import functools
-import gc
 import inspect
-import logging
 import random
 import traceback
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 from asyncml.exercises import Wrong
@@ -43,28 +38,6 @@ class Shop:
         if key in self.errors:
             raise self.errors[key]
         return self.data[key]
-
-
-def quietly(judge: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Let the verdict be all that shows: nothing about what a wrong answer left lying about."""
-
-    @functools.wraps(judge)
-    def quiet(answer: Any) -> str:
-        logger = logging.getLogger("asyncio")
-        was_disabled, logger.disabled = logger.disabled, True
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", ".* was never awaited", RuntimeWarning)
-                try:
-                    return judge(answer)
-                except Wrong as wrong:
-                    traceback.clear_frames(wrong.__traceback__)  # they hold what was left
-                    gc.collect()
-                    raise
-        finally:
-            logger.disabled = was_disabled
-
-    return quiet
 
 
 def run_fetches(

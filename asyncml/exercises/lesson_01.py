@@ -11,12 +11,12 @@ from asyncml.exercises.attempts import attempt
 from asyncml.exercises.fetches import (
     Shop,
     judge_results,
-    quietly,
     refuse_all_lost,
     refuse_error,
     refuse_silence,
     run_fetches,
 )
+from asyncml.exercises.scenes import quietly
 
 # 01-parsons: lines of a program, of which four are needed
 LINES = {

@@ -6,18 +6,17 @@ import inspect
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from asyncml.clock import VirtualLoop
 from asyncml.exercises import Wrong, exercise, expect
-from asyncml.exercises.attempts import Attempt, _check_kind, attempt
-
-Scene = Callable[[Callable[..., Any]], Coroutine[Any, Any, Any]]
+from asyncml.exercises.attempts import Attempt, attempt, check_kind
+from asyncml.exercises.scenes import Hints, play
 
 _GRACE_S = 0.5  # a thread that has been told to end needs a moment
-_SIGNS = {  # what stands in the message, and what it means for `stop_task`
+_HINTS: Hints = {
     "InvalidStateError": ("not-awaited", "The task has not ended yet: wait for it first."),
     "list of futures": ("no-list", "A list, even for one task: `asyncio.wait([task])`."),
     "still running": (
@@ -66,7 +65,7 @@ class _Job:
 @exercise("02-run-anywhere")
 def run_anywhere(answer: Any) -> str:
     """Check a function that runs a coroutine to its end whether or not a loop is running."""
-    _check_kind(answer, False)
+    check_kind(answer, False)
     _refuse_as_given(answer)
     for seed, (place, call) in enumerate([("notebook", _call_on_a_loop), ("script", _call)] * 2):
         job = _Job(seed, RuntimeError("CUDA out of memory") if seed >= 2 else None)
@@ -199,7 +198,7 @@ def _refuse_left_over(job: _Job, before: set[threading.Thread]) -> None:
 @exercise("02-stop-task")
 def stop_task(answer: Any) -> str:
     """Check a coroutine that ends a background task, and lets neither errors nor stops get lost."""
-    _check_kind(answer, True)
+    check_kind(answer, True)
     for seed in range(1, 4):
         _judge_stop(answer, random.Random(seed).randrange(1, 50) / 10)
     _judge_failed(answer)
@@ -221,16 +220,6 @@ class _Background:
         finally:
             await asyncio.sleep(self.clean_up_s)
             self.is_clean = True
-
-
-def _play(answer: Callable[..., Any], scene: Scene, may_raise: Any = ()) -> Attempt:
-    """Run a scene as the answer's: its module is watched, and errors tell its lines."""
-
-    @functools.wraps(answer)
-    async def play() -> Any:
-        return await scene(answer)
-
-    return attempt(play, may_raise=may_raise)
 
 
 @dataclass
@@ -255,13 +244,8 @@ def _judge_stop(answer: Any, clean_up_s: float) -> None:
         await asyncio.wait([task])
         return seen
 
-    try:
-        run = _play(answer, scene, may_raise=asyncio.CancelledError)
-    except Wrong as wrong:
-        for sign, (code, hint) in _SIGNS.items():
-            if sign in wrong.message:
-                raise Wrong(code, wrong.message, hint) from None
-        raise
+    may_raise = (asyncio.CancelledError,)
+    run = play(scene, answer, of=answer, hints=_HINTS, may_raise=may_raise)
     if run.error is not None:
         message = "the task was stopped, and its CancelledError came out of `stop_task` as well."
         if "wait" in _names(answer):
@@ -312,7 +296,7 @@ def _judge_failed(answer: Any) -> None:
         finally:
             task.exception()
 
-    if _play(answer, scene, may_raise=Exception).error is not error:
+    if play(scene, answer, of=answer, may_raise=(Exception,)).error is not error:
         raise Wrong(
             "lost-error",
             "a task that had failed before was stopped, and nobody heard of its error.",
@@ -332,7 +316,7 @@ def _judge_own_stop(answer: Any) -> None:
         await asyncio.wait([background.task])
         return stopping.cancelled(), background.is_clean
 
-    was_cancelled, is_clean = _play(answer, scene).result
+    was_cancelled, is_clean = play(scene, answer, of=answer).result
     if not was_cancelled:
         raise Wrong(
             "swallowed",

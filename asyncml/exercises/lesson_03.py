@@ -5,7 +5,6 @@ Nothing in them needs asyncio, but each answer runs inside a virtual loop all th
 """
 
 import contextlib
-import functools
 import inspect
 import itertools
 import random
@@ -15,46 +14,14 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from asyncml.exercises import Wrong, exercise, expect
-from asyncml.exercises.attempts import attempt, is_stub
+from asyncml.exercises.attempts import is_stub
+from asyncml.exercises.scenes import Hints, check_plain, demand, play
 
 Events = list[tuple[float, str]]
-Hints = dict[str, tuple[str, ...]]  # words of a message: the code, the hint, the fuller hint
 
 
 def _play(scene: Callable[..., Any], *args: Any, of: Callable[..., Any], hints: Hints) -> Any:
-    """Run a scene in which an answer is used, and give the errors that are typical their hint."""
-
-    @functools.wraps(of)  # so that an error is told with the answer's own lines
-    async def play() -> Any:
-        return scene(*args)
-
-    try:
-        done = attempt(play, may_raise=Wrong)
-    except Wrong as wrong:
-        message = wrong.message.replace("RuntimeError: coroutine raised ", "")
-        for words, (code, *said) in hints.items():
-            if words in message:
-                raise Wrong(code, message, *said) from None
-        raise
-    if done.error is not None:
-        raise done.error
-    return done.result
-
-
-def _demand(is_right: bool, code: str, message: str, hint: str = "", more: str = "") -> None:
-    if not is_right:
-        raise Wrong(code, message, hint, more)
-
-
-def _check_plain(function: Any) -> None:
-    """Demand a function that is not async, and not a stub."""
-    name = getattr(function, "__name__", "it")
-    is_open = function is ... or function is None or is_stub(function)
-    _demand(not is_open, "open", f"write the body of `{name}` in place of the `...`")
-    is_function = isinstance(function, types.FunctionType)
-    _demand(is_function, "kind", f"a function was expected, got {function!r}.", "Without the `()`?")
-    is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-    _demand(not is_async, "kind", f"`{name}` must be a plain `def`.", "Whoever drives it is, too.")
+    return play(scene, *args, of=of, hints=hints).result
 
 
 # ---- 03-averager ----
@@ -71,23 +38,23 @@ _AVERAGER_HINTS: Hints = {
 def averager(answer: Any) -> str:
     """Check a generator that averages what it is sent, and the function that drives it."""
     is_pair = isinstance(answer, tuple) and len(answer) == 2
-    _demand(is_pair, "kind", "the answer is the pair `(averager, means)`.")
+    demand(is_pair, "kind", "the answer is the pair `(averager, means)`.")
     make, means = answer
-    _check_plain(make)
+    check_plain(make)
     shown = f"calling `{make.__name__}()` gives no generator."
     steps = _play(make, of=make, hints={})
-    _demand(isinstance(steps, types.GeneratorType), "no-yield", shown, "It needs a `yield`.", _LINE)
+    demand(isinstance(steps, types.GeneratorType), "no-yield", shown, "It needs a `yield`.", _LINE)
     is_fresh = inspect.getgeneratorstate(steps) == inspect.GEN_CREATED
     shown = f"`{make.__name__}` hands out a generator that has begun already."
-    _demand(is_fresh, "primed", shown, "Prime it in `means`, not in `averager`.")
+    demand(is_fresh, "primed", shown, "Prime it in `means`, not in `averager`.")
     chance = random.Random(3)
     trials = [[10.0, 20.0, 60.0], [float(chance.randint(-9, 9)) for _ in range(7)], []]
     for values in trials:
         _judge_means(_play(_send_all, make, values, of=make, hints=_AVERAGER_HINTS), values)
-    _check_plain(means)
+    check_plain(means)
     for values in trials:
         found = _play(means, list(values), of=means, hints=_AVERAGER_HINTS)
-        _demand(isinstance(found, list), "kind", f"`means` must return a list, got {found!r}.")
+        demand(isinstance(found, list), "kind", f"`means` must return a list, got {found!r}.")
         _judge_means(found, values)
     return "sent 10, 20 and 60, it hands out 10, 15 and 30."
 
@@ -105,11 +72,11 @@ def _judge_means(found: list[Any], values: list[float]) -> None:
         return
     shown = f"the means of {values} are {right}, got {found}."
     primer = "What `next` hands out while it primes the generator is no mean: leave it away."
-    _demand(found[1:] != right or found[0] is not None, "primer", shown, primer)
+    demand(found[1:] != right or found[0] is not None, "primer", shown, primer)
     is_behind = len(right) > 1 and found[1:] == right[:-1]
-    _demand(not is_behind, "behind", f"{shown} Yours is one value behind.", "", _LINE)
+    demand(not is_behind, "behind", f"{shown} Yours is one value behind.", "", _LINE)
     twice = "Each `yield` stops for one `send`. Is there more than one of them in a round?"
-    _demand(None not in found, "two-yields", shown, twice, _LINE)
+    demand(None not in found, "two-yields", shown, twice, _LINE)
     raise Wrong("mean", shown, "A mean is the sum of all values so far, divided by their number.")
 
 
@@ -180,7 +147,7 @@ class _Stage:
 @exercise("03-heap")
 def heap(answer: Any) -> str:
     """Check a scheduler of coroutines that yield how many seconds they want to sleep."""
-    _check_plain(answer)
+    check_plain(answer)
     chance = random.Random(3)
     drawn = {name: [float(chance.randint(0, 3)) for _ in range(5)] for name in "vwxyz"}
     plans = [{"a": [3.0]}, {"a": [2.0, 2.0], "b": [1.0]}, {"a": [2.0, 2.0], "b": [4.0]}, drawn]
@@ -212,16 +179,16 @@ def _judge_naps(found: Events, right: Events, late_s: float) -> None:
         return
     shown = f"expected {_story(right)}; seen: {_story(found) or 'nothing'}."
     why = f"The clock woke you {late_s:g} s late, once: `now` is what `wait_until` returned."
-    _demand(not late_s, "late-clock", shown, why, "Push `now + seconds`, not `when + seconds`.")
+    demand(not late_s, "late-clock", shown, why, "Push `now + seconds`, not `when + seconds`.")
     for name in sorted({name for _, name in right}):
         woken, dues = ([at for at, who in seen if who == name] for seen in (found, right))
         for at, due in zip(woken, dues, strict=False):
             seen = f"`{name}` woke at {at:g} s and not at {due:g} s."
             why = "Call `wait_until(when)` and take `now` from it; in the heap stands when."
-            _demand(at >= due, "early", seen, why, "Push the time `now + seconds`.")
+            demand(at >= due, "early", seen, why, "Push the time `now + seconds`.")
             why = "While one sleeps the others must run: push it, and pop whoever is due first."
-            _demand(at <= due, "late", seen, why)
-    _demand(len(found) >= len(right), "unfinished", shown, "Go on until nobody is left.")
+            demand(at <= due, "late", seen, why)
+    demand(len(found) >= len(right), "unfinished", shown, "Go on until nobody is left.")
     ties = "Equal times: who went to sleep first wakes first."
     raise Wrong("tie-order", shown, ties, "Number them in that order: `(when, next(order), coro)`.")
 
@@ -257,16 +224,16 @@ class _Loop:
 @exercise("03-future")
 def future(answer: Any) -> str:
     """Check a class of futures: what it says of itself, whom it calls back, how it is awaited."""
-    _demand(answer not in (..., None), "open", "put your class in place of the `...`")
+    demand(answer not in (..., None), "open", "put your class in place of the `...`")
     is_class = isinstance(answer, type)
-    _demand(is_class, "kind", f"a class was expected, got {answer!r}.", "Without the `()`?")
+    demand(is_class, "kind", f"a class was expected, got {answer!r}.", "Without the `()`?")
     methods = [method for method in vars(answer).values() if isinstance(method, types.FunctionType)]
-    _demand(bool(methods), "kind", f"`{answer.__name__}` has no methods of its own.")
+    demand(bool(methods), "kind", f"`{answer.__name__}` has no methods of its own.")
     is_open = all(map(is_stub, methods))
-    _demand(not is_open, "open", f"write the methods of `{answer.__name__}` in place of each `...`")
+    demand(not is_open, "open", f"write the methods of `{answer.__name__}` in place of each `...`")
     for method in methods:
         is_async = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
-        _demand(not is_async, "no-await", f"`{method.__name__}` must be a plain `def`.", _AWAIT)
+        demand(not is_async, "no-await", f"`{method.__name__}` must be a plain `def`.", _AWAIT)
     for result in (f"batch {random.Random(3).randint(10, 99)}", None):
         for scene in (_see_states, _see_callbacks, _see_await):
             _play(scene, answer, result, of=methods[0], hints=_FUTURE_HINTS)
@@ -275,7 +242,7 @@ def future(answer: Any) -> str:
 
 def _see_states(make: Any, result: Any) -> None:
     new = make(_Loop())
-    _demand(new.done() is False, "done", f"a new one's `done()` must be False, got {new.done()!r}.")
+    demand(new.done() is False, "done", f"a new one's `done()` must be False, got {new.done()!r}.")
     try:
         early = f"returned {new.result()!r}"
     except RuntimeError:
@@ -283,12 +250,12 @@ def _see_states(make: Any, result: Any) -> None:
     except Exception as error:
         early = f"raised {error!r}"
     why = "There is none yet: raise a RuntimeError, so that nobody takes None for a result."
-    _demand(not early, "no-result-yet", f"`result()` while it is pending {early}.", why)
+    demand(not early, "no-result-yet", f"`result()` while it is pending {early}.", why)
     new.set_result(result)
     shown = f"after `set_result({result!r})` its `done()` is {new.done()!r}."
     why = "None is a result like any other: keep in an attribute of its own whether it is done."
-    _demand(new.done() is True, "done", shown, why)
-    _demand(new.result() == result, "result", f"not {new.result()!r} was set, but {result!r}.")
+    demand(new.done() is True, "done", shown, why)
+    demand(new.result() == result, "result", f"not {new.result()!r} was set, but {result!r}.")
 
 
 def _see_callbacks(make: Any, result: Any) -> None:
@@ -297,24 +264,24 @@ def _see_callbacks(make: Any, result: Any) -> None:
     for name, whose in (("first", new), ("second", new), ("other", other)):
         whose.add_done_callback(lambda *args, name=name: called.append((name, *args)))
     loop.run()
-    _demand(not called, "too-soon", "a callback was called while it was pending.", "Keep them.")
+    demand(not called, "too-soon", "a callback was called while it was pending.", "Keep them.")
     new.set_result(result)
     why = "Whoever calls it would have to run everybody's code first. Let the loop do it."
     more = "For each callback `self.loop.call_soon(callback, self)`."
-    _demand(not called, "at-once", "`set_result` itself called a callback.", why, more)
+    demand(not called, "at-once", "`set_result` itself called a callback.", why, more)
     loop.run()
     is_shared, own = called[-1:] == [("other", new)], "Make the list in `__init__`: one for each."
-    _demand(not is_shared, "shared", "the callback of another future was called.", own)
+    demand(not is_shared, "shared", "the callback of another future was called.", own)
     new.add_done_callback(lambda *args: called.append(("late", *args)))
     is_direct = called[-1:] == [("late", new)]
-    _demand(not is_direct, "at-once", "`add_done_callback` itself called it.", why, more)
+    demand(not is_direct, "at-once", "`add_done_callback` itself called it.", why, more)
     loop.run()
     names = [name for name, *_ in called]
     shown = f"expected calls of first, second, late; seen: {', '.join(names) or 'none'}."
     why = "Callbacks go to `call_soon`: when it is set, or at once where it is done already."
-    _demand(names == ["first", "second", "late"], "callbacks", shown, why)
+    demand(names == ["first", "second", "late"], "callbacks", shown, why)
     with_itself = all(args == [new] for _, *args in called)
-    _demand(with_itself, "argument", "callbacks are called with the future, and no more.", more)
+    demand(with_itself, "argument", "callbacks are called with the future, and no more.", more)
 
 
 def _see_await(make: Any, result: Any) -> None:
@@ -322,13 +289,13 @@ def _see_await(make: Any, result: Any) -> None:
     handed, got = _await(new, result)
     shown = f"`await` did not wait for a result, and gave {got!r}."
     why = "While it is pending, `__await__` must `yield self`; what it returns is the result."
-    _demand(handed != [], "no-wait", shown, why)
+    demand(handed != [], "no-wait", shown, why)
     why = "Who drives the coroutine must learn what it waits for: `yield self`."
-    _demand(handed[0] is new, "yields", f"`await` handed out {handed[0]!r}, and not itself.", why)
+    demand(handed[0] is new, "yields", f"`await` handed out {handed[0]!r}, and not itself.", why)
     handed += _await(new, result)[0]
-    _demand(len(handed) == 1, "again", "it was done, and `await` still waited.", "Ask `done()`.")
+    demand(len(handed) == 1, "again", "it was done, and `await` still waited.", "Ask `done()`.")
     shown = f"`await` gave {got!r}, and not {result!r}."
-    _demand(got == result, "no-result", shown, "What `__await__` returns is its value.")
+    demand(got == result, "no-result", shown, "What `__await__` returns is its value.")
 
 
 def _await(new: Any, result: Any) -> tuple[list[Any], Any]:

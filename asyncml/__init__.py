@@ -20,6 +20,7 @@ try:
     )
     from asyncml.findings import Finding
     from asyncml.layers import Layer, Linear, ReLU, softmax_cross_entropy
+    from asyncml.measuring import Measurement, measured, plot_measured
     from asyncml.meters import PipelineStatistics
     from asyncml.nn import MLP, Sequential
     from asyncml.optimizers import SGD, Adam, Optimizer
@@ -46,6 +47,7 @@ __all__ = [
     "Finding",
     "Layer",
     "Linear",
+    "Measurement",
     "MemoryStore",
     "ObjectNotFound",
     "Optimizer",
@@ -69,6 +71,8 @@ __all__ = [
     "fashion_mnist",
     "fit",
     "label_of",
+    "measured",
+    "plot_measured",
     "record",
     "simulate",
     "softmax_cross_entropy",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
+from asyncml.measuring import MISSED
 from tests.notebook_kernel import Output, Run
 
 EXPECTS_ERROR = "raises-exception"
@@ -37,6 +38,7 @@ def faults(cell: Cell, run: Run) -> list[str]:
     stderr = "".join(out["text"] for out in run.outputs if out.get("name") == "stderr")
     if stderr:
         found.append(f"the cell wrote to stderr:\n{stderr}")
+    found += [f"a figure is out of its bounds: {line}" for line in _missed(run.outputs)]
     if run.payloads:
         found.append(f"the cell did what a notebook does not keep: {', '.join(run.payloads)}")
     return [*found, *run.late]
@@ -128,6 +130,11 @@ def _field(mime: str, value: Any) -> str:
     if isinstance(value, list) and mime.startswith("text/"):
         return _text(value)
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _missed(outputs: list[Output]) -> list[str]:
+    texts = [out.get("text") or out.get("data", {}).get("text/plain", "") for out in outputs]
+    return [line for text in texts for line in _text(text).splitlines() if MISSED in line]
 
 
 def _kinds(outputs: list[_Canonical]) -> list[tuple[str, list[str]]]:

@@ -51,6 +51,19 @@ def write(path, *cells):
 
 
 @pytest.mark.parametrize(
+    "output",
+    [
+        printed("fine\na thread: 1.0 s ✘ expected 50 µs, or 5.0 µs to 500 µs\n"),
+        shown("execute_result", text_plain="a thread: 1.0 s ✘ expected 50 µs"),
+    ],
+)
+def test_a_figure_out_of_its_bounds_is_seen_even_where_text_is_not_compared(output):
+    committed = cell("x", output, tags=[NOT_COMPARED])
+    (found,) = problems(committed, Run(outputs=[output]))
+    assert found.startswith("a figure is out of its bounds: a thread: 1.0 s")
+
+
+@pytest.mark.parametrize(
     ("committed", "now"),
     [
         ([printed("1\n")], []),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Method = Callable[..., Any]
 _BLOCK_S = 0.001  # shorter work than this is not worth a look at the stack
+_RUN = asyncio.Handle._run.__code__  # calls back for a loop
 
 
 def hooks(recorder: "Recorder") -> list[Method]:
@@ -32,7 +33,6 @@ def hooks(recorder: "Recorder") -> list[Method]:
     found = [
         _watch_tasks(recorder, loop.create_task),
         _watch_wake_ups(recorder, loop.call_soon),
-        _watch_timers(recorder, loop.call_at),
         _watch_threads(recorder, loop.run_in_executor),
         _watch_complaints(recorder, loop.call_exception_handler),
     ]
@@ -70,8 +70,10 @@ def _watch_wake_ups(recorder: "Recorder", later: Method) -> Method:
             watched = task.get_coro()
             if type(watched) is Watched:
                 track = watched.track
-                track.ready_s = now() if recorder.due_s is None else recorder.due_s
-                track.waker = recorder.current or recorder.ended
+                waker, ready_s = recorder.current, now()
+                if waker is None and ready_s - recorder.step_end_s < recorder.busy_s:
+                    ready_s = _due(recorder, ready_s)
+                track.ready_s, track.waker = ready_s, waker or recorder.ended
             return later(callback, args[0], context=context)
         if isinstance(args[0], task_type):  # somebody wants to know that a task has ended
             watched = args[0].get_coro()
@@ -91,23 +93,16 @@ def _tell(recorder: "Recorder", ended: Track, callback: Method, *args: Any) -> N
         recorder.ended = None
 
 
-def _watch_timers(recorder: "Recorder", at: Method) -> Method:
-    def call_at(when: float, callback: Any, *args: Any, context: Any = None) -> Any:
-        if recorder.current is not None or recorder.is_active():
-            args, callback = (recorder, when, callback, *args), _fire
-        return at(when, callback, *args, context=context)
-
-    return call_at
-
-
-def _fire(recorder: "Recorder", when: float, callback: Method, *args: Any) -> None:
-    """Call what a timer was to call; who it wakes was ready since then if the loop was busy."""
-    due = when + recorder.offset_s
-    recorder.due_s = due if due < recorder.step_end_s else None
-    try:
-        callback(*args)
-    finally:
-        recorder.due_s = None
+def _due(recorder: "Recorder", now: float) -> float:
+    """Return since when a task is ready that a timer wakes: before now, if the loop was busy."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code is not _RUN:
+        frame = frame.f_back
+    handle = frame.f_locals["self"] if frame else None
+    if not isinstance(handle, asyncio.TimerHandle):
+        return now
+    due = handle.when() + recorder.offset_s
+    return due if due < recorder.step_end_s else now
 
 
 def _watch_threads(recorder: "Recorder", run: Method) -> Method:

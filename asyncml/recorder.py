@@ -26,6 +26,7 @@ from asyncml.watched import Watched, active, wait_of
 
 T = TypeVar("T")
 _IDLE_S = 0.0001  # a shorter pause between two steps is the loop's own work
+_BUSY_S = 0.01  # a timer that fires so soon after a step may have been due during that
 _SAMPLING_S = 0.02  # how often a thread looks whether the loop is blocked, and where
 
 
@@ -37,12 +38,11 @@ class Recorder:
         # perf_counter is finer than the loop's clock on Windows; a virtual clock is its own
         is_real = type(loop).time is asyncio.BaseEventLoop.time
         self.now: Callable[[], float] = time.perf_counter if is_real else loop.time
-        self.idle_s = _IDLE_S if is_real else 0.0
+        self.idle_s, self.busy_s = (_IDLE_S, _BUSY_S) if is_real else (0.0, 1e-9)
         self.closed, self.start_s, self.end_s = False, self.now(), math.nan
         self.current: Track | None = None  # whose step runs
         self.step_start_s, self.step_end_s = math.inf, -math.inf
         self.ended: Track | None = None  # whose end is being told to those who asked for it
-        self.due_s: float | None = None
         self.offset_s = self.now() - loop.time()
         self.tracks: list[Track] = []
         self.jobs: list[Job] = []
@@ -78,7 +78,7 @@ class Recorder:
             # not by exception(): that would count as having asked, and asyncio would not complain
             elif getattr(task, "_log_traceback", False):
                 self.note_unseen(track, getattr(task, "_exception", None))
-            track.chain = []
+            track.forget()
 
     def timeline(self, result: T) -> Timeline[T]:
         """Return what was seen."""

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import starmap
-from types import CodeType, CoroutineType
+from types import CodeType
 from typing import Any, NamedTuple, Optional, Union
 
 from asyncml.waiting import Place, library_reason
@@ -26,6 +26,8 @@ _FOR_TASKS |= {"as_completed", "gather", "wait", "wait_for"}
 # tuple: making another costs as much as a step.
 _Target = Union["Track", "Job", str, None]
 Awaited = tuple[_Target, int, tuple[tuple[CodeType, int], ...], Optional["Track"], bool]
+# A link of a chain of awaits: its code, where it stood, and which coroutine it was
+Link = tuple[CodeType, int, weakref.ref[Any] | None]
 State = tuple[str, float, float, str]  # state, start, end, reason
 
 
@@ -78,12 +80,14 @@ class Track:
 
     def __init__(self, label: str, created_s: float, parent: "Track | None", origin: Place | None):
         self.label, self.created_s, self.parent, self.origin = label, created_s, parent, origin
-        self.steps: list[Any] = []  # of the fields of a Step, since making one costs as much again
+        # the fields of all Steps in a row: a tuple for each would have to be made and collected
+        self.steps: list[Any] = []
         self.pauses: list[tuple[float, float]] = []  # while a task that it started eagerly ran
         self.ready_s, self.ended_s = created_s, math.nan
         self.waker: Track | None = None  # whose step ended the last wait
         self.last_wait: Awaited | None = None  # of a task that did not end
-        self.chain: list[weakref.ref[CoroutineType[Any, Any, Any]]] = []  # of the last wait
+        self.wait: Awaited | None = None  # the latest, with what its chain is known again by
+        self.links: list[Link] = []
         self.places: tuple[tuple[CodeType, int], ...] = ()
         self.task: weakref.ref[asyncio.Task[Any]] | None = None
         self.outcome, self.error = "pending", ""
@@ -94,17 +98,25 @@ class Track:
         """Note how the task ended, if it did before the recording."""
         if self.is_closed:
             return
-        self.outcome, self.ended_s, self.chain = outcome, ended_s, []
+        self.outcome, self.ended_s = outcome, ended_s
+        self.forget()
         task = self.task() if self.task else None
         if task is not None:
             self.label = task.get_name()
+
+    def forget(self) -> None:
+        """Let go of the last chain of awaits, which will not be compared any more."""
+        self.links, self.places, self.wait = [], (), None
+
+    def _steps(self) -> Iterator[Step]:
+        return map(Step, *[iter(self.steps)] * 4)
 
     def states(self, end_s: float) -> Iterator[State]:
         """Yield the states without a gap from the task's creation to its end."""
         before = self.created_s
         pauses = iter(self.pauses)
         pause = next(pauses, None)
-        for step in map(Step._make, self.steps):
+        for step in self._steps():
             ready = step.start_s if math.isnan(step.ready_s) else max(step.ready_s, before)
             yield "waiting", before, ready, reason_of(step.awaited)
             yield "ready", ready, step.start_s, ""
@@ -123,7 +135,7 @@ class Track:
     def waits(self, end_s: float) -> Iterator[Wait]:
         """Yield each wait that took any time."""
         before = self.created_s
-        for step in map(Step._make, self.steps):
+        for step in self._steps():
             end = step.start_s if math.isnan(step.ready_s) else step.ready_s
             if step.awaited is not None and end > before:
                 yield self._wait(before, end, step.awaited)

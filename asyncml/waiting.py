@@ -77,6 +77,7 @@ def _hidden_steps() -> frozenset[type]:
 
 _HIDDEN_STEPS = _hidden_steps()
 _SUSPENDABLE = (CoroutineType, AsyncGeneratorType, GeneratorType)
+CHAINED = _HIDDEN_STEPS.union(_SUSPENDABLE)  # what a chain of awaits goes on through
 
 
 def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
@@ -110,11 +111,12 @@ def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
 
 def is_library(code: CodeType) -> bool:
     """Tell whether the code belongs to the standard library, or to the loop in its place."""
-    return _is_library_file(code.co_filename)
+    return is_library_file(code.co_filename)
 
 
 @lru_cache(1000)
-def _is_library_file(name: str) -> bool:
+def is_library_file(name: str) -> bool:
+    """Tell whether code with that file's name does."""
     return (name.startswith(_STDLIB) and "-packages" not in name) or name == _CLOCK
 
 

@@ -10,13 +10,17 @@ import math
 import weakref
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
+from itertools import takewhile
+from types import CodeType, CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from asyncml.tracks import Awaited, Track
-from asyncml.waiting import await_chain
+from asyncml.tracks import Awaited, Link, Track
+from asyncml.waiting import CHAINED, await_chain, is_library_file
 
 if TYPE_CHECKING:
     from asyncml.recorder import Recorder
+
+_Future: type = asyncio.Future
 
 # in whose recording the code runs; it is what tells a program's tasks from others on the loop
 active: ContextVar["Recorder | None"] = ContextVar("asyncml_recorder", default=None)
@@ -53,7 +57,7 @@ def _steps(
     coro: Coroutine[Any, Any, Any], track: Track, recorder: "Recorder"
 ) -> Generator[Any, Any, Any]:
     """Pass on what the task sends and what the coroutine yields, and note how long it took."""
-    now, idle_s, append = recorder.now, recorder.idle_s, track.steps.append
+    now, idle_s, note = recorder.now, recorder.idle_s, track.steps.extend
     resume: Callable[[Any], Any] = coro.send
     value, awaited, end = None, None, track.created_s
     try:
@@ -68,7 +72,7 @@ def _steps(
         # a wait leaves the chain of awaits as it stood; a short one is not worth the walk
         wait = None
         if start - end > idle_s:
-            wait = wait_of(coro, track, recorder, awaited, is_cut=value is not None)
+            wait = wait_of(coro, track, recorder, awaited, value is not None)
         awaited = None  # nothing that the program drops is kept
         try:
             awaited = resume(value)
@@ -83,7 +87,7 @@ def _steps(
             recorder.current = outer
             value = None
             if not recorder.closed:
-                append((track.ready_s, start, end, wait))
+                note((track.ready_s, start, end, wait))
                 if outer is not None:
                     outer.pauses.append((start, end))
             track.ready_s = end if awaited is None else math.nan
@@ -107,22 +111,59 @@ def _unwound(error: BaseException) -> BaseException:
 
 
 def wait_of(
-    coro: Any, track: Track, recorder: "Recorder", awaited: Any, *, is_cut: bool = False
+    coro: Any, track: Track, recorder: "Recorder", awaited: Any, is_cut: bool = False
 ) -> Awaited:
     """Say what a task waits for, from the chain of awaits that stands while it does."""
-    chain = await_chain(coro)
-    shared = 0
-    # by reference, for another coroutine may come to stand at the address of one that has ended
-    for (link, _, _), before in zip(chain, track.chain):  # noqa: B905  # of different lengths
-        if before() is not link:
-            break
-        shared += 1
-    track.chain[shared:] = [weakref.ref(link) for link, _, _ in chain[shared:]]
-    places = tuple([link[1:] for link in chain])
-    if places != track.places:  # a loop waits on the same line again: one copy will do
-        track.places = places
-    target, waker = recorder.target_of(awaited), track.waker
-    track.waker = None
+    waker, track.waker = track.waker, None
+    target = None if type(awaited) is _Future and not recorder.jobs else recorder.target_of(awaited)
     if target is None and waker is not None and waker.outcome != "pending":
         target = waker  # its end completed a future, as in asyncio.shield
-    return target, shared, track.places, waker, is_cut
+    index, shared, link, links = 0, 0, coro, track.links
+    for code, lasti, before in links:  # as far as it stands where it stood before, as in a loop
+        if type(link) is not CoroutineType or link.cr_code is not code:
+            break
+        if before is not None:
+            frame = link.cr_frame
+            if frame is None or frame.f_lasti != lasti:
+                break
+            if before() is not link:
+                links[index] = code, lasti, weakref.ref(link)
+            elif shared == index:
+                shared += 1
+        elif shared == index:
+            shared += 1
+        index += 1
+        link = link.cr_await
+    if index < len(links) or not links or type(link) in CHAINED:
+        shared += _note_rest(track, index, link, is_same=shared == index)
+    wait = (target, shared, track.places, waker, is_cut)
+    if wait != track.wait:  # a loop waits for the same thing again: one copy will do
+        track.wait = wait
+        return wait
+    return track.wait
+
+
+def _note_rest(track: Track, index: int, link: Any, *, is_same: bool) -> int:
+    """Replace what follows the first links of a chain; return how many of it are the same links.
+
+    One that has moved on to another line is still the same.
+    """
+    old, rest = track.links[index:], await_chain(link)
+    track.links[index:] = [_link(*found) for found in rest]
+    places = (*track.places[:index], *[found[1:] for found in rest])
+    if places != track.places:
+        track.places = places
+    befores = zip(old, rest)  # noqa: B905  # of different lengths
+    are_same = (
+        is_same and was is code and (before is None or before() is link)
+        for (was, _, before), (link, code, _) in befores
+    )
+    return sum(1 for _ in takewhile(bool, are_same))
+
+
+def _link(coro: Any, code: CodeType, lasti: int) -> Link:
+    """Return what a link is known again by; of a library's, its code is enough."""
+    if is_library_file(code.co_filename):
+        return code, lasti, None
+    # by reference, for another coroutine may come to stand at the address of one that has ended
+    return code, lasti, weakref.ref(coro)

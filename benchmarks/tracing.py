@@ -49,10 +49,10 @@ def main() -> Iterator[tuple[str, str, str]]:
             "at most 1.5 us",
         )
     yield _row(
-        "a step after a wait, in virtual time",
+        "a step after a wait that took (virtual) time",
         lambda: aml.simulate(sleeps()),
         lambda: aml.simulate(_record(sleeps)),
-        "no limit: the wait is looked into for its reason",
+        "its reason and its line are looked up: some 1 us of it",
     )
 
 

@@ -100,10 +100,10 @@ class Map(Stage):
         """None where items may be dropped."""
         return None if self.kind == "filter" or self.on_error == "skip" else items
 
-    def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
+    def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
         """Pass the mark on, or take from the log what was in work."""
         stage = Stage if self.ordered else Reorder
-        return stage.split(self, mark, after, context)
+        return stage.split(self, mark, context)
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
         """Pass it on, or take it out of the mark."""

@@ -145,8 +145,8 @@ class Epoch:
         position, parts = self._base
         wanted: set[int] = set()
         for level, place in enumerate(self._places[len(self._keys) :]):
-            if self._stages[level].reorders and str(place) in parts:
-                addresses = parts[str(place)]["held"]
+            if isinstance(part := parts.get(str(place)), dict):
+                addresses = part["held"]
                 for stage in reversed(self._stages[:level]):
                     addresses = stage.inner(addresses)
                 wanted.update(addresses)
@@ -176,10 +176,10 @@ class Epoch:
         address = partial(self._address, level)
         meter = self._meter(stage)
         context = Context(self.number, place, part, meter, self.time, address)
+        held: dict[str, Any] = part if isinstance(part, dict) else {"held": [], "given": 0}
+        first = await self._rebuild(level, held["held"])
+        context.first = [(value, held["held"][index]) for value, index in first]
         if stage.reorders:
-            held = part or {"held": [], "given": 0}
-            first = await self._rebuild(level, held["held"])
-            context.first = [(value, held["held"][index]) for value, index in first]
             context.held = Held([address for _, address in context.first], held["given"])
         self._contexts.append(context)
         self._attach(stage, context)
@@ -219,7 +219,7 @@ class Epoch:
 
     def position(self) -> tuple[int, dict[str, Any]]:
         """Return how many keys are consumed, and the states of the stages, after the last item."""
-        mark, after = self.mark, True
+        mark = self.mark
         if mark is None:
             return self._base
         parts: dict[str, Any] = {}
@@ -229,10 +229,10 @@ class Epoch:
                     key: part for key, part in self._base[1].items() if int(key) <= context.index
                 }
                 return self._base[0], parts | old
-            mark, after, part = stage.split(mark, after, context)
+            mark, part = stage.split(mark, context)
             if part is not None:
                 parts[str(context.index)] = part
-        return (self._base[0] if mark is None else mark + after), parts
+        return (self._base[0] if mark is None else mark + 1), parts
 
     def statistics(self) -> PipelineStatistics:
         """Return what each stage has done so far."""

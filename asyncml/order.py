@@ -64,11 +64,11 @@ class Reorder(Stage):
 
     reorders = True
 
-    def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
+    def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
         """Take from the log what it held then."""
         assert context.held is not None
-        part = context.held.settle(mark[1] + after)
-        return context.held.last, True, part
+        part = context.held.settle(mark[1] + 1)
+        return context.held.last, part
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
         """Return the address, which such a mark carries."""

@@ -21,7 +21,7 @@ from asyncml.stages import Batch, Flatten, Shard, Stage, Take, collate
 
 __all__ = ["Pipeline", "collate"]
 
-_VERSION = 1
+_VERSION = 2
 _FILTERS = 16  # how many items an asynchronous filter looks at at once
 
 

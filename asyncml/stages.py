@@ -65,9 +65,12 @@ class Stage:
         """Run over the entries of the stage above."""
         raise NotImplementedError
 
-    def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
-        """Return where the stages above stood after (or before) `mark`, and this stage's state."""
-        return mark, after, None
+    def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
+        """Return where the stages above stood after `mark`, and the state of this one.
+
+        A mark of None: where they stood when the epoch was resumed.
+        """
+        return mark, None
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
         """Return which items of the source a value was made of, and how, as JSON."""
@@ -88,9 +91,9 @@ class Ordinal(Stage):
 
     calls = False
 
-    def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
+    def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
         """Take the count from the mark."""
-        return mark[0], after, mark[1] + after
+        return mark[0], mark[1] + 1
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
         """Leave out the count: it says nothing about the value."""
@@ -212,9 +215,9 @@ class Batch(Stage):
         context.meter.served(context.time() - begun)
         return joined, list(marks)
 
-    def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
-        """Stand after the last item of a batch, or before its first."""
-        return mark[-1 if after else 0], after, None
+    def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
+        """Stand after the last item of a batch."""
+        return mark[-1], None
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
         """List the addresses of its items."""
@@ -238,9 +241,9 @@ class Batch(Stage):
 class Flatten(Stage):
     """The items of each item, one after the other.
 
-    Its marks are `[mark, ordinal, is_last, unfinished]`. Its state is `unfinished`: which parents
-    were delivered in part, and how much of them. In order there is one at most, else a resumed run
-    may meet others before it.
+    Its marks are `[mark, ordinal, is_last, was_held]`. Its state holds the address of a parent that
+    was delivered in part, and how many of its items were: a resumed run makes that parent again,
+    whose mark is then its address, and begins with the others.
     """
 
     calls = False
@@ -255,34 +258,34 @@ class Flatten(Stage):
         return None
 
     def flow(self, up: Flow, context: Context) -> Flow:
-        """Pass on the items; of the first one, those not yet delivered."""
-        unfinished: list[list[Any]] = context.part or []
+        """Pass on the items, first those of a parent that was delivered in part."""
+        for values, address in context.first:
+            yield from self._items(values, address, context, context.part["given"])
         for entry in up:
             if entry is PENDING:
                 yield entry
-                continue
-            values, mark = entry
-            start = 0
-            if unfinished:
-                address = context.address(mark)
-                start = next((done for parent, done in unfinished if parent == address), 0)
-                unfinished = [other for other in unfinished if other[0] != address]
-            last = len(values) - 1
-            for ordinal in range(start, len(values)):
-                context.meter.items += 1
-                yield values[ordinal], [mark, ordinal, ordinal == last, unfinished]
+            else:
+                yield from self._items(*entry, context)
 
-    def split(self, mark: Mark, after: bool, context: Context) -> tuple[Mark, bool, Any]:
-        """Stand after the whole parent, or before it and so many items in."""
-        parent, ordinal, last, unfinished = mark
-        if after and last:
-            return parent, True, unfinished or None
-        done = ordinal + after
-        return parent, False, [*unfinished, [context.address(parent), done]] if done else unfinished
+    def _items(self, values: Any, mark: Mark, context: Context, given: int = 0) -> Flow:
+        last = len(values) - 1
+        for ordinal in range(given, len(values)):
+            context.meter.items += 1
+            yield values[ordinal], [mark, ordinal, ordinal == last, given > 0]
+
+    def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
+        """Stand after the parent, and hold it if some of its items are still to come."""
+        parent, ordinal, is_last, was_held = mark
+        above = None if was_held else parent
+        if is_last:
+            return above, None
+        address = parent if was_held else context.address(parent)
+        return above, {"held": [address], "given": ordinal + 1}
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
         """Say which item of its parent it is."""
-        return [above(mark[0]), mark[1]]
+        parent, ordinal, _, was_held = mark
+        return [parent if was_held else above(parent), ordinal]
 
     def inner(self, addresses: list[Any]) -> list[Any]:
         """Return the addresses of the parents, each once."""

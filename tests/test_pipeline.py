@@ -378,6 +378,34 @@ def test_unordered_items_come_exactly_once(above, below, stop, stop_again):
     simulate(main())
 
 
+@few
+@given(
+    st.sampled_from(["batch", "collate"]),
+    st.sampled_from([[], ["map"], ["flat_map"], ["shuffle"], ["batch", "unbatch"], ["unordered"]]),
+    st.integers(0, 20),
+    st.integers(0, 20),
+)
+@example(batch="batch", below=[], stop=1, stop_again=1)
+@example(batch="batch", below=["batch", "unbatch"], stop=4, stop_again=3)
+def test_unordered_items_come_exactly_once_out_of_the_middle_of_a_batch(
+    batch, below, stop, stop_again
+):
+    names = ["unordered", batch, "unbatch", *below]
+
+    async def main():
+        whole, _ = await first(build(names), 1000)
+        before, states = await first(build(names), stop)
+        pipeline = build(names)
+        pipeline.load_state_dict(states[-1])
+        between, states = await first(pipeline, stop_again)
+        pipeline = build(names)
+        pipeline.load_state_dict(states[-1])
+        rest, _ = await first(pipeline, 1000)
+        assert sorted(map(repr, before + between + rest)) == sorted(map(repr, whole))
+
+    simulate(main())
+
+
 @pytest.mark.parametrize("stop", range(13))
 def test_consumed_items_are_not_loaded_again(stop):
     calls = []

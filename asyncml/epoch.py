@@ -142,14 +142,13 @@ class Epoch:
 
     async def _skip(self) -> None:
         """Pass over the keys consumed before, and keep those whose items a stage still held."""
-        position, parts = self._base
+        position = self._base[0]
         wanted: set[int] = set()
-        for level, place in enumerate(self._places[len(self._keys) :]):
-            if isinstance(part := parts.get(str(place)), dict):
-                addresses = part["held"]
-                for stage in reversed(self._stages[:level]):
-                    addresses = stage.inner(addresses)
-                wanted.update(addresses)
+        for level in range(len(self._stages)):
+            addresses = self._held(level)["held"]
+            for stage in reversed(self._stages[:level]):
+                addresses = stage.inner(addresses)
+            wanted.update(addresses)
         again: list[Entry] = []  # a stage may hold some items of a key, and need the others still
         passed = 0
         while (passed < position or wanted) and not self.closed:
@@ -170,13 +169,22 @@ class Epoch:
             passed += 1
         self.flow = chain(again, self.flow)
 
+    def _part(self, level: int) -> Any:
+        """Return the state of a stage when the epoch was resumed, if it had one."""
+        if self._stages[level].is_transparent:  # its place is another's
+            return None
+        return self._base[1].get(str(self._places[len(self._keys) + level]))
+
+    def _held(self, level: int) -> dict[str, Any]:
+        part = self._part(level)
+        return part if isinstance(part, dict) else {"held": [], "given": 0}
+
     async def _resume(self, level: int, stage: Stage) -> None:
-        place = self._places[len(self._keys) + level]
-        part = self._base[1].get(str(place))
+        place, part = self._places[len(self._keys) + level], self._part(level)
         address = partial(self._address, level)
         meter = self._meter(stage)
         context = Context(self.number, place, part, meter, self.time, address)
-        held: dict[str, Any] = part if isinstance(part, dict) else {"held": [], "given": 0}
+        held = self._held(level)
         first = await self._rebuild(level, held["held"])
         context.first = [(value, held["held"][index]) for value, index in first]
         if stage.reorders:

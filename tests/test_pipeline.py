@@ -337,6 +337,8 @@ async def first(pipeline, count):
 
 @few
 @given(st.lists(st.sampled_from(sorted(STAGES)), max_size=5))
+@example(["flat_map", "prefetch"])
+@example(["collate", "shuffle", "prefetch"])
 def test_resume_is_exact_at_every_place(names):
     async def main():
         whole, states = await first(build(names), 1000)

@@ -2,10 +2,15 @@
 
 import sys
 
-from benchmarks import imports, items, tracing
+from benchmarks import accuracy, imports, items, tracing
 from benchmarks.measuring import machine
 
-NAMES = {"imports": imports.main, "items": items.main, "tracing": tracing.main}
+NAMES = {
+    "accuracy": accuracy.main,
+    "imports": imports.main,
+    "items": items.main,
+    "tracing": tracing.main,
+}
 
 
 def main() -> None:

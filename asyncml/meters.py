@@ -6,6 +6,10 @@ unless the consumer is. Lesson 07 finds one.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # below this share of the time spent waiting for data, the pipeline is not what is slow
 _KEEPS_UP = 0.1
@@ -63,12 +67,15 @@ class PipelineStatistics:
         elapsed_s: how long the epoch has run, in seconds.
         wait_s: how much of it the consumer spent waiting for data, in seconds.
         bottleneck: the stage that holds the others up, and what to change.
+        slowest: the place of that stage in `stages`, one more if it is the consumer; None if
+            nothing has run.
     """
 
     stages: tuple[StageStatistics, ...]
     elapsed_s: float
     wait_s: float
     bottleneck: str
+    slowest: int | None
 
     def __str__(self) -> str:
         rows = self._rows()
@@ -81,6 +88,19 @@ class PipelineStatistics:
             for row in rows
         ]
         return "\n".join([*lines, self._summary()])
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw how busy each stage and the consumer are, and how much stands ready behind each.
+
+        Args:
+            ax: the axes to draw on; by default a new figure of fitting height.
+
+        Raises:
+            ModuleNotFoundError: matplotlib is not installed.
+        """
+        from asyncml import stage_drawing
+
+        return stage_drawing.plot(self, ax)
 
     def _repr_html_(self) -> str:
         import html  # only notebooks need it
@@ -122,7 +142,8 @@ def _duration(seconds: float) -> str:
 def summarise(meters: list[Meter], elapsed_s: float, wait_s: float) -> PipelineStatistics:
     """Turn the counts of a run into its statistics."""
     stages = tuple(_stage(meter, elapsed_s) for meter in meters)
-    return PipelineStatistics(stages, elapsed_s, wait_s, _bottleneck(meters, elapsed_s, wait_s))
+    slowest = _slowest(stages, meters, elapsed_s, wait_s)
+    return PipelineStatistics(stages, elapsed_s, wait_s, _advice(stages, meters, slowest), slowest)
 
 
 def _stage(meter: Meter, elapsed_s: float) -> StageStatistics:
@@ -142,11 +163,20 @@ def _busy(meter: Meter, elapsed_s: float) -> float:
     return min(1.0, meter.busy_s / (elapsed_s * meter.slots)) if elapsed_s > 0 else 0.0
 
 
-def _bottleneck(meters: list[Meter], elapsed_s: float, wait_s: float) -> str:
-    if elapsed_s <= 0 or not meters:
+def _slowest(
+    stages: tuple[StageStatistics, ...], meters: list[Meter], elapsed_s: float, wait_s: float
+) -> int | None:
+    if elapsed_s <= 0 or not stages:
+        return None
+    busiest = max(range(len(stages)), key=lambda place: stages[place].busy)
+    on_loop = meters[busiest].slots == 1 and stages[busiest].busy > 0.5  # then nobody waits
+    return busiest if wait_s >= _KEEPS_UP * elapsed_s or on_loop else len(stages)
+
+
+def _advice(stages: tuple[StageStatistics, ...], meters: list[Meter], slowest: int | None) -> str:
+    if slowest is None:
         return "none yet: nothing has run"
-    busiest = max(meters, key=lambda meter: _busy(meter, elapsed_s))
-    on_loop = busiest.slots == 1 and _busy(busiest, elapsed_s) > 0.5  # then nobody waits
-    if wait_s < _KEEPS_UP * elapsed_s and not on_loop:
+    if slowest == len(stages):
         return "the consumer: data is ready before it asks; make the loop's body faster"
-    return f"{busiest.label}, busy {_busy(busiest, elapsed_s):.0%}: {busiest.advice}"
+    stage = stages[slowest]
+    return f"{stage.name}, busy {stage.busy:.0%}: {meters[slowest].advice}"

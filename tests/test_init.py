@@ -1,0 +1,51 @@
+"""The table of contents: what it lists is there, and nothing is loaded before it is used."""
+
+import ast
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import asyncml
+
+
+def imports_for_type_checkers():
+    tree = ast.parse(inspect.getsource(asyncml))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    return {
+        node.module.removeprefix("asyncml."): {alias.name for alias in node.names}
+        for node in block.body
+    }
+
+
+def test_type_checkers_and_python_are_told_the_same():
+    rooms = {room: set(names.split()) for room, names in asyncml._ROOMS.items()}
+    assert imports_for_type_checkers() == rooms
+
+
+def test_every_name_is_there_and_documented():
+    for name in asyncml.__all__:
+        assert name in dir(asyncml)
+        assert getattr(asyncml, name) is getattr(asyncml, name)
+    with pytest.raises(AttributeError, match="no attribute 'pipelin'"):
+        asyncml.pipelin  # noqa: B018
+
+
+def loaded(program):
+    source = f"import sys; before = set(sys.modules); {program}; print(*set(sys.modules) - before)"
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True
+    )
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_the_import_loads_nothing_and_all_names_load_numpy_and_the_standard_library():
+    assert loaded("import asyncml") - sys.stdlib_module_names == {"asyncml"}
+    everything = loaded("from asyncml import *")
+    # an editable installation has a finder of its own
+    assert {n for n in everything - sys.stdlib_module_names if not n.startswith("_")} <= {
+        "asyncml",
+        "numpy",
+        "cython_runtime",
+    }

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from asyncml.checkpoint import CheckpointError as CheckpointError, Checkpointer as Checkpointer
     from asyncml.clock import Deadlock as Deadlock, compute as compute, simulate as simulate
     from asyncml.datasets import (
         CLASS_NAMES as CLASS_NAMES,
@@ -58,6 +59,7 @@ __version__ = "0.1.0"
 
 # room -> what is public of it; the imports above say the same to type checkers and editors
 _ROOMS = {
+    "checkpoint": "CheckpointError Checkpointer",
     "clock": "Deadlock compute simulate",
     "datasets": "CLASS_NAMES Dataset DatasetError decode_png encode_png fashion_mnist label_of "
     "write_objects",

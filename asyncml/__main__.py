@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PACKAGES = {  # for the lessons
     "numpy": "1.26",
     "pillow": "10.3",
+    "safetensors": "0.4",
     "matplotlib": "3.8",
     "jupyterlab": "4.2",
     "ipykernel": "6",

@@ -218,7 +218,7 @@ class Training:
             return None
         args = (self._model, self._optimizer, batch, loop.time)
         job = loop.run_in_executor(self._pool, train_step, *args)
-        cancelled = await _ended(job)
+        cancelled = await ended(job)
         if cancelled is not None:
             # the step has been taken, so it is handed out, and the task is cancelled once more
             # where it waits next; unless the request was a time-out's that is over by then
@@ -281,7 +281,7 @@ async def evaluate(model: "Sequential", data: Data) -> float:
             async for batch in batches:
                 x, y = pair(batch)
                 job = loop.run_in_executor(pool, count_right, model, x, y)
-                cancelled = await _ended(job)
+                cancelled = await ended(job)
                 if cancelled is not None:
                     raise asyncio.CancelledError(*cancelled)
                 right += job.result()
@@ -297,7 +297,7 @@ def count_right(model: "Sequential", x: Any, y: Any) -> int:
     return int(np.count_nonzero(predicted == check_labels(y, np.shape(x), model.n_out)))
 
 
-async def _ended(job: asyncio.Future[Any]) -> tuple[Any, ...] | None:
+async def ended(job: asyncio.Future[Any]) -> tuple[Any, ...] | None:
     """Wait until `job` has ended; return the arguments of a CancelledError that came meanwhile.
 
     Not the error itself: its traceback would hold this frame and all above it in a cycle, and an

@@ -1,0 +1,440 @@
+"""Checkpoints: whole or not at all, exact, bounded, and never in the way of one another."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from asyncml.checkpoint import Checkpointer, CheckpointError
+from asyncml.nn import MLP
+from asyncml.optimizers import SGD, Adam
+from asyncml.pipeline import Pipeline, collate
+from asyncml.training import Step, fit
+
+
+def make(seed=0, sizes=(4, 8, 3), kind=Adam):
+    model = MLP(list(sizes), seed=seed)
+    return model, kind(model, lr=0.01)
+
+
+def step(index=0, state=None):
+    return Step(0, index, 0.5, 2, 0.0, 0.0, state)
+
+
+def run(main):
+    return asyncio.run(main())
+
+
+async def save(folder, *fills, keep_last=3, **options):
+    """Save checkpoints whose parameters are all one number, which is the step's index too."""
+    model, optimizer = make(**options)
+    async with Checkpointer(folder, keep_last=keep_last) as checkpoints:
+        for fill in fills:
+            model.params[:] = fill
+            await checkpoints.save(step(fill), model, optimizer)
+
+
+async def restored(folder, **options):
+    model, optimizer = make(**options)
+    async with Checkpointer(folder) as checkpoints:
+        return await checkpoints.restore(model, optimizer), model, optimizer
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def data(seed=3):
+    rng = np.random.default_rng(0)
+    pairs = [(rng.normal(size=4).astype(np.float32), i % 3) for i in range(30)]
+    return (
+        Pipeline(range(30)).shuffle(8, seed=seed).map(pairs.__getitem__).batch(4, collate=collate)
+    )
+
+
+# what is saved comes back
+
+
+def test_the_newest_comes_back_with_its_step_and_learning_rate(tmp_path):
+    async def main():
+        model, optimizer = make()
+        optimizer.lr, optimizer.t[...] = 0.1 + 0.2, 7
+        async with Checkpointer(tmp_path / "a" / "b") as checkpoints:
+            assert await checkpoints.restore(model, optimizer) is None
+            await checkpoints.save(step(1), model, optimizer)
+            optimizer.m[:] = 3
+            await checkpoints.save(step(2, {"position": [1, "ä"]}), model, optimizer)
+        found, other, back = await restored(tmp_path / "a" / "b", seed=1)
+        assert found == step(2, {"position": [1, "ä"]})
+        assert (other.params == model.params).all()
+        assert (back.m == 3).all()
+        assert (back.lr, back.t, back.model) == (0.1 + 0.2, 7, other)
+
+    run(main)
+
+
+def test_the_snapshot_is_taken_when_save_returns(tmp_path, monkeypatch):
+    async def main():
+        release = hold_the_disk(monkeypatch)
+        model, optimizer = make()
+        async with Checkpointer(tmp_path) as checkpoints:
+            model.params[:] = 1
+            await checkpoints.save(step(1), model, optimizer)
+            model.params[:] = 2  # while the write is held
+            release.set()
+        found, other, _ = await restored(tmp_path)
+        assert found.index == 1
+        assert (other.params == 1).all()
+
+    run(main)
+
+
+def hold_the_disk(monkeypatch):
+    release, fsync = threading.Event(), os.fsync
+
+    def held(descriptor):
+        release.wait(10)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", held)
+    return release
+
+
+@pytest.mark.parametrize("kind", [Adam, lambda model, lr: SGD(model, lr, momentum=0.9)])
+@pytest.mark.parametrize("stop", [0, 5, 7, 8, 15])
+def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(tmp_path, kind, stop):
+    async def main():
+        whole, optimizer = make(kind=kind)
+        losses = [s.loss async for s in fit(whole, optimizer, data(), epochs=3)]
+        model, optimizer = make(kind=kind)
+        async with Checkpointer(tmp_path) as checkpoints:
+            async for s in fit(model, optimizer, data(), epochs=3):
+                await checkpoints.save(s, model, optimizer)
+                if s.epoch * 8 + s.index == stop:
+                    break
+        found, again, optimizer = await restored(tmp_path, seed=9, kind=kind)
+        rest = fit(again, optimizer, data(), epochs=3, resume_from=found)
+        assert [s.loss async for s in rest] == losses[stop + 1 :]
+        assert (again.params == whole.params).all()
+
+    run(main)
+
+
+def test_a_pipeline_is_put_back_too(tmp_path):
+    async def main():
+        model, optimizer = make()
+        async with Checkpointer(tmp_path) as checkpoints:
+            async for s in fit(model, optimizer, data()):
+                await checkpoints.save(s, model, optimizer)
+                if s.index == 4:
+                    break
+            pipeline = data()
+            await checkpoints.restore(model, optimizer, pipeline)
+            assert len([batch async for batch in pipeline]) == 3
+            before = model.params.copy()
+            model.params[:] = 0
+            with pytest.raises(ValueError, match="other stages"):
+                await checkpoints.restore(model, optimizer, Pipeline([1]).batch(2))
+            assert (model.params == 0).all()  # nothing was half applied
+            assert before.any()
+
+    run(main)
+
+
+def test_in_a_new_process(tmp_path):
+    run(lambda: save(tmp_path, 1, 2))
+    program = f"""
+    import asyncio
+    from asyncml import MLP, Adam, Checkpointer
+    async def main():
+        model = MLP([4, 8, 3])
+        async with Checkpointer({str(tmp_path)!r}) as checkpoints:
+            step = await checkpoints.restore(model, Adam(model))
+        print(step.index, set(model.params.tolist()))
+    asyncio.run(main())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "{2.0}"]
+
+
+def test_other_libraries_can_read_it(tmp_path):
+    run(lambda: save(tmp_path, 4))
+    arrays = load_file(tmp_path / names(tmp_path)[0])
+    assert sorted(arrays) == ["optimizer.m", "optimizer.t", "optimizer.v", "params"]
+    assert (arrays["params"] == 4).all()
+
+
+# how many, and which
+
+
+def test_the_last_are_kept_also_over_several_runs(tmp_path):
+    run(lambda: save(tmp_path, 1, 2, 3, 4, keep_last=2))
+    assert names(tmp_path) == [f"checkpoint-{n:08}.safetensors" for n in (2, 3)]
+    run(lambda: save(tmp_path, 5, keep_last=2))
+    assert names(tmp_path) == [f"checkpoint-{n:08}.safetensors" for n in (3, 4)]
+
+
+def test_at_most_one_write_is_in_flight(tmp_path, monkeypatch):
+    async def main():
+        release = hold_the_disk(monkeypatch)
+        model, optimizer = make()
+        async with Checkpointer(tmp_path) as checkpoints:
+            await checkpoints.save(step(1), model, optimizer)
+            second = asyncio.create_task(checkpoints.save(step(2), model, optimizer))
+            cancelled = asyncio.create_task(checkpoints.save(step(3), model, optimizer))
+            await asyncio.sleep(0.01)
+            assert not second.done()
+            cancelled.cancel()
+            release.set()
+            await second
+            await asyncio.wait([cancelled])
+        assert cancelled.cancelled()
+        assert len(names(tmp_path)) == 2
+
+    run(main)
+
+
+def test_what_a_killed_process_left_half_written_is_cleared(tmp_path):
+    (tmp_path / "checkpoint-00000007.safetensors.partial").write_bytes(b"half")
+    (tmp_path / "notes.txt").write_text("mine")
+    run(lambda: save(tmp_path, 1))
+    assert names(tmp_path) == ["checkpoint-00000000.safetensors", "notes.txt"]
+
+
+# damaged and foreign files
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip,
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\xff" * 100),
+        lambda path: path.write_bytes(
+            path.read_bytes().replace(b'"lr"', b'"rl"').replace(b'"checksum":"', b'"checksum":"0')
+        ),
+    ],
+)
+def test_a_damaged_file_is_passed_over_with_a_warning_and_never_deleted(tmp_path, damage):
+    run(lambda: save(tmp_path, 1, 2))
+    newest = tmp_path / "checkpoint-00000001.safetensors"
+    damage(newest)
+    with pytest.warns(UserWarning, match=r"checkpoint-00000001.*damaged"):
+        found, model, _ = run(lambda: restored(tmp_path))
+    assert found.index == 1
+    assert (model.params == 1).all()
+    run(lambda: save(tmp_path, 3, 4, keep_last=1))
+    assert names(tmp_path) == [f"checkpoint-{n:08}.safetensors" for n in (1, 3)]
+
+
+def test_nothing_but_damaged_files_is_none(tmp_path):
+    (tmp_path / "checkpoint-00000003.safetensors").write_bytes(b"?")
+    with pytest.warns(UserWarning, match="00000003"):
+        assert run(lambda: restored(tmp_path))[0] is None
+    run(lambda: save(tmp_path, 1))
+    assert names(tmp_path)[1] == "checkpoint-00000004.safetensors"
+
+
+@pytest.mark.parametrize("other", [{"sizes": (4, 9, 3)}, {"kind": SGD}])
+def test_a_checkpoint_of_another_kind_is_an_error_and_kept(tmp_path, other):
+    run(lambda: save(tmp_path, 1, 2))
+
+    async def main():
+        model, optimizer = make(**other)
+        before = model.params.copy()
+        async with Checkpointer(tmp_path, keep_last=1) as checkpoints:
+            with pytest.raises(CheckpointError, match=r"00000001.*holds another (model|opt)"):
+                await checkpoints.restore(model, optimizer)
+            assert (model.params == before).all()
+            await checkpoints.save(step(3), model, optimizer)
+            await checkpoints.save(step(4), model, optimizer)
+        assert names(tmp_path) == [f"checkpoint-{n:08}.safetensors" for n in (0, 1, 3)]
+
+    run(main)
+
+
+# failures of the disk
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match="cannot use the folder"):
+        run(lambda: save(tmp_path / "file" / "checkpoints"))
+
+
+def test_a_write_that_fails_is_told_at_the_next_save(tmp_path):
+    async def main():
+        model, optimizer = make()
+        folder = tmp_path / "checkpoints"
+        async with Checkpointer(folder) as checkpoints:
+            folder.rmdir()
+            await checkpoints.save(step(1), model, optimizer)  # taken; the write will fail
+            with pytest.raises(CheckpointError, match="ones before are untouched"):
+                await checkpoints.save(step(2), model, optimizer)
+            folder.mkdir()
+            await checkpoints.save(step(3), model, optimizer)
+        assert (await restored(folder))[0].index == 3
+
+    run(main)
+
+
+async def fails_at_last(folder, error=None):
+    model, optimizer = make()
+    async with Checkpointer(folder) as checkpoints:
+        folder.rmdir()
+        await checkpoints.save(step(1), model, optimizer)
+        if error:
+            raise error
+
+
+def test_or_at_the_end_of_the_block(tmp_path):
+    with pytest.raises(CheckpointError, match=r"could not be written to .*save again"):
+        run(lambda: fails_at_last(tmp_path / "checkpoints"))
+
+
+def test_an_error_in_the_block_goes_before_one_of_the_last_write(tmp_path):
+    with pytest.raises(ZeroDivisionError) as caught:
+        run(lambda: fails_at_last(tmp_path / "checkpoints", ZeroDivisionError()))
+    assert "could not be written" in caught.value.__notes__[0]
+
+
+FULL = """
+import asyncio, resource, signal, sys
+from asyncml import MLP, Adam, Checkpointer, CheckpointError, Step
+
+async def main(folder):
+    model = MLP([4, 8, 3])
+    async with Checkpointer(folder) as checkpoints:
+        await checkpoints.save(Step(0, 1, 0.5, 2, 0, 0), model, Adam(model))
+        await checkpoints.restore(model, Adam(model))  # waits for the write
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        await checkpoints.save(Step(0, 2, 0.5, 2, 0, 0), model, Adam(model))
+        try:
+            await checkpoints.save(Step(0, 3, 0.5, 2, 0, 0), model, Adam(model))
+        except CheckpointError as error:
+            print(type(error.__cause__).__name__)
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes are of Unix")
+def test_a_full_disk_leaves_the_earlier_checkpoints(tmp_path):
+    command = [sys.executable, "-c", FULL, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "OSError\n"
+    assert names(tmp_path) == ["checkpoint-00000000.safetensors"]
+    assert run(lambda: restored(tmp_path))[0].index == 1
+
+
+# the end of the block
+
+
+def test_the_end_waits_for_the_last_write_even_if_cancelled(tmp_path, monkeypatch):
+    async def main():
+        release = hold_the_disk(monkeypatch)
+
+        async def work():
+            model, optimizer = make()
+            async with Checkpointer(tmp_path) as checkpoints:
+                await checkpoints.save(step(1), model, optimizer)
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.sleep(0.02)
+        assert not task.done()
+        release.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert names(tmp_path) == ["checkpoint-00000000.safetensors"]
+
+    run(main)
+
+
+def test_what_cannot_be_right_is_said_at_once(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="`keep_last` must be >= 1, got 0"):
+        Checkpointer(tmp_path, keep_last=0)
+
+    async def main():
+        model, optimizer = make()
+        checkpoints = Checkpointer(tmp_path)
+        with pytest.raises(RuntimeError, match="`async with`"):
+            await checkpoints.save(step(), model, optimizer)
+        async with checkpoints:
+            with pytest.raises(RuntimeError, match="in use already"):
+                await checkpoints.__aenter__()
+            with pytest.raises(TypeError, match="`step` must be a Step"):
+                await checkpoints.save(3, model, optimizer)
+            with pytest.raises(ValueError, match="another model"):
+                await checkpoints.save(step(), make()[0], optimizer)
+            with pytest.raises(TypeError, match="`optimizer` must be an optimiser"):
+                await checkpoints.restore(model, None)
+            with pytest.raises(TypeError, match="not JSON serializable"):
+                await checkpoints.save(step(0, {"a": object()}), model, optimizer)
+        async with checkpoints:  # once it has ended it may begin again
+            assert await checkpoints.restore(model, optimizer) is None
+
+    run(main)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(ModuleNotFoundError, match=r"asyncml\[checkpoints\]"):
+        Checkpointer(tmp_path)
+
+
+# killed at any time
+
+KILLED = """
+import asyncio, os, random, signal, sys, time
+from asyncml import MLP, Adam, Checkpointer, Step
+
+async def work(folder, model, start):
+    optimizer = Adam(model)
+    async with Checkpointer(folder, keep_last=2) as checkpoints:
+        for index in range(start, start + 10**6):
+            model.params[:] = index
+            await checkpoints.save(Step(0, index, 0.5, 2, 0, 0), model, optimizer)
+
+async def look(folder, model):
+    async with Checkpointer(folder) as checkpoints:
+        return await checkpoints.restore(model, Adam(model))
+
+folder, kills = sys.argv[1], int(sys.argv[2])
+chance, model, last = random.Random(0), MLP([64, 64, 3]), -1
+for _ in range(kills):
+    child = os.fork()
+    if not child:
+        asyncio.run(work(folder, model, last + 1))
+    time.sleep(chance.uniform(0.001, 0.03))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    step = asyncio.run(look(folder, model))
+    if step is not None:
+        assert step.index >= last, (step.index, last)
+        assert set(model.params.tolist()) == {step.index}
+        last = step.index
+print(last)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, to kill so often in little time")
+def test_killed_at_200_random_moments_a_whole_checkpoint_comes_back(tmp_path):
+    command = [sys.executable, "-W", "error", "-c", KILLED, str(tmp_path), "200"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100  # most of them were killed after they had saved something

@@ -1,24 +1,22 @@
 """Checkpoints: where a run stands, copied in a moment and written in the background.
 
-A file is written under a temporary name, flushed to the disk and renamed, so that under its own
-name it is whole, whenever the process was killed. It is in the safetensors format, which any
-library reads and which executes nothing. Lesson 09 stops a run, and goes on from one.
+One thread writes the files (`checkpoint_files.py`), at most one at a time, while training goes on.
+Lesson 09 stops a run, and goes on from a checkpoint.
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import warnings
-import zlib
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from asyncml import checkpoint_files as files
+from asyncml.checkpoint_files import Arrays
 from asyncml.checks import check_int, check_model
 from asyncml.threads import ThreadPool
 from asyncml.training import Step, ended
@@ -26,10 +24,6 @@ from asyncml.training import Step, ended
 if TYPE_CHECKING:
     from asyncml.nn import Sequential
     from asyncml.optimizers import Optimizer
-
-Arrays = dict[str, npt.NDArray[Any]]
-_VERSION = "1"
-_NAME, _PARTIAL = "checkpoint-{:08}.safetensors", ".partial"
 
 
 class CheckpointError(Exception):
@@ -41,13 +35,6 @@ class Resumable(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next iteration go on from `state`."""
-
-
-class _Snapshot(NamedTuple):
-    """What goes into a file: copies of the arrays, and the words beside them."""
-
-    arrays: Arrays
-    words: dict[str, str]
 
 
 class Checkpointer:
@@ -82,7 +69,7 @@ class Checkpointer:
     def __init__(self, folder: str | os.PathLike[str], *, keep_last: int = 3) -> None:
         self.folder = Path(folder)
         self.keep_last = check_int("keep_last", keep_last, 1)
-        _safetensors()
+        files.safetensors()
         self._pool: ThreadPool | None = None
         self._write: asyncio.Future[None] | None = None
 
@@ -92,7 +79,7 @@ class Checkpointer:
         self._turn = asyncio.Lock()
         self._pool = ThreadPool(1, name="checkpoints")
         try:
-            self._next = await self._run(_prepare, self.folder)
+            self._next = await self._run(files.prepare, self.folder)
         except OSError as error:
             self._close()
             raise CheckpointError(f"cannot use the folder {self.folder}: {error}") from error
@@ -140,9 +127,9 @@ class Checkpointer:
         async with self._turn:
             await self._written()
             snapshot = _snapshot(step, model, optimizer)
-            path = self.folder / _NAME.format(self._next)
+            path = self.folder / files.NAME.format(self._next)
             self._next += 1
-            self._write = self._run(_save, path, snapshot, self.keep_last)
+            self._write = self._run(files.save, path, snapshot, self.keep_last)
 
     async def restore(
         self, model: "Sequential", optimizer: "Optimizer", pipeline: Resumable | None = None
@@ -169,7 +156,7 @@ class Checkpointer:
         self._check_open()
         async with self._turn:
             await self._written()
-            found, damaged = await self._run(_newest, self.folder)
+            found, damaged = await self._run(files.newest, self.folder)
         for name in damaged:
             warnings.warn(
                 f"{name} is damaged, or no checkpoint of this version: passed over", stacklevel=2
@@ -213,16 +200,6 @@ class Checkpointer:
             self._pool = None
 
 
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "checkpoints need safetensors: python -m pip install 'asyncml[checkpoints]'"
-        ) from error
-    return safetensors.numpy
-
-
 # what is in a checkpoint
 
 
@@ -240,16 +217,16 @@ def _live(model: "Sequential", optimizer: "Optimizer") -> Arrays:
     }
 
 
-def _snapshot(step: Step, model: "Sequential", optimizer: "Optimizer") -> _Snapshot:
+def _snapshot(step: Step, model: "Sequential", optimizer: "Optimizer") -> files.Snapshot:
     arrays = {name: array.copy() for name, array in _live(model, optimizer).items()}
     words = {
-        "asyncml": _VERSION,
+        "asyncml": files.VERSION,
         "step": json.dumps(asdict(step)),
         "model": repr(model),
         "optimizer": type(optimizer).__name__,
         "lr": float(optimizer.lr).hex(),
     }
-    return _Snapshot(arrays, words)
+    return files.Snapshot(arrays, words)
 
 
 def _check_kind(
@@ -266,101 +243,3 @@ def _check_kind(
     shapes = [{n: a.shape for n, a in each.items()} for each in (arrays, live)]
     if shapes[0] != shapes[1]:
         raise CheckpointError(f"the checkpoint {path.name} holds {shapes[0]}, not {shapes[1]}")
-
-
-# the files: what runs in the thread
-
-
-def _prepare(folder: Path) -> int:
-    """Make the folder, clear what a killed process left half written; return the next number."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob(f"*{_PARTIAL}"):
-        path.unlink(missing_ok=True)
-    return max((_number(path) for path in _files(folder)), default=-1) + 1
-
-
-def _files(folder: Path) -> list[Path]:
-    """Return the files that have the name of a checkpoint, the newest first."""
-    found = [path for path in folder.glob("checkpoint-*.safetensors") if _number(path) >= 0]
-    return sorted(found, key=_number, reverse=True)
-
-
-def _number(path: Path) -> int:
-    digits = path.stem.partition("-")[2]
-    return int(digits) if digits.isdecimal() else -1
-
-
-def _save(path: Path, snapshot: _Snapshot, keep_last: int) -> None:
-    words = snapshot.words | {"checksum": _checksum(snapshot.arrays)}
-    data = _safetensors().save(snapshot.arrays, metadata=words)
-    partial = path.with_name(path.name + _PARTIAL)
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(path)  # a new name each time: nowhere is a file replaced that may be open
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
-    with contextlib.suppress(OSError):  # on Windows a folder cannot be opened
-        _sync_folder(path.parent)
-    with contextlib.suppress(OSError):  # nor a file deleted that somebody reads
-        _prune(path.parent, words, keep_last)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush the new name to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _prune(folder: Path, words: dict[str, str], keep_last: int) -> None:
-    """Delete the oldest whole checkpoints of this model beyond `keep_last`, and no other file."""
-    kept = 0
-    for path in _files(folder):
-        found = _read(path)
-        if found is None or any(found.words[key] != words[key] for key in ("model", "optimizer")):
-            continue
-        kept += 1
-        if kept > keep_last:
-            path.unlink(missing_ok=True)
-
-
-def _newest(folder: Path) -> tuple[tuple[Path, _Snapshot] | None, list[str]]:
-    damaged: list[str] = []
-    for path in _files(folder):
-        found = _read(path)
-        if found is not None:
-            return (path, found), damaged
-        damaged.append(path.name)
-    return None, damaged
-
-
-def _read(path: Path) -> _Snapshot | None:
-    """Return what is in a file; None if it is damaged, or no checkpoint of ours."""
-    try:
-        data = path.read_bytes()
-        arrays = _safetensors().load(data)
-        end = 8 + int.from_bytes(data[:8], "little")  # a header in JSON, after its length
-        words = json.loads(data[8:end])["__metadata__"]
-    except (OSError, ValueError, KeyError):
-        return None
-    except Exception as error:  # the library's own, which has no base class to name
-        if type(error).__name__ != "SafetensorError":
-            raise
-        return None
-    if words.get("asyncml") != _VERSION or words.get("checksum") != _checksum(arrays):
-        return None
-    return _Snapshot(arrays, words)
-
-
-def _checksum(arrays: Arrays) -> str:
-    total = 0
-    for name in sorted(arrays):
-        total = zlib.crc32(arrays[name].tobytes(), zlib.crc32(name.encode(), total))
-    return f"{total:08x}"

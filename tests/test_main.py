@@ -157,7 +157,10 @@ class TestPackages:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         extras = project["optional-dependencies"]
         wanted = {"numpy": machine.PACKAGES["numpy"], "ipykernel": machine.PACKAGES["ipykernel"]}
-        for group in (project["dependencies"], *map(extras.get, ("images", "plot", "course"))):
+        for group in (
+            project["dependencies"],
+            *map(extras.get, ("images", "plot", "checkpoints", "course")),
+        ):
             wanted.update(r.split(">=") for r in group if not r.startswith("asyncml"))
         assert wanted == machine.PACKAGES
         tests = dict(r.split(">=") for r in extras["test"] if not r.startswith("asyncml"))

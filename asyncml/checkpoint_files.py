@@ -1,0 +1,134 @@
+"""The files of checkpoints: whole, whenever the process was killed.
+
+A file is written under a temporary name, flushed to the disk and renamed, and holds a checksum. It
+is in the safetensors format, which any library reads and which executes nothing. All of this runs
+in the thread of a `Checkpointer`.
+"""
+
+import contextlib
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+Arrays = dict[str, npt.NDArray[Any]]
+VERSION = "1"
+NAME, _PARTIAL = "checkpoint-{:08}.safetensors", ".partial"
+
+
+class Snapshot(NamedTuple):
+    """What goes into a file: copies of the arrays, and the words beside them."""
+
+    arrays: Arrays
+    words: dict[str, str]
+
+
+def safetensors() -> Any:
+    """Return the part of the library for NumPy; raise what to install if it is missing."""
+    try:
+        import safetensors.numpy
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "checkpoints need safetensors: python -m pip install 'asyncml[checkpoints]'"
+        ) from error
+    return safetensors.numpy
+
+
+def prepare(folder: Path) -> int:
+    """Make the folder, clear what a killed process left half written; return the next number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob(f"checkpoint-*{_PARTIAL}"):
+        path.unlink(missing_ok=True)
+    return max((_number(path) for path in _files(folder)), default=-1) + 1
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files that have the name of a checkpoint, the newest first."""
+    found = [path for path in folder.glob("checkpoint-*.safetensors") if _number(path) >= 0]
+    return sorted(found, key=_number, reverse=True)
+
+
+def _number(path: Path) -> int:
+    digits = path.stem.partition("-")[2]
+    return int(digits) if digits.isdecimal() else -1
+
+
+def save(path: Path, snapshot: Snapshot, keep_last: int) -> None:
+    """Write a file and delete old ones; raise OSError, and leave no half file, if that fails."""
+    words = snapshot.words | {"checksum": _checksum(snapshot.arrays)}
+    data = safetensors().save(snapshot.arrays, metadata=words)
+    partial = path.with_name(path.name + _PARTIAL)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)  # a new name each time: nowhere is a file replaced that may be open
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+    with contextlib.suppress(OSError):  # on Windows a folder cannot be opened
+        _sync_folder(path.parent)
+    with contextlib.suppress(OSError):  # nor a file deleted that somebody reads
+        _prune(path.parent, words, keep_last)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the new name to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prune(folder: Path, words: dict[str, str], keep_last: int) -> None:
+    """Delete the oldest whole checkpoints of this model beyond `keep_last`, and no other file."""
+    kept = 0
+    for path in _files(folder):
+        found = _read(path)
+        if found is None or any(found.words[key] != words[key] for key in ("model", "optimizer")):
+            continue
+        kept += 1
+        if kept > keep_last:
+            path.unlink(missing_ok=True)
+
+
+def newest(folder: Path) -> tuple[tuple[Path, Snapshot] | None, list[str]]:
+    """Return the newest whole file and what is in it, and the names of damaged ones before it."""
+    damaged: list[str] = []
+    for path in _files(folder):
+        found = _read(path)
+        if found is not None:
+            return (path, found), damaged
+        damaged.append(path.name)
+    return None, damaged
+
+
+def _read(path: Path) -> Snapshot | None:
+    """Return what is in a file; None if it is damaged, or no checkpoint of ours."""
+    try:
+        data = path.read_bytes()
+        arrays = safetensors().load(data)
+        end = 8 + int.from_bytes(data[:8], "little")  # a header in JSON, after its length
+        words = json.loads(data[8:end])["__metadata__"]
+    except (OSError, ValueError, KeyError):
+        return None
+    except Exception as error:  # the library's own, which has no base class to name
+        if type(error).__name__ != "SafetensorError":
+            raise
+        return None
+    if words.get("asyncml") != VERSION or words.get("checksum") != _checksum(arrays):
+        return None
+    return Snapshot(arrays, words)
+
+
+def _checksum(arrays: Arrays) -> str:
+    total = 0
+    for name in sorted(arrays):
+        total = zlib.crc32(arrays[name].tobytes(), zlib.crc32(name.encode(), total))
+    return f"{total:08x}"

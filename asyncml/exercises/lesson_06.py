@@ -284,26 +284,29 @@ async def _load(arrives_s: float, decode_s: float = 0.0) -> None:
     compute(decode_s)
 
 
-async def _patient_a() -> None:
+async def patient_a() -> None:
+    """Compute on the loop, one task after the other."""
     async with asyncio.TaskGroup() as group:
         for number in range(1, 5):
             group.create_task(_load(0.02, decode_s=0.195), name=f"load-{number}")
 
 
-async def _patient_b() -> None:
+async def patient_b() -> None:
+    """Wait for one answer that is late."""
     async with asyncio.TaskGroup() as group:
         for number, arrives_s in enumerate((0.02, 0.8, 0.03, 0.02), start=1):
             group.create_task(_load(arrives_s), name=f"load-{number}")
 
 
-async def _patient_c() -> None:
+async def patient_c() -> None:
+    """Wait for one answer after the other."""
     for number in range(1, 5):
         await asyncio.create_task(_load(0.2), name=f"load-{number}")
 
 
 def waiting_room() -> dict[str, Timeline[None]]:
     """Return the timelines of three programs that take 0.8 s each, under the letters A to C."""
-    patients = {"A": _patient_a, "B": _patient_b, "C": _patient_c}
+    patients = {"A": patient_a, "B": patient_b, "C": patient_c}
     return {letter: simulate(record(patient())) for letter, patient in patients.items()}
 
 

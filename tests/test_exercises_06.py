@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -216,6 +217,45 @@ async def in_both(fetch, keys):
     return {**images, **dict.fromkeys(failures)}, failures
 
 
+async def forgets_to_await_gather(fetch, keys):
+    results = asyncio.gather(*map(fetch, keys), return_exceptions=True)
+    return dict(zip(keys, results, strict=True)), {}
+
+
+async def does_not_wait(fetch, keys):
+    images = {}
+
+    async def one(key):
+        images[key] = await fetch(key)
+
+    background.extend(asyncio.create_task(one(key)) for key in keys)
+    return images, {}
+
+
+background = []
+
+
+async def loses_the_keys(fetch, keys):
+    images, failures = {}, {}
+    for coroutine in asyncio.as_completed(map(fetch, keys)):
+        try:
+            images[len(images)] = await coroutine
+        except ValueError as error:
+            failures[str(error)] = error
+    return images, failures
+
+
+async def asks_too_early(fetch, keys):
+    async with asyncio.TaskGroup() as group:
+        tasks = {key: group.create_task(fetch(key)) for key in keys}
+        return {key: task.result() for key, task in tasks.items()}, {}
+
+
+async def failures_as_a_list(fetch, keys):
+    images, failures = await in_small_coroutines(fetch, keys)
+    return images, list(failures)
+
+
 async def blocks(fetch, keys):
     time.sleep(1)  # noqa: ASYNC251
     return await in_small_coroutines(fetch, keys)
@@ -250,10 +290,15 @@ async def spins(fetch, keys):
         (returns_coroutines, "not-awaited"),
         (returns_a_list, "kind"),
         (no_return, "kind"),
+        (failures_as_a_list, "kind"),
+        (forgets_to_await_gather, "not-awaited"),
+        (does_not_wait, "early"),
+        (loses_the_keys, "which-key"),
+        (asks_too_early, "early"),
         (in_order_of_arrival, "mixed-up"),
         (asks_twice, "calls"),
         (in_both, "count"),
-        (hard_coded, "unreported"),
+        (hard_coded, "which-key"),
         (blocks, "blocking"),
     ],
 )
@@ -297,6 +342,7 @@ def test_the_second_failure_of_a_harvest_says_what_to_write(answer, first, secon
         (1.7, "in-turn"),
         (1.2, "first"),
         (10, "never"),
+        (10.2, "never"),
         (10.5, "never"),
         (1500, "unit"),
         (3, "other"),
@@ -529,6 +575,34 @@ async def in_a_thread(open_file, seconds):
         await file.close()
 
 
+async def without_the_call(open_file, seconds):
+    file = await open_file()
+    try:
+        return await asyncio.wait_for(file.read, seconds)
+    finally:
+        await file.close()
+
+
+async def cancels_by_hand(open_file, seconds):
+    file = await open_file()
+    reading = asyncio.create_task(file.read())
+    asyncio.get_running_loop().call_later(seconds, reading.cancel)
+    try:
+        return await reading
+    except asyncio.CancelledError:
+        return None
+    finally:
+        await file.close()
+
+
+async def waits_in_any_case(open_file, seconds):
+    file = await open_file()
+    reading = asyncio.create_task(file.read())
+    await asyncio.sleep(seconds)
+    await file.close()
+    return reading.result() if reading.done() else reading.cancel() and None
+
+
 async def closes_twice(open_file, seconds):
     file = await open_file()
     try:
@@ -613,6 +687,9 @@ async def polls_without_end(open_file, seconds):
         (no_limit, "no-time-out"),
         (leaves_it_reading, "runs-on"),
         (in_a_thread, "coroutine"),
+        (without_the_call, "no-call"),
+        (cancels_by_hand, "swallowed"),
+        (waits_in_any_case, "late"),
         (closes_twice, "twice"),
         (forgets_to_await_open, "no-await"),
         (plain_with, "no-with"),
@@ -770,6 +847,19 @@ async def calls_it_at_once(open_file, seconds):
         return await asyncio.to_thread(file.read())
 
 
+async def by_hand(open_file, seconds):
+    data = []
+
+    def read():
+        with open_file() as file:
+            data.append(file.read())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join(seconds)
+    return data[0] if data else None
+
+
 async def closes_an_executor(open_file, seconds):
     def read():
         with open_file() as file:
@@ -818,6 +908,7 @@ async def thread_spins(open_file, seconds):
         (thread_has_no_limit, "late"),
         (calls_it_at_once, "blocking"),
         (closes_an_executor, "holds"),
+        (by_hand, "by-hand"),
         (thread_hard_coded, "no-time-out"),
         (thread_blocks, "blocking"),
     ],

@@ -7,19 +7,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asyncml.clock import compute, simulate
-from asyncml.exercises import Wrong, exercise, expect
-from asyncml.exercises.attempts import check_kind
+from asyncml.exercises import Wrong, exercise, expect, readings
+from asyncml.exercises.attempts import Attempt, check_kind
 from asyncml.exercises.fetches import Shop, run_fetches
-from asyncml.exercises.readings import (
-    BlockingFile,
-    Case,
-    File,
-    Seen,
-    demand_closed,
-    demand_outcome,
-    demand_result,
-    run_case,
-)
+from asyncml.exercises.readings import Case
 from asyncml.exercises.scenes import demand, play, quietly
 from asyncml.recorder import record
 from asyncml.timeline import Timeline
@@ -39,7 +30,7 @@ def harvest(answer: Any) -> str:
         shop = Shop(seed)
         broken = random.Random(seed).sample(shop.keys, seed)
         shop.errors = {key: ValueError(f"{key} is broken") for key in broken}
-        run = run_fetches(answer, shop, may_raise=(ValueError, BaseExceptionGroup))
+        run = _run_harvest(answer, shop)
         if run.error is not None:
             _refuse_escaped(run.error)
         _judge_harvest(shop, *_two_dicts(run.result))
@@ -50,6 +41,16 @@ def harvest(answer: Any) -> str:
     _judge_mistake(answer, shop)
     _judge_stopped_harvest(answer, Shop(seed=4))
     return "the good ones kept, the failures named, and a mistake or a stop is neither of the two."
+
+
+def _run_harvest(answer: Any, shop: Shop) -> Attempt:
+    try:
+        return run_fetches(answer, shop, may_raise=(ValueError, BaseExceptionGroup))
+    except Wrong as wrong:
+        if "await wasn't used" in wrong.message:
+            why = "`gather` gives a future, and its list comes of the `await`: is there one?"
+            raise Wrong("not-awaited", wrong.message, why) from None
+        raise
 
 
 def _refuse_escaped(error: BaseException) -> None:
@@ -72,7 +73,8 @@ def _refuse_escaped(error: BaseException) -> None:
 def _two_dicts(result: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
     pair = list(result) if isinstance(result, tuple | list) else []
     is_pair = len(pair) == 2 and all(isinstance(part, dict) for part in pair)
-    shown = f"it returned {result!r:.60}, and not two dicts."
+    kinds = " and ".join(type(part).__name__ for part in pair) or repr(result)[:40]
+    shown = f"it returned {kinds}, and not two dicts."
     demand(is_pair, "kind", shown, "It ends with `return images, failures`.")
     return pair[0], pair[1]
 
@@ -88,13 +90,31 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
     why = "`return_exceptions=True` puts them into the list of results. Who sorts them out?"
     more = "Go through `zip(keys, results)`: `isinstance(result, ValueError)` is a failure."
     demand(not errors, "among-images", shown, why, more)
+    shown = "both dicts were empty: it came back before any of the fetches."
+    demand(bool(images or failures), "early", shown, "Who waits for the tasks, and where?")
+    strange = [key for key in [*images, *failures] if key not in shop.keys]
+    shown = f"there is something under {strange[0]!r}, which is no key." if strange else ""
+    why = "Does your loop know which key a result is of? `as_completed` does not tell."
+    demand(not strange, "which-key", shown, why, "Start a small `async def` that is given its key.")
     for key in shop.errors:
         shown = f"the object {key!r} is broken, and `failures` does not say so."
         why = "Nobody will know that it is missing. Where does your `except` note it?"
-        demand(key in failures, "unreported", shown, why, "`failures[key] = error`.")
+        demand(
+            key in failures,
+            "unreported",
+            shown,
+            why,
+            "Write `except ValueError as error`, and in it `failures[key] = error`.",
+        )
         shown = f"`failures[{key!r}]` is {failures[key]!r:.40}, and not the ValueError."
         why = "Its text says what was wrong: keep the exception itself."
-        demand(isinstance(failures[key], ValueError), "report", shown, why, "`except ... as error`")
+        demand(
+            isinstance(failures[key], ValueError),
+            "report",
+            shown,
+            why,
+            "Write `except ValueError as error`, and keep `error`.",
+        )
     for key in (key for key in shop.keys if key not in shop.errors):
         if key not in images and key in shop.cancelled:
             shown = f"the object {key!r} is whole, and its fetch was cancelled."
@@ -108,20 +128,24 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
     shown = f"{len(images)} images and {len(failures)} failures for {len(shop.keys)} keys."
     is_each_once = len(images) + len(failures) == len(shop.keys)
     demand(is_each_once, "count", shown, "Each key stands in one of the two, and in no other.")
-    shown = f"`fetch` was called {len(shop.asked)} times for {len(shop.keys)} keys."
-    demand(len(shop.asked) == len(shop.keys), "calls", shown, "Once for each key will do.")
+    shown, is_once = (
+        f"`fetch` was called {len(shop.asked)} times.",
+        len(shop.asked) == len(shop.keys),
+    )
+    demand(is_once, "calls", shown, "Once for each key will do.")
 
 
 def _judge_mistake(answer: Any, shop: Shop) -> None:
     shop.errors = {shop.keys[2]: ZeroDivisionError("a mistake in the program")}
     run = run_fetches(answer, shop, may_raise=(ZeroDivisionError, BaseExceptionGroup))
-    raise_others = "Sort by `isinstance(result, ValueError)`, and `raise` every other exception."
+    more = "Write `except ValueError`, not `except Exception`. With `return_exceptions`: sort by "
+    more += "`isinstance(result, ValueError)`, and `raise` every other exception."
     demand(
         run.error is not None,
         "swallowed",
         "`fetch` raised a ZeroDivisionError, a mistake in the program, and nothing came out.",
         "Which exceptions do you expect? Only those are failures.",
-        f"`except ValueError`, not `except Exception`. With `return_exceptions`: {raise_others}",
+        more,
     )
 
 
@@ -150,10 +174,10 @@ def clean_up(answer: Any) -> str:
         1: ("punctual", "At 1 s the tasks are cancelled. Have they ended by then?"),
         1.7: ("in-turn", "That is one tidying up after the other. Does one wait for the other?"),
         1.2: ("first", "That is the quicker one. Which of them does a group wait for?"),
-        10: ("never", "At 1 s the time-out cancels: nobody sleeps to the end."),
-        10.5: ("never", "At 1 s the time-out cancels: nobody sleeps to the end."),
         1500: ("unit", "That would be milliseconds."),
     }
+    never = "never", "At 1 s the time-out cancels: nobody sleeps to the end."
+    wrong |= dict.fromkeys((10, 10.2, 10.5), never)
     hint = "When are the two tasks cancelled, and when has the last one ended?"
     expect(answer, 1.5, wrong, hint)
     return "cancelled at 1 s, tidied up until 1.2 and 1.5 s; the group waits for both."
@@ -174,44 +198,18 @@ def read_within(answer: Any) -> str:
         Case("opening took long, reading did not", read_s=0.3, seconds=0.5, open_s=0.4),
     ]
     for number, case in enumerate(cases):
-        file = File(case, number)
-        seen = run_case(answer, case, file, file.open)
-        demand_outcome(case, seen)
-        _refuse_running(case, file, seen)
-        demand_closed(case, file, seen)
-        _refuse_cut(case, file, seen)
-        demand_result(case, file, seen)
+        file = readings.File(case, number)
+        seen = readings.run_case(answer, case, file, file.open)
+        readings.demand_outcome(case, seen)
+        readings.demand_idle(case, file, seen)
+        readings.demand_closed(case, file, seen)
+        readings.demand_whole(case, file, seen)
+        readings.demand_result(case, file, seen)
         shown = f"{case.told}, and it took {seen.took_s:g} s; the limit is {case.seconds:g} s."
         least = case.open_s + min(case.read_s, case.seconds) + case.close_s
-        is_stopped = case.stop_at_s is not None
-        demand(is_stopped or seen.took_s < least + 0.01, "late", shown, "What was waited for?")
+        is_on_time = case.stop_at_s is not None or seen.took_s < least + 0.01
+        demand(is_on_time, "late", shown, "What was waited for?")
     return "read, too slow, broken or stopped: the file is closed, and nothing is swallowed."
-
-
-def _refuse_running(case: Case, file: File, seen: Seen) -> None:
-    shown = f"{case.told}; the file was closed, or left, while it was still being read."
-    why = "Some ways of waiting with a limit leave the task running when time is up. Which?"
-    more = "`asyncio.timeout` and `wait_for` cancel and wait; after `asyncio.wait` do it yourself."
-    demand(not (seen.was_reading or file.closes_read), "runs-on", shown, why, more)
-
-
-def _refuse_cut(case: Case, file: File, seen: Seen) -> None:
-    if seen.was_closed:
-        return
-    if case.told == "reading was done just in time":
-        raise Wrong(
-            "cut-off",
-            f"{case.told}, and `close` was cut off in the middle: the time was up.",
-            "What does the time-out limit: the reading, or the closing as well?",
-            "Only `await file.read()` stands in the block of the time-out; the `try ... finally` "
-            "with `await file.close()` stands around that block.",
-        )
-    raise Wrong(
-        "not-awaited",
-        f"{case.told}; `close` was called, and the file was still open at the end.",
-        "`close` is a coroutine, and takes 0.2 s. Who waits for it?",
-        "`await file.close()`, in the `finally`: an `await` is allowed there.",
-    )
 
 
 # ---- 06-read-in-thread ----
@@ -227,8 +225,8 @@ def read_in_thread(answer: Any) -> str:
         Case("it was cancelled from outside", read_s=5.0, seconds=2.0, stop_at_s=0.7),
     ]
     for number, case in enumerate(cases):
-        file = BlockingFile(case, number)
-        seen = run_case(answer, case, file, file)
+        file = readings.BlockingFile(case, number)
+        seen = readings.run_case(answer, case, file, file)
         if file.closes_read:
             raise Wrong(
                 "under-it",
@@ -237,14 +235,17 @@ def read_in_thread(answer: Any) -> str:
                 "Only the thread knows when it has done: let it open, read and close, in a plain "
                 "`def` with a `with open_file() as file:` in it.",
             )
-        demand_outcome(case, seen)
+        shown = "it read in a thread of its own making, for which nobody can wait without blocking."
+        why = "`await asyncio.to_thread(...)` waits for its thread and lets the others run."
+        demand(not file.is_by_hand, "by-hand", shown, why)
+        readings.demand_outcome(case, seen)
         shown = f"{case.told}: with a limit of {case.seconds:g} s it came back after "
         why = "Whoever waits for the thread waits to its end. What may end is the waiting."
         more = "`await asyncio.to_thread(...)` in an `asyncio.timeout`, and no executor to close."
         is_late = case.stop_at_s is None and seen.took_s > case.seconds + 0.01
         demand(not is_late, "late", f"{shown}{seen.took_s:g} s.", why, more)
-        demand_closed(case, file, seen)
-        demand_result(case, file, seen)
+        readings.demand_closed(case, file, seen)
+        readings.demand_result(case, file, seen)
     return "you stop waiting on time; the thread ends when it ends, and closes what it opened."
 
 
@@ -306,8 +307,8 @@ async def patient_c() -> None:
 
 def waiting_room() -> dict[str, Timeline[None]]:
     """Return the timelines of three programs that take 0.8 s each, under the letters A to C."""
-    patients = {"A": patient_a, "B": patient_b, "C": patient_c}
-    return {letter: simulate(record(patient())) for letter, patient in patients.items()}
+    patients = zip("ABC", (patient_a, patient_b, patient_c), strict=True)
+    return {letter: simulate(record(patient())) for letter, patient in patients}
 
 
 @exercise("06-triage")

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from asyncml.clock import compute
 from asyncml.exercises import Wrong
 from asyncml.exercises.scenes import Hints, demand, play
+from asyncml.turns import hold
 
 _HINTS: Hints = {
     "'coroutine' object": ("no-await", "`open_file` is a coroutine function: await its call."),
+    "an awaitable is required": ("no-call", "A coroutine comes of the call: `file.read()`."),
     "can't be used in 'await' expression": (
         "plain-file",
         "The functions of this file are plain ones: there is nothing to await.",
@@ -113,6 +114,7 @@ class BlockingFile:
     def __init__(self, case: Case, number: int) -> None:
         self.case, self.data = case, random.Random(number).randbytes(4)
         self.close_calls, self.is_reading, self.is_closed, self.closes_read = 0, False, False, False
+        self.is_by_hand = False
 
     def __call__(self) -> "BlockingFile":
         """Open it, at once."""
@@ -124,7 +126,7 @@ class BlockingFile:
             shown = "`read` was called on the event loop, which stands still meanwhile."
             raise Wrong("blocking", shown, "`asyncio.to_thread(...)` calls it in another thread.")
         self.is_reading = True
-        compute(self.case.read_s)
+        self.is_by_hand = not hold(self.case.read_s)  # the clock knows the threads of pools only
         self.is_reading = False
         if self.is_closed:
             raise ValueError("I/O operation on closed file")
@@ -228,9 +230,43 @@ def demand_closed(case: Case, file: File | BlockingFile, seen: Seen) -> None:
     """Demand that the file was closed, and only once."""
     shown = f"{case.told}, and the file was never closed."
     why = "Which lines run however it ends?"
-    demand(file.close_calls > 0, "not-closed", shown, why, "Those of a `finally`, or of a `with`.")
+    demand(
+        file.close_calls > 0,
+        "not-closed",
+        shown,
+        why,
+        "Close it in a `finally`, or use a `with`: both act however it ends.",
+    )
     shown = f"{case.told}, and `close` was called {file.close_calls} times."
     demand(file.close_calls == 1, "twice", shown, "One `finally` is enough for all ways out.")
+
+
+def demand_idle(case: Case, file: File, seen: Seen) -> None:
+    """Demand that nothing reads on when the file is closed or the answer has returned."""
+    shown = f"{case.told}; the file was closed, or left, while it was still being read."
+    why = "Some ways of waiting with a limit leave the task running when time is up. Which?"
+    more = "`asyncio.timeout` and `wait_for` cancel and wait; after `asyncio.wait` do it yourself."
+    demand(not (seen.was_reading or file.closes_read), "runs-on", shown, why, more)
+
+
+def demand_whole(case: Case, file: File, seen: Seen) -> None:
+    """Demand that closing was awaited, to its end."""
+    if seen.was_closed:
+        return
+    if case.told == "reading was done just in time":
+        raise Wrong(
+            "cut-off",
+            f"{case.told}, and `close` was cut off in the middle: the time was up.",
+            "What does the time-out limit: the reading, or the closing as well?",
+            "Only `await file.read()` stands in the block of the time-out; the `try ... finally` "
+            "with `await file.close()` stands around that block.",
+        )
+    raise Wrong(
+        "not-awaited",
+        f"{case.told}; `close` was called, and the file was still open at the end.",
+        "`close` is a coroutine, and takes 0.2 s. Who waits for it?",
+        "`await file.close()`, in the `finally`: an `await` is allowed there.",
+    )
 
 
 def demand_result(case: Case, file: File | BlockingFile, seen: Seen) -> None:

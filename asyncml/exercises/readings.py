@@ -20,6 +20,7 @@ from asyncml.turns import hold
 _HINTS: Hints = {
     "'coroutine' object": ("no-await", "`open_file` is a coroutine function: await its call."),
     "an awaitable is required": ("no-call", "A coroutine comes of the call: `file.read()`."),
+    "object method can't be used": ("no-call", "A coroutine comes of the call: `file.read()`."),
     "can't be used in 'await' expression": (
         "plain-file",
         "The functions of this file are plain ones: there is nothing to await.",

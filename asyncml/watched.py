@@ -90,7 +90,7 @@ def _steps(
                 note((track.ready_s, start, end, wait))
                 if outer is not None:
                     outer.pauses.append((start, end))
-            track.ready_s = end if awaited is None else math.nan
+                track.ready_s = end if awaited is None else math.nan
         try:
             yield awaited
         except GeneratorExit:  # the task was dropped while it waited

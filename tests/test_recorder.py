@@ -232,6 +232,25 @@ def test_a_task_or_a_thread_that_goes_on_is_drawn_to_the_end_of_the_recording():
     assert lane(recorded(main()), "thread-1") == [("running", 0, 1, "compute")]
 
 
+@pytest.mark.untidy
+def test_a_task_that_is_cut_off_at_the_end_waited_until_then():
+    async def tidies_up():
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(10)
+
+    async def main():
+        tasks = [asyncio.create_task(tidies_up(), name=name) for name in ("stopped", "left")]
+        await asyncio.sleep(1)
+        tasks[0].cancel()
+        await asyncio.sleep(1)
+
+    timeline = recorded(main())
+    assert lane(timeline, "stopped") == [("waiting", 0, 1, "sleep"), ("waiting", 1, 2, "sleep")]
+    assert lane(timeline, "left") == [("waiting", 0, 2, "sleep")]
+
+
 def test_a_process_pool_works_and_its_jobs_are_seen():
     async def main():
         loop = asyncio.get_running_loop()

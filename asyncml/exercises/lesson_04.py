@@ -31,7 +31,12 @@ def powers(answer: Any) -> str:
     shown = f"four whole numbers were expected, got {answer!r:.60}."
     demand(are_whole and len(bets) == len(_THINGS), "kind", shown, why)
     demand(max(bets) < 0, "sign", f"10 ** {max(bets)} is a second or more.", why)
-    demand(bets == sorted(bets), "order", "one that is heavier costs less in your list.", "Why?")
+    demand(
+        bets == sorted(bets),
+        "order",
+        "one that is heavier costs less than one that is lighter.",
+        "Why?",
+    )
     for thing, bet, (low, high), why in zip(_THINGS, bets, _POWERS, _PRICE_HINTS, strict=True):
         shown = f"starting {thing} is not a matter of 10 ** {bet} s"
         demand(bet <= high, "too-dear", f"{shown}, but of less.", why)
@@ -239,7 +244,7 @@ def _explain_loss(make: type, server: _Server) -> None:
     demand(not is_wide, "semaphore", shown, "How many does your semaphore let in at a time?")
     if not locks:
         why = "`sleep` gives the others a turn: just what must not be between reading and writing."
-        demand("sleep" not in names, "sleep", shown, why, _IN_INIT)
+        demand("sleep" not in names, "sleep", shown, why, f"Leave `sleep` away. {_IN_INIT}")
         why = "Who may read between your `get` and your `put`?"
         raise Wrong("no-lock", shown, why, _IN_INIT + " Around which lines?")
     both = "`get` and `put` belong into one `async with self.lock:`."

@@ -93,7 +93,7 @@ class _Selector(selectors.DefaultSelector):
             if not events:
                 turns.give()
             return events
-        self.loop._jump()
+        self.loop.jump()
         return []
 
 
@@ -171,7 +171,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().close()
         self.turns.close()
 
-    def _jump(self) -> None:
+    def jump(self) -> None:
+        """Move the clock to the next timer, when nothing is left to run; name a deadlock."""
         if self._ready:  # type: ignore[attr-defined]  # by a job that was cancelled before its turn
             return
         timers = self._scheduled  # type: ignore[attr-defined]

@@ -36,8 +36,8 @@ def hooks(recorder: "Recorder") -> list[Method]:
         _watch_threads(recorder, loop.run_in_executor),
         _watch_complaints(recorder, loop.call_exception_handler),
     ]
-    if hasattr(loop, "advance"):
-        found.append(_watch_work(recorder, loop.advance))
+    if hasattr(loop, "advance") and hasattr(loop, "jump"):  # a virtual loop
+        found += [_watch_work(recorder, loop.advance), _watch_deadlocks(recorder, loop.jump)]
     return found
 
 
@@ -148,6 +148,18 @@ def _watch_work(recorder: "Recorder", move: Method) -> Method:
         move(seconds)
 
     return advance
+
+
+def _watch_deadlocks(recorder: "Recorder", move: Method) -> Method:
+    def jump() -> None:
+        try:
+            move()
+        except RuntimeError as error:  # it ends the loop, and goes past all tasks
+            recorder.finish()
+            error.timeline = recorder.timeline(None)  # type: ignore[attr-defined]
+            raise
+
+    return jump
 
 
 def _watch_complaints(recorder: "Recorder", complain: Method) -> Method:

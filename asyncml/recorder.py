@@ -63,6 +63,8 @@ class Recorder:
 
     def finish(self) -> None:
         """Take no more notes; what goes on after the program has ended goes on unseen."""
+        if self.closed:
+            return
         self.closed, self.end_s = True, self.now()
         for track in self.tracks:
             task = track.task() if track.task else None
@@ -187,7 +189,8 @@ async def record(main: Coroutine[Any, Any, T]) -> Timeline[T]:
     Raises:
         TypeError: `main` is not a coroutine.
         RuntimeError: the running loop is being recorded already.
-        BaseException: what `main` raises; the timeline is its attribute `timeline`.
+        BaseException: what `main` raises, or the Deadlock that it runs into; the timeline is its
+            attribute `timeline`.
 
     If it is cancelled, `main` is cancelled, and the loop is left as it was.
 

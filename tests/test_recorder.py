@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asyncml.clock import compute, simulate
+from asyncml.clock import Deadlock, compute, simulate
 from asyncml.recorder import record
 from asyncml.threads import ThreadPool
 from asyncml.timeline import Slice, Timeline
@@ -394,6 +394,25 @@ def test_an_exception_passes_through_with_its_timeline():
     frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
     assert frames[-1] == "main"
     assert frames.count("_steps") <= 1
+
+
+def test_a_deadlock_has_a_timeline_of_what_came_before():
+    async def waits(event):
+        await asyncio.sleep(1)
+        await event.wait()
+
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(waits(asyncio.Event()), name="a")
+
+    with pytest.raises(Deadlock) as caught:
+        simulate(record(main()))
+    timeline = caught.value.timeline
+    assert timeline.duration_s == 1
+    assert [(s.lane, s.state, s.end_s, s.reason) for s in timeline.slices if s.lane == "a"] == [
+        ("a", "waiting", 1, "sleep")
+    ]
+    assert simulate(record(asyncio.sleep(1))).duration_s == 1  # and the next one is recorded
 
 
 def test_exceptions_go_through_tasks_without_a_trace_of_the_recorder_inside():

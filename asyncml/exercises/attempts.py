@@ -10,6 +10,7 @@ import ctypes
 import gc
 import inspect
 import logging
+import re
 import threading
 import time
 import traceback
@@ -194,5 +195,6 @@ def _tell(error: BaseException, function: Callable[..., Any]) -> str:
     file = inspect.unwrap(function).__code__.co_filename
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     where = f" on line {lines[-1]} of its cell" if lines else ""
-    text = f": {error}".rstrip(".") if str(error) else ""
+    said = re.sub(r" at 0x[0-9A-Fa-f]+", "", str(error))  # no address of this one run
+    text = f": {said}".rstrip(".") if said else ""
     return f"it raised {type(error).__name__}{text}{where}."

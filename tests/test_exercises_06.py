@@ -245,6 +245,19 @@ async def loses_the_keys(fetch, keys):
     return images, failures
 
 
+async def notes_the_key_before(fetch, keys):
+    async def one(key):
+        return key, await fetch(key)
+
+    images, failures, key = {}, {}, keys[0]
+    for coroutine in asyncio.as_completed(map(one, keys)):
+        try:
+            key, images[key] = await coroutine
+        except ValueError as error:
+            failures[key] = error
+    return images, failures
+
+
 async def asks_too_early(fetch, keys):
     async with asyncio.TaskGroup() as group:
         tasks = {key: group.create_task(fetch(key)) for key in keys}
@@ -294,6 +307,7 @@ async def spins(fetch, keys):
         (forgets_to_await_gather, "not-awaited"),
         (does_not_wait, "early"),
         (loses_the_keys, "which-key"),
+        (notes_the_key_before, "which-key"),
         (asks_too_early, "early"),
         (in_order_of_arrival, "mixed-up"),
         (asks_twice, "calls"),
@@ -931,6 +945,17 @@ def test_the_second_failure_in_a_thread_says_what_to_write():
     assert "with open_file() as file:" in second
 
 
+def test_a_file_that_is_read_before_the_thread_has_it_is_told_of_the_brackets():
+    message = check("06-read-in-thread", calls_it_at_once).message
+    assert "with `to_thread(function())` you call it yourself, first." in message
+
+
+def test_waiting_for_the_thread_after_the_time_out_is_told_what_to_leave_out():
+    first, second = (check("06-read-in-thread", waits_for_the_thread).message for _ in range(2))
+    assert "no `await` of its task" not in first
+    assert "no `await` of its task" in second
+
+
 # ---- 06-triage ----
 
 
@@ -959,6 +984,11 @@ def test_the_second_failure_in_a_thread_says_what_to_write():
 )
 def test_triage(answer, expected):
     assert code("06-triage", answer) == expected
+
+
+def test_a_wrong_diagnosis_is_named():
+    message = check("06-triage", ["slow network"] * 3).message
+    assert message.startswith("A is not 'slow network'. How long does each task wait")
 
 
 def test_each_wrong_diagnosis_gets_a_hint_of_its_own():

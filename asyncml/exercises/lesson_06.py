@@ -19,6 +19,8 @@ _TRY_INSIDE = (
     "Put `try: ... await fetch(key) ... except ValueError` into a small `async def` of your own, "
     "and start that for each key: then no task fails, and none is cancelled."
 )
+_WHOSE = "Does your loop know which key a result is of? `as_completed` does not tell."
+_GIVEN_ITS_KEY = "Start a small `async def` that is given its key, with the `try` in it."
 
 
 # ---- 06-harvest ----
@@ -94,9 +96,11 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
     demand(bool(images or failures), "early", shown, "Who waits for the tasks, and where?")
     strange = [key for key in [*images, *failures] if key not in shop.keys]
     shown = f"there is something under {strange[0]!r}, which is no key." if strange else ""
-    why = "Does your loop know which key a result is of? `as_completed` does not tell."
-    demand(not strange, "which-key", shown, why, "Start a small `async def` that is given its key.")
-    for key in shop.errors:
+    demand(not strange, "which-key", shown, _WHOSE, _GIVEN_ITS_KEY)
+    for key, error in shop.errors.items():
+        others = [other for other in failures if other != key and failures[other] is error]
+        shown = f"the ValueError of {key!r} stands under {others[0]!r}." if others else ""
+        demand(not others, "which-key", shown, _WHOSE, _GIVEN_ITS_KEY)
         shown = f"the object {key!r} is broken, and `failures` does not say so."
         why = "Nobody will know that it is missing. Where does your `except` note it?"
         demand(
@@ -241,7 +245,8 @@ def read_in_thread(answer: Any) -> str:
         readings.demand_outcome(case, seen)
         shown = f"{case.told}: with a limit of {case.seconds:g} s it came back after "
         why = "Whoever waits for the thread waits to its end. What may end is the waiting."
-        more = "`await asyncio.to_thread(...)` in an `asyncio.timeout`, and no executor to close."
+        more = "`await asyncio.to_thread(...)` in an `asyncio.timeout`, and after that nothing "
+        more += "that waits for the thread: no executor to close, and no `await` of its task."
         is_late = case.stop_at_s is None and seen.took_s > case.seconds + 0.01
         demand(not is_late, "late", f"{shown}{seen.took_s:g} s.", why, more)
         readings.demand_closed(case, file, seen)
@@ -323,5 +328,5 @@ def triage(answer: Any) -> str:
     for (letter, (right, hints, more)), word in zip(_TRIAGE.items(), words, strict=True):
         why = hints.get(word, "Nothing hangs and nothing was to stop: it ends by itself, at 0.8 s.")
         code = f"{letter}-{word.replace(' ', '-')}"
-        demand(word == right, code, f"{letter} is no {word!r}.", why, f"{why} {more}")
+        demand(word == right, code, f"{letter} is not {word!r}.", why, f"{why} {more}")
     return "three times 0.8 s, of which only one is the network's."

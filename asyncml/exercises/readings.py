@@ -125,7 +125,9 @@ class BlockingFile:
         """Return its data, and hold the thread for a while."""
         if asyncio._get_running_loop() is not None:
             shown = "`read` was called on the event loop, which stands still meanwhile."
-            raise Wrong("blocking", shown, "`asyncio.to_thread(...)` calls it in another thread.")
+            why = "`asyncio.to_thread(function)` calls it in another thread; with "
+            why += "`to_thread(function())` you call it yourself, first."
+            raise Wrong("blocking", shown, why)
         self.is_reading = True
         self.is_by_hand = not hold(self.case.read_s)  # the clock knows the threads of pools only
         self.is_reading = False

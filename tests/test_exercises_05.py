@@ -223,6 +223,29 @@ def test_smallest_k_says_more_the_second_time():
     assert "1e-9 is plenty" in second
 
 
+# ---- 05-half ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (12, "passed"),
+        (16 / (0.4 / 1.2 * 4), "passed"),
+        (..., "open"),
+        (2, "half"),
+        (4, "twice"),
+        (6, "load-only"),
+        (3, "idle-only"),
+        (1, "same"),
+        (1 / 12, "inverse"),
+        (16, "other"),
+        ("twelve", "kind"),
+    ],
+)
+def test_bet_on_half_the_work(answer, expected):
+    assert code("05-half", answer) == expected
+
+
 # ---- 05-grid ----
 
 

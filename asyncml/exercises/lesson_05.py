@@ -1,4 +1,4 @@
-"""The exercises of lesson 05: a bet on k and a function for it, a grid of nine, a heartbeat."""
+"""The exercises of lesson 05: how many at once, nine bets, a heartbeat, and a bet on a lag."""
 
 import asyncio
 import contextlib
@@ -87,6 +87,26 @@ def _refuse_one_more(shown: str, load_s: float, train_s: float) -> None:
     demand(not is_whole, "one-more", shown, hint, "`math.ceil` adds nothing to those.")
     hint = "Did you divide load + train by train? That is how many times as fast it becomes."
     raise Wrong("gain", shown, hint, _K)
+
+
+# ---- 05-half ----
+@exercise("05-half")
+def half(answer: Any) -> str:
+    """Check the bet on the lag of a loop at 80 % load whose requests become twice as fast."""
+    wrong = {
+        2: ("half", "That is how much the work falls. The lag hangs on how full the loop is, too."),
+        4: ("twice", "The load is halved, and the service time. What becomes of 1 - load?"),
+        6: ("load-only", "That is what the load does. Then there is the service time itself."),
+        3: (
+            "idle-only",
+            "That is what 1 - load does. The load itself and the time are halved too.",
+        ),
+        1: ("same", "Work out the formula for a load of 0.8 and 8 ms, and for 0.4 and 4 ms."),
+        1 / 12: ("inverse", "By what factor does it fall? The lag before, divided by that after."),
+    }
+    hint = "0.8 / (2 * 0.2) * 8 ms before. And after?"
+    expect(answer, 12, wrong, hint)
+    return "16 ms become 1.3. The load is halved, the idle share is three times as large."
 
 
 # ---- 05-grid ----

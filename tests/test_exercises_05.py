@@ -509,7 +509,7 @@ def plain(images, label):
         (..., "open"),
         (empty, "open"),
         (plain, "kind"),
-        (a_generator, "kind"),
+        (a_generator, "generator"),
         (only_async, "no-turn"),
         (awaits_what_never_waits, "no-turn"),
         (tasks_that_compute, "in-line"),

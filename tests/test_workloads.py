@@ -1,6 +1,6 @@
 """Jobs tell when they were at work, and the count of those at work at once is exact."""
 
-import asyncio
+import multiprocessing
 import os
 import threading
 import time
@@ -64,8 +64,8 @@ def test_the_threads_of_a_pool_have_started_and_end_with_it():
     with thread_pool(3) as pool:
         names = {thread.name for thread in threading.enumerate() if "worker" in thread.name}
         assert len(names) == 3
-        jobs = list(pool.map(workloads.wait_work, [0.01] * 3))
-        assert at_once(jobs) > 1.5
+        together = threading.Barrier(3)  # which none could pass alone
+        assert sorted(pool.map(lambda _: together.wait(10), range(3))) == [0, 1, 2]
     assert not [thread for thread in threading.enumerate() if "worker" in thread.name]
 
 
@@ -75,17 +75,14 @@ def test_pools_do_without_a_core_of_their_own_where_the_system_gives_none(monkey
         assert list(pool.map(abs, [-1, -2])) == [1, 2]
 
 
-def test_the_processes_of_a_pool_run_at_the_same_time():
-    async def two():
-        loop = asyncio.get_running_loop()
-        calls = [loop.run_in_executor(pool, workloads.wait_work, 0.02) for _ in range(2)]
-        return await asyncio.gather(*calls)
-
+def test_the_processes_of_a_pool_have_started_and_share_a_clock():
     with process_pool(2) as pool:
-        here = time.perf_counter()
-        jobs = asyncio.run(two())
-    assert at_once(jobs) > 1.2
-    assert all(here < start for start, _ in jobs)  # one clock for all processes
+        assert len(multiprocessing.active_children()) == 2
+        before = time.perf_counter()
+        jobs = list(pool.map(workloads.wait_work, [0.01, 0.01]))
+        after = time.perf_counter()
+    assert all(before < start < end < after for start, end in jobs)
+    assert multiprocessing.active_children() == []
 
 
 def test_the_plot_has_a_row_for_each_job():

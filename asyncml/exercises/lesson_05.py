@@ -84,7 +84,8 @@ def _refuse_one_more(shown: str, load_s: float, train_s: float) -> None:
     is_whole = nearest % 1 == 0
     demand(not is_whole or quotient == nearest, "rounding", shown, hint, f"{hint} {more}")
     hint = f"{load_s:g} / {train_s:g} is {quotient:g}: a whole number stays as it is."
-    demand(not is_whole, "one-more", shown, hint, "`math.ceil` adds nothing to those.")
+    more = f"{hint} `math.ceil` adds nothing to those."
+    demand(not is_whole, "one-more", shown, hint, more)
     hint = "Did you divide load + train by train? That is how many times as fast it becomes."
     raise Wrong("gain", shown, hint, _K)
 
@@ -235,6 +236,9 @@ class _Room:
 @quietly
 def heartbeat(answer: Any) -> str:
     """Check a coroutine that computes for long, and lets a heart beat meanwhile."""
+    shown = "with its `yield` it hands out labels one by one, and a list of all was asked for."
+    why = "Collect them in a list, and `return` that."
+    demand(not inspect.isasyncgenfunction(answer), "generator", shown, why)
     check_kind(answer, True)
     latest = 0.0
     for seed in range(1, 3):

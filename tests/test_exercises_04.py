@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asyncml import exercises
@@ -44,6 +45,7 @@ def hints(name, answer):
         ([-7, -6, -4, -1], "passed"),
         ((-8, -5, -5, -2), "passed"),
         ([-7, -5, -5, -2], "passed"),
+        ([-7.0, -6.0, -4.0, -1.0], "passed"),
         (..., "open"),
         ([..., ..., ..., ...], "open"),
         ([-7, -6, ..., -1], "open"),
@@ -51,8 +53,11 @@ def hints(name, answer):
         ([-7, -6, -4], "kind"),
         ([1e-7, 1e-6, 1e-4, 0.1], "kind"),
         ("-7, -6, -4, -1", "kind"),
+        ([-7.5, -6, -4, -1], "kind"),
+        ([True, True, True, True], "kind"),
+        (np.array([-7, -6, -4, -1]), "kind"),
         ([7, 6, 4, 1], "sign"),
-        ([-7, -6, -4, 0], "sign"),
+        ([-7, -6, -4, 0], "too-dear"),
         ([-1, -4, -6, -7], "order"),
         ([-6, -6, -4, -1], "too-dear"),
         ([-9, -6, -4, -1], "too-cheap"),
@@ -142,6 +147,15 @@ RELEASE = "        self.lock.release()\n"
 WITH_FINALLY = (
     ACQUIRE + "        try:\n" + indented(GET) + indented(PUT) + "        finally:\n    " + RELEASE
 )
+WITH_FLAG = """        while getattr(self, "is_busy", False):
+            await asyncio.sleep(0.001)
+        self.is_busy = True
+        try:
+            params = await self.server.get()
+            await self.server.put(params - gradient)
+        finally:
+            self.is_busy = False
+"""
 ALL_HELD = "        async with self.lock:\n" + indented(LOAD) + BLOCK.split("\n", 1)[1]
 SILENT = indented("        with contextlib.suppress(OSError):\n" + indented(PUT))
 OF_CLASS = "class Trainer:\n    lock = asyncio.Lock()\n\n"
@@ -176,12 +190,16 @@ BY_HELPER = """        await self.update(gradient)
             "serial",
         ),
         ([(LOAD, LOAD + "        await asyncio.sleep(5)\n")], "slow"),
+        ([(LOAD, LOAD + "        await asyncio.sleep(0.02)\n")], "passed"),
+        ([(BLOCK, WITH_FLAG)], "passed"),
         ([("params - gradient", "params + gradient")], "value"),
+        ([("await self.server.put", "self.server.put")], "no-put"),
         ([("params - gradient", "1234")], "value"),
         ([("load_gradient(number)", "load_gradient(0)")], "calls"),
         ([("async with", "with")], "async-with"),
         ([("await self.server.get()", "self.server.get()")], "await"),
         ([("async with self.lock", "async with await self.lock")], "await"),
+        ([(BLOCK, ACQUIRE.replace("await ", "") + GET + PUT + RELEASE)], "acquire"),
         ([(BLOCK, ACQUIRE + GET + PUT)], "not-released"),
         ([(BLOCK, ACQUIRE + GET + PUT + RELEASE)], "not-released"),
         ([("asyncio.Lock()", "threading.Lock()"), ("async with", "with")], "thread-lock"),
@@ -371,6 +389,21 @@ async def only_reads(queue, server):
         await server.get()
 
 
+async def forgets_to_await_the_put(queue, server):
+    while (gradient := await queue.get()) is not None:
+        server.put(await server.get() - gradient)
+
+
+async def loops_over_the_queue(queue, server):
+    for gradient in queue:
+        await server.put(await server.get() - gradient)
+
+
+async def awaits_the_queue_s_items(queue, server):
+    async for gradient in queue:
+        await server.put(await server.get() - gradient)
+
+
 async def hard_coded(queue, server):
     while await queue.get() is not None:
         await server.put(1432)
@@ -419,12 +452,15 @@ def not_async(queue, server):
         (takes_none_for_a_gradient, "none"),
         (never_ends, "no-end"),
         (ends_on_zero, "no-end"),
-        (a_task_for_each, "value"),
+        (a_task_for_each, "at-once"),
         (a_lost_task_for_each, "spawned"),
         (in_the_end, "hoards"),
         (skips_the_last, "value"),
         (adds, "value"),
-        (only_reads, "value"),
+        (only_reads, "no-put"),
+        (forgets_to_await_the_put, "no-put"),
+        (loops_over_the_queue, "queue"),
+        (awaits_the_queue_s_items, "queue"),
         (hard_coded, "value"),
         (blocks, "blocking"),
         (polls, "endless"),
@@ -442,6 +478,13 @@ def test_the_owner_s_second_failure_says_more():
     told, told_again = hints("04-owner", does_not_wait)
     assert "`get_nowait` does not wait" in told
     assert "`gradient = await queue.get()` waits" in told_again
+
+
+def test_a_task_for_each_gradient_is_named_as_the_cause():
+    told, told_again = hints("04-owner", a_task_for_each)
+    assert "updates were under way at once" in told
+    assert "a task for each gradient" in told
+    assert "in `own` itself" in told_again
 
 
 # ---- the notebook ----

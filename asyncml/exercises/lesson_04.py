@@ -2,7 +2,6 @@
 
 import _thread
 import asyncio
-import random
 import types
 from collections.abc import Callable
 from typing import Any
@@ -10,10 +9,7 @@ from typing import Any
 from asyncml.exercises import Wrong, exercise, expect
 from asyncml.exercises.attempts import check_kind
 from asyncml.exercises.scenes import Hints, demand, play, quietly
-
-_TRIP_S = 0.05  # to the server, and as long back
-_UPDATE_S = 5 * _TRIP_S  # one get and one put
-
+from asyncml.exercises.servers import TRIP_S, UPDATE_S, Server
 
 # ---- 04-powers ----
 _THINGS = ("a coroutine", "a task", "a thread", "a process")
@@ -23,14 +19,15 @@ _POWERS = ((-8, -7), (-6, -5), (-5, -4), (-2, -1))  # in most places; any of the
 @exercise("04-powers")
 def powers(answer: Any) -> str:
     """Check four bets on the price of starting something, as powers of ten of a second."""
-    demand(answer not in (..., None), "open", "put your bets in place of the `...`")
+    demand(answer is not ... and answer is not None, "open", "put your bets in place of the `...`")
     bets = list(answer) if isinstance(answer, list | tuple) else [answer]
-    demand(... not in bets, "open", "put a number in place of each `...`")
-    are_whole = all(isinstance(bet, int) and not isinstance(bet, bool) for bet in bets)
+    is_open = any(bet is ... for bet in bets)
+    demand(not is_open, "open", "put a number in place of each `...`")
+    are_whole = all(type(bet) is int or (type(bet) is float and bet.is_integer()) for bet in bets)
     why = "A thousandth of a second is 10 ** -3: write -3."
     shown = f"four whole numbers were expected, got {answer!r:.60}."
     demand(are_whole and len(bets) == len(_THINGS), "kind", shown, why)
-    demand(max(bets) < 0, "sign", f"10 ** {max(bets)} is a second or more.", why)
+    demand(max(bets) <= 0, "sign", f"10 ** {max(bets)} s is more than a second.", why)
     demand(
         bets == sorted(bets),
         "order",
@@ -69,57 +66,6 @@ def total(answer: Any) -> str:
     return "`a` wrote over `b`, and `c`, who had read before that, over `a`. Only +1 is lost."
 
 
-class _Server:
-    """Keeps one parameter, far away: reading it and writing it take a while each."""
-
-    def __init__(self, seed: int, count: int = 6) -> None:
-        chance = random.Random(seed)
-        self.params = self.first = chance.randrange(1000, 2000)
-        self.gradients = chance.sample(range(1, 100), count)
-        self.load_s = [number / 20 for number in chance.sample(range(10, 30), count)]
-        self.broken_puts = 0
-        self.loaded: list[int] = []
-        self.put_at: list[float] = []
-        self.trainer: Any = None  # whose locks are looked at
-        self.held: dict[str, list[bool]] = {"load": [], "get": [], "put": []}
-
-    @property
-    def right(self) -> int:
-        """What the parameter must be in the end."""
-        return self.first - sum(self.gradients)
-
-    def locks(self) -> list[Any]:
-        """Return the locks that the trainer keeps."""
-        kept = vars(self.trainer).values() if hasattr(self.trainer, "__dict__") else ()
-        return [value for value in kept if isinstance(value, asyncio.Lock | asyncio.Semaphore)]
-
-    def _note(self, what: str) -> None:
-        self.held[what].append(any(lock.locked() for lock in self.locks()))
-
-    async def load_gradient(self, number: int) -> int:
-        self._note("load")
-        self.loaded.append(number)
-        await asyncio.sleep(self.load_s[number])
-        return self.gradients[number]
-
-    async def get(self) -> int:
-        self._note("get")
-        await asyncio.sleep(_TRIP_S)
-        params = self.params
-        await asyncio.sleep(_TRIP_S)
-        return params
-
-    async def put(self, params: int) -> None:
-        self._note("put")
-        await asyncio.sleep(2 * _TRIP_S)  # there is more to send
-        if self.broken_puts:
-            self.broken_puts -= 1
-            raise ConnectionError("the server did not answer")
-        self.params = params
-        self.put_at.append(asyncio.get_running_loop().time())
-        await asyncio.sleep(_TRIP_S)
-
-
 # ---- 04-lock ----
 _IN_INIT = "Write `self.lock = asyncio.Lock()` in `__init__`, and use that one in `push`."
 _LOCK_HINTS: Hints = {
@@ -131,6 +77,11 @@ _LOCK_HINTS: Hints = {
     "context manager protocol": ("async-with", "A lock of asyncio is entered by `async with`."),
     "can't be used in 'await'": ("await", "Which of these can be awaited? `async with lock:`."),
     "'coroutine'": ("await", "A coroutine was used in place of its result: `await` it."),
+    "Lock is not acquired": (
+        "acquire",
+        "Nobody holds the lock that is released here. `acquire` waits: is it awaited?",
+        "`async with self.lock:` acquires and releases it.",
+    ),
     "waits for Lock.acquire": (
         "not-released",
         "Somebody holds the lock who has ended. Who releases it if `put` raises?",
@@ -165,7 +116,7 @@ def lock(answer: Any) -> str:
     demand(not (given and is_init_given), "open", "as it stands updates get lost: mend it")
     _refuse_thread_locks(answer, push)
     for seed in range(1, 4):
-        server = _Server(seed)
+        server = Server(seed)
         seconds = play(_push_all, answer, server, of=push, hints=_LOCK_HINTS).seconds
         _judge_pushes(answer, server, seconds)
     _judge_broken(answer, push)
@@ -176,7 +127,7 @@ def _code(function: Any) -> bytes:
     return getattr(getattr(function, "__code__", None), "co_code", b"")
 
 
-async def _push_all(make: Any, server: _Server) -> None:
+async def _push_all(make: Any, server: Server) -> None:
     server.trainer = make(server)
     pushes = [asyncio.create_task(push) for push in _pushes(server)]
     try:
@@ -187,7 +138,7 @@ async def _push_all(make: Any, server: _Server) -> None:
         await asyncio.wait(pushes)
 
 
-def _pushes(server: _Server) -> list[Any]:
+def _pushes(server: Server) -> list[Any]:
     return [server.trainer.push(n) for n in range(len(server.gradients))]
 
 
@@ -202,7 +153,7 @@ def _refuse_thread_locks(make: type, push: Callable[..., Any]) -> None:
     """Say so before anything runs: it would hang, and could not be ended."""
 
     async def scene() -> Any:
-        return make(_Server(seed=0))
+        return make(Server(seed=0))
 
     trainer = play(scene, of=push).result
     kept = [*getattr(trainer, "__dict__", {}).values(), *vars(make).values()]
@@ -214,24 +165,25 @@ def _refuse_thread_locks(make: type, push: Callable[..., Any]) -> None:
     demand(not is_theirs, "thread-lock", shown, why, _IN_INIT)
 
 
-def _judge_pushes(make: type, server: _Server, seconds: float) -> None:
+def _judge_pushes(make: type, server: Server, seconds: float) -> None:
     right_s = 0.0
     for load_s in sorted(server.load_s):
-        right_s = max(right_s, load_s) + _UPDATE_S
+        right_s = max(right_s, load_s) + UPDATE_S
     all_loaded = sorted(server.loaded) == list(range(len(server.gradients)))
     shown = f"`load_gradient` was called for {sorted(server.loaded)}: once for each was expected."
     demand(all_loaded, "calls", shown, "One `push`, one gradient.")
     if server.params != server.right:
         _explain_loss(make, server)
-    in_sequence_s = sum(server.load_s) + _UPDATE_S * len(server.load_s)
+    in_sequence_s = sum(server.load_s) + UPDATE_S * len(server.load_s)
     shown = f"no update is lost, but it took {seconds:.1f} s, and {right_s:.1f} s are enough."
     why = "What is slow in `push`, and does it need the lock?"
     more = "`load_gradient` neither reads nor writes what is shared: call it before the lock."
     demand(seconds < in_sequence_s - 1e-6, "serial", shown, why, more)
-    demand(seconds <= right_s + 1e-6, "slow", shown, "Who waits for what, and must it?")
+    demand(seconds < right_s + TRIP_S / 2, "slow", shown, "Who waits for what, and must it?")
 
 
-def _explain_loss(make: type, server: _Server) -> None:
+def _explain_loss(make: type, server: Server) -> None:
+    _demand_puts(server)
     shown = f"in the end the parameter is {server.params}, expected was {server.right}: "
     is_lost = server.right < server.params < server.first
     demand(is_lost, "value", shown + "no lost update explains that.", "Put `params - gradient`.")
@@ -257,8 +209,14 @@ def _explain_loss(make: type, server: _Server) -> None:
     raise Wrong("two-blocks", shown, why, both)
 
 
+def _demand_puts(server: Server) -> None:
+    gets, puts = len(server.held["get"]), len(server.held["put"])
+    shown = f"`get` ran {gets} times, and `put` never."
+    demand(puts > 0 or gets == 0, "no-put", shown, "Is it called, and is the call awaited?")
+
+
 def _judge_broken(make: type, push: Callable[..., Any]) -> None:
-    server = _Server(seed=4)
+    server = Server(seed=4)
     server.broken_puts = 1
 
     async def scene() -> list[Any]:
@@ -292,6 +250,11 @@ _OWNER_HINTS: Hints = {
         "Does it end at None? And what lets time pass while nothing is there?",
         "`await queue.get()` waits until something comes; asking again and again does not.",
     ),
+    "Queue": (  # the last: other messages name it too
+        "queue",
+        "A queue is no list: ask it for one thing after the other, in a loop.",
+        "`gradient = await queue.get()`",
+    ),
 }
 
 
@@ -301,13 +264,13 @@ def owner(answer: Any) -> str:
     """Check a task that alone updates what others want updated."""
     check_kind(answer, True)
     for seed in range(1, 4):
-        server = _Server(seed)
+        server = Server(seed)
         ended_s, closed_s = play(_send_all, answer, server, of=answer, hints=_OWNER_HINTS).result
         _judge_owner(server, ended_s, closed_s)
     return "one task reads and writes, one update after the other: no lock, and nothing is lost."
 
 
-async def _send_all(own: Any, server: _Server) -> tuple[float, float]:
+async def _send_all(own: Any, server: Server) -> tuple[float, float]:
     """Let workers send gradients, then None; return when the owner ended, and when None came."""
     queue: asyncio.Queue[int | None] = asyncio.Queue()
     loop, ended_s = asyncio.get_running_loop(), list[float]()
@@ -329,7 +292,7 @@ async def _send_all(own: Any, server: _Server) -> tuple[float, float]:
     return ended_s[0], closed_s
 
 
-def _judge_owner(server: _Server, ended_s: float, closed_s: float) -> None:
+def _judge_owner(server: Server, ended_s: float, closed_s: float) -> None:
     right = server.right - server.gradients[0]
     puts = len(server.put_at)
     shown = f"it ended after {ended_s:.1f} s, and the last gradient came at {closed_s:.1f} s."
@@ -339,10 +302,18 @@ def _judge_owner(server: _Server, ended_s: float, closed_s: float) -> None:
     shown = "it had ended, and updates were still under way."
     why = "Whom did you start, and who waits for them? One task is to read and write."
     demand(not is_early, "spawned", shown, why, "Await `get` and `put` in `own` itself.")
+    is_right = server.params == right
+    if not is_right:
+        _demand_puts(server)
+    is_alone = server.at_once <= 1 or len(server.held["get"]) != puts
     shown = f"in the end the parameter is {server.params}, expected was {right}."
-    why = "Each gradient is to be taken off once. Does anybody else read while you write?"
+    seen = f"{shown} {server.at_once} updates were under way at once."
+    why = "Did you start a task for each gradient? Only one task is to read and write."
+    more = "Await `get` and `put` in `own` itself."
+    demand(is_right or is_alone, "at-once", seen, why, more)
+    why = "Each gradient is to be taken off once."
     more = "`params = await server.get()`, then `await server.put(params - gradient)`; both here."
-    demand(server.params == right, "value", f"{shown} There were {puts} puts.", why, more)
+    demand(is_right, "value", f"{shown} There were {puts} puts.", why, more)
     shown = "all the updates were made in the end, after None."
     why = "Who reads the parameters before that sees nothing of them. Apply each as it comes."
     demand(min(server.put_at) < closed_s, "hoards", shown, why)

@@ -1,0 +1,64 @@
+"""A server for exercises, which keeps a parameter and remembers how it was used."""
+
+import asyncio
+import random
+from typing import Any
+
+TRIP_S = 0.05  # to the server, and as long back
+UPDATE_S = 5 * TRIP_S  # one get and one put
+
+
+class Server:
+    """Keeps one parameter, far away: reading it and writing it take a while each."""
+
+    def __init__(self, seed: int, count: int = 6) -> None:
+        chance = random.Random(seed)
+        self.params = self.first = chance.randrange(1000, 2000)
+        self.gradients = chance.sample(range(1, 100), count)
+        self.load_s = [number / 20 for number in chance.sample(range(10, 30), count)]
+        self.broken_puts = 0
+        self.loaded: list[int] = []
+        self.put_at: list[float] = []
+        self.trainer: Any = None  # whose locks are looked at
+        self.held: dict[str, list[bool]] = {"load": [], "get": [], "put": []}
+        self.at_once = 0  # the most updates under way: begun by a get, not yet put
+
+    @property
+    def right(self) -> int:
+        """What the parameter must be in the end."""
+        return self.first - sum(self.gradients)
+
+    def locks(self) -> list[Any]:
+        """Return the locks that the trainer keeps."""
+        kept = vars(self.trainer).values() if hasattr(self.trainer, "__dict__") else ()
+        return [value for value in kept if isinstance(value, asyncio.Lock | asyncio.Semaphore)]
+
+    def _note(self, what: str) -> None:
+        self.held[what].append(any(lock.locked() for lock in self.locks()))
+        self.at_once = max(self.at_once, len(self.held["get"]) - len(self.put_at))
+
+    async def load_gradient(self, number: int) -> int:
+        """Return a gradient, after a while."""
+        self._note("load")
+        self.loaded.append(number)
+        await asyncio.sleep(self.load_s[number])
+        return self.gradients[number]
+
+    async def get(self) -> int:
+        """Return the parameter as it is half-way through."""
+        self._note("get")
+        await asyncio.sleep(TRIP_S)
+        params = self.params
+        await asyncio.sleep(TRIP_S)
+        return params
+
+    async def put(self, params: int) -> None:
+        """Write the parameter, or raise where a put is to break."""
+        self._note("put")
+        await asyncio.sleep(2 * TRIP_S)  # there is more to send
+        if self.broken_puts:
+            self.broken_puts -= 1
+            raise ConnectionError("the server did not answer")
+        self.params = params
+        self.put_at.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(TRIP_S)

@@ -2,9 +2,9 @@
 
 import os
 
+from tests import ONE_BLAS_THREAD
+
 os.environ["MPLBACKEND"] = "Agg"
-# read when NumPy is imported: two threads on two busy cores make a small product ten times slower
-for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+os.environ.update(ONE_BLAS_THREAD | os.environ)
 
 pytest_plugins = ["tests.notebook_gate"]

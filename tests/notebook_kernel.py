@@ -21,6 +21,8 @@ from typing import Any
 
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel, start_new_kernel
 
+from tests import ONE_BLAS_THREAD
+
 Output = dict[str, Any]
 
 # These would change what a learner sees: figures that are not drawn, output of child processes that
@@ -67,7 +69,7 @@ class Kernel(RunningKernel):
             startup_timeout=startup_timeout,
             kernel_name=CURRENT_ENV_KERNEL_NAME,
             cwd=str(folder),
-            env=env | {"IPYTHONDIR": self._profile.name},
+            env=ONE_BLAS_THREAD | env | {"IPYTHONDIR": self._profile.name},
             stdout=subprocess.DEVNULL,
             stderr=self._log,
         )

@@ -30,6 +30,10 @@ def plain(x):
     return 1
 
 
+async def generator(x):
+    yield 1
+
+
 async def constant(x):
     return 1
 
@@ -75,6 +79,7 @@ async def divides(x):
         (told_stub, "open", "write the body of `told_stub`"),
         (3, "kind", "got 3"),
         (plain, "kind", "`plain` must be an `async def`"),
+        (generator, "kind", "`generator` has a `yield` in it"),
         (blocks, "blocking", "held the whole event loop for 1 s"),
         (blocks_by_another_name, "blocking", "held the whole event loop for 1 s"),
         (spins, "endless", "still running after 0.15 s"),

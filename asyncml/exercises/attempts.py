@@ -174,8 +174,11 @@ def check_kind(function: Any, is_async: bool) -> None:
         raise Wrong("kind", f"the answer is a function, got {function!r}.", "Without the `()`?")
     if is_stub(function):
         raise Wrong("open", f"write the body of `{function.__name__}` in place of the `...`")
+    name = getattr(function, "__name__", "it")
+    if is_async and inspect.isasyncgenfunction(function):
+        message = f"`{name}` has a `yield` in it, which makes it a generator."
+        raise Wrong("kind", message, "Give the result back with `return`.")
     if is_async and not inspect.iscoroutinefunction(function):
-        name = getattr(function, "__name__", "it")
         raise Wrong("kind", f"`{name}` must be an `async def`.", "Put `async` before its `def`.")
 
 

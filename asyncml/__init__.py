@@ -23,6 +23,7 @@ try:
     from asyncml.measuring import Measurement, measured, plot_measured
     from asyncml.meters import PipelineStatistics
     from asyncml.nn import MLP, Sequential
+    from asyncml.object_store import ObjectStore
     from asyncml.optimizers import SGD, Adam, Optimizer
     from asyncml.pipeline import Pipeline, collate
     from asyncml.recorder import record
@@ -50,6 +51,7 @@ __all__ = [
     "Measurement",
     "MemoryStore",
     "ObjectNotFound",
+    "ObjectStore",
     "Optimizer",
     "Pipeline",
     "PipelineStatistics",

@@ -26,7 +26,15 @@ PACKAGES = {  # for the lessons
     "ipykernel": "6",
     "nest-asyncio": "1.6",
 }
-TEST_PACKAGES = {"pytest": "8.2", "nbval": "0.11", "hypothesis": "6.100"}
+TEST_PACKAGES = {
+    "pytest": "8.2",
+    "nbval": "0.11",
+    "hypothesis": "6.100",
+    "obstore": "0.9.5",
+    "moto": "5.1",
+    "flask": "3.0",
+    "flask-cors": "4.0",
+}
 
 _INSTALL = f'in the folder of the course: "{sys.executable}" -m pip install -r requirements.txt'
 _BLAS_VARIABLES = {  # part of the name of a BLAS -> what bounds its threads

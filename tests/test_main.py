@@ -160,7 +160,8 @@ class TestPackages:
         for group in (project["dependencies"], *map(extras.get, ("images", "plot", "course"))):
             wanted.update(r.split(">=") for r in group if not r.startswith("asyncml"))
         assert wanted == machine.PACKAGES
-        tests = dict(r.split(">=") for r in extras["test"] if not r.startswith("asyncml"))
+        groups = (*extras["test"], *extras["stores"])
+        tests = dict(r.split(">=") for r in groups if not r.startswith("asyncml"))
         assert tests == machine.TEST_PACKAGES
 
 

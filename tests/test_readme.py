@@ -61,7 +61,7 @@ def test_requirements_are_those_of_the_package():
     assert named == {"-e ."} | {one for one in declared if not one.startswith("asyncml")}
 
 
-EXTRAS = ("images", "plot", "course", "test")
+EXTRAS = ("images", "plot", "stores", "course", "test")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a bash script")

@@ -34,6 +34,7 @@ TEST_PACKAGES = {
     "moto": "5.1",
     "flask": "3.0",
     "flask-cors": "4.0",
+    "distributed": "2025.1",
 }
 
 _INSTALL = f'in the folder of the course: "{sys.executable}" -m pip install -r requirements.txt'

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from asyncml.meters import PipelineStatistics as PipelineStatistics
     from asyncml.nn import MLP as MLP, Sequential as Sequential
+    from asyncml.object_store import ObjectStore as ObjectStore
     from asyncml.optimizers import SGD as SGD, Adam as Adam, Optimizer as Optimizer
     from asyncml.pipeline import Pipeline as Pipeline, collate as collate
     from asyncml.recorder import record as record
@@ -68,6 +69,7 @@ _ROOMS = {
     "measuring": "Measurement measured plot_measured",
     "meters": "PipelineStatistics",
     "nn": "MLP Sequential",
+    "object_store": "ObjectStore",
     "optimizers": "SGD Adam Optimizer",
     "pipeline": "Pipeline collate",
     "recorder": "record",

@@ -5,11 +5,13 @@ and keeps its thread; a process is ended with it. Lesson 07 compares threads and
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from asyncml.threads import ThreadPool
+from asyncml.threads import ThreadPool, thread_limit
 
 if TYPE_CHECKING:
     from asyncml.calls import Map
@@ -28,9 +30,12 @@ class Place:
         self.executor = executor
         self.timeout = timeout
         self._own = own
+        self._elsewhere = not own and thread_limit(executor) is None
 
     async def call(self, fn: Callable[[Any], Any], value: Any) -> Any:
         """Return `fn(value)`; if this is cancelled or takes too long, the function is abandoned."""
+        if self._elsewhere:
+            fn = partial(_as_call, fn, os.urandom(16))
         job = asyncio.get_running_loop().run_in_executor(self.executor, fn, value)
         return await (job if self.timeout is None else within(self.timeout, job))
 
@@ -149,6 +154,15 @@ async def within(seconds: float, result: Awaitable[Any]) -> Any:
 
 def _too_late(seconds: float | None) -> TimeoutError:
     return TimeoutError(f"no result within {seconds:g} s")
+
+
+def _as_call(fn: Callable[[Any], Any], _name: bytes, value: Any) -> Any:
+    """Return `fn(value)`; the name makes it a call of its own.
+
+    Dask takes equal calls for one: without a name, a retry would be given the error that it
+    follows, and an item the cancellation of an equal one, or its random numbers.
+    """
+    return fn(value)
 
 
 def _import(fn: Callable[[Any], Any]) -> None:

@@ -85,7 +85,8 @@ class Pipeline:
             fn: an `async def` runs on the event loop; a plain function runs in `executor`.
             concurrency: how many items are worked on at once, never more.
             executor: "thread" (daemon threads, for an epoch), "process" (fresh ones, for an epoch),
-                "inline" (on the event loop), or an executor of yours, which stays open.
+                "inline" (on the event loop), or an executor of yours, which stays open, such as
+                `client.get_executor()` of a Dask cluster.
             ordered: whether items leave in the order in which they came.
             lookahead: how many items may be in work or finished ahead of what follows; the default
                 is 16 times `concurrency`.

@@ -11,15 +11,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-POSIX = "python3 -m venv .venv && .venv/bin/python -m pip install -r requirements.txt && "
+POSIX = "python3 -m venv .venv && .venv/bin/python -m pip install -r {} && .venv/bin/python -m {}"
 
 
 def test_two_commands_do_all_the_set_up_on_one_line_each():
     commands = [line for line in README.splitlines() if line.startswith("python3")]
-    run = ".venv/bin/python -m "
     assert commands == [
-        f"{POSIX}{run}jupyterlab notebooks/00_start_here.ipynb",
-        f"{POSIX}{run}pytest",
+        POSIX.format("requirements.txt", "jupyterlab notebooks/00_start_here.ipynb"),
+        POSIX.format("tests/requirements.txt", "pytest"),
     ]
 
 
@@ -30,6 +29,7 @@ def test_the_windows_commands_are_the_same_ones():
         line.replace("python3", "py", 1)
         .replace(".venv/bin/", ".venv\\Scripts\\")
         .replace("notebooks/", "notebooks\\")
+        .replace("tests/", "tests\\")
         for line in posix
     ]
     assert windows == translated
@@ -52,16 +52,21 @@ def test_each_notebook_is_linked_and_the_others_are_to_come():
     assert [name for name in NOTEBOOKS if not any(name in lesson for lesson in linked)] == []
 
 
-def test_requirements_are_those_of_the_package():
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize(
+    ("file", "more", "extras"),
+    [
+        ("requirements.txt", "-e .", ["images", "plot", "checkpoints", "course", "test"]),
+        ("tests/requirements.txt", "-r ../requirements.txt", ["services", "stores"]),
+    ],
+)
+def test_requirements_are_those_of_the_package(file, more, extras):
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     named = {line for line in lines if line and not line.startswith("#")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    declared = [*project["dependencies"], *(one for name in EXTRAS for one in extras[name])]
-    assert named == {"-e ."} | {one for one in declared if not one.startswith("asyncml")}
-
-
-EXTRAS = ("images", "plot", "checkpoints", "course", "test")
+    declared = [one for name in extras for one in project["optional-dependencies"][name]]
+    if more == "-e .":
+        declared += project["dependencies"]
+    assert named == {more} | {one for one in declared if not one.startswith("asyncml")}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a bash script")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ReLU as ReLU,
         softmax_cross_entropy as softmax_cross_entropy,
     )
+    from asyncml.loss_curve import LossCurve as LossCurve
     from asyncml.measuring import (
         Measurement as Measurement,
         measured as measured,
@@ -66,6 +67,7 @@ _ROOMS = {
     "write_objects",
     "findings": "Finding",
     "layers": "Layer Linear ReLU softmax_cross_entropy",
+    "loss_curve": "LossCurve",
     "measuring": "Measurement measured plot_measured",
     "meters": "PipelineStatistics",
     "nn": "MLP Sequential",

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from asyncml import exercises
@@ -33,6 +34,9 @@ def code(name, answer):
     [
         (3, "passed"),
         (90 / 30, "passed"),
+        (np.int64(3), "passed"),
+        (Fraction(90, 30), "passed"),
+        (np.int64(2), "idle"),
         (..., "open"),
         (None, "open"),
         (1, "one"),
@@ -78,6 +82,14 @@ def right(load_s, train_s):
 
 def by_rounding(load_s, train_s):
     return math.ceil(round(load_s / train_s, 6))
+
+
+def in_numpy(load_s, train_s):
+    return np.ceil(load_s / train_s - 1e-9).astype(int)
+
+
+def by_rounding_too_much(load_s, train_s):
+    return math.ceil(round(load_s / train_s, 1))
 
 
 def by_fractions(load_s, train_s):
@@ -173,6 +185,8 @@ def divides_wrongly(load_s, train_s):
         (right, "passed"),
         (by_rounding, "passed"),
         (by_fractions, "passed"),
+        (in_numpy, "passed"),
+        (by_rounding_too_much, "too-few"),
         (by_trying, "passed"),
         (stub, "open"),
         (..., "open"),
@@ -186,7 +200,7 @@ def divides_wrongly(load_s, train_s):
         (the_gain, "gain"),
         (as_many, "too-many"),
         (endless_many, "too-many"),
-        (upside_down, "too-few"),
+        (upside_down, "upside-down"),
         (hard_coded, "too-few"),
         (knows_some, "too-few"),
         (no_return, "no-return"),
@@ -210,6 +224,8 @@ def test_smallest_k(answer, expected, monkeypatch):
         (rounds_off, "A batch comes every 0.0333 s then"),
         (the_gain, "how many times as fast"),
         (hard_coded, "3 at once, and 4 is the fewest"),
+        (by_rounding_too_much, "loading 0.302 s, training 0.1 s: 3 at once"),
+        (upside_down, "It is the other way round"),
         (no_rounding, "it returned 3.333"),
     ],
 )
@@ -231,6 +247,9 @@ def test_smallest_k_says_more_the_second_time():
     [
         (12, "passed"),
         (16 / (0.4 / 1.2 * 4), "passed"),
+        (16 / 1.33, "passed"),
+        (16 / 1.3, "rounded"),
+        (True, "other"),
         (..., "open"),
         (2, "half"),
         (4, "twice"),
@@ -436,6 +455,33 @@ async def as_they_come(images, label):
     return [await found for found in asyncio.as_completed(calls)]
 
 
+async def returns_a_coroutine(images, label):
+    return asyncio.to_thread(lambda: [label(image) for image in images])
+
+
+async def returns_a_gathering(images, label):
+    return asyncio.gather(*[asyncio.to_thread(label, image) for image in images])
+
+
+async def gathers_labels(images, label):
+    return await asyncio.gather(*[label(image) for image in images])
+
+
+async def the_whole_list(images, label):
+    return await asyncio.to_thread(label, images)
+
+
+async def all_as_arguments(images, label):
+    return await asyncio.to_thread(label, *images)
+
+
+async def the_last_for_each(images, label):
+    calls = []
+    for image in images:
+        calls.append(asyncio.to_thread(lambda: label(image)))  # noqa: B023
+    return await asyncio.gather(*calls)
+
+
 async def nothing_back(images, label):
     await asyncio.to_thread(lambda: [label(image) for image in images])
 
@@ -521,6 +567,12 @@ def plain(images, label):
         (long_pauses, "slow"),
         (does_not_await, "not-awaited"),
         (returns_tasks, "not-awaited"),
+        (returns_a_coroutine, "not-awaited"),
+        (returns_a_gathering, "not-awaited"),
+        (gathers_labels, "await-plain"),
+        (the_whole_list, "one-by-one"),
+        (all_as_arguments, "one-by-one"),
+        (the_last_for_each, "calls"),
         (calls_in_the_loop, "not-called"),
         (awaits_the_label, "await-plain"),
         (as_they_come, "order"),
@@ -553,6 +605,8 @@ def test_heartbeat(answer, expected, monkeypatch):
         (one_turn_between, "The longest piece of work without a turn took 1"),
         (every_second, "for how many pieces may a beat have to wait?"),
         (awaits_the_label, "`label` is a plain function"),
+        (returns_a_coroutine, "`await` it."),
+        (the_last_for_each, "27 times, for 1 of the 27 images"),
         (long_pauses, "A turn for the others is needed, and no pause."),
     ],
 )

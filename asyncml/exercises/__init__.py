@@ -9,6 +9,7 @@ import importlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 __all__ = ["Verdict", "Wrong", "check", "exercise", "expect"]
@@ -113,7 +114,7 @@ def expect(answer: Any, right: Any, wrong: dict[Any, tuple[str, str]], hint: str
 
 
 def _are_numbers(*values: Any) -> bool:
-    return all(isinstance(value, int | float) for value in values)
+    return all(isinstance(value, Real) for value in values)  # NumPy's, too
 
 
 def _same(answer: Any, value: Any) -> bool:

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import inspect
+import math
 import random
 from collections.abc import Callable
 from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 from asyncml.clock import compute
@@ -16,12 +18,15 @@ from asyncml.exercises.scenes import Hints, check_plain, demand, play, quietly
 _K = "Loading hands out a batch every load / k seconds. How often does the trainer need one?"
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 # ---- 05-k ----
 @exercise("05-k")
 def smallest_k(answer: Any) -> str:
     """Check the bet on how many loads at once keep a trainer busy."""
-    is_number = isinstance(answer, int | float) and not isinstance(answer, bool)
-    many = answer in ("all", "as many as possible") or (is_number and answer > 4)
+    many = answer in ("all", "as many as possible") or (_is_number(answer) and answer > 4)
     why = "The trainer is busy with fewer. What would the others do, but wait with a full batch?"
     demand(not many, "as-many", f"{answer!r} is enough, and not the smallest number.", why)
     wrong = {
@@ -38,7 +43,14 @@ def smallest_k(answer: Any) -> str:
 
 
 # ---- 05-smallest-k ----
-_CASES = [("0.1", "0.03"), ("0.09", "0.03"), ("0.02", "0.03"), ("0.28", "0.04"), ("0.6", "0.2")]
+_CASES = [
+    ("0.1", "0.03"),
+    ("0.09", "0.03"),
+    ("0.02", "0.03"),
+    ("0.28", "0.04"),
+    ("0.6", "0.2"),
+    ("0.302", "0.1"),  # 3.02: no rounding error
+]
 
 
 @exercise("05-smallest-k")
@@ -59,8 +71,7 @@ def _judge_k(found: Any, load_s: float, train_s: float, right: int) -> None:
     shown = f"loading {load_s:g} s, training {train_s:g} s: "
     is_none = found is None
     demand(not is_none, "no-return", shown + "it returned None.", "Is there a `return`?")
-    is_number = isinstance(found, int | float) and not isinstance(found, bool)
-    demand(is_number, "kind", f"{shown}it returned {found!r:.40}, and not a number.")
+    demand(_is_number(found), "kind", f"{shown}it returned {found!r:.40}, and not a number.")
     is_whole = abs(found) > 1e9 or found == int(found)
     round_up, more = "Half a load does not exist: round up.", "`math.ceil` rounds up."
     demand(is_whole, "fraction", f"{shown}it returned {found:.4g}.", round_up, more)
@@ -70,6 +81,8 @@ def _judge_k(found: Any, load_s: float, train_s: float, right: int) -> None:
     if found == right + 1:
         _refuse_one_more(shown, load_s, train_s)
     if found < right:
+        why = "Did you divide the training by the loading? It is the other way round."
+        demand(found != math.ceil(train_s / load_s), "upside-down", shown, why)
         every = f"A batch comes every {load_s / found:.3g} s then." if found > 0 else ""
         hint = f"{every} Is that often enough?".strip()
         raise Wrong("too-few", shown, hint, "Round up: `math.ceil`, and not `round` or `//`.")
@@ -106,7 +119,11 @@ def half(answer: Any) -> str:
         1 / 12: ("inverse", "By what factor does it fall? The lag before, divided by that after."),
     }
     hint = "0.8 / (2 * 0.2) * 8 ms before. And after?"
-    expect(answer, 12, wrong, hint)
+    off = abs(answer - 12) if _is_number(answer) else 12.0
+    is_rounded = 0.1 < off < 0.5
+    why = "After it the lag is 1.333 ms. Round at the end only."
+    demand(not is_rounded, "rounded", f"nearly, but not {answer!r}.", why)
+    expect(12 if off <= 0.1 else answer, 12, wrong, hint)
     return "16 ms become 1.3. The load is halved, the idle share is three times as large."
 
 
@@ -150,8 +167,7 @@ def grid(answer: Any) -> str:
     }
     demand(... not in bets.values(), "open", "put a number in place of each `...`")
     for (name, how), bet in bets.items():
-        is_number = isinstance(bet, int | float) and not isinstance(bet, bool)
-        demand(is_number, "kind", f"{name}, {how}: the answer is a number, got {bet!r}.")
+        demand(_is_number(bet), "kind", f"{name}, {how}: the answer is a number, got {bet!r}.")
     shown = "not 8 everywhere."
     why = "Waiting needs no core, and computing does. And who holds the loop, and Python's lock?"
     demand(set(bets.values()) != {8}, "all-k", shown, why)
@@ -189,6 +205,12 @@ _HEART_HINTS: Hints = {
         "`label` is a plain function: there is nothing in it to await.",
         "Call `label(image)`, and then give others a turn: `await asyncio.sleep(0)`.",
     ),
+    "an awaitable is required": (
+        "await-plain",
+        "`label(image)` has computed the label already: there is nothing in it to await.",
+        "`asyncio.to_thread(label, image)` can be awaited, and gathered.",
+    ),
+    "label() takes": ("one-by-one", "`label` takes one image at a time."),
 }
 
 
@@ -205,6 +227,9 @@ class _Room:
         self.took_s = 0.0
 
     def label(self, image: int) -> int:
+        is_one = isinstance(image, int)
+        got = f"`label` takes one image at a time, and got a {type(image).__name__}."
+        demand(is_one, "one-by-one", got)
         self.asked.append(image)
         compute(self.costs[image])
         return self.labels[image]
@@ -257,13 +282,17 @@ def _judge_labels(room: _Room, found: Any) -> None:
         return
     demand(found is not None, "no-return", "it returned None.", "Is there a `return`?")
     is_list = isinstance(found, list | tuple)
-    demand(is_list, "kind", f"it returned {found!r:.60}, and not a list.")
-    if any(inspect.isawaitable(label) for label in found):
-        for label in filter(inspect.iscoroutine, found):
-            label.close()
-        why = "`await` each of them, or all of them with `asyncio.gather`."
+    parts = found if is_list else [found]
+    if any(inspect.isawaitable(part) for part in parts):
+        for part in filter(inspect.iscoroutine, parts):
+            part.close()
+        why = "`await` it."
+        if is_list:
+            why = "`await` each of them, or all of them with `asyncio.gather`."
         raise Wrong("not-awaited", "it returned something that still has to be awaited.", why)
-    count = f"`label` was called {len(room.asked)} times for {len(room.images)} images."
+    demand(is_list, "kind", f"it returned {found!r:.60}, and not a list.")
+    kinds, every = len(set(room.asked)), len(room.images)
+    count = f"`label` was called {len(room.asked)} times, for {kinds} of the {every} images."
     is_each = sorted(room.asked) == sorted(room.images)
     demand(is_each, "calls", count, "Call it once for each image of this call.")
     is_same = sorted(map(repr, found)) == sorted(map(repr, right))

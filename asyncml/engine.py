@@ -57,6 +57,7 @@ class Work(Window):
         self.up = up
         self.ready = ready
         self.held = context.held
+        self._keeps_order = stage.ordered and not self.held
         self.place = None if is_async(stage.fn) else place(stage)
         self._address = context.address
         self._idle: deque[asyncio.Future[None]] = deque()
@@ -114,14 +115,15 @@ class Work(Window):
     # workers: what they do
 
     async def _work(self) -> None:
-        call, time, meter = self._call(), self.loop.time, self.meter
+        call, time, meter = self._call(), self.time, self.meter
         self._roused = False
         while True:
             job = self._take()
             if job is None:
                 await self._rest()
                 continue
-            self._rouse()  # there may be more where this came from
+            if not self._roused:
+                self._rouse()  # there may be more where this came from
             begun = time()
             try:
                 result = await call(job[1])
@@ -245,6 +247,9 @@ class Work(Window):
 
     def _finish(self, job: Job, result: Any) -> None:
         ticket, _, mark, _ = job
+        if self._keeps_order:
+            self.put(ticket, DROPPED if result is DROPPED else (result, mark))
+            return
         if self.held:
             mark = [mark, self._release(self.held, ticket)]
         if not self.stage.ordered:

@@ -6,6 +6,7 @@ of these places. Lesson 07 builds such a window.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -35,6 +36,8 @@ class Window:
 
     def __init__(self, meter: Meter) -> None:
         self.loop = asyncio.get_running_loop()
+        is_real = type(self.loop).time is asyncio.BaseEventLoop.time
+        self.time: Callable[[], float] = time.monotonic if is_real else self.loop.time
         self.meter = meter
         self.tasks: set[asyncio.Task[None]] = set()
         self.results: dict[int, Any] = {}

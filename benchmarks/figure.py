@@ -34,7 +34,8 @@ def draw(rows: Sequence[Row], peers: Sequence[Peer], file: Path) -> None:
         ratios = [row.ratio(peer) for row in rows]
         _dots(axes, ratios, marker, color=colour, markersize=7, label=peer.name, zorder=3)
     limits = [most / row.ours if (most := row.tightest()) else None for row in rows]
-    _dots(axes, limits, "|", color="#CC0000", markersize=18, markeredgewidth=2.5, label="our limit (left of the line: missed)")
+    mark = {"color": "#CC0000", "markersize": 18, "markeredgewidth": 2.5}
+    _dots(axes, limits, "|", label="our limit (left of the line: missed)", **mark)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}x")
     axes.set_yticks(
@@ -43,7 +44,7 @@ def draw(rows: Sequence[Row], peers: Sequence[Peer], file: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel(f"times {US.name}'s figure (named at the left); to the right: slower, or more")
     axes.grid(axis="x", alpha=0.3)
-    sketch.legend(loc="outside lower center", ncols=5, frameon=False)
+    sketch.legend(loc="outside lower center", ncols=3, frameon=False)
     sketch.savefig(file, dpi=120, metadata={"Software": None})
 
 

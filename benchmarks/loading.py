@@ -28,7 +28,7 @@ MOST_S = 3.0  # a program that has taken this long in its rounds is not run agai
 NOTES = f"""\
 - Medians of interleaved rounds, each from building the loader to its last item; a program that has
   taken {MOST_S:g} s altogether is not repeated. A dash: the library cannot do that.
-- In batches of 32, in order, except for "SPDL": there as completed, which is its default.
+- In batches, in order, except for "SPDL": there as completed, which is its default.
 - By hand: workers over one iterator, and a window of 16 times the concurrency that restores the
   order. Plain functions that do nothing go to a thread in chunks of 32, pictures one by one.
 - aiostream has no plain `for` and does not prefetch: the blocking step stands in its `async for`.

@@ -1,28 +1,40 @@
 """Run benchmarks by name, all of them by default: `python -m benchmarks [NAME ...]`."""
 
-import sys
+import argparse
 
-from benchmarks import accuracy, imports, items, tracing
+from benchmarks import accuracy, loading, tracing
 from benchmarks.measuring import machine
+from benchmarks.peers import PEERS
 
-NAMES = {
-    "accuracy": accuracy.main,
-    "imports": imports.main,
-    "items": items.main,
-    "tracing": tracing.main,
-}
+NAMES = ("accuracy", "loading", "tracing")
+ROWS = {"accuracy": accuracy.main, "tracing": tracing.main}
 
 
-def main() -> None:
-    names = sys.argv[1:] or list(NAMES)
-    unknown = sorted(set(names) - set(NAMES))
-    if unknown:
-        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(NAMES)}")
+def main(arguments: list[str] | None = None) -> None:
+    """Run what the command line names."""
+    keys = ",".join(peer.key for peer in PEERS)
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--rounds", type=int, default=5, help="of loading; the default is 5")
+    parser.add_argument("--only", default="", help=f"print some peers of loading: {keys}")
+    options = parser.parse_args(arguments)
+    only = [key for key in options.only.split(",") if key]
+    for what, given, known in (
+        ("benchmark", options.names, NAMES),
+        ("peer", only, keys.split(",")),
+    ):
+        if unknown := sorted(set(given) - set(known)):
+            parser.error(f"no such {what}: {', '.join(unknown)}; there are {', '.join(known)}")
+    if options.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {options.rounds}")
     print(machine())
-    for name in names:
+    for name in options.names or NAMES:
         print(f"\n{name}")
-        for what, figure, limit in NAMES[name]():
-            print(f"  {what:<52} {figure:>12}   {limit}")
+        if name == "loading":
+            loading.main(options.rounds, only)
+        else:
+            for what, figure, limit in ROWS[name]():
+                print(f"  {what:<52} {figure:>12}   {limit}")
 
 
 if __name__ == "__main__":

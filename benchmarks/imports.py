@@ -1,17 +1,22 @@
-"""What `import asyncml` costs beyond NumPy and asyncio, as whole processes."""
+"""What imports cost beyond NumPy and asyncio, as whole processes."""
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from benchmarks.measuring import interleaved
 
+BASE = "numpy, asyncio"
+MOST_S = 4.0  # one that has taken this long is not run again
 
-def main() -> Iterator[tuple[str, str, str]]:
-    before, after = interleaved(
-        lambda: _run("import numpy, asyncio"), lambda: _run("import numpy, asyncio, asyncml")
-    )
-    yield "import asyncml", f"{(after - before) * 1e3:.0f} ms", "at most 40 ms"
+
+def seconds_to_import(modules: Iterable[str], rounds: int) -> list[float]:
+    """Return the seconds that a new process needs for each module, beyond `BASE`."""
+    programs: list[Callable[[], None]] = [partial(_run, f"import {BASE}")]
+    programs += [partial(_run, f"import {BASE}, {module}") for module in modules]
+    base, *others = interleaved(*programs, rounds=rounds, most_s=MOST_S)
+    return [seconds - base for seconds in others]
 
 
 def _run(source: str) -> None:

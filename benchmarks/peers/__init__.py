@@ -1,0 +1,65 @@
+"""Who is compared: one adapter a file, each using its library as its own documentation shows.
+
+An adapter has a method for each kind of work that its library can do: `on_loop` (asynchronous
+functions), `in_order` (the same, order kept), `in_threads` (plain functions), `beside_steps`
+(loading while the body of `for` blocks) and `beside_thread` (while a step runs in a thread, under
+`async for`). What it cannot do it does not have.
+"""
+
+from dataclasses import dataclass, field
+from importlib import import_module, metadata
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A library to compare with.
+
+    Args:
+        key: what `--only` calls it.
+        name: what the tables call it.
+        file: the adapter's module in this folder.
+        package: the distribution, whose version is named; empty for the standard library.
+        imports: what a user imports, for the time that it takes; empty for the standard library.
+        options: for the adapter.
+    """
+
+    key: str
+    name: str
+    file: str
+    package: str = ""
+    imports: str = ""
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def adapter(self) -> Any:
+        """Return the adapter; raise ModuleNotFoundError where the library is not installed."""
+        return import_module(f"benchmarks.peers.{self.file}").Adapter(**self.options)
+
+    def version(self) -> str:
+        return f"{self.package} {metadata.version(self.package)}" if self.package else ""
+
+
+US = Peer("us", "asyncml", "ours", "asyncml", "asyncml")
+PEERS = (
+    US,
+    Peer("hand", "by hand", "by_hand"),
+    Peer("streamable", "streamable", "streamable", "streamable", "streamable"),
+    Peer("aiostream", "aiostream", "aiostream", "aiostream", "aiostream"),
+    Peer("spdl", "SPDL", "spdl", "spdl-core", "spdl.pipeline"),
+    Peer("spdl-ordered", "SPDL in order", "spdl", "spdl-core", options={"ordered": True}),
+    Peer("pool", "Executor.map", "pool"),
+    Peer("torch", "DataLoader", "torch", "torch", "torch.utils.data"),
+)
+
+
+def installed(peers: tuple[Peer, ...]) -> tuple[dict[Peer, Any], list[Peer]]:
+    """Return the adapters of those that are installed, and those that are missing."""
+    adapters, missing = {}, []
+    for peer in peers:
+        try:
+            adapters[peer] = peer.adapter()
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("benchmarks"):
+                raise
+            missing.append(peer)
+    return adapters, missing

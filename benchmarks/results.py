@@ -1,0 +1,133 @@
+"""The results of a benchmark: figures beside our limits, as tables for a page or a terminal."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.peers import PEERS, US, Peer
+from benchmarks.workloads import Limit
+
+NAMES = {peer.key: peer.name for peer in PEERS}
+CANNOT = "-"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured in one workload.
+
+    Args:
+        name: of the workload.
+        unit: of the figures.
+        figures: by the key of a peer; none for what it cannot do.
+        limits: ours.
+    """
+
+    name: str
+    unit: str
+    figures: Mapping[str, float]
+    limits: tuple[Limit, ...] = ()
+
+    @property
+    def ours(self) -> float:
+        return self.figures[US.key]
+
+    def most(self, limit: Limit) -> float | None:
+        """Return a limit in the unit of the row; None if it is that of a peer without a figure."""
+        if not limit.of:
+            return limit.most
+        figure = self.figures.get(limit.of)
+        return None if figure is None else limit.most * figure
+
+    def tightest(self) -> float | None:
+        """Return the least of the limits that are known."""
+        known = [most for limit in self.limits if (most := self.most(limit)) is not None]
+        return min(known, default=None)
+
+    def ratio(self, peer: Peer) -> float | None:
+        """Return how many times our figure a peer's is; None where there is no telling."""
+        figure = self.figures.get(peer.key)
+        return None if figure is None or min(figure, self.ours) <= 0 else figure / self.ours
+
+
+def limits_table(rows: Iterable[Row]) -> list[list[str]]:
+    """Each limit beside our figure."""
+    table = [["workload", "ours", "limit", "kept?"]]
+    for row in rows:
+        name, ours = row.name, f"{digits(row.ours)} {row.unit}"
+        for limit in row.limits or (None,):
+            verdict = "" if limit is None else _verdict(row, limit)
+            table.append([name, ours, "none" if limit is None else limit_text(limit, row), verdict])
+            name = ours = ""
+    return table
+
+
+def limit_text(limit: Limit, row: Row) -> str:
+    """Say a limit: "at most 3 µs an item", "at most 2x by hand (0.85)", "at most 1/20 of ..."."""
+    if not limit.of:
+        return f"at most {limit.most:g} {row.unit}"
+    times = f"{limit.most:g}x" if limit.most >= 1 else f"1/{1 / limit.most:.0f} of"
+    most = row.most(limit)
+    bound = "" if most is None else f" ({digits(most)})"
+    return f"at most {times} {NAMES[limit.of]}{bound}"
+
+
+def _verdict(row: Row, limit: Limit) -> str:
+    most = row.most(limit)
+    return "not measured" if most is None else "yes" if row.ours <= most else "NO"
+
+
+def ratios_table(rows: Iterable[Row], peers: Sequence[Peer]) -> list[list[str]]:
+    """How many times our figure each peer's is."""
+    others = [peer for peer in peers if peer != US]
+    table = [["workload", f"{US.name} = 1", *(peer.name for peer in others)]]
+    for row in rows:
+        ratios = (row.ratio(peer) for peer in others)
+        cells = (CANNOT if ratio is None else f"{digits(ratio)}x" for ratio in ratios)
+        table.append([row.name, f"{digits(row.ours)} {row.unit}", *cells])
+    return table
+
+
+def figures_table(rows: Iterable[Row], peers: Sequence[Peer]) -> list[list[str]]:
+    """The figures as they were measured."""
+    table = [["workload", "unit", *(peer.name for peer in peers)]]
+    for row in rows:
+        figures = (row.figures.get(peer.key) for peer in peers)
+        cells = (CANNOT if figure is None else digits(figure) for figure in figures)
+        table.append([row.name, row.unit, *cells])
+    return table
+
+
+def digits(value: float) -> str:
+    """Round to what a stopwatch is worth: "0.95", "2.8", "19", "1,200"."""
+    if value < 0.005:
+        return "0"
+    return f"{value:.2f}" if value < 9.95 else f"{value:,.0f}"
+
+
+def plain(table: Sequence[Sequence[str]]) -> str:
+    """Lay a table out for a terminal."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    )
+    return "\n".join(lines)
+
+
+def markdown(table: Sequence[Sequence[str]]) -> str:
+    """Lay a table out for a page."""
+    head, *lines = (f"| {' | '.join(line)} |" for line in table)
+    return "\n".join([head, f"|{'---|' * len(table[0])}", *lines])
+
+
+def write_section(page: Path, title: str, text: str) -> None:
+    """Put a section into the page, in place of the one of that title if there is one."""
+    before = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
+    section = f"## {title}\n\n{text.strip()}\n"
+    pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+    if pattern.search(before):
+        after = pattern.sub(lambda _: f"{section}\n", before)
+    else:
+        after = f"{before.rstrip()}\n\n{section}"
+    page.write_text(after.rstrip() + "\n", encoding="utf-8", newline="\n")

@@ -1,0 +1,174 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import figure, loading, million
+from benchmarks.measuring import interleaved
+from benchmarks.peers import PEERS, US, Peer, installed
+from benchmarks.results import Row, digits, limit_text, limits_table, write_section
+from benchmarks.workloads import WORKLOADS, Job, Limit, Step, Workload, nothing, same
+
+HAND, POOL = (peer for peer in PEERS if peer.key in ("hand", "pool"))
+EPOCH = next(workload for workload in WORKLOADS if workload.name == "an epoch of 64 items")
+ROW = Row("loading", "s", {"us": 2.0, "hand": 1.5, "torch": 40.0}, (Limit(3.0), Limit(1.1, "hand")))
+
+
+class TestAdapters:
+    @pytest.mark.parametrize("peer", [US, HAND, POOL], ids=lambda peer: peer.key)
+    @pytest.mark.parametrize("how", sorted({workload.how for workload in WORKLOADS}))
+    def test_each_item_arrives_once_and_in_order(self, peer, how):
+        if not hasattr(adapter := peer.adapter(), how):
+            assert (peer, how) == (POOL, "beside_thread")
+            return
+        batches = []
+        job = Job(range(100), nothing, same, 4, batch=32, step=batches.append, chunk=7)
+        getattr(adapter, how)(job)
+        assert [len(batch) for batch in batches] == [32, 32, 32, 4]
+        assert [item for batch in batches for item in batch] == [*range(100)]
+
+    def test_each_can_do_something(self):
+        for peer, adapter in installed((US, HAND, POOL))[0].items():
+            assert any(hasattr(adapter, workload.how) for workload in WORKLOADS), peer
+
+    def test_by_hand_an_error_ends_it_and_leaves_no_task(self):
+        def fail(item):
+            raise ValueError(f"item {item}")
+
+        with pytest.raises(ValueError, match="item 0"):
+            HAND.adapter().in_threads(Job(range(9), nothing, fail, 2, batch=4, step=len))
+
+    def test_one_that_loses_items_is_noticed(self):
+        class Loses:
+            def on_loop(self, job):
+                job.step([1, 2])
+
+        with pytest.raises(RuntimeError, match="2 of 64 items arrived"):
+            EPOCH.run(Loses())
+
+
+class TestMissing:
+    @pytest.fixture
+    def aiostream(self, monkeypatch) -> Peer:
+        monkeypatch.delitem(sys.modules, "benchmarks.peers.aiostream", raising=False)
+        monkeypatch.setitem(sys.modules, "aiostream", None)
+        return next(peer for peer in PEERS if peer.key == "aiostream")
+
+    def test_it_is_named_on_the_page_and_its_limit_is_still_there(self, aiostream):
+        adapters, missing = installed((US, HAND, aiostream))
+        assert ([*adapters], missing) == ([US, HAND], [aiostream])
+        row = Row("a", "s", {"us": 2.0, "hand": 1.5}, (Limit(1 / 20, "aiostream"),))
+        page = loading.page([row], [*adapters], missing, "a machine")
+        assert "aiostream is missing: pip install -r benchmarks/requirements.txt" in page
+        assert "| a | 2.00 s | at most 1/20 of aiostream | not measured |" in page
+
+    def test_an_adapter_that_is_missing_is_no_peer_that_is(self):
+        with pytest.raises(ModuleNotFoundError, match="nobody"):
+            installed((Peer("nobody", "nobody", "nobody"),))
+
+
+class TestTables:
+    def test_a_small_run_of_us_and_by_hand(self):
+        adapters, _ = installed((US, HAND))
+        row = loading.measured_row(EPOCH, adapters, rounds=1)
+        assert set(row.figures) == {"us", "hand"}
+        (line,) = limits_table([row])[1:]
+        assert line[:1] + line[2:3] == ["an epoch of 64 items", "at most 5 ms"]
+        assert line[3] in ("yes", "NO")
+
+    def test_each_limit_stands_beside_our_figure(self):
+        assert limits_table([ROW])[1:] == [
+            ["loading", "2.00 s", "at most 3 s", "yes"],
+            ["", "", "at most 1.1x by hand (1.65)", "NO"],
+        ]
+
+    def test_a_row_without_a_limit_says_so(self):
+        assert limits_table([Row("a", "s", {"us": 0.5})])[1] == ["a", "0.50 s", "none", ""]
+
+    def test_the_page_has_ratios_and_figures(self):
+        torch = next(peer for peer in PEERS if peer.key == "torch")
+        page = loading.page([ROW], [US, HAND, POOL], [torch], "a machine")
+        assert "| workload | asyncml = 1 | by hand | Executor.map |" in page
+        assert "| loading | 2.00 s | 0.75x | - |" in page
+        assert "| loading | s | 2.00 | 1.50 | - |" in page
+        assert "a machine." in page
+
+    def test_no_ratio_to_nothing(self):
+        assert Row("a", "ms", {"us": 5.0, "hand": -0.1}).ratio(HAND) is None
+
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [(-1, "0"), (0.004, "0"), (0.95, "0.95"), (9.94, "9.94"), (9.96, "10"), (1234.5, "1,234")],
+    )
+    def test_digits(self, value, text):
+        assert digits(value) == text
+
+    def test_a_section_replaces_its_own_and_no_other(self, tmp_path):
+        page = tmp_path / "RESULTS.md"
+        for title, text in [("A", "one"), ("B", "two\\1"), ("A", "three"), ("B", "four\\1")]:
+            write_section(page, title, text)
+        assert page.read_text(encoding="utf-8") == "# Results\n\n## A\n\nthree\n\n## B\n\nfour\\1\n"
+
+    def test_the_page_that_is_committed_has_every_workload_limit_and_peer(self):
+        page = (Path(loading.__file__).parent / "RESULTS.md").read_text(encoding="utf-8")
+        for workload in WORKLOADS:
+            assert f"| {workload.name} |" in page
+            row = Row(workload.name, workload.unit, {"us": 1.0})
+            assert [limit for limit in workload.limits if limit_text(limit, row) not in page] == []
+        assert [peer for peer in PEERS if peer.name not in page] == []
+
+    def test_the_figure_is_drawn(self, tmp_path):
+        figure.draw([ROW, Row("a", "ms", {"us": 5.0})], [US, HAND], tmp_path / "a.png")
+        assert (tmp_path / "a.png").stat().st_size > 5_000
+
+
+class TestMeasuring:
+    def test_rounds_are_interleaved_and_a_slow_program_is_not_repeated(self):
+        ran = []
+        interleaved(lambda: ran.append(1), lambda: ran.append(2), rounds=2)
+        assert ran == [1, 2, 1, 2]
+        interleaved(lambda: ran.append(3), rounds=5, most_s=0.0)
+        assert ran[4:] == [3]
+
+    def test_a_million_is_counted_in_a_process_of_its_own(self):
+        run = million.measured("hand", size=1_000)
+        assert run.items == 1_000
+        assert run.seconds > 0
+        assert (run.peak_mb is None) == (sys.platform == "win32")
+
+    def test_a_slow_peer_gets_no_more_items(self, monkeypatch):
+        monkeypatch.setattr(million, "PATIENCE_S", -1.0)
+        assert [*million.Source(1_000)] == []
+
+    def test_a_step_counts(self):
+        step = Step()
+        step([1, 2, 3])
+        step([4])
+        assert step.items == 4
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["lodaing"], "no such benchmark: lodaing; there are loading, tracing"),
+            (["loading", "--only", "us,him"], "no such peer: him; there are us, hand, "),
+            (["loading", "--rounds", "0"], "--rounds must be at least 1, got 0"),
+        ],
+    )
+    def test_what_does_not_exist(self, capsys, arguments, said):
+        with pytest.raises(SystemExit):
+            command.main(arguments)
+        assert said in capsys.readouterr().err
+
+    def test_only_some_of_the_peers_write_nothing(self, capsys, monkeypatch, tmp_path):
+        tiny = Workload("tiny", "on_loop", nothing, same, 64, 4, "ms", 1e3, limits=(Limit(5.0),))
+        monkeypatch.setattr(loading, "WORKLOADS", (tiny,))
+        monkeypatch.setattr(million, "SIZE", 1_000)
+        loading.main(rounds=1, only=["hand"], folder=tmp_path)
+        said = capsys.readouterr().out
+        assert "at most 5 ms" in said
+        assert "asyncml = 1" in said
+        assert "streamable" not in said
+        assert [*tmp_path.iterdir()] == []

@@ -152,7 +152,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["lodaing"], "no such benchmark: lodaing; there are loading, tracing"),
+            (["lodaing"], "no such benchmark: lodaing; there are accuracy, loading, tracing"),
             (["loading", "--only", "us,him"], "no such peer: him; there are us, hand, "),
             (["loading", "--rounds", "0"], "--rounds must be at least 1, got 0"),
         ],

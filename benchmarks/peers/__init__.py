@@ -39,7 +39,8 @@ class Peer:
         return f"{self.package} {metadata.version(self.package)}" if self.package else ""
 
 
-US = Peer("us", "asyncml", "ours", "asyncml", "asyncml")
+# the pipeline by name: `import asyncml` alone would load nothing yet
+US = Peer("us", "asyncml", "ours", "asyncml", "asyncml.pipeline")
 PEERS = (
     US,
     Peer("hand", "by hand", "by_hand"),

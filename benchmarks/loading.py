@@ -35,8 +35,9 @@ NOTES = f"""\
 - Executor.map and DataLoader call a function that blocks, in as many threads as the concurrency
   and in as many processes as there are cores. Executor.map takes in all items at once.
 - Ideal: the sum of the waits, divided by the concurrency.
-- Import: beyond `{imports.BASE}`; ours with its pipeline. A million items: an `async def` that does nothing, 16 at once;
-  after {million.PATIENCE_S:g} s there are no more items, and the time is extrapolated.
+- Import: beyond `{imports.BASE}`; ours with its pipeline.
+- A million items: an `async def` that does nothing, 16 at once; after {million.PATIENCE_S:g} s
+  there are no more items, and the time is extrapolated.
 - Memory: by how much the peak has grown by then, in the first process only; 1 MB is the least that
   can be told. Not measured on Windows.
 """

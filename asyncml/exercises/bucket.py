@@ -12,6 +12,7 @@ token bucket is (Turner 1986). Loaders are measured against this bound in `leagu
 """
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from functools import cache
@@ -78,16 +79,16 @@ class Bucket:
             seconds *= SLOWER
         return seconds, chance.random() < LOST
 
+    def requests_needed(self) -> int:
+        """Return how many requests have to be accepted: for each image, until one is not lost."""
+        return sum(1 if key in self.damaged else self._needed(key) for key in self.keys)
+
     def bound_s(self) -> float:
         """Return the time that no loader can beat, in seconds."""
-        requests = sum(1 if key in self.damaged else self._needed(key) for key in self.keys)
-        return (requests - BURST) / RATE + LATENCY_S * (1 - JITTER)
+        return (self.requests_needed() - BURST) / RATE + LATENCY_S * (1 - JITTER)
 
     def _needed(self, key: str) -> int:
-        attempt = 1
-        while self.fate(key, attempt)[1]:
-            attempt += 1
-        return attempt
+        return next(n for n in itertools.count(1) if not self.fate(key, n)[1])
 
     async def get(self, key: str) -> bytes:
         """Return the bytes of an image, late.

@@ -12,7 +12,7 @@ from asyncml.clock import simulate
 from asyncml.exercises import Wrong, exercise, expect
 from asyncml.exercises.attempts import check_kind
 from asyncml.exercises.bucket import SEED
-from asyncml.exercises.fetches import Shop, run_fetches
+from asyncml.exercises.fetches import Shop, refuse_unfinished, run_fetches
 from asyncml.exercises.league import score
 from asyncml.exercises.retries import judge_retries
 from asyncml.exercises.scenes import demand, play, quietly
@@ -181,6 +181,7 @@ def _judge_order(stream: _Stream) -> None:
     right = [stream.data[key] for key in stream.keys]
     if stream.got == right:
         return
+    refuse_unfinished(stream.got)
     is_mixed = sorted(map(repr, stream.got)) == sorted(map(repr, right))
     shown = "everything comes, but not in the order of the keys."
     why = "`as_completed`, `asyncio.wait` and a queue of results go by who is first."

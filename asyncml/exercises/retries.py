@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from asyncml.exercises.fetches import refuse_unfinished
 from asyncml.exercises.scenes import Hints, demand, play
 from asyncml.stores import ObjectNotFound, RequestFailed
 
@@ -87,17 +88,20 @@ def judge_retries(answer: Any) -> None:
 
 def _judge_tries(store: _Flaky, came: Any) -> None:
     tries = len(store.tries.get("a", []))
+    got = came.result() if isinstance(came, asyncio.Task) else came
+    refuse_unfinished([got])
     demand(tries > 0, "calls", "`fetch` was not called.", "`await fetch(key)` is one try.")
     shown = f"a key was lost twice and would have come: {tries} tries were made."
     why = "Catch `aml.RequestFailed` around the `await`, and go round again."
-    demand(tries == 3 or tries > TRIES, "gave-up", shown, why, f"`for attempt in range({TRIES})`.")
+    demand(tries >= 3, "gave-up", shown, why, f"`for attempt in range({TRIES})`.")
+    shown = f"the third try brought the data, and {tries} tries were made."
+    demand(tries == 3, "goes-on", shown, "`return` it: that ends the loop, too.")
     shown = "`fetch` was awaited without a slot."
     demand(not store.was_outside, "no-slot", shown, "`async with slots:` goes around each try.")
     shown = "during the pause between two tries it kept its slot."
     why = "Nobody else could use it meanwhile. Where does the `async with` end?"
     more = "Only `await fetch(key)` stands in the `async with slots:`; the pause comes after it."
     demand(not store.was_held, "holds", shown, why, more)
-    got = came.result() if isinstance(came, asyncio.Task) else came
     why = "`return` what `fetch` gave, and leave the loop with it."
     demand(got == b"aa", "results", f"the data of 'a' is b'aa', got {got!r:.40}.", why)
 

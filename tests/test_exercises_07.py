@@ -256,7 +256,7 @@ def four_plain(fetch, keys):
         (four_plain, "kind"),
         (3, "kind"),
         (everything, "too-many"),
-        (five_slots, "outside"),
+        (five_slots, "too-many"),
         (around_the_gather, "outside"),
         (around_create_task, "outside"),
         (a_semaphore_each, "outside"),

@@ -169,32 +169,42 @@ def _judge(bucket: Bucket, delivered: list[Any]) -> None:
     if not all(is_image):
         item = delivered[is_image.index(False)]
         few = sum(is_image) >= len(delivered) - len(bucket.damaged)
-        message = f"it delivered {item!r:.20}, which is no image."
+        kind = "None" if item is None else f"a {type(item).__name__}"
+        message = f"it delivered {kind}, which is no image."
         demand(not few, "damaged", message, "Leave out what is damaged: put nothing in its place.")
         raise Wrong("kind", message, "Images are what `aml.decode_png` returns.")
     found = [names.get(item.tobytes()) for item in delivered]
     if None in found:
         message = f"number {found.index(None) + 1} is an image that is not in the bucket."
         raise Wrong("damaged", message, "Leave out what is damaged, and change nothing.")
+    _judge_keys(bucket, [str(key) for key in found])
+
+
+def _judge_keys(bucket: Bucket, found: list[str]) -> None:
     right, counts = list(bucket.good), Counter(found)
     twice = [key for key, count in counts.items() if count > 1]
-    shown = f"{len(twice)} of the images came more than once, such as {twice[:1]}."
+    shown = f"{len(twice)} images came more than once, {_some(twice)}."
     demand(not twice, "twice", shown, "Who asked again had it already: count what is delivered.")
     missing = [key for key in right if key not in counts]
-    lost = [key for key in missing if bucket.fate(key, bucket.asked[key])[1]]
-    shown = f"{len(missing)} of {len(right)} good images are missing, such as {missing[:1]}; "
-    shown += f"of {len(lost)} the last request was lost."
+    tried = [key for key in missing if bucket.asked[key]]
+    lost = [key for key in tried if bucket.fate(key, bucket.asked[key])[1]]
+    shown = f"{len(missing)} of {len(right)} good images are missing, {_some(missing)}: "
+    shown += f"{len(missing) - len(tried)} never asked for, {len(lost)} given up when it was lost."
     why = "Was it given up too early, or skipped along with the damaged ones?"
     more = "Skip only where `decode_png` raises; let `get` have eight retries."
     demand(not missing, "missing", shown, why, more)
-    place = next(
-        (n for n, pair in enumerate(zip(found, right, strict=True)) if len({*pair}) > 1), 0
-    )
-    shown = f"all images, but not in order: number {place + 1} is {found[place]!r}."
+    wrong = [pair for pair in zip(found, right, strict=True) if pair[0] != pair[1]]
+    shown = "all images, but not in order: "
+    shown += "{} came where {} was due.".format(*wrong[0]) if wrong else ""
     why = "Results come as they like. Who puts them in the order of the keys?"
-    demand(found == right, "order", shown, why, "A reorder window, or `aml.Pipeline` as it is.")
+    demand(not wrong, "order", shown, why, "A reorder window, or `aml.Pipeline` as it is.")
     unasked = [key for key in bucket.keys if key not in bucket.asked]
-    demand(not unasked, "unasked", f"it never asked for {unasked[:1]}.", "Ask for every key.")
+    shown = f"{len(unasked)} keys were never asked for, {_some(unasked)}."
+    demand(not unasked, "unasked", shown, "Ask for every key: who knows what is damaged?")
+
+
+def _some(keys: list[str]) -> str:
+    return f"such as {keys[0]}" if keys else "none"
 
 
 # ---- the loaders that stand on the board ----

@@ -81,8 +81,17 @@ def _judge_data(shop: Shop, got: Any) -> None:
     is_mixed = sorted(map(repr, got)) == sorted(map(repr, right))
     shown = "all the data, but not in the order of the keys."
     why = "Who appends when it has come, appends in the order of coming. `gather` keeps the order."
-    demand(not is_mixed, "order", shown, why, "Or write each to its place: `data[place] = ...`.")
+    demand(
+        not is_mixed,
+        "order",
+        shown,
+        why,
+        "`gather` keeps the order; or write each to its place: `data[place] = ...`.",
+    )
     message = f"{len(got)} results, and {len(right)} were expected, one for each key."
+    if len(got) == len(right):
+        place = next(n for n, pair in enumerate(zip(got, right, strict=True)) if pair[0] != pair[1])
+        message = f"number {place + 1} is {got[place]!r:.30}, and {right[place]!r} was expected."
     raise Wrong("results", message, "Each key of this call once, in order.")
 
 
@@ -90,12 +99,12 @@ def _judge_flight(shop: _Watched, answer: Any) -> None:
     peak, keys = shop.peak, len(shop.keys)
     bounded = {"Semaphore", "BoundedSemaphore"} & _names(answer)
     shown = f"{peak} were in flight at once, and {AT_ONCE} are allowed."
-    if bounded and peak > AT_ONCE:
+    if bounded and peak == keys:
         why = (
             "There is a semaphore, and it holds nobody back. What happens inside its `async with`?"
         )
         raise Wrong("outside", shown, why, _IN_TASK + " And it is one semaphore for all of them.")
-    why = "`gather` starts whatever it is given. Who makes the fifth wait?"
+    why = "How many may begin before one has ended? Who makes the fifth wait?"
     demand(peak <= AT_ONCE, "too-many", shown, why, f"A semaphore of {AT_ONCE}: {_IN_TASK}")
     shown = f"one at a time: there was never more than one of the {keys} in flight."
     why = "An `await` in a loop ends before the next begins. Start them, and let a semaphore bound."

@@ -72,18 +72,19 @@ def judge_retries(answer: Any) -> None:
         hopeless = _Flaky(1, 99, error)
         (came,) = _try(answer, hopeless, ["c"])
         tries, name = len(hopeless.tries["c"]), error.__name__
-        shown = f"{name}: it asked {tries} times."
+        shown = f"`fetch` raised {name}, and it was tried {_times(tries)}."
         why = "Which errors can another try mend? A missing object stays missing, a bug a bug."
         demand(tries == 1, "hopeless", shown, why, "`except aml.RequestFailed`, and nothing wider.")
-        shown = f"{name}: nobody heard of it."
+        shown = f"`fetch` raised {name}, and nobody heard of it."
         demand(isinstance(came, error), "swallowed", shown, "Let it through: do not catch it.")
     herd = _Flaky(slots=10, losses=1)
     _try(answer, herd, list("defghijk"))
     seconds = {round(tries[1], 9) for tries in herd.tries.values()}
-    shown = f"eight requests failed together, and were made again at {len(seconds)} different times"
+    moments = "the same moment" if len(seconds) == 1 else f"{len(seconds)} different moments"
+    shown = f"eight requests failed together, and were made again at {moments}."
     why = "A store that had too much to do gets all of them at once again. What would spread them?"
     more = "Jitter: `seconds * random.uniform(0.5, 1.5)`, drawn anew for each pause."
-    demand(len(seconds) > 4, "no-jitter", shown + ".", why, more)
+    demand(len(seconds) > 4, "no-jitter", shown, why, more)
 
 
 def _judge_tries(store: _Flaky, came: Any) -> None:
@@ -91,10 +92,10 @@ def _judge_tries(store: _Flaky, came: Any) -> None:
     got = came.result() if isinstance(came, asyncio.Task) else came
     refuse_unfinished([got])
     demand(tries > 0, "calls", "`fetch` was not called.", "`await fetch(key)` is one try.")
-    shown = f"a key was lost twice and would have come: {tries} tries were made."
+    shown = f"a key was lost twice and would have come then; it was tried {_times(tries)}."
     why = "Catch `aml.RequestFailed` around the `await`, and go round again."
     demand(tries >= 3, "gave-up", shown, why, f"`for attempt in range({TRIES})`.")
-    shown = f"the third try brought the data, and {tries} tries were made."
+    shown = f"the third try brought the data, and it was tried {_times(tries)}."
     demand(tries == 3, "goes-on", shown, "`return` it: that ends the loop, too.")
     shown = "`fetch` was awaited without a slot."
     demand(not store.was_outside, "no-slot", shown, "`async with slots:` goes around each try.")
@@ -108,9 +109,9 @@ def _judge_tries(store: _Flaky, came: Any) -> None:
 
 def _judge_end(store: _Flaky, came: Any) -> None:
     tries = len(store.tries["b"])
-    shown = f"a store that loses everything was asked {tries if tries <= 50 else 'endlessly often'}"
+    shown = f"a store that loses everything was tried {_times(tries)}."
     why = f"{TRIES} tries, and then the caller has to know."
-    demand(tries == TRIES, "endless" if tries > TRIES else "gave-up", f"{shown} times.", why)
+    demand(tries == TRIES, "endless" if tries > TRIES else "gave-up", shown, why)
     got = f"it returned {came.result()!r}" if isinstance(came, asyncio.Task) else f"came {came!r}"
     more = "In the last round `raise`, so that the error of the last try goes on to the caller."
     shown = f"after {TRIES} lost tries {got}."
@@ -119,7 +120,7 @@ def _judge_end(store: _Flaky, came: Any) -> None:
 
 
 def _judge_pauses(tries: list[float]) -> None:
-    pauses = [after - before - 0.01 for before, after in itertools.pairwise(tries)]
+    pauses = [max(0.0, after - before - 0.01) for before, after in itertools.pairwise(tries)]
     shown = "the pauses were " + ", ".join(f"{pause:.2f}" for pause in pauses) + " s"
     why = "Pause before each new try: the store has trouble, and needs time."
     demand(max(pauses) > 1e-9, "no-pause", f"{shown}.", why, "`await asyncio.sleep(...)`.")
@@ -128,4 +129,11 @@ def _judge_pauses(tries: list[float]) -> None:
         where = f"{shown}: number {number + 1} must be {right / 2:g} to {right * 1.5:g} s."
         more = f"`{FIRST_S} * 2**attempt`, times `random.uniform(0.5, 1.5)`."
         is_right = right / 2 - 1e-9 <= pause <= right * 1.5 + 1e-9
-        demand(is_right, "pause", where, "Does it double from one try to the next?", more)
+        why = "Does it double from one try to the next?" if number else f"The first is {FIRST_S} s."
+        demand(is_right, "pause", where, why, more)
+
+
+def _times(count: int) -> str:
+    if count > 50:
+        return "without end"
+    return f"{count} times" if count > 1 else "once"

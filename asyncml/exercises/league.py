@@ -169,7 +169,7 @@ def _judge(bucket: Bucket, delivered: list[Any]) -> None:
     if not all(is_image):
         item = delivered[is_image.index(False)]
         few = sum(is_image) >= len(delivered) - len(bucket.damaged)
-        kind = "None" if item is None else f"a {type(item).__name__}"
+        kind = "None" if item is None else f"something of type {type(item).__name__}"
         message = f"it delivered {kind}, which is no image."
         demand(not few, "damaged", message, "Leave out what is damaged: put nothing in its place.")
         raise Wrong("kind", message, "Images are what `aml.decode_png` returns.")

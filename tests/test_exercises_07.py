@@ -224,6 +224,27 @@ async def never_released(fetch, keys):
     return await asyncio.gather(*map(one, keys))
 
 
+SLOTS = asyncio.Semaphore(4)
+
+
+async def a_global_semaphore(fetch, keys):
+    async def one(key):
+        async with SLOTS:
+            return await fetch(key)
+
+    return await asyncio.gather(*map(one, keys))
+
+
+async def global_window(fetch, keys):
+    for data in await a_global_semaphore(fetch, keys[:8]):
+        yield data
+
+
+async def pairs(fetch, keys):
+    async for data in row_of_twelve(fetch, keys):
+        yield (data, 1)
+
+
 async def knows_the_data(fetch, keys):
     return [b"1234" for _ in keys]
 
@@ -271,6 +292,7 @@ def four_plain(fetch, keys):
         (one_too_few, "results"),
         (not_awaited, "not-started"),
         (never_released, "deadlock"),
+        pytest.param(a_global_semaphore, "global", marks=pytest.mark.untidy),
         (knows_the_data, "results"),
         (four_blocking, "blocking"),
     ],
@@ -323,9 +345,9 @@ async def row_of_twelve(fetch, keys, at_once=4, ahead=12):
             task.cancel()
 
 
-async def workers_and_a_window(fetch, keys):
+async def workers_and_a_window(fetch, keys, at_once=4, ahead=12):
     todo, window = enumerate(keys), {}
-    room, news = asyncio.Semaphore(12), asyncio.Event()
+    room, news = asyncio.Semaphore(ahead), asyncio.Event()
 
     async def work():
         await room.acquire()
@@ -334,7 +356,7 @@ async def workers_and_a_window(fetch, keys):
             news.set()
             await room.acquire()
 
-    workers = [asyncio.create_task(work()) for _ in range(4)]
+    workers = [asyncio.create_task(work()) for _ in range(at_once)]
     try:
         for place in range(len(keys)):
             while place not in window:
@@ -484,6 +506,8 @@ async def never_awaits(fetch, keys):
         pytest.param(yields_tasks, "not-awaited", marks=pytest.mark.untidy),
         (yields_nothing, "results"),
         (never_awaits, "not-started"),
+        pytest.param(global_window, "global", marks=pytest.mark.untidy),
+        (pairs, "results"),
         (naps, "blocking"),
         (stuck, "deadlock"),
     ],
@@ -723,6 +747,21 @@ async def by_hand(keys, get):
             continue
 
 
+async def by_the_loader_of_the_lesson(keys, get):
+    async def patient(key):
+        while True:
+            try:
+                return await get(key)
+            except ConnectionError:
+                await asyncio.sleep(0.05)
+
+    async for data in workers_and_a_window(patient, keys, at_once=12, ahead=200):
+        try:
+            yield aml.decode_png(data)
+        except ValueError:
+            continue
+
+
 async def in_a_list(keys, get):
     return [image async for image in ours(keys, get)]
 
@@ -846,6 +885,7 @@ async def never_ends(keys, get):
         (ours, "passed"),
         (by_hand, "passed"),
         (in_a_list, "passed"),
+        (by_the_loader_of_the_lesson, "passed"),
         (bucket_stub, "open"),
         (..., "open"),
         (3, "kind"),

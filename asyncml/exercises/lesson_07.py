@@ -18,6 +18,11 @@ from asyncml.exercises.retries import judge_retries
 from asyncml.exercises.scenes import demand, play, quietly
 
 AT_ONCE, AHEAD = 4, 12
+_OTHER_LOOP = "is bound to a different event loop"
+_GLOBAL = (
+    "Each call may run on a loop of its own. Where is the semaphore made?",
+    "Make it inside the function: `slots = asyncio.Semaphore(4)` in its first line.",
+)
 SLOW = 2.0  # a score from which on there is something to learn
 _IN_TASK = "`async with slots:` goes around `await fetch(key)`, inside the coroutine of each task."
 
@@ -65,7 +70,12 @@ def four(answer: Any) -> str:
     seconds = []
     for seed in range(1, 4):
         shop = _Watched(seed, 16 + seed)
-        run = run_fetches(answer, shop)
+        try:
+            run = run_fetches(answer, shop)
+        except Wrong as wrong:
+            if _OTHER_LOOP in wrong.message:
+                raise Wrong("global", "a semaphore of an earlier run.", *_GLOBAL) from None
+            raise
         _judge_data(shop, run.result)
         _judge_flight(shop, answer)
         seconds.append(f"{run.seconds:.2f}")
@@ -154,7 +164,9 @@ def window(answer: Any) -> str:
         raise Wrong("kind", f"`{answer.__name__}` must be an async generator.", hint)
     for seed in range(1, 4):
         stream, slow, limit = _Stream(seed), _Stream(seed), _Stream(seed)
-        run = play(_consume, answer, stream, 0.0, of=answer)
+        run = play(
+            _consume, answer, stream, 0.0, of=answer, hints={_OTHER_LOOP: ("global", *_GLOBAL)}
+        )
         _judge_order(stream)
         play(_consume, answer, slow, 0.5, of=answer)
         _judge_ahead(slow, stream, answer)
@@ -198,6 +210,8 @@ def _judge_order(stream: _Stream) -> None:
     demand(not is_mixed, "order", shown, why, more)
     some = f"{stream.got[0]!r:.30}, ..." if stream.got else "nothing"
     message = f"{len(stream.got)} results came ({some}), and {len(right)} keys were given."
+    if len(stream.got) == len(right):
+        message = f"the first is {stream.got[0]!r:.30}, and {right[0]!r} was expected."
     why = "`yield` the data of each key once. At the end, which tasks are still waiting?"
     raise Wrong("results", message, why, "After the loop: `while tasks:` yield the rest.")
 

@@ -51,9 +51,9 @@ def run_fetches(
         if not isinstance(run.error, may_raise):  # then `attempt` says what was raised, and where
             attempt(answer, shop.fetch, list(shop.keys), may_raise=may_raise)
     if isinstance(run.result, list | tuple):
-        _refuse_unfinished(list(run.result))
+        refuse_unfinished(list(run.result))
     elif inspect.isawaitable(run.result):
-        _refuse_unfinished([run.result])
+        refuse_unfinished([run.result])
     return run
 
 
@@ -78,7 +78,8 @@ def _refuse_misuse(error: BaseException) -> None:
         )
 
 
-def _refuse_unfinished(results: list[Any]) -> None:
+def refuse_unfinished(results: list[Any]) -> None:
+    """Refuse coroutines that have not begun and futures that were not awaited."""
     coroutines = [result for result in results if inspect.iscoroutine(result)]
     for coroutine in coroutines:
         coroutine.close()

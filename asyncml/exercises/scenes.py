@@ -8,11 +8,12 @@ import traceback
 import types
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from asyncml.exercises import Wrong
 from asyncml.exercises.attempts import Attempt, attempt, is_stub
 
+T = TypeVar("T")
 Hints = dict[str, tuple[str, ...]]  # words of a message: the code, the hint, the fuller hint
 
 
@@ -71,11 +72,11 @@ def check_plain(function: Any) -> None:
     demand(not is_async, "kind", f"`{name}` must be a plain `def`.")
 
 
-def quietly(judge: Callable[[Any], str]) -> Callable[[Any], str]:
+def quietly(judge: Callable[[Any], T]) -> Callable[[Any], T]:
     """Let the verdict be all that shows: nothing about what a wrong answer left lying about."""
 
     @functools.wraps(judge)
-    def quiet(answer: Any) -> str:
+    def quiet(answer: Any) -> T:
         logger = logging.getLogger("asyncio")
         was_disabled, logger.disabled = logger.disabled, True
         try:

@@ -1,6 +1,7 @@
 """The checks of lesson 07: right answers pass, each typical wrong one gets a hint of its own."""
 
 import asyncio
+import functools
 import gc
 import random
 import time
@@ -374,6 +375,15 @@ async def by_pipeline(fetch, keys):
         yield data
 
 
+def returns_a_pipeline(fetch, keys):
+    return aml.Pipeline(keys).map(fetch, concurrency=4, lookahead=12)
+
+
+async def one_less_ahead(fetch, keys):
+    async for data in row_of_twelve(fetch, keys, ahead=11):
+        yield data
+
+
 async def one_more_ahead(fetch, keys):
     async for data in row_of_twelve(fetch, keys, ahead=13):
         yield data
@@ -488,11 +498,14 @@ async def never_awaits(fetch, keys):
         (row_of_twelve, "passed"),
         (workers_and_a_window, "passed"),
         (by_pipeline, "passed"),
-        (one_more_ahead, "passed"),
+        (one_less_ahead, "passed"),
         (window_stub, "open"),
         (..., "open"),
         (returns_a_list, "kind"),
         (four_plain, "kind"),
+        (returns_a_pipeline, "kind"),
+        (functools.partial(returns_a_pipeline), "kind"),
+        (one_more_ahead, "unbounded"),
         (sixteen_ahead, "unbounded"),
         (all_in_a_row, "unbounded"),
         (all_gathered, "unbounded"),
@@ -520,6 +533,16 @@ def test_window(answer, expected):
 @pytest.mark.usefixtures("_little_time")
 def test_a_window_without_end():
     assert check("07-window", spins).code == "endless"
+
+
+def test_the_verdict_on_a_window_says_how_far_it_was_ahead():
+    assert "12 ahead" in check("07-window", row_of_twelve).message
+    assert "11 ahead" in check("07-window", one_less_ahead).message
+    assert "13 keys" in check("07-window", one_more_ahead).message
+
+
+def test_a_window_that_is_no_async_generator_hears_what_one_is():
+    assert "an `async def` with a `yield`" in check("07-window", returns_a_pipeline).message
 
 
 def test_the_hint_for_a_blocking_head_says_what_is_possible():
@@ -659,6 +682,17 @@ async def never_stops(fetch, key, slots):
         await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1.5))
 
 
+async def pauses_once_more(fetch, key, slots):
+    for attempt in range(4):
+        try:
+            async with slots:
+                return await fetch(key)
+        except aml.RequestFailed as lost:
+            error = lost
+            await asyncio.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))
+    raise error
+
+
 async def twice_the_slot(fetch, key, slots):
     async with slots:
         return await again()(fetch, key, slots)
@@ -675,6 +709,7 @@ async def twice_the_slot(fetch, key, slots):
         (four_plain, "kind"),
         (again("aml.RequestFailed", "Exception"), "hopeless"),
         (again("aml.RequestFailed", "(ConnectionError, KeyError)"), "hopeless"),
+        (again("aml.RequestFailed", "ConnectionError"), "hopeless"),
         (
             again("            if attempt == 3:\n                raise\n", "            pass\n"),
             "swallowed",
@@ -703,6 +738,7 @@ async def twice_the_slot(fetch, key, slots):
         (holds_the_slot, "holds"),
         (pauses_in_the_except, "holds"),
         (for_ever, "endless"),
+        (pauses_once_more, "late"),
         (twice_the_slot, "deadlock"),
     ],
 )
@@ -713,6 +749,12 @@ def test_retry(answer, expected):
 @pytest.mark.usefixtures("_little_time")
 def test_a_retry_that_spins():
     assert check("07-retry", again(PAUSE, "while True: pass")).code == "endless"
+
+
+def test_only_a_failed_request_is_tried_again():
+    message = check("07-retry", again("aml.RequestFailed", "ConnectionError")).message
+    assert message.startswith("`fetch` raised ConnectionRefusedError, and it was tried 4 times.")
+    assert "no `RequestFailed`" in message
 
 
 def test_the_check_of_retries_leaves_the_chance_of_others_alone():
@@ -930,6 +972,16 @@ def test_the_verdict_on_a_bucket_is_one_line_with_the_score():
     assert first.message.startswith("score 1.15: 2.39 s, and 2.07 s is the bound")
     assert second.message.startswith("score 3.")
     assert "\n" not in repr(first) + repr(second)
+
+
+def test_missing_images_are_counted_by_what_became_of_them():
+    def skips_the_lost(keys, get):
+        images = aml.Pipeline(keys).map(get, concurrency=13, on_error="skip")
+        return images.map(aml.decode_png, on_error="skip")
+
+    message = check("07-bucket", skips_the_lost).message
+    assert "107 only refused or never asked for, 21 given up when it was lost" in message
+    assert " 0 given up" in check("07-bucket", only_the_first).message
 
 
 def test_hints_for_the_bucket_get_fuller():

@@ -189,7 +189,8 @@ def _judge_keys(bucket: Bucket, found: list[str]) -> None:
     tried = [key for key in missing if bucket.asked[key]]
     lost = [key for key in tried if bucket.fate(key, bucket.asked[key])[1]]
     shown = f"{len(missing)} of {len(right)} good images are missing, {_some(missing)}: "
-    shown += f"{len(missing) - len(tried)} never asked for, {len(lost)} given up when it was lost."
+    none = len(missing) - len(tried)
+    shown += f"{none} only refused or never asked for, {len(lost)} given up when it was lost."
     why = "Was it given up too early, or skipped along with the damaged ones?"
     more = "Skip only where `decode_png` raises; let `get` have eight retries."
     demand(not missing, "missing", shown, why, more)

@@ -159,9 +159,12 @@ async def _consume(answer: Callable[..., Any], stream: _Stream, step_s: float) -
 def window(answer: Any) -> str:
     """Check an async generator: in order, four in flight, and no more than twelve ahead."""
     if not inspect.isasyncgenfunction(answer):
-        check_kind(answer, True)
+        check_kind(answer, False)
+        name = getattr(answer, "__name__", "it")
+        message = f"`{name}` must be an async generator: an `async def` with a `yield`."
         hint = "`yield` each result as soon as it is its turn, and `return` nothing."
-        raise Wrong("kind", f"`{answer.__name__}` must be an async generator.", hint)
+        raise Wrong("kind", message, hint)
+    ahead = 0
     for seed in range(1, 4):
         stream, slow, limit = _Stream(seed), _Stream(seed), _Stream(seed)
         run = play(
@@ -169,10 +172,10 @@ def window(answer: Any) -> str:
         )
         _judge_order(stream)
         play(_consume, answer, slow, 0.5, of=answer)
-        _judge_ahead(slow, stream, answer)
+        ahead = max(ahead, _judge_ahead(slow, stream))
         limit_s, head_s = (_reference_s(limit, ahead) for ahead in (AHEAD - 1, AT_ONCE))
         _judge_pace(stream, run.seconds, limit_s, head_s)
-    return f"in order, {AT_ONCE} in flight, {AHEAD} ahead: a straggler holds up nobody but itself."
+    return f"in order, {AT_ONCE} in flight, {ahead} ahead: a straggler holds up nobody but itself."
 
 
 def _reference_s(stream: _Stream, ahead: int) -> float:
@@ -216,7 +219,7 @@ def _judge_order(stream: _Stream) -> None:
     raise Wrong("results", message, why, "After the loop: `while tasks:` yield the rest.")
 
 
-def _judge_ahead(slow: _Stream, quick: _Stream, answer: Any) -> None:
+def _judge_ahead(slow: _Stream, quick: _Stream) -> int:
     peak = max(slow.peak, quick.peak)
     shown = f"{peak} were in flight at once, and {AT_ONCE} are allowed."
     why = "How far one may run ahead and how many may be in flight are two bounds."
@@ -226,10 +229,11 @@ def _judge_ahead(slow: _Stream, quick: _Stream, answer: Any) -> None:
     shown = f"{ahead} keys had been asked for that the consumer had not taken yet."
     why = f"The consumer was slow, and its data piled up: {AHEAD} may be ahead."
     more = f"Start a task only while there are fewer than {AHEAD}: await the leftmost otherwise."
-    demand(ahead <= AHEAD + 1, "unbounded", shown, why, more)
+    demand(ahead <= AHEAD, "unbounded", shown, why, more)
     shown = "one at a time: the next key is asked for when the one before has been taken."
     why = "Start tasks ahead of the one that you await."
     demand(peak > 1, "sequence", shown, why, more)
+    return ahead
 
 
 def _judge_pace(stream: _Stream, seconds: float, limit_s: float, head_s: float) -> None:

@@ -22,6 +22,7 @@ class _Flaky:
         self.slots, self.losses, self.error = asyncio.Semaphore(slots), losses, error
         self.tries: dict[str, list[float]] = {}
         self.now = 0
+        self.ended_s = 0.0  # when the last answer had ended
         self.was_outside = self.was_held = False
 
     async def fetch(self, key: str) -> bytes:
@@ -46,6 +47,7 @@ class _Flaky:
         watching = asyncio.create_task(self.watch(), name="watch")
         jobs = [asyncio.create_task(answer(self.fetch, key, self.slots)) for key in keys]
         await asyncio.wait(jobs)
+        self.ended_s = asyncio.get_running_loop().time()
         watching.cancel()
         for job in jobs:
             error = None if job.cancelled() else job.exception()
@@ -68,12 +70,14 @@ def judge_retries(answer: Any) -> None:
     (came,) = _try(answer, lost, ["b"])
     _judge_end(lost, came)
     _judge_pauses(lost.tries["b"])
-    for error in (ObjectNotFound, ZeroDivisionError):
+    for error in (ObjectNotFound, ZeroDivisionError, ConnectionRefusedError):
         hopeless = _Flaky(1, 99, error)
         (came,) = _try(answer, hopeless, ["c"])
         tries, name = len(hopeless.tries["c"]), error.__name__
         shown = f"`fetch` raised {name}, and it was tried {_times(tries)}."
         why = "Which errors can another try mend? A missing object stays missing, a bug a bug."
+        if error is ConnectionRefusedError:
+            why = "That is no `RequestFailed`, and goes on to the caller at once."
         demand(tries == 1, "hopeless", shown, why, "`except aml.RequestFailed`, and nothing wider.")
         shown = f"`fetch` raised {name}, and nobody heard of it."
         demand(isinstance(came, error), "swallowed", shown, "Let it through: do not catch it.")
@@ -117,6 +121,10 @@ def _judge_end(store: _Flaky, came: Any) -> None:
     shown = f"after {TRIES} lost tries {got}."
     is_error = isinstance(came, RequestFailed)
     demand(is_error, "swallowed", shown, "Who asked takes that for data: what should it get?", more)
+    late = store.ended_s - store.tries["b"][-1] - 0.01
+    shown = f"after the last try it paused for {late:.2f} s more, and raised only then."
+    why = f"Nothing comes after that pause: {TRIES} tries have three pauses between them."
+    demand(late < 1e-9, "late", shown, why, "In the last round `raise`, before the pause.")
 
 
 def _judge_pauses(tries: list[float]) -> None:

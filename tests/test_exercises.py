@@ -70,6 +70,10 @@ async def divides(x):
     return x / 0
 
 
+async def says_two_lines(x):
+    raise ValueError(f"first\n  second {object()}")
+
+
 @pytest.mark.parametrize(
     ("answer", "code", "words"),
     [
@@ -79,6 +83,7 @@ async def divides(x):
         (told_stub, "open", "write the body of `told_stub`"),
         (3, "kind", "got 3"),
         (plain, "kind", "`plain` must be an `async def`"),
+        (says_two_lines, "raised", "ValueError: first second <object object>"),
         (generator, "kind", "`generator` has a `yield` in it"),
         (blocks, "blocking", "held the whole event loop for 1 s"),
         (blocks_by_another_name, "blocking", "held the whole event loop for 1 s"),

@@ -81,7 +81,7 @@ def attempt(
     if run.slept_s and not may_block:
         raise Wrong(
             "blocking",
-            f"`time.sleep` held the whole event loop for {run.slept_s:g} s.",
+            f"`time.sleep` held the whole event loop for {run.slept_s:.3g} s.",
             "Nothing else can run meanwhile: wait with `await asyncio.sleep(...)`.",
         )
     if isinstance(run.error, Deadlock) and not isinstance(run.error, may_raise):
@@ -198,6 +198,7 @@ def _tell(error: BaseException, function: Callable[..., Any]) -> str:
     file = inspect.unwrap(function).__code__.co_filename
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     where = f" on line {lines[-1]} of its cell" if lines else ""
-    said = re.sub(r" at 0x[0-9A-Fa-f]+", "", str(error))  # no address of this one run
+    one_line = " ".join(str(error).split())
+    said = re.sub(r" at 0x[0-9A-Fa-f]+", "", one_line)  # no address of this one run
     text = f": {said}".rstrip(".") if said else ""
     return f"it raised {type(error).__name__}{text}{where}."

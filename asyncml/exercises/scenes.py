@@ -63,9 +63,10 @@ def demand(is_right: bool, code: str, message: str, hint: str = "", more: str = 
 
 def check_plain(function: Any) -> None:
     """Demand a function that is not async, and not a stub."""
+    is_empty = function is ... or function is None
+    demand(not is_empty, "open", "put your answer in place of the `...`")
     name = getattr(function, "__name__", "it")
-    is_open = function is ... or function is None or is_stub(function)
-    demand(not is_open, "open", f"write the body of `{name}` in place of the `...`")
+    demand(not is_stub(function), "open", f"write the body of `{name}` in place of the `...`")
     is_function = isinstance(function, types.FunctionType)
     demand(is_function, "kind", f"a function was expected, got {function!r}.", "Without the `()`?")
     is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

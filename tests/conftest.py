@@ -1,6 +1,7 @@
 """After each test: no task, no thread, and no exception that nobody asked for."""
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -18,6 +19,10 @@ QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("suite", derandomize=True, **QUIET)
 settings.register_profile("explore", **QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+# the checks of exercises collect garbage each time: not through all that was there before the tests
+gc.collect()
+gc.freeze()
 
 # a thread that has been told to end needs a moment
 GRACE_S = 1.0

@@ -216,9 +216,9 @@ def test_choose_ahead(answer, expected, monkeypatch):
 
 def test_choose_ahead_says_what_was_seen_and_more_the_second_time():
     first, second = (check("09-ahead", biggest).message for _ in range(2))
-    assert "64 ahead: 2.43 s" in first
-    assert "with 1 2.43 s" in first
-    assert "return the first within 2 %" in second
+    assert "64 ahead take 2.43 s, and 1 take 2.43 s" in first
+    assert "Bigger is not faster" in first
+    assert "return the first that takes at most 1.02 * run(64)" in second
 
 
 def test_the_runs_are_what_the_lesson_s_loop_takes():
@@ -479,7 +479,7 @@ def plain_training(train_step, epochs, steps, stop):
         (an_epoch_in_the_thread, "whole-epoch"),
         (never_looks, "never-looks"),
         (leaves_one_loop, "late"),
-        (looks_afterwards, "late"),
+        (looks_afterwards, "looks-late"),
         (all_at_once, "at-once"),
         (does_not_wait, "left-running"),
         (drops_the_step, "left-running"),
@@ -489,7 +489,7 @@ def plain_training(train_step, epochs, steps, stop):
         (waits_for_the_stop, "deadlock"),
         (called_too_early, "not-called"),
         (awaits_the_step, "await-plain"),
-        (pauses, "too-early"),
+        (pauses, "slow"),
         (blocks, "blocking"),
         (never_done, "endless"),
         (hard_coded, "count"),

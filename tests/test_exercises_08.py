@@ -57,6 +57,8 @@ def bets(y_pred=(5, 3), difference=(5, 3), runs=False):
     [
         (bets(), "passed"),
         (bets([5, 3], "(5, 3)"), "passed"),
+        (bets("(5,3)", "(5,  3)", "False"), "passed"),
+        (bets("(3,5)"), "transposed"),
         (bets(runs=np.False_), "passed"),
         (..., "open"),
         (None, "open"),
@@ -505,6 +507,14 @@ def one_largest(logits, labels):
     return naive(logits - logits.max(), labels)
 
 
+def less_their_mean(logits, labels):
+    return cross_entropy_shifted(logits - logits.mean(axis=1, keepdims=True), labels)
+
+
+def cross_entropy_shifted(z, labels):
+    return np.mean(np.log(np.exp(z).sum(axis=1)) - picked(z, labels))
+
+
 def largest_of_each_column(logits, labels):
     return naive(logits - logits.max(axis=0), labels)
 
@@ -597,6 +607,7 @@ def each_of_few(logits, labels):
         (one_each, "each"),
         (each_of_few, "each"),
         (one_largest, "one-max"),
+        (less_their_mean, "overflow"),
         (largest_of_each_column, "columns"),
         (log_of_p, "log-of-zero"),
         (with_an_epsilon, "epsilon"),
@@ -636,6 +647,9 @@ def test_an_overflow_is_told_with_the_shift_at_the_second_failure():
         ("CDFBEA", "passed"),
         ("cdfbea", "passed"),
         (list("CDFBEA"), "passed"),
+        (tuple("CDFBEA"), "passed"),
+        ("C D F B E A", "passed"),
+        ("C, D, F, B, E, A\n", "passed"),
         (..., "open"),
         (None, "open"),
         (5, "kind"),
@@ -653,6 +667,7 @@ def test_an_overflow_is_told_with_the_shift_at_the_second_failure():
         ("DCFBEA", "indent"),
         ("CFDBEA", "indent"),
         ("FCDBEA", "indent"),
+        ("CDBFEA", "indent"),
         ("CDFBGE", "no-step"),
         ("CDFBGA", "no-step"),
         ("CDHFBE", "no-step"),
@@ -660,6 +675,12 @@ def test_an_overflow_is_told_with_the_shift_at_the_second_failure():
 )
 def test_parsons(answer, expected):
     assert code("08-parsons", answer) == expected
+
+
+def test_the_hints_on_the_lines_are_true_of_the_answer():
+    assert "C is first" not in "".join(hints("08-parsons", "CDBFEA"))
+    assert "four, four, then three of eight" in hints("08-parsons", "CDBFEA")[0]
+    assert "got C, C, F, B, E, A." in hints("08-parsons", "CCFBEA")[0]
 
 
 def test_no_order_of_lines_ends_in_an_error():

@@ -79,8 +79,8 @@ def shapes(answer: Any) -> str:
     is_open = any(bet is ... or bet is None for bet in answer.values())
     demand(not is_open, "open", "put a bet in place of each `...`")
     for name, (right, wrong) in _SHAPES.items():
-        bet = answer[name]
-        said = str(tuple(bet) if isinstance(bet, list) else bet)
+        bet = tuple(answer[name]) if isinstance(answer[name], list) else answer[name]
+        said = bet.replace(" ", "").replace(",", ", ") if isinstance(bet, str) else str(bet)
         if said != right:
             kind = "True or False" if right == "False" else 'a shape such as (4, 7), or "error"'
             shown = f"`{name}`: {kind} is expected, got {bet!r:.40}."
@@ -220,12 +220,12 @@ def cross_entropy(answer: Any) -> str:
         _judge_loss(_number(_call(answer, z, labels, hints=_LOSS_HINTS), z), z, labels)
     large, few = rng.normal(size=(5, 3)) + 1000, rng.integers(0, 3, 5)
     apart = np.array([[900.0, 901, 902], [-900, -901, -902]])
-    sure = np.array([[0.0, 800, 0], [0, 0, 0]])
     for told, z, labels in (
         ("logits of about 1000", large, few),
         ("logits of about -1000", large - 2000, few),
         ("a row near 900 and one near -900", apart, np.array([2, 0])),
-        ("a logit of 800 beside the label's 0", sure, np.array([0, 1])),
+        ("a logit of 900 before nine zeros", 900 * np.eye(1, 10), np.array([0])),
+        ("a logit of 800 beside the label's 0", 800 * np.eye(2, 3, 1), np.array([0, 2])),
     ):
         value = _number(_call(answer, z, labels, hints=_LOSS_HINTS), z)
         _judge_stable(value, float(_loss(z, labels).mean()), told)
@@ -317,10 +317,10 @@ def parsons(answer: Any) -> str:
     """Check an order of lines by running the training loop that they make."""
     is_open = answer is ... or answer is None
     demand(not is_open, "open", "put the letters of the lines in place of the `...`")
-    letters = [str(letter).upper() for letter in answer] if isinstance(answer, str | list) else []
+    letters = [letter for letter in str(answer).upper() if letter.isalpha()]
     shown = f"the answer is a text of letters from A to H, got {answer!r:.40}."
     demand(bool(letters) and not set(letters) - set(LINES), "kind", shown)
-    shown = f"six different lines are needed, got {len(letters)}."
+    shown = f"six different lines are needed, got {', '.join(letters)}."
     demand(len(letters) == len(set(letters)) == 6, "count", shown)
     trainee = _Trainee()
     scope = {"np": np, "rng": np.random.default_rng(0), "epochs": 3, "x": np.arange(200)}
@@ -328,8 +328,8 @@ def parsons(answer: Any) -> str:
     try:
         exec("\n".join(LINES[letter] for letter in letters), scope)
     except SyntaxError:
-        why = "The indents tell what belongs to which `for`: none, four, eight."
-        raise Wrong("indent", "line by line, that is no program.", why, "C is first.") from None
+        why = "The indents tell what belongs to which `for`: none, four, four, then three of eight."
+        raise Wrong("indent", "line by line, that is no program.", why) from None
     except NameError as error:
         raise Wrong("order", f"{error}.", "Which line gives it a value? It comes first.") from None
     _judge_steps(trainee)

@@ -2,21 +2,24 @@
 
 import argparse
 
-from benchmarks import accuracy, loading, tracing
+from benchmarks import accuracy, loading, tracing, training
 from benchmarks.measuring import machine
-from benchmarks.peers import PEERS
+from benchmarks.peers import PEERS, TRAINERS
 
-NAMES = ("accuracy", "loading", "tracing")
+NAMES = ("accuracy", "loading", "tracing", "training")
+BESIDE_PEERS = {"loading": loading.main, "training": training.main}
 ROWS = {"accuracy": accuracy.main, "tracing": tracing.main}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what the command line names."""
-    keys = ",".join(peer.key for peer in PEERS)
+    keys = ",".join(dict.fromkeys(peer.key for peer in (*PEERS, *TRAINERS)))
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
-    parser.add_argument("--rounds", type=int, default=5, help="of loading; the default is 5")
-    parser.add_argument("--only", default="", help=f"print some peers of loading: {keys}")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="of loading and training; the default is 5"
+    )
+    parser.add_argument("--only", default="", help=f"print some peers of those two: {keys}")
     options = parser.parse_args(arguments)
     only = [key for key in options.only.split(",") if key]
     for what, given, known in (
@@ -30,8 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(machine())
     for name in options.names or NAMES:
         print(f"\n{name}")
-        if name == "loading":
-            loading.main(options.rounds, only)
+        if name in BESIDE_PEERS:
+            BESIDE_PEERS[name](options.rounds, only)
         else:
             for what, figure, limit in ROWS[name]():
                 print(f"  {what:<52} {figure:>12}   {limit}")

@@ -17,6 +17,7 @@ from benchmarks.results import (
     figures_table,
     limits_table,
     markdown,
+    missing_line,
     plain,
     ratios_table,
     write_section,
@@ -105,11 +106,6 @@ def million_rows(peers: Sequence[Peer]) -> Iterator[Row]:
     yield Row("a million items", "s", times)
     peaks = {key: max(1.0, run.peak_mb) for key, run in runs.items() if run.peak_mb is not None}
     yield Row("a million items, memory", "MB", peaks)  # less than 1 MB is noise
-
-
-def missing_line(peer: Peer) -> str:
-    """Name a peer that is not installed."""
-    return f"{peer.name} is missing: pip install -r benchmarks/requirements.txt"
 
 
 def page(rows: Sequence[Row], peers: Sequence[Peer], missing: Sequence[Peer], on: str) -> str:

@@ -1,14 +1,27 @@
 """How things are measured here: interleaved rounds, and the median of them."""
 
 import gc
+import json
 import math
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+# read when OpenBLAS, OpenMP (torch), MKL and Accelerate are loaded
+THREADS = (
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 def machine() -> str:
@@ -19,18 +32,34 @@ def machine() -> str:
 
 
 def interleaved(
-    *programs: Callable[[], object], rounds: int = 7, most_s: float = math.inf
+    *programs: Callable[[], object],
+    rounds: int = 7,
+    most_s: float = math.inf,
+    rest_s: float = 0.0,
 ) -> list[float]:
     """Return the median time of each program in seconds; rounds keep slow drifts out of ratios.
 
-    A program that has taken `most_s` seconds altogether is not run again; each runs once.
+    A program that has taken `most_s` seconds altogether is not run again; each runs once. Before
+    each there is a rest of `rest_s` seconds, in which idle threads of the last one stop spinning.
     """
     times: list[list[float]] = [[] for _ in programs]
     for _ in range(rounds):
         for program, mine in zip(programs, times, strict=True):
             if not mine or sum(mine) < most_s:
                 gc.collect()  # what the one before has left is not this one's work
+                time.sleep(rest_s)
                 start = time.perf_counter()
                 program()
                 mine.append(time.perf_counter() - start)
     return [statistics.median(mine) for mine in times]
+
+
+def in_child(module: str, *arguments: object, threads: int) -> Any:
+    """Run a module in a process whose libraries compute in so many threads; return its JSON."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    environment = os.environ | dict.fromkeys(THREADS, str(threads))
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, cwd=root, env=environment
+    )
+    return json.loads(done.stdout)

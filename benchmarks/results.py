@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers import PEERS, US, Peer
+from benchmarks.peers import PEERS, TRAINERS, US, Peer
 from benchmarks.workloads import Limit
 
-NAMES = {peer.key: peer.name for peer in PEERS}
+BEST_TORCH = "best-torch"
+NAMES = {peer.key: peer.name for peer in (*PEERS, *TRAINERS)} | {BEST_TORCH: "the best torch"}
 CANNOT = "-"
 
 
@@ -66,7 +67,7 @@ def limit_text(limit: Limit, row: Row) -> str:
     """Say a limit: "at most 3 µs an item", "at most 2x by hand (0.85)", "at most 1/20 of ..."."""
     if not limit.of:
         return f"at most {limit.most:g} {row.unit}"
-    times = f"{limit.most:g}x" if limit.most >= 1 else f"1/{1 / limit.most:.0f} of"
+    times = f"{limit.most:g}x" if limit.most > 0.5 else f"1/{1 / limit.most:.0f} of"
     most = row.most(limit)
     bound = "" if most is None else f" ({digits(most)})"
     return f"at most {times} {NAMES[limit.of]}{bound}"
@@ -79,7 +80,7 @@ def _verdict(row: Row, limit: Limit) -> str:
 
 def ratios_table(rows: Iterable[Row], peers: Sequence[Peer]) -> list[list[str]]:
     """How many times our figure each peer's is."""
-    others = [peer for peer in peers if peer != US]
+    others = [peer for peer in peers if peer.key != US.key]
     table = [["workload", f"{US.name} = 1", *(peer.name for peer in others)]]
     for row in rows:
         ratios = (row.ratio(peer) for peer in others)
@@ -96,6 +97,11 @@ def figures_table(rows: Iterable[Row], peers: Sequence[Peer]) -> list[list[str]]
         cells = (CANNOT if figure is None else digits(figure) for figure in figures)
         table.append([row.name, row.unit, *cells])
     return table
+
+
+def missing_line(peer: Peer) -> str:
+    """Name a peer that is not installed."""
+    return f"{peer.name} is missing: pip install -r benchmarks/requirements.txt"
 
 
 def digits(value: float) -> str:

@@ -1,12 +1,16 @@
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from asyncml import layers
 from benchmarks import __main__ as command
-from benchmarks import figure, loading, million
-from benchmarks.measuring import interleaved
-from benchmarks.peers import PEERS, US, Peer, installed
+from benchmarks import epochs, figure, loading, million, overlap, parts, training
+from benchmarks.measuring import THREADS, in_child, interleaved
+from benchmarks.network import images, in_batches
+from benchmarks.peers import PEERS, TRAINERS, US, Peer, Unable, gemms, installed, trains_ours
 from benchmarks.results import Row, digits, limit_text, limits_table, write_section
 from benchmarks.workloads import WORKLOADS, Job, Limit, Step, Workload, nothing, same
 
@@ -123,7 +127,121 @@ class TestTables:
         assert (tmp_path / "a.png").stat().st_size > 5_000
 
 
+class TestTrainers:
+    def test_fit_and_the_loop_by_hand_do_the_same(self):
+        batches = in_batches(*images(300))
+        by_hand, by_fit = trains_ours.Adapter(), trains_ours.Adapter(fit=True)
+        for adapter in (by_hand, by_fit):
+            adapter.epoch(batches)
+        assert [len(x) for x, _ in batches] == [128, 128, 44]
+        assert np.array_equal(by_hand.model.params, by_fit.model.params)
+
+    def test_the_products_are_those_of_a_step(self):
+        alone, (x, y) = gemms.Adapter(), images(40)
+        alone.epoch(in_batches(x, y))
+        outputs, deltas = ([a[:40] for a in each] for each in (alone.outputs, alone.deltas))
+        assert np.allclose(outputs[1], outputs[0] @ alone.weights[1], atol=1e-4)
+        assert np.allclose(deltas[0], deltas[1] @ alone.weights[1].T, atol=1e-4)
+        assert np.allclose(alone.weight_grads[0], x.T @ deltas[0], atol=1e-4)
+
+    def test_one_that_has_learnt_nothing_is_noticed(self):
+        with pytest.raises(RuntimeError, match="us recognises only"):
+            epochs.check("us", trains_ours.Adapter(), *images(256))
+
+    def test_who_is_missing_and_who_cannot_are_named_and_the_others_measured(self, monkeypatch):
+        def refuse():
+            raise Unable("there is no compiler")
+
+        cannot = Peer("torch-compiled", "torch, compiled", "cannot")
+        sklearn = next(peer for peer in TRAINERS if peer.key == "sklearn")
+        monkeypatch.setitem(sys.modules, "benchmarks.peers.cannot", SimpleNamespace(Adapter=refuse))
+        monkeypatch.delitem(sys.modules, "benchmarks.peers.trains_sklearn", raising=False)
+        monkeypatch.setitem(sys.modules, "sklearn.neural_network", None)
+        monkeypatch.setitem(sys.modules, "sklearn", None)
+        monkeypatch.setattr(epochs, "TRAINERS", (US_TRAINS, cannot, sklearn))
+        monkeypatch.setattr(epochs, "REST_S", 0.0)
+        run = epochs.run(1, 512, ["us", "torch-compiled", "sklearn"])
+        assert [*run.seconds] == ["us"]
+        assert training.absences(run) == [
+            "MLPClassifier is missing: pip install -r benchmarks/requirements.txt",
+            "torch, compiled cannot do it here: there is no compiler",
+        ]
+
+
+US_TRAINS = TRAINERS[0]
+EPOCH_PARTS = dict.fromkeys(parts.PARTS, 0.01) | {parts.ALONE: 0.02, parts.WHOLE: 0.06}
+
+
+class TestTraining:
+    def test_the_parts_are_the_whole_and_the_stopwatches_are_put_away(self):
+        forward = layers.ReLU.forward
+        found = parts.seconds(1, in_batches(*images(256)))
+        assert sum(found[part] for part in parts.PARTS) <= found[parts.WHOLE]
+        assert min(found.values()) > 0
+        assert layers.ReLU.forward is forward
+
+    def test_training_while_loading(self, monkeypatch):
+        monkeypatch.setattr(overlap, "WAIT_S", 0.001)
+        eight, even = overlap.measure(1, 256)
+        assert eight.at_once == overlap.AT_ONCE
+        assert min(eight.load_s, eight.compute_s, eight.both_s, even.at_once) > 0
+        assert overlap.Overlap(8, 2.0, 1.0, 3.0, 0.0).ratio == 1.5
+
+    def test_the_best_torch_is_the_one_to_beat(self):
+        seconds = {"us": 0.085, "gemms": 0.1, "torch-eager": 0.3, "torch-fused": 0.1}
+        row, late = training.epoch_rows({1: epochs.Run(seconds, seconds)})
+        assert late.name == "an epoch, 1 thread (late)"
+        assert limits_table([row])[1:] == [
+            ["an epoch, 1 thread", "85 ms", "at most 0.85x the best torch (85)", "yes"],
+            ["", "", "at most 0.9x the best torch (90)", "yes"],
+            ["", "", "at most 1.35x matrix products alone (135)", "yes"],
+        ]
+
+    def test_a_small_run_of_us_and_the_products_writes_nothing(self, capsys, monkeypatch, tmp_path):
+        monkeypatch.setattr(training, "THREADS", (1,))
+        training.main(1, ["gemms"], tmp_path, size=512)
+        said = capsys.readouterr().out
+        assert "at most 1.35x matrix products alone (" in said
+        assert "at most 0.85x the best torch" in said  # which is not measured
+        assert "Adam" in said
+        assert [*tmp_path.iterdir()] == []
+
+    def test_the_page_says_the_rest_of_the_gap_and_who_is_missing(self):
+        seconds, late = {"us": 0.06, "gemms": 0.02}, EPOCH_PARTS | {parts.ADAM: 0.04}
+        run = epochs.Run(seconds, seconds, ["sklearn"])
+        rows = training.epoch_rows({1: run})
+        found = {"1 thread": EPOCH_PARTS, "1 thread, late": late}
+        page = training.page(rows, found, [US_TRAINS], training.absences(run), "a machine")
+        assert "MLPClassifier is missing: pip install" in page
+        assert "3.00 times as long as the products alone" in page.replace("\n", " ")
+        assert "Adam is 25%" in page.replace("\n", " ")
+        assert (
+            "| an epoch, 1 thread | 60 ms | at most 0.85x the best torch | not measured |" in page
+        )
+        assert "| workload | asyncml = 1 |\n" in page  # no second column of ours
+        assert "Adam takes 4.0 times as long" in page.replace("\n", " ")
+        assert "| Adam | 10 | 40 |" in page
+
+    def test_the_page_that_is_committed_has_every_limit_and_peer(self):
+        results = (Path(training.__file__).parent / "RESULTS.md").read_text(encoding="utf-8")
+        page = results.partition("\n## Training\n")[2]
+        row = Row("", "ms", {"us": 1.0})
+        for limit in (*training.LIMITS[1], *training.LIMITS[2], Limit(5.0)):
+            assert limit_text(limit, row) in page
+        assert [peer for peer in TRAINERS if peer.name not in page] == []
+
+
 class TestMeasuring:
+    def test_a_child_has_as_many_threads_as_it_is_told(self, tmp_path, monkeypatch):
+        (tmp_path / "says.py").write_text(
+            "import json, os, sys\nprint(json.dumps([sys.argv[1:], dict(os.environ)]))\n",
+            encoding="utf-8",
+        )
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        arguments, environment = in_child("says", 3, "a", threads=2)
+        assert arguments == ["3", "a"]
+        assert {environment[name] for name in THREADS} == {"2"}
+
     def test_rounds_are_interleaved_and_a_slow_program_is_not_repeated(self):
         ran = []
         interleaved(lambda: ran.append(1), lambda: ran.append(2), rounds=2)
@@ -152,7 +270,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["lodaing"], "no such benchmark: lodaing; there are accuracy, loading, tracing"),
+            (["lodaing"], "no such benchmark: lodaing; there are accuracy, loading, tracing, "),
             (["loading", "--only", "us,him"], "no such peer: him; there are us, hand, "),
             (["loading", "--rounds", "0"], "--rounds must be at least 1, got 0"),
         ],

@@ -3,7 +3,8 @@
 An adapter has a method for each kind of work that its library can do: `on_loop` (asynchronous
 functions), `in_order` (the same, order kept), `in_threads` (plain functions), `beside_steps`
 (loading while the body of `for` blocks) and `beside_thread` (while a step runs in a thread, under
-`async for`). What it cannot do it does not have.
+`async for`). What it cannot do it does not have. One that trains has `epoch`, which trains on
+batches, and `predict`.
 """
 
 from dataclasses import dataclass, field
@@ -51,6 +52,25 @@ PEERS = (
     Peer("pool", "Executor.map", "pool"),
     Peer("torch", "DataLoader", "torch", "torch", "torch.utils.data"),
 )
+
+TRAINERS = (
+    Peer("us", "asyncml", "trains_ours", "asyncml"),
+    Peer("fit", "asyncml's fit", "trains_ours", options={"fit": True}),
+    Peer("torch-eager", "torch", "trains_torch", "torch"),
+    Peer("torch-fused", "torch, Adam fused", "trains_torch", options={"fused": True}),
+    Peer(
+        "torch-compiled",
+        "torch, compiled",
+        "trains_torch",
+        options={"fused": True, "compiled": True},
+    ),
+    Peer("sklearn", "MLPClassifier", "trains_sklearn", "scikit-learn"),
+    Peer("gemms", "matrix products alone", "gemms"),
+)
+
+
+class Unable(Exception):
+    """A library is installed, and cannot do it on this machine; the message says why."""
 
 
 def installed(peers: tuple[Peer, ...]) -> tuple[dict[Peer, Any], list[Peer]]:

@@ -83,6 +83,11 @@ class SGD(Optimizer):
         np.subtract(self.model.params, update, out=self.model.params)
 
 
+# float32 below 1e-38 is denormal, and arithmetic with it many times slower: what decays is cut off
+# long before, every so many steps; it is far too small to change a parameter
+_NEGLIGIBLE, _EVERY = 1e-30, 64
+
+
 class Adam(Optimizer):
     """Steps of about lr in each parameter: its mean gradient over its root mean square gradient.
 
@@ -117,6 +122,7 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
         self.m, self.v = np.zeros_like(model.params), np.zeros_like(model.params)
         self.t = np.zeros((), np.int64)
+        self._negligible = np.zeros(model.params.shape, np.bool_)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return `m` and `v`, (P,) float32, and `t`, () int64, the number of steps taken."""
@@ -140,3 +146,6 @@ class Adam(Optimizer):
         np.divide(m, scratch, out=scratch)
         np.multiply(scratch, self.lr * math.sqrt(correction2) / correction1, out=scratch)
         np.subtract(params, scratch, out=params)
+        if self.t % _EVERY == 0:  # by t alone, so that a resumed run does the same
+            np.less(np.abs(m, out=scratch), _NEGLIGIBLE, out=self._negligible)
+            np.copyto(m, 0, where=self._negligible)

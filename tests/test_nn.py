@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncml import optimizers
 from asyncml.layers import Array, Layer, Linear, ReLU, softmax_cross_entropy
 from asyncml.nn import MLP, Sequential
 from asyncml.optimizers import SGD, Adam
@@ -300,6 +301,27 @@ def test_ten_steps_of_adam(betas, eps):
     np.testing.assert_allclose(model.params, expected, rtol=1e-4, atol=1e-6)
     assert model.params[0] == np.float32(before[0])
     assert optimizer.state()["t"] == 10
+
+
+def test_adam_keeps_no_denormal_numbers_and_steps_as_if_it_did(monkeypatch):
+    def run():
+        rng = np.random.default_rng(0)
+        model = MLP([4, 3], seed=0)
+        optimizer = Adam(model)
+        smallest = np.inf
+        for step in range(1500):
+            model.grads[:] = rng.normal(size=15) if step < 5 else 0  # like a pixel that stays dark
+            optimizer.step()
+            left = np.abs(optimizer.m[optimizer.m != 0])
+            smallest = min(smallest, left.min(initial=np.inf))
+        return model.params.copy(), smallest
+
+    params, smallest = run()
+    assert smallest > np.finfo(np.float32).tiny
+    monkeypatch.setattr(optimizers, "_EVERY", 10**9)
+    unflushed, denormal = run()
+    assert 0 < denormal < np.finfo(np.float32).tiny
+    assert (params == unflushed).all()
 
 
 @pytest.mark.parametrize("make", [momentum_sgd, Adam], ids=["SGD", "Adam"])

@@ -269,7 +269,7 @@ def test_choose_ahead_shows_where_two_times_differ():
         return ahead
 
     told = check("09-ahead", while_it_gains).message
-    shown = re.search(r"ahead take ([\d.]+) s; .* more ([\d.]+) s", told)
+    shown = re.search(r"ahead: ([\d.]+) s; .* more: ([\d.]+) s", told)
     assert float(shown[1]) > float(shown[2])
 
 

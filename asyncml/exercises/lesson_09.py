@@ -117,9 +117,7 @@ def _judge_ahead(jitter: _Jitter, found: int) -> None:
     if found > best:
         shown = f"{found} ahead take {seen:.2f} s, and {best} take {enough:.2f} s: enough as well."
         raise Wrong("bigger", shown, "Bigger is not faster, and each lies in memory.", more)
-    shown = (
-        f"{found} ahead take {seen:.3f} s; 64 take {least:.3f} s, 2 % more {_SLACK * least:.3f} s."
-    )
+    shown = f"{found} ahead: {seen:.3f} s; 64: {least:.3f} s; 2 % more: {_SLACK * least:.3f} s."
     if found == 0:
         raise Wrong("zero", shown, "With none ahead, each load waits for the step before.", more)
     why = "A slow load empties the shelf sooner than it is filled again."
@@ -232,8 +230,7 @@ def _judge_stop(bench: _Bench, found: Any) -> None:
 def _refuse_late(bench: _Bench, late: int) -> None:
     shown = f"stop at {bench.stop_at_s} s, and {late} more began after it."
     if late == 1 and not bench.stop_at_s:
-        why = "It was set before the first step. Ask `stop.is_set()` before each step."
-        raise Wrong("looks-late", shown, why)
+        raise Wrong("looks-late", shown, "Ask `stop.is_set()` before the first step, too.")
     if 0 < bench.jobs < len(bench.began):
         why = "The thread was given many steps in one go, and does not look up in between."
         more = "Let the thread do one step at a time, and look at `stop` before each."

@@ -2,9 +2,11 @@
 
 import asyncio
 import copy
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from asyncml import exercises
@@ -55,6 +57,7 @@ def pace(now=60, trainer=60, deeper=60, loads=40, both=30):
         (pace(now=0.06), "unit"),
         (pace(now=100), "sum"),
         (pace(now=40), "sum"),
+        (pace(now=400), "whole-run"),
         (pace(trainer=40), "trainer"),
         (pace(trainer=80), "trainer"),
         (pace(deeper=7.5), "deeper"),
@@ -109,6 +112,11 @@ def by_halving(run):
 def by_a_list(run):
     times = [run(ahead) for ahead in range(65)]
     return [time <= 1.02 * times[64] for time in times].index(True)
+
+
+def by_an_array(run):
+    times = np.array([run(ahead) for ahead in np.arange(65)])
+    return np.argmax(times <= 1.02 * times[64])
 
 
 def none_ahead(run):
@@ -187,6 +195,7 @@ def never_ends(run):
         (by_a_loop, "passed"),
         (by_halving, "passed"),
         (by_a_list, "passed"),
+        (by_an_array, "passed"),
         (stub, "open"),
         (..., "open"),
         (3, "kind"),
@@ -250,6 +259,18 @@ def test_no_run_is_decided_by_rounding():
     for jitter in _runs():
         times = [jitter.run(ahead) for ahead in range(65)]
         assert min(abs(seen - 1.02 * times[64]) for seen in times) > 1e-4
+
+
+def test_choose_ahead_shows_where_two_times_differ():
+    def while_it_gains(run):
+        ahead = 0
+        while run(ahead + 1) < 0.98 * run(ahead):
+            ahead += 1
+        return ahead
+
+    told = check("09-ahead", while_it_gains).message
+    shown = re.search(r"ahead: ([\d.]+) s; .* more: ([\d.]+) s", told)
+    assert float(shown[1]) > float(shown[2])
 
 
 # ---- 09-stop ----
@@ -418,6 +439,16 @@ async def one_short(train_step, epochs, steps, stop):
     return await each_in_a_thread(train_step, epochs, steps - 1, stop)
 
 
+async def not_awaited(train_step, epochs, steps, stop):
+    for _ in range(epochs * steps):
+        asyncio.to_thread(train_step).close()
+    return epochs * steps
+
+
+async def asks_without_calling(train_step, epochs, steps, stop):
+    return 0 if stop.is_set else await each_in_a_thread(train_step, epochs, steps, stop)
+
+
 async def waits_for_the_stop(train_step, epochs, steps, stop):
     await stop.wait()
     return 0
@@ -486,6 +517,8 @@ def plain_training(train_step, epochs, steps, stop):
         (not_counted, "no-return"),
         (counts_epochs, "count"),
         (one_short, "count"),
+        (not_awaited, "count"),
+        (asks_without_calling, "count"),
         (waits_for_the_stop, "deadlock"),
         (called_too_early, "not-called"),
         (awaits_the_step, "await-plain"),
@@ -502,6 +535,18 @@ def test_stop_between_steps(answer, expected, monkeypatch):
     verdict = check("09-stop", answer)
     assert "\n" not in repr(verdict)
     assert verdict.code == expected, verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [
+        (not_awaited, "Is each step awaited"),
+        (asks_without_calling, "written with its `()`"),
+        (one_short, "Nobody set `stop`"),
+    ],
+)
+def test_stop_asks_what_fits_when_steps_are_missing(answer, asked):
+    assert asked in check("09-stop", answer).message
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,14 @@ from asyncml.pipeline import Pipeline
 
 # ---- 09-pace ----
 _PACE = {
-    "as it is": (60, "sum", "While one shard is trained on, the next is loading. Who is last?"),
-    "the trainer twice as fast": (60, "trainer", "Does a shard come any sooner than before?"),
+    "as it is": (60, "sum", "While one batch is trained on, the next is loading. Who is last?"),
+    "the trainer twice as fast": (60, "trainer", "Does a batch come any sooner than before?"),
     "eight ahead": (60, "deeper", "There is room for eight. Who fills it, and how fast?"),
-    "two loads at once": (40, "two-loads", "A shard comes every 30 ms. Who needs longer?"),
+    "two loads at once": (40, "two-loads", "A batch comes every 30 ms. Who needs longer?"),
     "two loads at once, the trainer twice as fast": (
         30,
         "both",
-        "The trainer could do it in 20 ms. How often does a shard come?",
+        "The trainer could do it in 20 ms. How often does a batch come?",
     ),
 }
 
@@ -43,8 +43,10 @@ def pace(answer: Any) -> str:
         demand(is_number, "kind", f"{name}: the answer is a number of milliseconds, got {bet!r}.")
         if abs(bet - right) > 1e-6:
             demand(not 0 < bet < 1, "unit", f"{name}: not {bet:g}.", "In milliseconds.")
-            more = f"{why} A step comes every max(load / k, train)."
-            raise Wrong(code, f"{name}: not {bet:g} ms.", why, more)
+            shown = f"{name}: not {bet:g} ms."
+            demand(bet <= 100, "whole-run", shown, "From one step to the next, not the whole run.")
+            more = f"{why} A step comes every max(load / k, train), with k loads at once."
+            raise Wrong(code, shown, why, more)
     return "the slower side sets the pace, and only a change of that side shows."
 
 
@@ -60,7 +62,7 @@ class _Jitter:
 
     def run(self, ahead: int) -> float:
         """Return the seconds that the run takes with so many batches ahead."""
-        if not (isinstance(ahead, int) and 0 <= ahead <= _MOST):
+        if not (isinstance(ahead, int | np.integer) and 0 <= ahead <= _MOST):
             raise ValueError(f"`ahead` must be a whole number from 0 to {_MOST}, got {ahead!r}")
         if not ahead:
             return sum(self.loads_s) + self.train_s * len(self.loads_s)
@@ -98,11 +100,11 @@ def choose_ahead(answer: Any) -> str:
     for jitter in _runs():
         found = attempt(answer, jitter.run, is_async=False).result
         demand(found is not None, "no-return", "it returned None.", "Is there a `return`?")
-        is_whole = isinstance(found, int) and not isinstance(found, bool)
+        is_whole = isinstance(found, int | np.integer) and not isinstance(found, bool)
         why = "How far ahead, and not how long it takes: that is what `run` returns."
         demand(is_whole, "kind", f"it returned {found!r:.40}, and not a whole number.", why)
-        _judge_ahead(jitter, found)
-    return "the fewest that are enough; from one run to the next that is between 0 and 11."
+        _judge_ahead(jitter, int(found))
+    return "the fewest that are enough: in the six runs tried, between 0 and 11."
 
 
 def _judge_ahead(jitter: _Jitter, found: int) -> None:
@@ -115,8 +117,7 @@ def _judge_ahead(jitter: _Jitter, found: int) -> None:
     if found > best:
         shown = f"{found} ahead take {seen:.2f} s, and {best} take {enough:.2f} s: enough as well."
         raise Wrong("bigger", shown, "Bigger is not faster, and each lies in memory.", more)
-    shown = f"{found} ahead take {seen:.2f} s; {_MOST} take {least:.2f} s, so that 2 % more are "
-    shown += f"{_SLACK * least:.2f} s."
+    shown = f"{found} ahead: {seen:.3f} s; 64: {least:.3f} s; 2 % more: {_SLACK * least:.3f} s."
     if found == 0:
         raise Wrong("zero", shown, "With none ahead, each load waits for the step before.", more)
     why = "A slow load empties the shelf sooner than it is filled again."
@@ -216,9 +217,10 @@ def _judge_stop(bench: _Bench, found: Any) -> None:
         _refuse_late(bench, len(late))
     if stop_s is None:
         why = "Nobody set `stop`, so all steps of all epochs are to be done."
+        why = why if done else "Is each step awaited, and `stop.is_set()` written with its `()`?"
         demand(done == total, "count", f"{done} steps were done, not {total}.", why)
     possible = int(stop_s / _STEP_S) + 1 if stop_s else 0
-    shown = f"{done} steps of {_STEP_S} s by the stop at {stop_s} s, and {possible} were possible."
+    shown = f"by {stop_s} s {possible} steps of {_STEP_S} s could have begun, and {done} did."
     demand(done >= possible, "slow", shown, "What else does it wait for?")
     demand(found is not None, "no-return", "it returned None.", "The number of steps is asked for.")
     why = "Each step that was done counts as one, the last one too."
@@ -228,8 +230,7 @@ def _judge_stop(bench: _Bench, found: Any) -> None:
 def _refuse_late(bench: _Bench, late: int) -> None:
     shown = f"stop at {bench.stop_at_s} s, and {late} more began after it."
     if late == 1 and not bench.stop_at_s:
-        why = "It was set before the first step. Look before a step, and not after it."
-        raise Wrong("looks-late", shown, why)
+        raise Wrong("looks-late", shown, "Ask `stop.is_set()` before the first step, too.")
     if 0 < bench.jobs < len(bench.began):
         why = "The thread was given many steps in one go, and does not look up in between."
         more = "Let the thread do one step at a time, and look at `stop` before each."
@@ -313,13 +314,13 @@ def _judge_parts(kept: Any, course: _Course) -> None:
         shown = f"there is nothing under the key {key!r}."
         demand(kept.get(key) is not None, f"{code}-forgotten", shown, _FORGOTTEN[key])
     live, found = course.optimizer.state(), kept["optimizer"]
-    shown = f"`params` is {type(kept['params']).__name__}, and not an array."
+    shown = f"`params` is of type {type(kept['params']).__name__}, and not an array."
     demand(isinstance(kept["params"], np.ndarray), "kind", shown)
     has_names = isinstance(found, dict) and set(found) == set(live)
-    names = ", ".join(sorted(live))
+    shown = f"`optimizer` does not hold the arrays {', '.join(sorted(live))}."
     why = "`optimizer.state()` returns a dictionary of arrays: keep all of them, by their names."
-    demand(has_names, "optimizer-kind", f"`optimizer` has not the arrays {names} in it.", why)
-    shown = f"`data` is {type(kept['data']).__name__}, and not a state."
+    demand(has_names, "optimizer-kind", shown, why)
+    shown = f"`data` is of type {type(kept['data']).__name__}, and not a state."
     demand(isinstance(kept["data"], dict), "data-kind", shown, "`pipeline.state_dict()` is one.")
     _judge_copies(kept, live, course)
 

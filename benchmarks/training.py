@@ -145,10 +145,11 @@ each of which reads and writes memory anew, where torch's fused kernel makes one
 {parts[PRODUCTS] / parts[ALONE]:.2f} times as long within the step as alone. Nothing the size of a
 batch is allocated."""
     later = f"""\
-After {LATE} epochs our Adam takes {late[ADAM] / parts[ADAM]:.1f} times as long. Where a parameter has had no gradient
-for some 800 steps, as the weight of a pixel at the edge, its mean gradient, times 0.9 at each step, falls
-below 1e-38: a denormal number, with which a core is many times slower. Ours cuts it off before; the
-others do not, which is why their late epochs take longer than their early ones.
+After {LATE} epochs our Adam takes {late[ADAM] / parts[ADAM]:.1f} times as long. Where a parameter
+has had no gradient for some 800 steps, as the weight of a pixel at the edge, its mean gradient,
+times 0.9 at each step, falls below 1e-38: a denormal number, with which a core is many times
+slower. Ours cuts it off before; the others do not, which is why their late epochs take longer than
+their early ones.
 """
     return "\n\n".join(textwrap.fill(text, 100) for text in (early, later))
 

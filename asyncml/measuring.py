@@ -107,7 +107,8 @@ def rounded(value: float, unit: str = "s") -> str:
     steps = _STEPS[unit]
     size, name = next((step for step in steps if abs(digits) >= step[0]), steps[-1])
     number = digits / size
-    text = f"{number:,.0f}" if abs(number) >= 10 or not number else f"{number:.1f}"
+    whole = abs(number) >= 10 or not number or (not unit and value == int(value))  # a small count
+    text = f"{number:,.0f}" if whole else f"{number:.1f}"
     if 0 < abs(number) < 1:
         text = f"{number:.2g}"
     return f"{text}{name}" if unit == "x" else f"{text} {name}".strip()

@@ -25,6 +25,8 @@ from asyncml.measuring import MISSED, measured, plot_measured, rounded
         (0.0512, "x", "0.051x"),
         (16.4, "x", "16x"),
         (19.6, "", "20"),
+        (6, "", "6"),
+        (2.5, "", "2.5"),
         (-0.002, "s", "-2.0 ms"),
         (math.inf, "s", "inf s"),
     ],

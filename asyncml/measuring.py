@@ -22,6 +22,7 @@ _STEPS = {
     "": [(1.0, "")],
 }
 _UNIT_NAMES = {"s": "seconds", "B": "bytes", "x": "times", "": ""}
+_NEAR = 8.0  # times a figure: on a logarithmic axis, some of its label's width
 _BAR, _PREDICTION = "#0072B2", "#D55E00"  # as in a timeline: told apart by colour-blind readers
 
 
@@ -143,9 +144,10 @@ def plot_measured(measurements: Sequence[Measurement], ax: "Axes | None" = None)
     ax.barh(rows, widths, left=left, height=0.6, color=_BAR, label="measured")
     ax.plot(predictions, rows, "D", color=_PREDICTION, mec="white", ms=8, label="predicted")
     for row, measurement in enumerate(measurements):
-        end = max(measurement.value, measurement.predicted)
-        label = "  " + rounded(measurement.value, unit)
-        ax.text(end * 1.15, row, label, va="center")
+        # at the end of the bar, unless the diamond stands in its way
+        is_near = measurement.value <= measurement.predicted <= _NEAR * measurement.value
+        end = measurement.predicted if is_near else measurement.value
+        ax.text(end * 1.15, row, "  " + rounded(measurement.value, unit), va="center")
     ax.set_yticks(rows, labels=[measurement.what for measurement in measurements])
     ax.set_ylim(len(measurements) - 0.4, -0.6)
     ax.set_xlim(left, 12 * max(values + predictions))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from asyncml import exercises
 from asyncml.clock import Deadlock
 
 # the same examples in every run, so that a change is what turns a test red; `explore` looks further
@@ -26,6 +27,12 @@ gc.freeze()
 
 # a thread that has been told to end needs a moment
 GRACE_S = 1.0
+
+
+@pytest.fixture(autouse=True)
+def no_failures_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test begin with the first verdict on an exercise: the second says more."""
+    monkeypatch.setattr(exercises, "_failures", exercises.Counter())
 
 
 @pytest.fixture(autouse=True)

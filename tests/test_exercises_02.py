@@ -10,14 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from asyncml import exercises
 from asyncml.clock import compute, simulate
 from asyncml.exercises import attempts, check, lesson_02
-
-
-@pytest.fixture(autouse=True)
-def _no_failures_yet(monkeypatch):
-    monkeypatch.setattr(exercises, "_failures", exercises.Counter())
 
 
 def code(name, answer):

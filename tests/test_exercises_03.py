@@ -11,15 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from asyncml import exercises
 from asyncml.exercises import attempts, check
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "03_build_an_event_loop.ipynb"
-
-
-@pytest.fixture(autouse=True)
-def _no_failures_yet(monkeypatch):
-    monkeypatch.setattr(exercises, "_failures", exercises.Counter())
 
 
 @pytest.fixture

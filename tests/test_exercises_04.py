@@ -10,15 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asyncml import exercises
 from asyncml.exercises import attempts, check
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "04_coroutines_and_threads_measured.ipynb"
-
-
-@pytest.fixture(autouse=True)
-def _no_failures_yet(monkeypatch):
-    monkeypatch.setattr(exercises, "_failures", exercises.Counter())
 
 
 def code(name, answer):

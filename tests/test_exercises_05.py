@@ -9,15 +9,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from asyncml import exercises
 from asyncml.clock import compute, simulate
 from asyncml.exercises import attempts, check
 from asyncml.pipeline import Pipeline
-
-
-@pytest.fixture(autouse=True)
-def _no_failures_yet(monkeypatch):
-    monkeypatch.setattr(exercises, "_failures", exercises.Counter())
 
 
 def code(name, answer):

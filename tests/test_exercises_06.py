@@ -8,14 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from asyncml import exercises
 from asyncml.clock import simulate
 from asyncml.exercises import attempts, check, lesson_06
-
-
-@pytest.fixture(autouse=True)
-def _no_failures_yet(monkeypatch):
-    monkeypatch.setattr(exercises, "_failures", exercises.Counter())
 
 
 @pytest.fixture

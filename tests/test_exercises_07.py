@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import asyncml as aml
-from asyncml import exercises
 from asyncml.exercises import Wrong, attempts, check
 from asyncml.exercises.bucket import BURST, RATE, Bucket, TooManyRequests
 from asyncml.exercises.league import BOARD, League, Score, as_they_come, league, score
@@ -24,11 +23,6 @@ def _little_to_collect():
     gc.freeze()
     yield
     gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def _no_failures_yet(monkeypatch):
-    monkeypatch.setattr(exercises, "_failures", exercises.Counter())
 
 
 @pytest.fixture

@@ -9,16 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asyncml import exercises
 from asyncml.exercises import attempts, check
 from asyncml.exercises.lesson_08 import LINES
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "08_a_network_in_numpy.ipynb"
-
-
-@pytest.fixture(autouse=True)
-def _no_failures_yet(monkeypatch):
-    monkeypatch.setattr(exercises, "_failures", exercises.Counter())
 
 
 @pytest.fixture

@@ -9,16 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from asyncml import exercises
 from asyncml.clock import compute, simulate
 from asyncml.exercises import attempts, check
 from asyncml.exercises.lesson_09 import _Jitter, _runs
 from asyncml.threads import ThreadPool
-
-
-@pytest.fixture(autouse=True)
-def _no_failures_yet(monkeypatch):
-    monkeypatch.setattr(exercises, "_failures", exercises.Counter())
 
 
 def code(name, answer):

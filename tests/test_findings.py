@@ -127,7 +127,7 @@ def test_what_is_in_a_notebook_has_no_file():
     scope = {"asyncio": asyncio}
     source = "async def main():\n await one()\n await one()\n"
     source += "async def one():\n await asyncio.sleep(1)"
-    exec(compile(source, "/tmp/ipykernel_123/456.py", "exec"), scope)
+    exec(compile(source, "ipykernel_123/456.py", "exec"), scope)
     (finding,) = findings(scope["main"]())
     assert ", in main, lines 2 and 3, unless" in finding.message
 

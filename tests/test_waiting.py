@@ -99,7 +99,7 @@ def test_what_does_not_wait_has_no_chain():
 @pytest.mark.parametrize(
     ("filename", "part"),
     [
-        ("/home/me/train.py", "train.py, "),
+        ("some/folder/train.py", "train.py, "),
         ("/tmp/ipykernel_77/123.py", ""),
         ("<ipython-input-1-abc>", ""),
         ("<stdin>", ""),

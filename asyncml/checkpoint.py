@@ -17,7 +17,7 @@ import numpy as np
 
 from asyncml import checkpoint_files as files
 from asyncml.checkpoint_files import Arrays
-from asyncml.checks import check_int, check_model
+from asyncml.checks import check_int, check_model, check_optimizer
 from asyncml.threads import ThreadPool
 from asyncml.training import Step, ended
 
@@ -120,7 +120,8 @@ class Checkpointer:
             TypeError, ValueError: an argument is of the wrong kind, or `optimizer` of another
                 model.
         """
-        _check(model, optimizer)
+        check_model(model)
+        check_optimizer(optimizer, model)
         if not isinstance(step, Step):
             raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
         self._check_open()
@@ -152,7 +153,8 @@ class Checkpointer:
             RuntimeError: called outside the `async with` block.
             ValueError: the state does not belong to `pipeline`.
         """
-        _check(model, optimizer)
+        check_model(model)
+        check_optimizer(optimizer, model)
         self._check_open()
         async with self._turn:
             await self._written()
@@ -201,14 +203,6 @@ class Checkpointer:
 
 
 # what is in a checkpoint
-
-
-def _check(model: "Sequential", optimizer: "Optimizer") -> None:
-    check_model(model)
-    if not hasattr(optimizer, "state"):
-        raise TypeError(f"`optimizer` must be an optimiser such as Adam(model), got {optimizer!r}")
-    if optimizer.model is not model:
-        raise ValueError("`optimizer` must be made for `model`, got one that changes another model")
 
 
 def _live(model: "Sequential", optimizer: "Optimizer") -> Arrays:

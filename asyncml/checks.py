@@ -46,3 +46,11 @@ def check_labels(y: npt.ArrayLike, x_shape: tuple[int, ...], n_out: int) -> npt.
             f"got {y[wrong]} at row {wrong}"
         )
     return y
+
+
+def check_optimizer(optimizer: object, model: object) -> None:
+    """Raise TypeError for what is no optimiser, ValueError for one of another model."""
+    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
+        raise TypeError(f"`optimizer` must be an optimiser such as Adam(model), got {optimizer!r}")
+    if getattr(optimizer, "model", None) is not model:
+        raise ValueError("`optimizer` must be made for `model`, got one that changes another model")

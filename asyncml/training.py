@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from asyncml.checks import check_int, check_labels, check_model
+from asyncml.checks import check_int, check_labels, check_model, check_optimizer
 from asyncml.feeding import Batch, Data, check_data, feed, iterate, pair
 from asyncml.switching import ShortSwitches
 from asyncml.threads import ThreadPool
@@ -95,11 +95,7 @@ def fit(
         [0, 1, 2]
     """
     check_model(model)
-    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
-        got = "None" if optimizer is None else repr(optimizer)
-        raise TypeError(f"`optimizer` must be an optimiser such as Adam(model), got {got}")
-    if optimizer.model is not model:
-        raise ValueError("`optimizer` must be made for `model`, got one that changes another model")
+    check_optimizer(optimizer, model)
     check_data(data)
     epochs = check_int("epochs", epochs)
     if resume_from is not None:

@@ -7,8 +7,9 @@ Lesson 07 builds this engine.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from asyncml.calls import (
@@ -21,7 +22,7 @@ from asyncml.calls import (
 from asyncml.executors import place, within
 from asyncml.failures import FATAL, is_asked_to_end, ordinary
 from asyncml.order import Held
-from asyncml.stages import END, PENDING, Context, Flow, Mark
+from asyncml.stages import END, PENDING, Context, Entry, Flow, Mark
 from asyncml.window import Failure, Ready, Window
 
 Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
@@ -55,7 +56,6 @@ class Work(Window):
     def __init__(self, stage: Map, up: Flow, ready: Ready, context: Context) -> None:
         super().__init__(context.meter)
         self.stage = stage
-        self.up = up
         self.ready = ready
         self.held = context.held
         self._keeps_order = stage.ordered and not self.held
@@ -66,8 +66,8 @@ class Work(Window):
         self._waiting = False
         self._again: deque[Job] = deque()
         self._barrier: float = float("inf")  # items from this ticket on are not begun any more
-        self._first = deque(context.first)  # what a resumed run had taken in already
-        self._keys = list(range(len(self._first)))  # slot by slot, as in `held`: the tickets
+        # slot by slot, as in `held`: the tickets of what a resumed run had taken in already
+        self._keys = list(range(len(context.first)))
         self._slots = {ticket: ticket for ticket in self._keys}
         self._finished = 0
         self._failure: Failure | None = None
@@ -77,6 +77,7 @@ class Work(Window):
         self._inbox: deque[Job] = deque()
         self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
         self._cost_s = VISIT_S
+        self._jobs = self._intake(chain(context.first, up) if context.first else up)
 
     # workers: when they are woken
 
@@ -117,17 +118,18 @@ class Work(Window):
 
     async def _work(self) -> None:
         call, time, meter = self._call(), self.time, self.meter
+        results, keeps_order = self.results, self._keeps_order
         self._roused = False
-        while True:
-            job = self._take()
+        for job in self._jobs:
             if job is None:
                 await self._rest()
                 continue
             if not self._roused:
                 self._rouse()  # there may be more where this came from
+            ticket, value, mark, _ = job
             begun = time()
             try:
-                result = await call(job[1])
+                result = await call(value)
             except Exception as error:
                 self._failed(job, error)
             except asyncio.CancelledError as error:
@@ -135,7 +137,12 @@ class Work(Window):
                     raise
                 self._failed(job, error)  # the function cancelled itself, or what it waited for
             else:
-                self._finish(job, result)
+                if keeps_order and result is not DROPPED:  # as `_finish` does, without a call
+                    results[ticket] = result, mark
+                    if ticket == self.head:
+                        self.tell()
+                else:
+                    self._finish(job, result)
             meter.busy_s += time() - begun
             meter.served_items += 1
 
@@ -155,7 +162,7 @@ class Work(Window):
         self._roused = False
         while True:
             claimed, chunk = sum(visit.claims() for visit in self._visits), self._chunk()
-            while len(inbox) < claimed + chunk and (job := self._take()) is not None:
+            while len(inbox) < claimed + chunk and (job := next(self._jobs, None)) is not None:
                 inbox.append(job)
             if len(inbox) <= claimed:
                 await self._rest()
@@ -218,33 +225,42 @@ class Work(Window):
 
     # items: in, out, and again
 
-    def _take(self) -> Job | None:
-        if self._again:
-            return self._again.popleft()
-        if self.ended or self._waiting or self.taken - self.head >= self.stage.lookahead:
-            return None
-        if self._first:
-            entry = self._first.popleft()
-        else:
+    def _intake(self, up: Flow) -> Iterator[Job | None]:
+        """Give the workers job after job; None while there is none.
+
+        The workers share this generator: to call a function for each item would take longer.
+        """
+        again, held, lookahead = self._again, self.held, self.stage.lookahead
+        while True:
+            if again:
+                yield again.popleft()
+                continue
+            ticket = self.taken
+            if self.ended or self._waiting or ticket - self.head >= lookahead:
+                yield None
+                continue
             try:
-                entry = next(self.up, END)
+                value, mark = entry = next(up, END)
             except Exception as error:
                 self.taken += 1
-                self._fail(self.taken - 1, error)
-                return None
-            if entry is PENDING:
-                self._waiting = True
-                self.ready.notify(self._awake)
-                return None
-            if entry is END:
-                self.ended = True
-                self.tell()
-                return None
-        ticket, (value, mark) = self.taken, entry
-        self.taken += 1
-        if self.held:
-            mark = self._hold(self.held, ticket, mark)
-        return ticket, value, mark, 0
+                self._fail(ticket, error)
+                continue
+            if mark is None:
+                self._without(entry)
+                continue
+            self.taken = ticket + 1
+            if held:
+                mark = self._hold(held, ticket, mark)
+            yield ticket, value, mark, 0
+
+    def _without(self, entry: Entry) -> None:
+        """Note that the stage above has nothing now, or no more at all."""
+        if entry is PENDING:
+            self._waiting = True
+            self.ready.notify(self._awake)
+        else:
+            self.ended = True
+            self.tell()
 
     def _finish(self, job: Job, result: Any) -> None:
         ticket, _, mark, _ = job
@@ -319,6 +335,7 @@ class Work(Window):
     def close(self) -> None:
         """Stop at once, and let go of the executor."""
         super().close()
+        self._jobs = iter(())
         self._inbox.clear()
         if self.place:
             self.place.close()

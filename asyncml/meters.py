@@ -23,7 +23,7 @@ class Meter:
         self.slots = slots
         self.advice = advice
         self.items = self.served_items = self.errors = self.skipped = self.retries = 0
-        self.queued = self.asked = 0
+        self.queued = 0
         self.busy_s = 0.0
 
     def served(self, seconds: float) -> None:
@@ -152,7 +152,7 @@ def _stage(meter: Meter, elapsed_s: float) -> StageStatistics:
         items=meter.items,
         busy=_busy(meter, elapsed_s),
         service_s=meter.busy_s / meter.served_items if meter.served_items else 0.0,
-        queue=meter.queued / meter.asked if meter.asked else 0.0,
+        queue=meter.queued / meter.items if meter.items else 0.0,
         errors=meter.errors,
         skipped=meter.skipped,
         retries=meter.retries,

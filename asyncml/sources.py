@@ -7,6 +7,7 @@ belongs into the first `map`.
 import asyncio
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from itertools import count, islice
 from typing import Any
 
 from asyncml.failures import is_asked_to_end, noted
@@ -103,12 +104,15 @@ class SyncSource:
         self._loop = asyncio.get_running_loop()
 
     def __iter__(self) -> Flow:
+        meter, numbered = self._meter, zip(self._items, count())
         try:
-            for mark, value in enumerate(self._items):
-                self._meter.items = mark + 1
-                yield value, mark
-                if not (mark + 1) % TURN:
-                    yield PENDING
+            for turn in count(TURN, TURN):
+                for entry in islice(numbered, TURN):
+                    meter.items += 1
+                    yield entry
+                if meter.items < turn:
+                    return
+                yield PENDING
         except (Exception, asyncio.CancelledError) as error:
             where = f"in the source, after {self._meter.items} items"
             raise noted("source", error, where)  # noqa: B904  # this error, or one that names it

@@ -7,7 +7,7 @@ nothing ready yields PENDING; whoever drives the chain then waits. Lesson 07 bui
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -186,23 +186,28 @@ class Batch(Stage):
         failure = None
         while True:
             try:
-                entry = next(up, END)
+                after = self._fill(batch, up)
             except Exception as error:
-                failure, entry = error, END
-            if entry is PENDING:
-                yield entry
+                failure, after = error, END
+            if after is PENDING:
+                yield PENDING
                 continue
-            if entry is not END:
-                batch.append(entry)
-                if len(batch) < self.size:
-                    continue
             if batch and (len(batch) == self.size or not self.drop_last):
                 yield self._join(batch, context)
-            if entry is END:
+            if after is END:
                 break
             batch = []
         if failure:  # what came before it has been delivered
             raise failure
+
+    def _fill(self, batch: list[Entry], up: Flow) -> Entry | None:
+        """Add entries until there are `size`, or return what came instead of one."""
+        append = batch.append
+        for entry in islice(up, self.size - len(batch)):
+            if entry is PENDING:
+                return PENDING
+            append(entry)
+        return None if len(batch) == self.size else END
 
     def _join(self, batch: list[Entry], context: Context) -> Entry:
         begun = context.time()

@@ -53,22 +53,23 @@ class Window:
         self.room()
         while True:
             entry = results.pop(self.head, None)
-            if entry is None:
-                if self._broken:
-                    raise self._broken
-                if self.ended and self.head == self.taken:
-                    return
-                yield PENDING
-                continue
-            if entry.__class__ is Failure:
-                raise entry.error
-            meter.queued += len(results)
-            meter.asked += 1
-            self.head += 1
-            self.room()
-            if entry is not DROPPED:
+            if entry.__class__ is tuple:
+                self.head += 1
+                self.room()
                 meter.items += 1
+                meter.queued += len(results)
                 yield entry
+            elif entry is DROPPED:
+                self.head += 1
+                self.room()
+            elif entry is not None:
+                raise entry.error
+            elif self._broken:
+                raise self._broken
+            elif self.ended and self.head == self.taken:
+                return
+            else:
+                yield PENDING
 
     def notify(self, callback: Callable[[], None]) -> None:
         """Call back once, when the next result is there or none will come."""

@@ -32,6 +32,9 @@ NOTES = f"""\
 - In batches, in order, except for "SPDL": there as completed, which is its default.
 - By hand: workers over one iterator, and a window of 16 times the concurrency that restores the
   order. Plain functions that do nothing go to a thread in chunks of 32, pictures one by one.
+- As far ahead as by hand: by default ours has at most 16 times the concurrency of items ahead of
+  the consumer, here 32; by hand it is as many chunks of 32. So every 32 items cost us one hand-over
+  to a thread and back, whose price stands in the row "one by one".
 - aiostream has no plain `for` and does not prefetch: the blocking step stands in its `async for`.
 - Executor.map and DataLoader call a function that blocks, in as many threads as the concurrency
   and in as many processes as there are cores. Executor.map takes in all items at once.

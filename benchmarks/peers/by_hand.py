@@ -4,7 +4,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any
 
@@ -41,6 +41,12 @@ class Adapter:
                     job.step(batch)
 
         asyncio.run(main())
+
+    far_ahead = in_threads
+
+    def one_by_one(self, job: Job) -> None:
+        with ThreadPoolExecutor(job.concurrency) as pool:
+            asyncio.run(there_and_back(job, pool))
 
     def beside_steps(self, job: Job) -> None:
         """A loop in a thread in the background, and a short queue from there."""
@@ -107,6 +113,19 @@ async def load(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def there_and_back(job: Job, pool: Executor) -> None:
+    """Give a thread item after item, and wait for each: what a single hand-over costs."""
+    loop = asyncio.get_running_loop()
+    batch: list[Any] = []
+    for item in job.items:
+        batch.append(await loop.run_in_executor(pool, job.plain, item))
+        if len(batch) == job.batch:
+            job.step(batch)
+            batch = []
+    if batch:
+        job.step(batch)
 
 
 async def batches(

@@ -3,6 +3,8 @@
 import asyncio
 
 import asyncml as aml
+from asyncml.threads import ThreadPool
+from benchmarks.peers.by_hand import AHEAD, there_and_back
 from benchmarks.workloads import Job
 
 
@@ -15,6 +17,18 @@ class Adapter:
     def in_threads(self, job: Job) -> None:
         loading = aml.Pipeline(job.items).map(job.plain, concurrency=job.concurrency)
         asyncio.run(_drain(job, loading.batch(job.batch)))
+
+    def far_ahead(self, job: Job) -> None:
+        """As many items ahead of what has left as the version by hand."""
+        loading = aml.Pipeline(job.items).map(
+            job.plain, concurrency=job.concurrency, lookahead=AHEAD * job.chunk * job.concurrency
+        )
+        asyncio.run(_drain(job, loading.batch(job.batch)))
+
+    def one_by_one(self, job: Job) -> None:
+        """Not the pipeline, but the threads that it uses."""
+        with ThreadPool(job.concurrency) as pool:
+            asyncio.run(there_and_back(job, pool))
 
     def beside_steps(self, job: Job) -> None:
         for batch in _loading(job):

@@ -38,7 +38,7 @@ class Optimizer:
         Example:
             >>> from asyncml.nn import MLP
             >>> sorted(Adam(MLP([4, 3])).state())
-            ['m', 't', 'v']
+            ['g2_sum', 'g_sum', 't']
         """
         raise NotImplementedError
 
@@ -91,9 +91,10 @@ _NEGLIGIBLE, _EVERY = 1e-30, 64
 class Adam(Optimizer):
     """Steps of about lr in each parameter: its mean gradient over its root mean square gradient.
 
-    m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g^2 start at 0, hence too small by
-    1 - beta^t; p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps).
-    Source: Kingma & Ba 2015, algorithm 1, in the order of computation of the end of section 2.
+    p -= lr m / (sqrt(v) + eps), where m and v are weighted means of g and of g^2: what is i steps
+    old has the weight beta1^i in m and beta2^i in v. A mean is a sum over the sum of the weights;
+    kept are the sums, since g_sum = beta1 g_sum + g is one operation less than a moving average.
+    Source: Kingma & Ba 2015, algorithm 1: its corrected m and v are these means.
 
     Args:
         model: whose parameters it changes.
@@ -120,32 +121,36 @@ class Adam(Optimizer):
         if not eps > 0:
             raise ValueError(f"`eps` must be > 0, got {eps}")
         self.betas, self.eps = betas, eps
-        self.m, self.v = np.zeros_like(model.params), np.zeros_like(model.params)
+        self.g_sum, self.g2_sum = np.zeros_like(model.params), np.zeros_like(model.params)
         self.t = np.zeros((), np.int64)
         self._negligible = np.zeros(model.params.shape, np.bool_)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return `m` and `v`, (P,) float32, and `t`, () int64, the number of steps taken."""
-        return {"m": self.m, "v": self.v, "t": self.t}
+        """Return the sums, (P,) float32 each, and `t`, () int64, the number of steps taken."""
+        return {"g_sum": self.g_sum, "g2_sum": self.g2_sum, "t": self.t}
 
     def step(self) -> None:
         """Change the parameters by one step."""
-        (beta1, beta2), m, v, scratch = self.betas, self.m, self.v, self._scratch
-        params, grads = self.model.params, self.model.grads
+        params, grads, update = self.model.params, self.model.grads, self._scratch
+        (beta1, beta2), g_sum, g2_sum = self.betas, self.g_sum, self.g2_sum
         self.t += 1
-        correction1, correction2 = 1 - beta1 ** int(self.t), 1 - beta2 ** int(self.t)
-        np.multiply(m, beta1, out=m)
-        np.multiply(grads, 1 - beta1, out=scratch)
-        np.add(m, scratch, out=m)
-        np.multiply(v, beta2, out=v)
-        np.multiply(grads, grads, out=scratch)
-        np.multiply(scratch, 1 - beta2, out=scratch)
-        np.add(v, scratch, out=v)
-        np.sqrt(v, out=scratch)
-        np.add(scratch, self.eps * math.sqrt(correction2), out=scratch)
-        np.divide(m, scratch, out=scratch)
-        np.multiply(scratch, self.lr * math.sqrt(correction2) / correction1, out=scratch)
-        np.subtract(params, scratch, out=params)
+        weight1, weight2 = _weights(beta1, int(self.t)), _weights(beta2, int(self.t))
+        np.multiply(g_sum, beta1, out=g_sum)
+        np.add(g_sum, grads, out=g_sum)
+        np.multiply(g2_sum, beta2, out=g2_sum)
+        np.multiply(grads, grads, out=update)
+        np.add(g2_sum, update, out=g2_sum)
+        root = math.sqrt(weight2)  # taken out of sqrt(v), to divide one number and not a vector
+        np.sqrt(g2_sum, out=update)
+        np.add(update, self.eps * root, out=update)
+        np.divide(g_sum, update, out=update)
+        np.multiply(update, self.lr * root / weight1, out=update)
+        np.subtract(params, update, out=params)
         if self.t % _EVERY == 0:  # by t alone, so that a resumed run does the same
-            np.less(np.abs(m, out=scratch), _NEGLIGIBLE, out=self._negligible)
-            np.copyto(m, 0, where=self._negligible)
+            np.less(np.abs(g_sum, out=update), _NEGLIGIBLE, out=self._negligible)
+            np.copyto(g_sum, 0, where=self._negligible)
+
+
+def _weights(beta: float, t: int) -> float:
+    """Return 1 + beta + beta^2 + ..., t terms."""
+    return (1 - beta**t) / (1 - beta)

@@ -68,12 +68,12 @@ def test_the_newest_comes_back_with_its_step_and_learning_rate(tmp_path):
         async with Checkpointer(tmp_path / "a" / "b") as checkpoints:
             assert await checkpoints.restore(model, optimizer) is None
             await checkpoints.save(step(1), model, optimizer)
-            optimizer.m[:] = 3
+            optimizer.g_sum[:] = 3
             await checkpoints.save(step(2, {"position": [1, "ä"]}), model, optimizer)
         found, other, back = await restored(tmp_path / "a" / "b", seed=1)
         assert found == step(2, {"position": [1, "ä"]})
         assert (other.params == model.params).all()
-        assert (back.m == 3).all()
+        assert (back.g_sum == 3).all()
         assert (back.lr, back.t, back.model) == (0.1 + 0.2, 7, other)
 
     run(main)
@@ -167,7 +167,7 @@ def test_in_a_new_process(tmp_path):
 def test_other_libraries_can_read_it(tmp_path):
     run(lambda: save(tmp_path, 4))
     arrays = load_file(tmp_path / names(tmp_path)[0])
-    assert sorted(arrays) == ["optimizer.m", "optimizer.t", "optimizer.v", "params"]
+    assert sorted(arrays) == ["optimizer.g2_sum", "optimizer.g_sum", "optimizer.t", "params"]
     assert (arrays["params"] == 4).all()
 
 

@@ -139,8 +139,10 @@ def rest_of_the_gap(parts: Mapping[str, float], late: Mapping[str, float]) -> st
     small = ", ".join(f"{part} {shares[part]:.0%}" for part in others)
     early = f"""\
 With one thread our epoch takes {parts[WHOLE] / parts[ALONE]:.2f} times as long as the products
-alone. Of what lies between, Adam is {shares[ADAM]:.0%}: twelve passes of NumPy over all parameters,
-each of which reads and writes memory anew, where torch's fused kernel makes one. The others:
+alone. Of what lies between, Adam is {shares[ADAM]:.0%}: ten passes of NumPy over all parameters,
+each of which reads and writes memory anew, where torch's fused kernel makes one. It takes
+{1e3 * parts[ADAM]:.0f} ms, of the {1e3 * (OF_PRODUCTS.most - 1) * parts[ALONE]:.0f} ms that
+{OF_PRODUCTS.most:g} times the products would leave for all but them. The others:
 {small}, and Python itself {shares[REST]:.0%} (calls, checks, the loop). The products take
 {parts[PRODUCTS] / parts[ALONE]:.2f} times as long within the step as alone. Nothing the size of a
 batch is allocated."""

@@ -122,7 +122,7 @@ class Linear(Layer):
     def backward(self, x: Array, y: Array, dy: Array, dx: Array | None) -> None:
         """Fill dL/dW, dL/db and dL/dx."""
         np.matmul(x.T, dy, out=self.weight_grad)
-        np.sum(dy, axis=0, out=self.bias_grad)
+        np.add.reduce(dy, axis=0, out=self.bias_grad)
         if dx is not None:
             np.matmul(dy, self.weight.T, out=dx)
 
@@ -171,7 +171,7 @@ def softmax_cross_entropy(
     z = np.subtract(logits, logits.max(axis=1, keepdims=True), out=grad)
     picked = z[rows, y]
     total = np.exp(z, out=z).sum(axis=1, keepdims=True)
-    loss = np.log(total).mean(dtype=np.float64) - picked.mean(dtype=np.float64)
+    loss = (np.log(total[:, 0]) - picked).sum(dtype=np.float64) / n
     np.divide(z, total, out=z)
     z[rows, y] -= 1
     np.divide(z, n, out=z)

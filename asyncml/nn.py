@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asyncml.aligned import zeros
 from asyncml.checks import check_int, check_labels
 from asyncml.layers import Array, Layer, Linear, ReLU, copy_into, softmax_cross_entropy
 
@@ -57,7 +58,7 @@ class Sequential:
         self.layers = tuple(layers)
         self.n_in, self.n_out = self._widths[0], self._widths[-1]
         size = sum(layer.n_params for layer in layers)
-        self._params, self._grads = np.zeros(size, np.float32), np.zeros(size, np.float32)
+        self._params, self._grads = zeros(size), zeros(size)
         start = 0
         for layer in layers:
             end = start + layer.n_params
@@ -152,7 +153,7 @@ class Sequential:
                 reuse = i > 0 and layer.in_place and not self.layers[i - 1].reads_output
                 for arrays in (self._outputs, self._deltas):
                     shape = (n, self._widths[i + 1])
-                    arrays.append(arrays[-1] if reuse else np.empty(shape, np.float32))
+                    arrays.append(arrays[-1] if reuse else zeros(shape))
         return [a[:n] for a in self._outputs], [a[:n] for a in self._deltas]
 
     def _checked_input(self, x: npt.ArrayLike) -> Array:

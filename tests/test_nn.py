@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncml import optimizers
+from asyncml import aligned, optimizers
 from asyncml.layers import Array, Layer, Linear, ReLU, softmax_cross_entropy
 from asyncml.nn import MLP, Sequential
 from asyncml.optimizers import SGD, Adam
@@ -322,6 +322,39 @@ def test_adam_keeps_no_denormal_numbers_and_steps_as_if_it_did(monkeypatch):
     unflushed, denormal = run()
     assert 0 < denormal < np.finfo(np.float32).tiny
     assert (params == unflushed).all()
+
+
+def test_whole_vectors_begin_at_a_cache_line():
+    model = MLP([5, 4, 3])
+    model.loss_and_grads(np.zeros((7, 5), np.float32), np.zeros(7, int))
+    for each in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        adam = Adam(each)
+        for vector in (each.params, each.grads, adam.g_sum, adam.g2_sum, SGD(each, 0.1).velocity):
+            assert vector.ctypes.data % aligned.LINE == 0
+            assert vector.flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [0, 1, 17, (3, 5), (0, 4), (2, 3, 4)])
+def test_aligned_zeros(shape):
+    array = aligned.zeros(shape)
+    assert array.shape == np.zeros(shape).shape
+    assert array.dtype == np.float32
+    assert not array.any()
+    assert array.flags.writeable
+
+
+def test_an_optimiser_steps_alike_whatever_its_blocks(monkeypatch):
+    """7 does not divide the number of parameters, 43."""
+    after = set()
+    for block in (7, optimizers.BLOCK):
+        monkeypatch.setattr(optimizers, "BLOCK", block)
+        for make in (momentum_sgd, Adam):
+            model = MLP([4, 5, 3])
+            optimizer = make(model)
+            for _ in range(13):
+                ten_steps(model, optimizer)
+            after.add((make, model.params.tobytes()))
+    assert len(after) == 2
 
 
 @pytest.mark.parametrize("make", [momentum_sgd, Adam], ids=["SGD", "Adam"])

@@ -63,7 +63,7 @@ class Work(Window):
         self._address = context.address
         self._idle: deque[asyncio.Future[None]] = deque()
         self._roused = False
-        self._waiting = False
+        self._dry = False  # the stage above has nothing, now or any more
         self._again: deque[Job] = deque()
         self._barrier: float = float("inf")  # items from this ticket on are not begun any more
         # slot by slot, as in `held`: the tickets of what a resumed run had taken in already
@@ -83,7 +83,7 @@ class Work(Window):
 
     def room(self) -> None:
         """Wake a worker, unless one is on its way or has nothing to take."""
-        if not (self._roused or self._waiting or self.ended):
+        if not (self._roused or self._dry):
             self._rouse()
 
     def _rouse(self) -> None:
@@ -105,7 +105,7 @@ class Work(Window):
             self.start(self._visit() if self._visits_threads else self._work(), name)
 
     def _awake(self) -> None:
-        self._waiting = False
+        self._dry = self.ended
         self._rouse()
 
     async def _rest(self) -> None:
@@ -236,7 +236,7 @@ class Work(Window):
                 yield again.popleft()
                 continue
             ticket = self.taken
-            if self.ended or self._waiting or ticket - self.head >= lookahead:
+            if self._dry or ticket - self.head >= lookahead:
                 yield None
                 continue
             try:
@@ -255,8 +255,8 @@ class Work(Window):
 
     def _without(self, entry: Entry) -> None:
         """Note that the stage above has nothing now, or no more at all."""
+        self._dry = True
         if entry is PENDING:
-            self._waiting = True
             self.ready.notify(self._awake)
         else:
             self.ended = True
@@ -303,7 +303,7 @@ class Work(Window):
 
     def _fail(self, ticket: int, error: BaseException) -> None:
         """Take in no more; the error stands where the item would, behind all earlier ones."""
-        self.ended = True
+        self.ended = self._dry = True
         self._barrier = min(self._barrier, ticket)
         if self.stage.ordered:
             self.put(ticket, Failure(error))

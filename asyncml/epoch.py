@@ -70,6 +70,7 @@ class Epoch:
         self._contexts: list[Context] = []
         self._meters = [Meter("source", advice="its items come slowly: list them, or read ahead")]
         self._windows: list[Window | SyncSource] = []
+        self._top: Window | None = None  # whose entries `flow` gives, if nothing is in between
         self._kept: dict[int, Any] = {}
         self._ready: Ready | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -113,7 +114,7 @@ class Epoch:
         for place, stage in zip(self._places, self._keys, strict=False):
             self._attach(stage, Context(self.number, place, None, self._meter(stage), self.time))
         if self._keys:
-            self.flow = _number(self.flow)
+            self.flow, self._top = _number(self.flow), None
         await self._skip()
         for level, stage in enumerate(self._stages):
             await self._resume(level, stage)
@@ -125,6 +126,7 @@ class Epoch:
         source = await self._source.open(self._meters[0])
         self._windows.append(source)
         self.flow, self._ready = iter(source), source
+        self._top = source if isinstance(source, Window) else None
 
     def _meter(self, stage: Stage) -> Meter:
         slots, advice = (stage.concurrency, stage.advice) if isinstance(stage, Map) else (1, "")
@@ -137,8 +139,12 @@ class Epoch:
             self._ready = work = Work(stage, self.flow, self._ready, context)
             self._windows.append(work)
             self.flow = iter(work)
+            self._top = work
         else:
+            if self._top:
+                context.drain = self._top.drain
             self.flow = stage.flow(self.flow, context)
+            self._top = None
 
     async def _skip(self) -> None:
         """Pass over the keys consumed before, and keep those whose items a stage still held."""
@@ -167,7 +173,8 @@ class Epoch:
             if passed >= position:
                 again.append(entry)
             passed += 1
-        self.flow = chain(again, self.flow)
+        if again:
+            self.flow, self._top = chain(again, self.flow), None
 
     def _part(self, level: int) -> Any:
         """Return the state of a stage when the epoch was resumed, if it had one."""
@@ -201,7 +208,7 @@ class Epoch:
         if not isinstance(stage, Map) or stage.kind in ("filter", "prefetch") or not addresses:
             return await stage.rebuild(addresses, above)
         entries = await above(addresses)
-        main = self.flow, self._ready
+        main = self.flow, self._ready, self._top
         context = Context(self.number, -1, None, Meter(stage.label), self.time)
         self.flow = iter(entries)
         self._attach(replace(stage, ordered=True), context)
@@ -215,7 +222,7 @@ class Epoch:
                 await self.wait()
         if not stage.inline:
             self._windows[-1].close()
-        self.flow, self._ready = main
+        self.flow, self._ready, self._top = main
         return made
 
     # where it stands

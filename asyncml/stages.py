@@ -29,7 +29,10 @@ END: Final[Entry] = ("no more", None)
 
 @dataclass
 class Context:
-    """What a stage of one running epoch knows: its state, its meter, and how to name an item."""
+    """What a stage of one running epoch knows: its state, its meter, and how to name an item.
+
+    `drain` takes what the stage above has ready, up to so many entries, where that can be asked.
+    """
 
     epoch: int
     index: int
@@ -37,6 +40,7 @@ class Context:
     meter: Meter
     time: Callable[[], float]
     address: Callable[[Mark], Any] = lambda mark: mark
+    drain: Callable[[int], list[Entry]] = lambda most: []
     held: "Held | None" = None
     first: list[Entry] = field(default_factory=list)
 
@@ -186,7 +190,7 @@ class Batch(Stage):
         failure = None
         while True:
             try:
-                after = self._fill(batch, up)
+                after = self._fill(batch, up, context.drain)
             except Exception as error:
                 failure, after = error, END
             if after is PENDING:
@@ -200,8 +204,11 @@ class Batch(Stage):
         if failure:  # what came before it has been delivered
             raise failure
 
-    def _fill(self, batch: list[Entry], up: Flow) -> Entry | None:
+    def _fill(
+        self, batch: list[Entry], up: Flow, drain: Callable[[int], list[Entry]]
+    ) -> Entry | None:
         """Add entries until there are `size`, or return what came instead of one."""
+        batch += drain(self.size - len(batch))
         append = batch.append
         for entry in islice(up, self.size - len(batch)):
             if entry is PENDING:

@@ -22,7 +22,7 @@ from asyncml.calls import (
 from asyncml.executors import place, within
 from asyncml.failures import FATAL, is_asked_to_end, ordinary
 from asyncml.order import Held
-from asyncml.stages import END, PENDING, Context, Entry, Flow, Mark
+from asyncml.stages import Context, Flow, Mark
 from asyncml.window import Failure, Ready, Window
 
 Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
@@ -232,35 +232,27 @@ class Work(Window):
         """
         again, held, lookahead = self._again, self.held, self.stage.lookahead
         while True:
-            if again:
-                yield again.popleft()
-                continue
-            ticket = self.taken
-            if self._dry or ticket - self.head >= lookahead:
-                yield None
-                continue
+            while again or self._dry or self.taken - self.head >= lookahead:
+                yield again.popleft() if again else None
             try:
-                value, mark = entry = next(up, END)
+                for value, mark in up:
+                    if mark is None:  # PENDING
+                        self._dry = True
+                        self.ready.notify(self._awake)
+                        break
+                    ticket = self.taken
+                    self.taken = taken = ticket + 1
+                    if held:
+                        mark = self._hold(held, ticket, mark)
+                    yield ticket, value, mark, 0
+                    if again or self._dry or taken - self.head >= lookahead:
+                        break
+                else:
+                    self._dry = self.ended = True
+                    self.tell()
             except Exception as error:
                 self.taken += 1
-                self._fail(ticket, error)
-                continue
-            if mark is None:
-                self._without(entry)
-                continue
-            self.taken = ticket + 1
-            if held:
-                mark = self._hold(held, ticket, mark)
-            yield ticket, value, mark, 0
-
-    def _without(self, entry: Entry) -> None:
-        """Note that the stage above has nothing now, or no more at all."""
-        self._dry = True
-        if entry is PENDING:
-            self.ready.notify(self._awake)
-        else:
-            self.ended = True
-            self.tell()
+                self._fail(self.taken - 1, error)
 
     def _finish(self, job: Job, result: Any) -> None:
         ticket, _, mark, _ = job

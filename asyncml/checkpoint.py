@@ -50,7 +50,7 @@ class Checkpointer:
     Raises:
         ValueError: `keep_last` is below 1.
         ModuleNotFoundError: safetensors is not installed.
-        CheckpointError: on entering, if the folder cannot be made.
+        CheckpointError: on entering, if the folder cannot be made or looked into.
 
     Example:
         >>> import tempfile
@@ -79,10 +79,10 @@ class Checkpointer:
         self._turn = asyncio.Lock()
         self._pool = ThreadPool(1, name="checkpoints")
         try:
-            self._next = await self._run(files.prepare, self.folder)
-        except OSError as error:
+            await self._look(files.prepare)
+        except BaseException:  # a cancellation too leaves no thread
             self._close()
-            raise CheckpointError(f"cannot use the folder {self.folder}: {error}") from error
+            raise
         return self
 
     async def __aexit__(
@@ -91,12 +91,16 @@ class Checkpointer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        cancelled = await ended(self._write) if self._write else None
+        if kind is GeneratorExit:  # the loop was closed meanwhile: nothing can be awaited
+            self._close()
+            return
+        last = asyncio.create_task(self._last_written(), name="checkpoints-last")
+        cancelled = await ended(last)
         self._close()
         try:
             if cancelled is not None:
                 raise asyncio.CancelledError(*cancelled)
-            await self._written()
+            last.result()
         except CheckpointError as failure:
             if error is None:
                 raise
@@ -126,11 +130,10 @@ class Checkpointer:
             raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
         self._check_open()
         async with self._turn:
+            self._check_open()  # still
             await self._written()
             snapshot = _snapshot(step, model, optimizer)
-            path = self.folder / files.NAME.format(self._next)
-            self._next += 1
-            self._write = self._run(files.save, path, snapshot, self.keep_last)
+            self._write = self._run(files.save, self.folder, snapshot, self.keep_last)
 
     async def restore(
         self, model: "Sequential", optimizer: "Optimizer", pipeline: Resumable | None = None
@@ -157,8 +160,9 @@ class Checkpointer:
         check_optimizer(optimizer, model)
         self._check_open()
         async with self._turn:
+            self._check_open()  # still
             await self._written()
-            found, damaged = await self._run(files.newest, self.folder)
+            found, damaged = await self._look(files.newest)
         for name in damaged:
             warnings.warn(
                 f"{name} is damaged, or no checkpoint of this version: passed over", stacklevel=2
@@ -177,6 +181,17 @@ class Checkpointer:
 
     def _run(self, function: Any, *args: Any) -> "asyncio.Future[Any]":
         return asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+
+    async def _look(self, function: Any) -> Any:
+        try:
+            return await self._run(function, self.folder)
+        except OSError as error:
+            raise CheckpointError(f"cannot use the folder {self.folder}: {error}") from error
+
+    async def _last_written(self) -> None:
+        """Let those go first that called `save` already, each in a task of its own."""
+        async with self._turn:
+            await self._written()
 
     async def _written(self) -> None:
         """Wait for the write in flight; a cancellation does not stop it."""

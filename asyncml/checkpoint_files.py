@@ -8,6 +8,7 @@ in the thread of a `Checkpointer`.
 import contextlib
 import json
 import os
+import re
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import numpy.typing as npt
 Arrays = dict[str, npt.NDArray[Any]]
 VERSION = "1"
 NAME, _PARTIAL = "checkpoint-{:08}.safetensors", ".partial"
+_NUMBERED = re.compile(r"checkpoint-([0-9]{1,18})\.safetensors")
 
 
 class Snapshot(NamedTuple):
@@ -37,29 +39,28 @@ def safetensors() -> Any:
     return safetensors.numpy
 
 
-def prepare(folder: Path) -> int:
-    """Make the folder, clear what a killed process left half written; return the next number."""
+def prepare(folder: Path) -> None:
+    """Make the folder; raise OSError if that fails, or if it cannot be looked into."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob(f"checkpoint-*{_PARTIAL}"):
-        path.unlink(missing_ok=True)
-    return max((_number(path) for path in _files(folder)), default=-1) + 1
+    _files(folder)
 
 
 def _files(folder: Path) -> list[Path]:
     """Return the files that have the name of a checkpoint, the newest first."""
-    found = [path for path in folder.glob("checkpoint-*.safetensors") if _number(path) >= 0]
-    return sorted(found, key=_number, reverse=True)
+    # no glob: in a folder that it may not read it finds nothing, and says nothing
+    return sorted((p for p in folder.iterdir() if _number(p) >= 0), key=_number, reverse=True)
 
 
 def _number(path: Path) -> int:
-    digits = path.stem.partition("-")[2]
-    return int(digits) if digits.isdecimal() else -1
+    found = _NUMBERED.fullmatch(path.name)
+    return int(found[1]) if found else -1
 
 
-def save(path: Path, snapshot: Snapshot, keep_last: int) -> None:
+def save(folder: Path, snapshot: Snapshot, keep_last: int) -> None:
     """Write a file and delete old ones; raise OSError, and leave no half file, if that fails."""
-    words = snapshot.words | {"checksum": _checksum(snapshot.arrays)}
+    words = snapshot.words | {"checksum": _checksum(snapshot)}
     data = safetensors().save(snapshot.arrays, metadata=words)
+    path = folder / NAME.format(max(map(_number, _files(folder)), default=-1) + 1)
     partial = path.with_name(path.name + _PARTIAL)
     try:
         with partial.open("wb") as file:
@@ -72,9 +73,9 @@ def save(path: Path, snapshot: Snapshot, keep_last: int) -> None:
             partial.unlink(missing_ok=True)
         raise
     with contextlib.suppress(OSError):  # on Windows a folder cannot be opened
-        _sync_folder(path.parent)
+        _sync_folder(folder)
     with contextlib.suppress(OSError):  # nor a file deleted that somebody reads
-        _prune(path.parent, words, keep_last)
+        _prune(folder, words, keep_last)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -87,7 +88,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _prune(folder: Path, words: dict[str, str], keep_last: int) -> None:
-    """Delete the oldest whole checkpoints of this model beyond `keep_last`, and no other file."""
+    """Delete the oldest whole checkpoints of this model beyond `keep_last`, and half written files.
+
+    These are of a process that was killed. On entering they might be another's that still writes,
+    and this one has only come to look.
+    """
+    for path in folder.glob(f"checkpoint-*{_PARTIAL}"):
+        path.unlink(missing_ok=True)
     kept = 0
     for path in _files(folder):
         found = _read(path)
@@ -122,13 +129,17 @@ def _read(path: Path) -> Snapshot | None:
         if type(error).__name__ != "SafetensorError":
             raise
         return None
-    if words.get("asyncml") != VERSION or words.get("checksum") != _checksum(arrays):
+    found = Snapshot(arrays, words)
+    if words.get("asyncml") != VERSION or words.get("checksum") != _checksum(found):
         return None
-    return Snapshot(arrays, words)
+    return found
 
 
-def _checksum(arrays: Arrays) -> str:
-    total = 0
-    for name in sorted(arrays):
-        total = zlib.crc32(arrays[name].tobytes(), zlib.crc32(name.encode(), total))
+def _checksum(snapshot: Snapshot) -> str:
+    """Return a CRC-32 of all that is restored: the words; each array, its type and its shape."""
+    words = {key: word for key, word in snapshot.words.items() if key != "checksum"}
+    total = zlib.crc32(json.dumps(words, sort_keys=True).encode())
+    for name, array in sorted(snapshot.arrays.items()):
+        head = f"{name} {array.dtype} {array.shape}".encode()
+        total = zlib.crc32(array.tobytes(), zlib.crc32(head, total))
     return f"{total:08x}"

@@ -1,11 +1,13 @@
 """Checkpoints: whole or not at all, exact, bounded, and never in the way of one another."""
 
 import asyncio
+import hashlib
 import os
+import re
 import subprocess
 import sys
-import textwrap
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from asyncml.nn import MLP
 from asyncml.optimizers import SGD, Adam
 from asyncml.pipeline import Pipeline, collate
 from asyncml.training import Step, fit
+
+ROOT = Path(__file__).parent.parent
 
 
 def make(seed=0, sizes=(4, 8, 3), kind=Adam):
@@ -147,21 +151,38 @@ def test_a_pipeline_is_put_back_too(tmp_path):
     run(main)
 
 
-def test_in_a_new_process(tmp_path):
-    run(lambda: save(tmp_path, 1, 2))
-    program = f"""
-    import asyncio
-    from asyncml import MLP, Adam, Checkpointer
+GOES_ON = """
+import asyncio, hashlib, sys
+from asyncml import Adam, Checkpointer, MLP, fit
+from tests.test_checkpoint import data
+
+async def main():
+    model = MLP([4, 8, 3], seed=9)
+    optimizer = Adam(model)
+    async with Checkpointer(sys.argv[1]) as checkpoints:
+        step = await checkpoints.restore(model, optimizer)
+    print(*[s.loss async for s in fit(model, optimizer, data(), epochs=3, resume_from=step)])
+    print(hashlib.sha256(model.params).hexdigest())
+
+asyncio.run(main())
+"""
+
+
+def test_a_new_process_takes_the_next_steps_bit_for_bit(tmp_path):
     async def main():
-        model = MLP([4, 8, 3])
-        async with Checkpointer({str(tmp_path)!r}) as checkpoints:
-            step = await checkpoints.restore(model, Adam(model))
-        print(step.index, set(model.params.tolist()))
-    asyncio.run(main())
-    """
-    command = [sys.executable, "-c", textwrap.dedent(program)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["2", "{2.0}"]
+        model, optimizer = make()
+        losses = []
+        async with Checkpointer(tmp_path) as checkpoints:
+            async for s in fit(model, optimizer, data(), epochs=3):
+                losses.append(s.loss)
+                if len(losses) == 11:
+                    await checkpoints.save(s, model, optimizer)
+        return [*map(str, losses[11:]), hashlib.sha256(model.params).hexdigest()]
+
+    expected = run(main)
+    command = [sys.executable, "-c", GOES_ON, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == expected
 
 
 def test_other_libraries_can_read_it(tmp_path):
@@ -172,6 +193,29 @@ def test_other_libraries_can_read_it(tmp_path):
 
 
 # how many, and which
+
+
+def test_no_file_is_renamed_onto_another_which_windows_forbids_where_it_is_open(
+    tmp_path, monkeypatch
+):
+    taken, rename = [], Path.rename
+
+    def watched(path, target):
+        taken.append(Path(target).exists())
+        return rename(path, target)
+
+    async def main():
+        model, optimizer = make()
+        async with Checkpointer(tmp_path) as first, Checkpointer(tmp_path) as second:
+            for checkpoints in (first, second, first):
+                await checkpoints.save(step(1), model, optimizer)
+                await checkpoints.restore(model, optimizer)  # waits for the write
+        await save(tmp_path, 2, keep_last=1)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    run(main)
+    assert taken == [False] * 4
+    assert names(tmp_path) == ["checkpoint-00000003.safetensors"]
 
 
 def test_the_last_are_kept_also_over_several_runs(tmp_path):
@@ -208,6 +252,21 @@ def test_what_a_killed_process_left_half_written_is_cleared(tmp_path):
     assert names(tmp_path) == ["checkpoint-00000000.safetensors", "notes.txt"]
 
 
+def test_a_look_into_the_folder_does_not_disturb_the_one_who_writes(tmp_path, monkeypatch):
+    async def main():
+        release = hold_the_disk(monkeypatch)
+        model, optimizer = make()
+        async with Checkpointer(tmp_path) as checkpoints:
+            await checkpoints.save(step(1), model, optimizer)
+            while not names(tmp_path):  # noqa: ASYNC110 (the file is begun in a thread)
+                await asyncio.sleep(0.001)
+            assert (await restored(tmp_path))[0] is None  # as another process would
+            release.set()
+        assert (await restored(tmp_path))[0].index == 1
+
+    run(main)
+
+
 # damaged and foreign files
 
 
@@ -239,6 +298,25 @@ def test_a_damaged_file_is_passed_over_with_a_warning_and_never_deleted(tmp_path
     assert (model.params == 1).all()
     run(lambda: save(tmp_path, 3, 4, keep_last=1))
     assert names(tmp_path) == [f"checkpoint-{n:08}.safetensors" for n in (1, 3)]
+
+
+def test_one_flipped_bit_anywhere_is_noticed(tmp_path):
+    run(lambda: save(tmp_path, 7))
+    path = tmp_path / names(tmp_path)[0]
+    whole = path.read_bytes()
+
+    async def main():
+        model, optimizer = make()
+        before = [model.params.copy(), optimizer.m.copy()]
+        async with Checkpointer(tmp_path) as checkpoints:
+            for i in range(len(whole)):
+                path.write_bytes(whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1 :])
+                with pytest.warns(UserWarning, match="damaged"):
+                    assert await checkpoints.restore(model, optimizer) is None
+                assert (model.params == before[0]).all()
+                assert (optimizer.m == before[1]).all()
+
+    run(main)
 
 
 def test_nothing_but_damaged_files_is_none(tmp_path):
@@ -312,6 +390,54 @@ def test_an_error_in_the_block_goes_before_one_of_the_last_write(tmp_path):
     assert "could not be written" in caught.value.__notes__[0]
 
 
+FORBIDDEN = """
+import asyncio, os, sys
+from asyncml import MLP, Adam, Checkpointer, CheckpointError, Step
+
+model = MLP([4, 8, 3])
+optimizer, checkpoints = Adam(model), Checkpointer(".")
+
+async def main():
+    async with checkpoints:
+        step = await checkpoints.restore(model, optimizer)
+        print(step.index, set(model.params.tolist()))
+        await checkpoints.save(Step(0, 2, 0.5, 2, 0, 0), model, optimizer)
+        await checkpoints.save(Step(0, 3, 0.5, 2, 0, 0), model, optimizer)
+
+os.chmod(".", int(sys.argv[1]))
+if not os.getuid():
+    os.setuid(65534)  # root may do everything
+try:
+    asyncio.run(main())
+except CheckpointError as error:
+    print(type(error.__cause__).__name__, error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of folders are of Unix")
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        (0o555, r"1 \{1.0\}\nPermissionError a check.* not be written .*ones before are untouched"),
+        (0o333, "PermissionError cannot use the folder"),
+        (0o000, "PermissionError cannot use the folder"),
+    ],
+    ids=["not written to", "not listed", "not at all"],
+)
+def test_a_folder_without_permission(tmp_path, mode, said):
+    run(lambda: save(tmp_path, 1))
+    (path,) = tmp_path.iterdir()
+    path.chmod(0o444)
+    before = path.read_bytes()
+    try:
+        command = [sys.executable, "-c", FORBIDDEN, str(mode)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    finally:
+        tmp_path.chmod(0o755)
+    assert re.match(said, done.stdout), done.stdout
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [before]
+
+
 FULL = """
 import asyncio, resource, signal, sys
 from asyncml import MLP, Adam, Checkpointer, CheckpointError, Step
@@ -363,6 +489,41 @@ def test_the_end_waits_for_the_last_write_even_if_cancelled(tmp_path, monkeypatc
         await asyncio.wait([task])
         assert task.cancelled()
         assert names(tmp_path) == ["checkpoint-00000000.safetensors"]
+
+    run(main)
+
+
+def test_the_end_waits_for_saves_that_nobody_awaited(tmp_path, monkeypatch):
+    async def main():
+        release = hold_the_disk(monkeypatch)
+        model, optimizer = make()
+        async with Checkpointer(tmp_path) as checkpoints:
+            saves = [
+                asyncio.create_task(checkpoints.save(step(n), model, optimizer)) for n in range(3)
+            ]
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_later(0.01, release.set)
+        assert all(task.done() for task in saves)
+        assert len(names(tmp_path)) == 3
+
+    run(main)
+
+
+def test_one_that_is_cancelled_on_entering_leaves_no_thread(tmp_path):
+    async def main():
+        checkpoints = Checkpointer(tmp_path)
+
+        async def enter():
+            async with checkpoints:
+                pass
+
+        task = asyncio.create_task(enter())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert not [t.name for t in threading.enumerate() if t.name.startswith("checkpoints")]
+        await enter()  # and is as new
 
     run(main)
 

@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from asyncml.failures import is_asked_to_end, ordinary
+
 if TYPE_CHECKING:
     from asyncml.training import Step
 
@@ -39,7 +41,7 @@ def check_data(data: object) -> None:
 async def feed(
     data: Data, epochs: int, resume_from: "Step | None", queue: asyncio.Queue[Batch | None]
 ) -> None:
-    """Put each batch of the run on `queue`, and None after the last or before an error."""
+    """Put each batch of the run on `queue`; the task's own end says whether that was all."""
     first, done = (resume_from.epoch, resume_from.index + 1) if resume_from else (0, 0)
     stateful: Any = data if hasattr(data, "state_dict") else None
     try:
@@ -57,10 +59,16 @@ async def feed(
                     index += 1
             if index < max(skip, 1):
                 raise _too_short(epoch, index, skip)
-    except Exception:
-        await queue.put(None)
-        raise
-    await queue.put(None)
+    except asyncio.CancelledError as error:
+        if is_asked_to_end():
+            raise
+        raise ordinary("data", error) from error  # of a task of its own, that somebody cancelled
+
+
+def wake(queue: asyncio.Queue[Batch | None], feeder: "asyncio.Task[None]") -> None:
+    """Put None where somebody waits for a batch that never comes: the feeder has ended."""
+    if queue.empty():
+        queue.put_nowait(None)
 
 
 async def iterate(data: Data) -> AsyncGenerator[Any, None]:

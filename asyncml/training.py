@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from asyncml.checks import check_int, check_labels, check_model, check_optimizer
-from asyncml.feeding import Batch, Data, check_data, feed, iterate, pair
+from asyncml.failures import ENDINGS, noted, ordinary
+from asyncml.feeding import Batch, Data, check_data, feed, iterate, pair, wake
 from asyncml.switching import ShortSwitches
 from asyncml.threads import ThreadPool
 
@@ -181,6 +182,7 @@ class Training:
     def _begin(self) -> None:
         self._pool = ThreadPool(1, name="trainer")
         self._feeder = asyncio.create_task(self._feed(), name="fit-feeder")
+        self._feeder.add_done_callback(partial(wake, self._batches))
         self._switches = ShortSwitches().__enter__()
         self._loop = asyncio.get_running_loop()
 
@@ -207,7 +209,8 @@ class Training:
         """Take the next batch and train on it; None at the end of the run."""
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
-        batch = await self._batches.get()
+        fed = self._feeder.done() and self._batches.empty()
+        batch = None if fed else await self._batches.get()
         wait_s = loop.time() - asked_s
         if batch is None:
             await self._feeder  # raises what the data raised
@@ -236,6 +239,8 @@ def train_step(
             wrong = _not_finite(loss, model.grads)
             if not wrong:
                 optimizer.step()
+    except ENDINGS as error:
+        raise noted("train_step", error, f"in {batch}") from error
     except Exception as error:
         error.add_note(f"in {batch}")
         raise
@@ -289,7 +294,10 @@ async def evaluate(model: "Sequential", data: Data) -> float:
 
 def count_right(model: "Sequential", x: Any, y: Any) -> int:
     """Return how many labels in `y` the model predicts; runs in the thread of `evaluate`."""
-    predicted = model.predict(x)
+    try:
+        predicted = model.predict(x)
+    except ENDINGS as error:
+        raise ordinary("predict", error) from error
     return int(np.count_nonzero(predicted == check_labels(y, np.shape(x), model.n_out)))
 
 

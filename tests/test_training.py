@@ -543,6 +543,57 @@ def test_an_error_in_a_batch_that_nobody_asked_for_is_nobodys():
     simulate(main())
 
 
+async def cancelled_inside(batch):
+    """Data that waits for a task of its own, which somebody cancels."""
+    yield batch
+    task = asyncio.create_task(asyncio.sleep(9))
+    asyncio.get_running_loop().call_later(2, task.cancel)
+    await task
+
+
+@pytest.mark.parametrize("pause_s", [0, 3])  # while `fit` waits for the data, and while it does not
+def test_a_cancellation_inside_of_the_data_is_an_error(pause_s):
+    async def main():
+        model, optimizer, data = make()
+        seen = []
+        with pytest.raises(RuntimeError, match="`data` raised CancelledError"):
+            async for step in fit(model, optimizer, cancelled_inside(data[0])):
+                seen.append(step)
+                await asyncio.sleep(pause_s)
+        assert len(seen) == 1
+
+    simulate(main())
+
+
+def test_if_somebody_cancels_all_tasks_nobody_waits_for_a_batch_that_never_comes():
+    async def main():
+        model, optimizer, data = make()
+        steps = fit(model, optimizer, Loader(data, load_s=1))
+        await anext(steps)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await collect(steps, [])
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("error", [StopIteration, StopAsyncIteration, asyncio.CancelledError])
+def test_an_error_that_means_the_end_elsewhere_is_one_here(error):
+    class Broken(MLP):
+        def forward(self, x):
+            raise error
+
+        loss_and_grads = predict = lambda self, x, y=None: self.forward(x)
+
+    model, (_, _, data) = Broken([4, 8, 3]), make()
+    with pytest.raises(RuntimeError, match=f"`train_step` raised {error.__name__}") as caught:
+        simulate(steps_of(model, SGD(model, 0.1), data))
+    assert caught.value.__notes__ == ["in step 0 of epoch 0"]
+    with pytest.raises(RuntimeError, match=f"`predict` raised {error.__name__}"):
+        simulate(evaluate(model, data))
+
+
 class Shrinking:
     """Has one epoch, and then nothing."""
 

@@ -65,8 +65,8 @@ def fit(
     contextlib.aclosing(fit(...)) as steps` waits for that. Python's switch interval is 0.1 ms
     meanwhile.
 
-    Cancelled while it waits for a batch, the loop raises CancelledError there. Cancelled while a
-    step runs, it lets the step end and hands it out; CancelledError is raised at the next await.
+    Cancelled while it waits for a batch, it ends there with CancelledError. Cancelled while a step
+    runs, it lets the step end and hands it out; CancelledError is raised at the next await.
 
     Args:
         model: is changed in place, by a thread, while the caller waits for a step.

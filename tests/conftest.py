@@ -1,4 +1,4 @@
-"""After each test: no task, no thread, and no exception that nobody asked for."""
+"""After each test: no task, no thread, no setting, and no exception that nobody asked for."""
 
 import asyncio
 import gc
@@ -44,7 +44,7 @@ def nothing_is_left(
     asyncio.run and simulate cancel what is left when the main coroutine has ended, so a leak is
     seen there or nowhere. Debug mode is left off: it slows every task down several times.
     """
-    before = set(threading.enumerate())
+    before, interval_s = set(threading.enumerate()), sys.getswitchinterval()
     untidy = request.node.get_closest_marker("untidy")
     tasks: list[str] = []
     lost = _Errors()
@@ -57,6 +57,9 @@ def nothing_is_left(
     while (threads := set(threading.enumerate()) - before) and time.monotonic() < deadline:
         time.sleep(0.002)
     left = [f"thread {thread.name!r} is still running" for thread in threads]
+    if sys.getswitchinterval() != interval_s:
+        left.append(f"the switch interval is {sys.getswitchinterval()} s")
+        sys.setswitchinterval(interval_s)
     assert not left + tasks + lost.messages
 
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULE = """
-import asyncio, threading, time
+import asyncio, sys, threading, time
 import pytest
 from asyncml.clock import Deadlock, simulate
 
@@ -43,6 +43,9 @@ def test_exception():
 
 def test_coroutine():
     leave()
+
+def test_interval():
+    sys.setswitchinterval(0.001)
 
 @pytest.mark.untidy
 def test_excused():
@@ -78,6 +81,7 @@ def outcome(tmp_path_factory):
         ("task_beside_an_error", "was left to be cancelled"),
         ("exception", "exception was never retrieved"),
         ("coroutine", "was never awaited"),
+        ("interval", "the switch interval is 0.001 s"),
     ],
 )
 def test_what_is_left_fails_its_test(outcome, test, words):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import copy
 import gc
+import io
 import json
 import pickle
 import signal
@@ -195,6 +196,28 @@ def test_in_real_time_too():
     steps = asyncio.run(steps_of(model, optimizer, Loader(data), epochs=2))
     assert bits(model, optimizer) == by_hand(2)
     assert all(s.compute_s > 0 and s.wait_s >= 0 for s in steps)
+
+
+@pytest.mark.parametrize("stop", [BATCHES - 1, 3])
+def test_a_progress_bar_over_the_steps(stop):
+    tqdm = pytest.importorskip("tqdm.asyncio", reason="not installed: see tests/requirements.txt")
+    shown = io.StringIO()
+
+    class Bar(tqdm.tqdm):
+        monitor_interval = 0  # no thread that looks after all bars
+
+    async def main():
+        model, optimizer, data = make()
+        async for step in Bar(fit(model, optimizer, Loader(data)), total=BATCHES, file=shown):
+            if step.index == stop:
+                break
+        assert not [t.name for t in threading.enumerate() if t.name.startswith("trainer")]
+        await asyncio.sleep(0.001)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert bits(model, optimizer) == by_hand(1, stop=stop + 1)
+
+    asyncio.run(main())
+    assert f"{stop + 1}/{BATCHES} [" in shown.getvalue().splitlines()[-1]
 
 
 # leaving

@@ -419,7 +419,7 @@ def test_gradients_once_warm_allocate_nothing_the_size_of_a_layer(sizes):
     model.loss_and_grads(x, y)
     for n in (1024, 100, 1, 1024):
         # a few numbers a row; a few objects; and NumPy's loops convert 8,192 values at a time
-        assert allocated(model.loss_and_grads, x[:n], y[:n]) < 20 * n + 8_000 + 4 * 8_192
+        assert allocated(model.loss_and_grads, x[:n], y[:n]) < 20 * n + 12_000 + 4 * 8_192
 
 
 @pytest.mark.parametrize("make", [SGD, momentum_sgd, Adam], ids=["plain SGD", "SGD", "Adam"])

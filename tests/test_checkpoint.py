@@ -300,21 +300,22 @@ def test_a_damaged_file_is_passed_over_with_a_warning_and_never_deleted(tmp_path
     assert names(tmp_path) == [f"checkpoint-{n:08}.safetensors" for n in (1, 3)]
 
 
-def test_one_flipped_bit_anywhere_is_noticed(tmp_path):
-    run(lambda: save(tmp_path, 7))
+def test_one_damaged_byte_anywhere_is_noticed(tmp_path):
+    run(lambda: save(tmp_path, 7, sizes=(1, 2)))
     path = tmp_path / names(tmp_path)[0]
     whole = path.read_bytes()
 
     async def main():
-        model, optimizer = make()
+        model, optimizer = make(sizes=(1, 2))
         before = model.params.copy()
         async with Checkpointer(tmp_path) as checkpoints:
             for i in range(len(whole)):
-                path.write_bytes(whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1 :])
-                with pytest.warns(UserWarning, match="damaged"):
-                    assert await checkpoints.restore(model, optimizer) is None
-                assert (model.params == before).all()
-                assert not any(array.any() for array in optimizer.state().values())
+                for flip in (1 << i % 8, 0x0F):  # a bit; and what makes I32 of F32
+                    path.write_bytes(whole[:i] + bytes([whole[i] ^ flip]) + whole[i + 1 :])
+                    with pytest.warns(UserWarning, match="damaged"):
+                        assert await checkpoints.restore(model, optimizer) is None
+        assert (model.params == before).all()
+        assert not any(array.any() for array in optimizer.state().values())
 
     run(main)
 

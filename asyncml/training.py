@@ -158,9 +158,6 @@ class Training:
             await self.aclose()
             raise
         self._busy = False
-        if step is None:
-            await self.aclose()
-            raise StopAsyncIteration
         return step
 
     async def aclose(self) -> None:
@@ -205,16 +202,18 @@ class Training:
             loop.call_soon_threadsafe(self._feeder.cancel)
         return True
 
-    async def _step(self) -> Step | None:
-        """Take the next batch and train on it; None at the end of the run."""
+    async def _step(self) -> Step:
+        """Take the next batch and train on it; raise StopAsyncIteration at the end of the run."""
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
         fed = self._feeder.done() and self._batches.empty()
         batch = None if fed else await self._batches.get()
         wait_s = loop.time() - asked_s
         if batch is None:
-            await self._feeder  # raises what the data raised
-            return None
+            if self._feeder.cancelled():
+                raise RuntimeError("the task of the data was cancelled, or its event loop ended")
+            self._feeder.result()  # raises what the data raised
+            raise StopAsyncIteration
         args = (self._model, self._optimizer, batch, loop.time)
         job = loop.run_in_executor(self._pool, train_step, *args)
         cancelled = await ended(job)

@@ -28,6 +28,9 @@ class Layer:
     reads_output = True  # `backward` reads y
     bound = False  # in a model already, with arrays that are views of its vectors
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"  # a checkpoint tells models apart by it
+
     def bind(self, params: Array, grads: Array) -> None:
         """Take `params` and `grads`, (n_params,) each, as the memory of this layer."""
 
@@ -134,9 +137,6 @@ class ReLU(Layer):
     """
 
     in_place = True
-
-    def __repr__(self) -> str:
-        return "ReLU()"
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Return max(x, 0)."""

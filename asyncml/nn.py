@@ -71,11 +71,12 @@ class Sequential:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"layers": self.layers, "params": self._params, "grads": self._grads}
+        return vars(self) | {"_outputs": [], "_deltas": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)  # with what a subclass has added
         self._adopt([copy.copy(layer) for layer in state["layers"]])
-        self.params, self.grads = state["params"], state["grads"]
+        self.params, self.grads = state["_params"], state["_grads"]
 
     @property
     def params(self) -> Array:
@@ -118,7 +119,8 @@ class Sequential:
     def loss_and_grads(self, x: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """Fill `grads` with the gradient of the mean softmax cross-entropy, and return the loss.
 
-        Once it has seen the largest batch this allocates nothing the size of a batch.
+        Once it has seen the largest batch this allocates a few numbers for each row, for the loss,
+        and nothing the size of a layer's output.
 
         Args:
             x: (batch, n_in) float32; other floats are converted, which costs a copy.

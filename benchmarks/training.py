@@ -144,8 +144,8 @@ each of which reads and writes memory anew, where torch's fused kernel makes one
 {1e3 * parts[ADAM]:.0f} ms, of the {1e3 * (OF_PRODUCTS.most - 1) * parts[ALONE]:.0f} ms that
 {OF_PRODUCTS.most:g} times the products would leave for all but them. The others:
 {small}, and Python itself {shares[REST]:.0%} (calls, checks, the loop). The products take
-{parts[PRODUCTS] / parts[ALONE]:.2f} times as long within the step as alone. Nothing the size of a
-batch is allocated."""
+{parts[PRODUCTS] / parts[ALONE]:.2f} times as long within the step as alone. Nothing the size
+of a layer's output is allocated."""
     later = f"""\
 After {LATE} epochs our Adam takes {late[ADAM] / parts[ADAM]:.1f} times as long. Where a parameter
 has had no gradient for some 800 steps, as the weight of a pixel at the edge, its mean gradient,

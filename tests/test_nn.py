@@ -157,6 +157,25 @@ def copies(model):
     return {"copy": copy.copy(model), "deepcopy": copy.deepcopy(model), "pickle": by_pickle}
 
 
+class Named(MLP):
+    def __init__(self, name):
+        super().__init__([3, 4, 2])
+        self.name = name
+
+
+@pytest.mark.parametrize("how", ["copy", "deepcopy", "pickle"])
+def test_a_copy_of_a_subclass_keeps_what_it_added(how):
+    model = Named("first")
+    again = copies(model)[how]
+    assert (type(again), again.name) == (Named, "first")
+    again.params = 1 + model.params
+    assert (again.layers[0].weight == 1 + model.layers[0].weight).all()
+
+
+def test_a_layer_of_ones_own_has_the_same_name_in_every_process():
+    assert repr(Sequential(Linear(2, 2), Tanh())) == "Sequential(Linear(2, 2), Tanh())"
+
+
 @pytest.mark.parametrize("how", ["itself", "copy", "deepcopy", "pickle"])
 def test_layers_are_views_of_the_flat_vectors(how):
     original = Sequential(Linear(2, 3), ReLU(), Linear(3, 2), seed=1)

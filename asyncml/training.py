@@ -8,7 +8,7 @@ builds it, and measures when it helps.
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sized
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -79,7 +79,8 @@ def fit(
             data the batches up to and including this step are passed over.
 
     Returns:
-        An asynchronous iterator of `Step`, with `aclose()`.
+        An asynchronous iterator of `Step`, with `aclose()`. Its length, the number of steps, is
+        known where that of the data is: `tqdm.asyncio.tqdm(fit(...))` shows how far it is.
 
     Raises:
         TypeError, ValueError: at once, for an argument that cannot be right.
@@ -126,6 +127,7 @@ class Training:
         resume_from: Step | None,
     ) -> None:
         self._model, self._optimizer = model, optimizer
+        self._data, self._epochs, self._after = data, epochs, resume_from
         # one batch waits here and one in the feeder's hand: two ahead
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue(1)
         self._feed = partial(feed, data, epochs, resume_from, self._batches)
@@ -137,6 +139,15 @@ class Training:
 
     def __iter__(self) -> NoReturn:
         raise TypeError("`fit` waits between steps: write `async for step in fit(...)`")
+
+    def __len__(self) -> int:
+        if not isinstance(self._data, Sized):
+            raise TypeError("the number of steps is not known: the data has no length")
+        steps, after = len(self._data), self._after
+        return self._epochs * steps - (after.epoch * steps + after.index + 1 if after else 0)
+
+    def __bool__(self) -> bool:
+        return True  # whether or not its length is known
 
     async def __anext__(self) -> Step:
         if self._busy:

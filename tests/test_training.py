@@ -19,6 +19,7 @@ from asyncml.clock import compute, simulate
 from asyncml.datasets import fashion_mnist
 from asyncml.nn import MLP
 from asyncml.optimizers import SGD, Adam
+from asyncml.pipeline import Pipeline
 from asyncml.training import Step, Training, evaluate, fit
 
 BATCHES = 7
@@ -208,7 +209,7 @@ def test_a_progress_bar_over_the_steps(stop):
 
     async def main():
         model, optimizer, data = make()
-        async for step in Bar(fit(model, optimizer, Loader(data)), total=BATCHES, file=shown):
+        async for step in Bar(fit(model, optimizer, data), file=shown):
             if step.index == stop:
                 break
         assert not [t.name for t in threading.enumerate() if t.name.startswith("trainer")]
@@ -218,6 +219,21 @@ def test_a_progress_bar_over_the_steps(stop):
 
     asyncio.run(main())
     assert f"{stop + 1}/{BATCHES} [" in shown.getvalue().splitlines()[-1]
+
+
+def test_how_many_steps_are_left():
+    model, optimizer, data = make()
+    steps = fit(model, optimizer, data, epochs=3)
+    assert len(steps) == 3 * BATCHES
+    done = Step(1, 2, 0.5, 4, 0.0, 0.0)
+    left = fit(model, optimizer, data, epochs=3, resume_from=done)
+    assert len(left) == 2 * BATCHES - 3
+    over = fit(model, optimizer, data, resume_from=Step(0, BATCHES - 1, 0.5, 4, 0.0, 0.0))
+    assert (len(over), bool(over)) == (0, True)
+    with pytest.raises(TypeError, match="the data has no length"):
+        len(fit(model, optimizer, iter(data)))
+    with pytest.raises(TypeError, match="length of this pipeline is not known"):
+        len(fit(model, optimizer, Pipeline(data).filter(bool)))
 
 
 # leaving

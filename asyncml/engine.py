@@ -108,6 +108,8 @@ class Work(Window):
         self._rouse()
 
     async def _rest(self) -> None:
+        if self.closed:  # the function did not pass on the cancellation that ends this worker
+            raise asyncio.CancelledError
         worker = self.loop.create_future()
         self._idle.append(worker)
         await worker
@@ -219,7 +221,7 @@ class Work(Window):
     # items: in, out, and again
 
     def _take(self) -> Job | None:
-        if self._again:
+        if self._again and not self.closed:
             return self._again.popleft()
         if self.ended or self._waiting or self.taken - self.head >= self.stage.lookahead:
             return None
@@ -267,6 +269,8 @@ class Work(Window):
 
     def _failed(self, job: Job, raised: BaseException) -> None:
         ticket, value, mark, attempt = job
+        if self.closed:  # how the function answers the cancellation is nobody's error
+            return
         error = ordinary(name_of(self.stage.fn), raised)
         if attempt < self.stage.retries and not isinstance(error, FATAL):
             self.meter.errors += 1
@@ -319,6 +323,7 @@ class Work(Window):
     def close(self) -> None:
         """Stop at once, and let go of the executor."""
         super().close()
+        self.ended = True
         self._inbox.clear()
         if self.place:
             self.place.close()

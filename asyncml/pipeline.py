@@ -231,6 +231,8 @@ class Pipeline:
                 "another iteration of this pipeline has begun, which ended this one: "
                 "derive a pipeline for each, for example with .prefetch(1)"
             )
+        if before and not (state or before.begun):  # as when tqdm makes an iterator too many
+            state = self.state_dict()
         number = state["epoch"] if state else before.number + 1 if before else 0
         rest = {key: state[key] for key in ("position", "parts", "finished")} if state else {}
         self._epoch = Epoch(self._source, self._stages, number, before=before, **rest)

@@ -275,7 +275,8 @@ class Work(Window):
         if attempt < self.stage.retries and not isinstance(error, FATAL):
             self.meter.errors += 1
             self.meter.retries += 1
-            self.loop.call_later(delay(mark, attempt), self._retry, (*job[:3], attempt + 1))
+            pause = delay(mark if self.held else self._address(mark), attempt)
+            self.loop.call_later(pause, self._retry, (*job[:3], attempt + 1))
             return
         try:
             self._finish(job, self.stage.failed(error, value, mark, self.meter))

@@ -461,6 +461,29 @@ def test_delays_between_attempts_double_and_repeat_and_hold_no_slot():
     assert attempts() == times
 
 
+@pytest.mark.parametrize("parents", [range(20), [range(20)]])
+def test_items_that_fail_together_do_not_come_again_together(parents):
+    times = {}
+
+    async def fail(value):
+        times.setdefault(value, []).append(asyncio.get_running_loop().time())
+        if len(times[value]) < 9:
+            raise Broken
+        return value
+
+    source = Pipeline(parents)
+    if len(parents) == 1:
+        source = source.flat_map(list)  # items of one key
+    assert run(source.map(fail, retries=8, concurrency=20)) == list(range(20))
+    pauses = {value: [b - a for a, b in itertools.pairwise(at)] for value, at in times.items()}
+    for number in range(8):
+        delays = [each[number] for each in pauses.values()]
+        assert len(set(delays)) == 20  # jitter
+        longest = min(0.05 * 2**number, 5)  # seconds
+        assert 0.5 * longest <= min(delays) < max(delays) <= 1.5 * longest
+        assert max(delays) - min(delays) > 0.6 * longest
+
+
 def test_a_timeout_is_for_one_attempt_and_counts_as_an_error():
     async def stall(value):
         await asyncio.sleep(10 if value == 1 else 0.5)

@@ -351,6 +351,25 @@ def test_an_error_in_a_thread_stops_the_intake_at_once():
     assert fn.calls == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_after_an_error_nothing_behind_it_is_tried_again(ordered):
+    calls = []
+
+    async def load(value):
+        calls.append(value)
+        await asyncio.sleep({0: 9, 2: 1}.get(value, 0))  # the first one holds the error up
+        if value in (1, 2):
+            raise Broken(value)
+        return value
+
+    pipeline = Pipeline(range(99)).map(load, concurrency=3, retries=1, ordered=ordered)
+    items, error = simulate(until(pipeline, Broken))
+    assert 0 in items
+    assert error.args == (1,)
+    assert calls.count(1) == 2
+    assert calls.count(2) == 1
+
+
 def test_after_an_error_the_run_can_go_on_from_there():
     async def main():
         pipeline = Pipeline(range(6)).map(fails_at(3))

@@ -174,12 +174,13 @@ class Map(Stage):
         return noted("on_error", failure, f"the `on_error` of {self.label} failed")
 
 
-def delay(mark: Mark, attempt: int) -> float:
+def delay(address: Any, attempt: int) -> float:
     """Return how long to wait before the next attempt, in seconds.
 
     The jitter depends on the item and the attempt alone, so a run can be repeated.
     """
-    jitter = 0.5 + Random(leaf(mark) * 64 + attempt).random()
+    seed = address * 64 + attempt if isinstance(address, int) else f"{address} {attempt}"
+    jitter = 0.5 + Random(seed).random()
     return float(min(FIRST_DELAY_S * 2**attempt, LAST_DELAY_S) * jitter)
 
 

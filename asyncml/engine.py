@@ -109,6 +109,8 @@ class Work(Window):
         self._rouse()
 
     async def _rest(self) -> None:
+        if self.closed:  # the function did not pass on the cancellation that ends this worker
+            raise asyncio.CancelledError
         worker = self.loop.create_future()
         self._idle.append(worker)
         await worker
@@ -275,11 +277,14 @@ class Work(Window):
 
     def _failed(self, job: Job, raised: BaseException) -> None:
         ticket, value, mark, attempt = job
+        if self.closed:  # how the function answers the cancellation is nobody's error
+            return
         error = ordinary(name_of(self.stage.fn), raised)
         if attempt < self.stage.retries and not isinstance(error, FATAL):
             self.meter.errors += 1
             self.meter.retries += 1
-            self.loop.call_later(delay(mark, attempt), self._retry, (*job[:3], attempt + 1))
+            pause = delay(mark if self.held else self._address(mark), attempt)
+            self.loop.call_later(pause, self._retry, (*job[:3], attempt + 1))
             return
         try:
             self._finish(job, self.stage.failed(error, value, mark, self.meter))
@@ -287,6 +292,8 @@ class Work(Window):
             self._fail(ticket, failure)
 
     def _retry(self, job: Job) -> None:
+        if self.closed:
+            return
         if job[0] > self._barrier:
             self._finish(job, DROPPED)
             return
@@ -327,6 +334,8 @@ class Work(Window):
     def close(self) -> None:
         """Stop at once, and let go of the executor."""
         super().close()
+        self.ended = self._dry = True
+        self._again.clear()
         self._jobs = iter(())
         self._inbox.clear()
         if self.place:

@@ -85,6 +85,11 @@ class Epoch:
         if self._reorders and not self._delivered % SETTLE:
             self.position()  # the stages' logs of what they did since then end with it
 
+    @property
+    def begun(self) -> bool:
+        """Whether somebody has asked for an item."""
+        return self._loop is not None
+
     def time(self) -> float:
         """Return the time of the loop that the epoch runs on, in seconds."""
         assert self._loop is not None
@@ -105,9 +110,9 @@ class Epoch:
         """Build the chain of stages, and bring it to where the epoch stood."""
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
-        if self._before:
+        while self._before:  # more than one where an iterator was made and not used
             await self._before.aclose()
-            self._before = None
+            self._before = self._before._before
         if self.finished or self.closed:
             return
         await self._open()
@@ -283,17 +288,22 @@ class Epoch:
             self._ended_s = self._loop.time()
         self.closed = True
         self.flow = iter(())
-        for window in self._windows[::-1]:
-            window.close()
         if self._waiter and self._loop and not self._loop.is_closed():
             _wake(self._waiter)
+        for window in self._windows[::-1]:  # the source comes last: its own clean-up may fail
+            window.close()
 
     async def aclose(self) -> None:
         """End, and return when no task is left; a cancellation is passed on after that."""
         if self._loop is not running_loop():
             self.stop()  # of another thread, or of a loop that is no more
             return
-        self._stop()
+        try:
+            self._stop()
+        finally:
+            await self._rest()
+
+    async def _rest(self) -> None:
         cancelled = None
         while left := [
             task for window in self._windows for task in window.tasks if not task.done()

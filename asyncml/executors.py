@@ -6,15 +6,19 @@ and keeps its thread; a process is ended with it. Lesson 07 compares threads and
 
 import asyncio
 import os
+import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from asyncml.threads import ThreadPool, thread_limit
 
 if TYPE_CHECKING:
     from asyncml.calls import Map
+
+_open_pools: "weakref.WeakSet[Executor]" = weakref.WeakSet()  # of processes
 
 
 class Place:
@@ -173,7 +177,25 @@ def _processes(count: int) -> Executor:
     import multiprocessing  # takes 20 ms, and few need it
     from concurrent.futures import ProcessPoolExecutor
 
-    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
+    _close_pools_at_exit()
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
+    _open_pools.add(pool)
+    return pool
+
+
+@cache
+def _close_pools_at_exit() -> None:
+    """End what still runs when the program ends: the interpreter would wait for it.
+
+    `atexit` is too late. This hook has no public name; concurrent.futures has just used it itself.
+    """
+    if register := getattr(threading, "_register_atexit", None):
+        register(_close_pools)
+
+
+def _close_pools() -> None:
+    for pool in list(_open_pools):
+        close_pool(pool)
 
 
 def close_pool(pool: Executor) -> None:

@@ -29,8 +29,9 @@ class Pipeline:
     """Items of a source, on their way through stages; each iteration is one epoch.
 
     Every method that adds a stage returns a new pipeline, with a cursor of its own. Items run ahead
-    of the consumer by the `lookahead` of each `map` and the `n` of each `prefetch`, in items of
-    that stage, by the items of one batch, by 16 of an asynchronous source, and never by more.
+    of the consumer by the `lookahead` of each `map` and `flat_map`, 256 for an `async def` in a
+    `filter`, the `n` of each `prefetch` and the `buffer_size` of each `shuffle`, in items of that
+    stage, by the items of one batch, by 16 of an asynchronous source, and never by more.
     Plain `for` has a thread and a loop of its own, and another 3 items; inside simulate() use
     `async for`. When a loop ends, in whatever way, no task is left and no thread but one that is
     still inside a plain function: its result is dropped.
@@ -231,6 +232,8 @@ class Pipeline:
                 "another iteration of this pipeline has begun, which ended this one: "
                 "derive a pipeline for each, for example with .prefetch(1)"
             )
+        if before and not (state or before.begun):  # as when tqdm makes an iterator too many
+            state = self.state_dict()
         number = state["epoch"] if state else before.number + 1 if before else 0
         rest = {key: state[key] for key in ("position", "parts", "finished")} if state else {}
         self._epoch = Epoch(self._source, self._stages, number, before=before, **rest)
@@ -238,6 +241,7 @@ class Pipeline:
         return self._epoch
 
     def __len__(self) -> int:
+        """Return how many items a whole epoch has, wherever it stands; TypeError if unknown."""
         items: int | None = None
         if hasattr(self._source.items, "__len__"):
             items = len(self._source.items)

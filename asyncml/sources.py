@@ -125,7 +125,10 @@ class SyncSource:
         """Let the iterator clean up, if it is a generator or has a `close` of another kind."""
         items, self._items = self._items, iter(())
         if self._own and hasattr(items, "close"):
-            items.close()
+            if getattr(items, "gi_running", False):  # whoever ends the epoch is the source itself
+                self._loop.call_soon(items.close)
+            else:
+                items.close()
 
 
 class AsyncSource(Window):
@@ -156,7 +159,7 @@ class AsyncSource(Window):
 
     async def _ask(self) -> None:
         time, meter = self.loop.time, self.meter
-        while not self.ended:
+        while not (self.ended or self.closed):
             begun = time()
             try:
                 value = await anext(self._items)
@@ -174,7 +177,7 @@ class AsyncSource(Window):
                 self.put(self.taken, (value, self.taken))
                 self.taken += 1
             meter.busy_s += time() - begun
-            while self.taken - self.head >= SOURCE_AHEAD:
+            while self.taken - self.head >= SOURCE_AHEAD and not self.closed:
                 self._room = self.loop.create_future()
                 await self._room
 

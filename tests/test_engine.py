@@ -351,6 +351,25 @@ def test_an_error_in_a_thread_stops_the_intake_at_once():
     assert fn.calls == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_after_an_error_nothing_behind_it_is_tried_again(ordered):
+    calls = []
+
+    async def load(value):
+        calls.append(value)
+        await asyncio.sleep({0: 9, 2: 1}.get(value, 0))  # the first one holds the error up
+        if value in (1, 2):
+            raise Broken(value)
+        return value
+
+    pipeline = Pipeline(range(99)).map(load, concurrency=3, retries=1, ordered=ordered)
+    items, error = simulate(until(pipeline, Broken))
+    assert 0 in items
+    assert error.args == (1,)
+    assert calls.count(1) == 2
+    assert calls.count(2) == 1
+
+
 def test_after_an_error_the_run_can_go_on_from_there():
     async def main():
         pipeline = Pipeline(range(6)).map(fails_at(3))
@@ -459,6 +478,29 @@ def test_delays_between_attempts_double_and_repeat_and_hold_no_slot():
     for number, pause in enumerate(pauses):
         assert 0.5 * 0.05 * 2**number <= pause <= 1.5 * 0.05 * 2**number + 0.01
     assert attempts() == times
+
+
+@pytest.mark.parametrize("parents", [range(20), [range(20)]])
+def test_items_that_fail_together_do_not_come_again_together(parents):
+    times = {}
+
+    async def fail(value):
+        times.setdefault(value, []).append(asyncio.get_running_loop().time())
+        if len(times[value]) < 9:
+            raise Broken
+        return value
+
+    source = Pipeline(parents)
+    if len(parents) == 1:
+        source = source.flat_map(list)  # items of one key
+    assert run(source.map(fail, retries=8, concurrency=20)) == list(range(20))
+    pauses = {value: [b - a for a, b in itertools.pairwise(at)] for value, at in times.items()}
+    for number in range(8):
+        delays = [each[number] for each in pauses.values()]
+        assert len(set(delays)) == 20  # jitter
+        longest = min(0.05 * 2**number, 5)  # seconds
+        assert 0.5 * longest <= min(delays) < max(delays) <= 1.5 * longest
+        assert max(delays) - min(delays) > 0.6 * longest
 
 
 def test_a_timeout_is_for_one_attempt_and_counts_as_an_error():

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -119,6 +120,16 @@ async def fill(store, keys=KEYS):
         await store.put(key, key.encode())
 
 
+async def collect(pipeline):
+    return [item async for item in pipeline]
+
+
+def open_files(folder):
+    """What is open in a folder, where the system can tell."""
+    links = [os.path.realpath(link) for link in Path("/proc/self/fd").glob("*")]
+    return [link for link in links if link.startswith(str(folder))]
+
+
 class TestInAFolderAndInABucket:
     def test_gives_back_what_was_put(self, store):
         async def main():
@@ -211,6 +222,27 @@ class TestInAFolderAndInABucket:
             return await store.get("a"), await store.list()
 
         assert asyncio.run(main()) == (b"a", ["a"])
+
+    @pytest.mark.parametrize("turn", range(0, 40, 3))
+    def test_a_pipeline_cancelled_in_any_turn_of_the_loop_lets_go_of_all(
+        self, store, turn, tmp_path
+    ):
+        async def main():
+            await fill(store)
+            loaded = aml.Pipeline(KEYS * 2).map(store.get, concurrency=4).map(len).batch(3)
+            task = asyncio.ensure_future(collect(loaded))
+            for _ in range(turn):
+                await asyncio.sleep(0.0001)
+            task.cancel()
+            await asyncio.wait([task])
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            return await store.list()
+
+        assert asyncio.run(main()) == sorted(KEYS)
+        deadline = time.monotonic() + 0.1
+        while open_files(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert not open_files(tmp_path)
 
 
 class TestFolder:

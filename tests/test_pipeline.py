@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from zlib import crc32
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asyncml.clock import simulate
+from asyncml.clock import compute, simulate
 from asyncml.pipeline import Pipeline, collate
 
 few = settings(deadline=None, max_examples=40)
@@ -316,7 +317,7 @@ async def is_third(value):
 
 
 def build(names, size=14, source=None):
-    pipeline = Pipeline(range(size) if source is None else source)
+    pipeline = source or Pipeline(range(size))
     for name in names:
         pipeline = {**STAGES, **UNORDERED}[name](pipeline)
     return pipeline
@@ -362,7 +363,7 @@ def test_resume_is_exact_at_every_place(names):
 )
 @example(above=[], below=["flat_map"], stop=2, stop_again=1)
 def test_unordered_items_come_exactly_once(above, below, stop, stop_again):
-    names = [*above, "unordered", *(name for name in below if "shuffle" not in name)]
+    names = [*above, "unordered", *below]
     if {"take", "shard", "batch", "full batch", "collate", "unbatch"} & set(names):
         names = ["map", "unordered"]  # what these keep depends on the order
 
@@ -406,6 +407,59 @@ def test_unordered_items_come_exactly_once_out_of_the_middle_of_a_batch(
         assert sorted(map(repr, before + between + rest)) == sorted(map(repr, whole))
 
     simulate(main())
+
+
+# what a state does not depend on: how many calls at once, where, how far ahead, and how fast
+EXECUTORS = ["thread", "inline", "mine"]
+ways = st.tuples(st.sampled_from(EXECUTORS), st.integers(1, 4), st.integers(0, 5), st.booleans())
+
+
+@given(
+    st.lists(st.sampled_from(sorted({*STAGES} - {"map", "inline"})), max_size=2),
+    st.lists(st.sampled_from(sorted({*STAGES} - {"map", "inline"})), max_size=3),
+    st.tuples(ways, ways, ways),
+    st.tuples(st.integers(0, 9), st.integers(0, 9)),
+)
+@few
+def test_resumed_twice_in_other_ways_it_is_one_run_and_loads_nothing_consumed(
+    above, below, three, stops
+):
+    calls = []
+
+    def load(value):
+        calls.append(repr(value))
+        compute(0.001 * (len(calls) * 7 % 5))
+        return value
+
+    def make(way):
+        executor, concurrency, more, prefetches = way
+        pipeline = build(above).map(
+            load,
+            executor=pool if executor == "mine" else executor,
+            concurrency=concurrency,
+            lookahead=concurrency + more,
+        )
+        pipeline = pipeline.prefetch(2) if prefetches else pipeline
+        pipeline = build(below, source=pipeline)
+        return pipeline.prefetch(1 + more) if prefetches else pipeline
+
+    async def main():
+        whole = await collect(make(("inline", 1, 0, False)))
+        items, state = [], make(three[0]).state_dict()
+        for way, stop in zip(three, (*stops, 1000), strict=True):
+            pipeline = make(way)
+            pipeline.load_state_dict(through_json(state))
+            delivered = set(map(repr, items))
+            calls.clear()
+            some, states = await first(pipeline, stop)
+            if not {"flat_map", "unbatch", "batch", "full batch", "collate"} & {*above, *below}:
+                assert not delivered & set(calls)
+                assert len(set(calls)) == len(calls)
+            items, state = items + some, states[-1]
+        assert items == whole
+
+    with ThreadPoolExecutor(3) as pool:
+        simulate(main())
 
 
 @pytest.mark.parametrize("stop", range(13))

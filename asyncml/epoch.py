@@ -7,11 +7,13 @@ consumed, and what each stage behind them has counted or holds. Lesson 07 shows 
 
 import asyncio
 import contextlib
+import math
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, chain
 from typing import Any
 
+from asyncml.batches import Batch
 from asyncml.calls import Map
 from asyncml.engine import Work
 from asyncml.meters import Meter, PipelineStatistics, summarise
@@ -20,7 +22,8 @@ from asyncml.sources import Source, SyncSource
 from asyncml.stages import END, PENDING, Context, Entry, Flow, Mark, Stage
 from asyncml.window import Ready, Window
 
-# how many items may be delivered before stages that change the order settle their logs
+# how many items may be delivered, in batches or not, before stages that change the order settle
+# their logs
 SETTLE = 64
 
 
@@ -66,6 +69,8 @@ class Epoch:
         counted = (not stage.is_transparent for stage in stages)
         self._places = [count - 1 for count in accumulate(counted)]
         self._reorders = any(stage.reorders for stage in self._stages)
+        batched = math.prod(stage.size for stage in self._stages if isinstance(stage, Batch))
+        self._settles_every = max(1, SETTLE // batched)
         self._delivered = 0
         self._contexts: list[Context] = []
         self._meters = [Meter("source", advice="its items come slowly: list them, or read ahead")]
@@ -82,7 +87,7 @@ class Epoch:
         """Note that an item was handed to the consumer."""
         self.mark = mark
         self._delivered += 1
-        if self._reorders and not self._delivered % SETTLE:
+        if self._reorders and not self._delivered % self._settles_every:
             self.position()  # the stages' logs of what they did since then end with it
 
     @property

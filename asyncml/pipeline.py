@@ -9,6 +9,7 @@ import reprlib
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from typing import Any
 
+from asyncml.batches import Batch, collate
 from asyncml.calls import Map, OnError, Where, check_function, is_async, name_of, unchanged
 from asyncml.checks import check_int
 from asyncml.epoch import Epoch, running_loop
@@ -17,7 +18,7 @@ from asyncml.meters import PipelineStatistics
 from asyncml.options import LOOKAHEAD, is_state, map_stage
 from asyncml.order import Shuffle
 from asyncml.sources import Source
-from asyncml.stages import Batch, Flatten, Shard, Stage, Take, collate
+from asyncml.stages import Flatten, Shard, Stage, Take
 
 __all__ = ["Pipeline", "collate"]
 

@@ -7,19 +7,16 @@ builds it, and measures when it helps.
 
 import asyncio
 import contextlib
-import math
-from collections.abc import AsyncIterator, Callable, Iterator, Sized
+from collections.abc import AsyncIterator, Iterator, Sized
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
-from asyncml.checks import check_int, check_labels, check_model, check_optimizer
-from asyncml.failures import ENDINGS, noted, ordinary
+from asyncml.checks import check_int, check_model, check_optimizer
 from asyncml.feeding import Batch, Data, check_data, feed, iterate, pair, wake
 from asyncml.switching import ShortSwitches
 from asyncml.threads import ThreadPool
+from asyncml.trainer import count_right, train_step
 
 if TYPE_CHECKING:
     from asyncml.nn import Sequential
@@ -89,6 +86,7 @@ def fit(
         ValueError: from the loop, where an epoch has no batch or a batch does not fit the model.
 
     Example:
+        >>> import numpy as np
         >>> from asyncml.nn import MLP
         >>> from asyncml.optimizers import SGD
         >>> async def main(model=MLP([2, 2]), data=[(np.eye(2, dtype=np.float32), np.arange(2))]):
@@ -238,30 +236,6 @@ class Training:
         return Step(batch.epoch, batch.index, loss, examples, wait_s, compute_s, batch.state)
 
 
-def train_step(
-    model: "Sequential", optimizer: "Optimizer", batch: Batch, clock: Callable[[], float]
-) -> tuple[float, float]:
-    """Take one step on `batch` and return its loss and how long it took; the trainer's thread."""
-    started_s = clock()
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at below
-            loss = model.loss_and_grads(batch.x, batch.y)
-            wrong = _not_finite(loss, model.grads)
-            if not wrong:
-                optimizer.step()
-    except ENDINGS as error:
-        raise noted("train_step", error, f"in {batch}") from error
-    except Exception as error:
-        error.add_note(f"in {batch}")
-        raise
-    if wrong:
-        raise FloatingPointError(
-            f"{wrong} in {batch}: parameters and optimizer are as the step before left them. "
-            "Lower the learning rate, or look for nan and huge numbers in x"
-        )
-    return loss, clock() - started_s
-
-
 async def evaluate(model: "Sequential", data: Data) -> float:
     """Return the accuracy of `model`: the share of examples whose label it predicts.
 
@@ -279,6 +253,7 @@ async def evaluate(model: "Sequential", data: Data) -> float:
         ValueError: the data has no batch, or a batch does not fit the model.
 
     Example:
+        >>> import numpy as np
         >>> from asyncml.nn import MLP
         >>> asyncio.run(evaluate(MLP([2, 2]), [(np.zeros((3, 2)), np.zeros(3, int))]))
         1.0
@@ -302,15 +277,6 @@ async def evaluate(model: "Sequential", data: Data) -> float:
     return right / seen
 
 
-def count_right(model: "Sequential", x: Any, y: Any) -> int:
-    """Return how many labels in `y` the model predicts; runs in the thread of `evaluate`."""
-    try:
-        predicted = model.predict(x)
-    except ENDINGS as error:
-        raise ordinary("predict", error) from error
-    return int(np.count_nonzero(predicted == check_labels(y, np.shape(x), model.n_out)))
-
-
 async def ended(job: asyncio.Future[Any]) -> tuple[Any, ...] | None:
     """Wait until `job` has ended; return the arguments of a CancelledError that came meanwhile.
 
@@ -332,15 +298,6 @@ def _cancel_again(task: asyncio.Task[Any] | None, args: tuple[Any, ...]) -> None
     if task is not None and not task.done() and task.cancelling():
         task.uncancel()  # so that the requests are as many as they were
         task.cancel(*args)
-
-
-def _not_finite(loss: float, grads: Any) -> str:
-    if not math.isfinite(loss):
-        return f"the loss is {loss}"
-    # one pass; where the sum of squares overflows it takes a second look
-    if not math.isfinite(grads @ grads) and not np.isfinite(grads).all():
-        return "a gradient is not finite"
-    return ""
 
 
 def _check_resume(step: object, data: object, epochs: int) -> None:

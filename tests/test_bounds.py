@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -243,3 +244,19 @@ def test_as_many_items_are_alive_in_a_long_run_as_in_a_short_one(kind):
     short = most(700)
     assert most(1400) <= 1.2 * short + 8  # which delays meet is chance
     assert short < 350
+
+
+def test_what_is_noted_of_an_order_stays_flat_in_large_batches():
+    """For a resume: which items a stage that changes the order still holds."""
+
+    async def main(batches):
+        pipeline = Pipeline(range(500 * batches)).map(always, ordered=False).batch(500)
+        tracemalloc.start()
+        try:
+            async for _ in pipeline:
+                pass
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert simulate(main(30)) < 1.5 * simulate(main(6))

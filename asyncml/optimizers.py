@@ -54,9 +54,12 @@ class Optimizer:
         raise NotImplementedError
 
     def _blocks(self) -> Iterator[tuple[slice, Array]]:
-        """Give the vectors block by block, each with room for an intermediate result."""
+        """Give the vectors block by block, each with room for an intermediate result.
+
+        The first block comes last, and is still in the cache when the next step begins with it.
+        """
         size = len(self.model.params)
-        for start in range(0, size, BLOCK):
+        for start in reversed(range(0, size, BLOCK)):
             end = min(start + BLOCK, size)
             yield slice(start, end), self._room[: end - start]
 

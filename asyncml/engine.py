@@ -21,9 +21,9 @@ from asyncml.calls import (
 )
 from asyncml.executors import place, within
 from asyncml.failures import FATAL, is_asked_to_end, ordinary
-from asyncml.order import Held
+from asyncml.order import Slots
 from asyncml.stages import Context, Flow, Mark
-from asyncml.window import Failure, Ready, Window
+from asyncml.window import Above, Failure, Window
 
 Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
 # plain functions: how long one visit to a thread may take, in seconds. A visit costs the loop some
@@ -53,12 +53,12 @@ class Work(Window):
         context: what the stage knows of this epoch.
     """
 
-    def __init__(self, stage: Map, up: Flow, ready: Ready, context: Context) -> None:
+    def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
         super().__init__(context.meter)
         self.stage = stage
         self.ready = ready
-        self.held = context.held
-        self._keeps_order = stage.ordered and not self.held
+        self._slots = Slots(context.held, len(context.first)) if context.held else None
+        self._keeps_order = stage.ordered and not self._slots
         self.place = None if is_async(stage.fn) else place(stage)
         self._address = context.address
         self._idle: deque[asyncio.Future[None]] = deque()
@@ -66,9 +66,6 @@ class Work(Window):
         self._dry = False  # the stage above has nothing, now or any more
         self._again: deque[Job] = deque()
         self._barrier: float = float("inf")  # items from this ticket on are not begun any more
-        # slot by slot, as in `held`: the tickets of what a resumed run had taken in already
-        self._keys = list(range(len(context.first)))
-        self._slots = {ticket: ticket for ticket in self._keys}
         self._finished = 0
         self._failure: Failure | None = None
         threads = stage.executor == "thread" and not is_async(stage.fn)
@@ -232,7 +229,7 @@ class Work(Window):
 
         The workers share this generator: to call a function for each item would take longer.
         """
-        again, held, lookahead = self._again, self.held, self.stage.lookahead
+        again, slots, lookahead = self._again, self._slots, self.stage.lookahead
         while True:
             while again or self._dry or self.taken - self.head >= lookahead:
                 yield again.popleft() if again else None
@@ -244,8 +241,10 @@ class Work(Window):
                         break
                     ticket = self.taken
                     self.taken = taken = ticket + 1
-                    if held:
-                        mark = self._hold(held, ticket, mark)
+                    if slots is not None and ticket not in slots:
+                        address = self._address(mark)
+                        slots.take(ticket, address, mark)
+                        mark = address
                     yield ticket, value, mark, 0
                     if again or self._dry or taken - self.head >= lookahead:
                         break
@@ -261,8 +260,8 @@ class Work(Window):
         if self._keeps_order:
             self.put(ticket, DROPPED if result is DROPPED else (result, mark))
             return
-        if self.held:
-            mark = [mark, self._release(self.held, ticket)]
+        if self._slots is not None:
+            mark = [mark, self._slots.give(ticket)]
         if not self.stage.ordered:
             ticket = self._finished
             self._finished += 1
@@ -283,7 +282,7 @@ class Work(Window):
         if attempt < self.stage.retries and not isinstance(error, FATAL):
             self.meter.errors += 1
             self.meter.retries += 1
-            pause = delay(mark if self.held else self._address(mark), attempt)
+            pause = delay(mark if self._slots else self._address(mark), attempt)
             self.loop.call_later(pause, self._retry, (*job[:3], attempt + 1))
             return
         try:
@@ -304,6 +303,7 @@ class Work(Window):
         """Take in no more; the error stands where the item would, behind all earlier ones."""
         self.ended = self._dry = True
         self._barrier = min(self._barrier, ticket)
+        self.ready.halt()
         if self.stage.ordered:
             self.put(ticket, Failure(error))
             return
@@ -315,21 +315,11 @@ class Work(Window):
         if self._finished == self.taken - 1:
             self.put(self._finished, self._failure)
 
-    def _hold(self, held: Held, ticket: int, mark: Mark) -> Any:
-        if ticket in self._slots:
-            return mark
-        address = self._address(mark)
-        held.take(address, mark)
-        self._slots[ticket] = len(self._keys)
-        self._keys.append(ticket)
-        return address
-
-    def _release(self, held: Held, ticket: int) -> int:
-        slot, last = self._slots.pop(ticket), self._keys.pop()
-        if last != ticket:
-            self._keys[slot] = last
-            self._slots[last] = slot
-        return held.give(slot)
+    def halt(self) -> None:
+        """Begin nothing any more: a stage below has failed, and has taken all that comes before."""
+        self.ended = self._dry = True
+        self._barrier = -1
+        self.ready.halt()
 
     def close(self) -> None:
         """Stop at once, and let go of the executor."""

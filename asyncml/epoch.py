@@ -20,7 +20,7 @@ from asyncml.meters import Meter, PipelineStatistics, summarise
 from asyncml.order import Held
 from asyncml.sources import Source, SyncSource
 from asyncml.stages import END, PENDING, Context, Entry, Flow, Mark, Stage
-from asyncml.window import Ready, Window
+from asyncml.window import Above, Ready, Window
 
 # how many items may be delivered, in batches or not, before stages that change the order settle
 # their logs
@@ -77,7 +77,7 @@ class Epoch:
         self._windows: list[Window | SyncSource] = []
         self._top: Window | None = None  # whose entries `flow` gives, if nothing is in between
         self._kept: dict[int, Any] = {}
-        self._ready: Ready | None = None
+        self._ready: Above | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._began_s = 0.0

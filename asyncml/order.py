@@ -58,6 +58,37 @@ class Held:
         return {"given": self.count, "held": list(self.addresses)}
 
 
+class Slots:
+    """Held items that leave as they are ready: which slot of `held` each ticket has.
+
+    Args:
+        held: what is logged to.
+        first: how many it held when the run was resumed; they have the first tickets.
+    """
+
+    def __init__(self, held: Held, first: int) -> None:
+        self._held = held
+        self._tickets = list(range(first))  # slot by slot
+        self._slots = {ticket: ticket for ticket in self._tickets}
+
+    def __contains__(self, ticket: int) -> bool:
+        return ticket in self._slots
+
+    def take(self, ticket: int, address: Any, mark: Mark) -> None:
+        """Log that an item came in."""
+        self._held.take(address, mark)
+        self._slots[ticket] = len(self._tickets)
+        self._tickets.append(ticket)
+
+    def give(self, ticket: int) -> int:
+        """Log that an item went out; return its ordinal."""
+        slot, last = self._slots.pop(ticket), self._tickets.pop()
+        if last != ticket:
+            self._tickets[slot] = last
+            self._slots[last] = slot
+        return self._held.give(slot)
+
+
 @dataclass(frozen=True)
 class Reorder(Stage):
     """A stage that gives items out in another order: its marks are `[address, ordinal]`."""

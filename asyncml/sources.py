@@ -121,6 +121,9 @@ class SyncSource:
         """Call back at the loop's next turn: it always has something."""
         self._loop.call_soon(callback)
 
+    def halt(self) -> None:
+        """Do nothing: it does not run ahead."""
+
     def close(self) -> None:
         """Let the iterator clean up, if it is a generator or has a `close` of another kind."""
         items, self._items = self._items, iter(())
@@ -180,6 +183,10 @@ class AsyncSource(Window):
             while self.taken - self.head >= SOURCE_AHEAD and not self.closed:
                 self._room = self.loop.create_future()
                 await self._room
+
+    def halt(self) -> None:
+        """Ask for no more."""
+        self.ended = True
 
     def close(self) -> None:
         """Stop at once; the iterator is closed by the task."""

@@ -22,6 +22,13 @@ class Ready(Protocol):
         """Call back once, as soon as it is worth asking again."""
 
 
+class Above(Ready, Protocol):
+    """The stage further up that runs ahead, or the source."""
+
+    def halt(self) -> None:
+        """Take in no more: nobody will ask again."""
+
+
 class Failure:
     """An error that stands in the window where its item would."""
 

@@ -351,6 +351,55 @@ def test_an_error_in_a_thread_stops_the_intake_at_once():
     assert fn.calls == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("between", [lambda p: p, lambda p: p.batch(2), lambda p: p.prefetch(3)])
+@pytest.mark.parametrize("how", ["loop", "threads", "retries"])
+def test_an_error_stops_the_intake_of_all_stages_above(how, between):
+    """Although the consumer takes its time before it sees the error."""
+    calls, asked = [], []
+
+    async def source():
+        for number in range(10_000):
+            asked.append(number)
+            yield number
+
+    async def fetch(number):
+        calls.append(number)
+        await asyncio.sleep(0.01)
+        if how == "retries" and number > 30:
+            raise OSError
+        return number
+
+    def fetch_in_thread(number):
+        calls.append(number)
+        compute(0.01)
+        return number
+
+    async def fail(item):
+        await asyncio.sleep(0.01)
+        if item in (20, [20, 21]):
+            raise ValueError(item)
+        return item
+
+    async def main():
+        pipeline = Pipeline(source).map(
+            fetch_in_thread if how == "threads" else fetch, concurrency=4, retries=9, lookahead=500
+        )
+        pipeline = between(pipeline).map(fail, concurrency=2)
+        items = aiter(pipeline)
+        await anext(items)
+        await asyncio.sleep(0.15)  # it has failed by now, or does while its first item is held
+        before = len(calls), len(asked)
+        await asyncio.sleep(60)
+        after = len(calls), len(asked)
+        assert after[0] - before[0] <= 4
+        assert after[1] - before[1] <= 1
+        with pytest.raises(ValueError, match="20"):
+            [item async for item in items]
+
+    simulate(main())
+    assert len(calls) < 150
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 def test_after_an_error_nothing_behind_it_is_tried_again(ordered):
     calls = []

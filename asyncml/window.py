@@ -70,6 +70,7 @@ class Window:
                 self.head += 1
                 self.room()
             elif entry is not None:
+                results[self.head] = entry  # or a stage below that pauses first would wait for ever
                 raise entry.error
             elif self._broken:
                 raise self._broken

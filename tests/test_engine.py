@@ -430,6 +430,13 @@ def test_after_an_error_the_run_can_go_on_from_there():
     assert simulate(main()) == ([0, 1, 2], [3, 4, 5])
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_an_error_behind_a_batch_that_a_slow_function_looks_at_is_raised(ordered):
+    pipeline = Pipeline(range(9)).map(fails_at(3), concurrency=1, ordered=ordered).batch(2)
+    pipeline = pipeline.filter(lambda batch: compute(1) or True)
+    assert simulate(until(pipeline, Broken))[0] == [[0, 1], [2]]
+
+
 def test_the_items_of_a_batch_before_an_error_are_delivered():
     pipeline = Pipeline(range(9)).map(fails_at(5))
     assert simulate(until(pipeline.batch(3), Broken))[0] == [[0, 1, 2], [3, 4]]

@@ -430,6 +430,36 @@ def test_after_an_error_the_run_can_go_on_from_there():
     assert simulate(main()) == ([0, 1, 2], [3, 4, 5])
 
 
+@pytest.mark.parametrize("where", ["loop", "thread"])
+def test_after_an_error_what_was_not_begun_is_not_lost_either(where):
+    """The last to be delivered, 0, comes when those behind the error have been passed over."""
+    failed = set()
+
+    async def on_loop(value):
+        await asyncio.sleep(9 if value == 0 else value / 1000)
+        if value == 12 or (value % 5 == 4 and value not in failed):  # the others fail once
+            failed.add(value)
+            raise Broken(value)
+        return value
+
+    def in_thread(value):
+        compute(9 if value == 0 else 0)
+        if value == 12:
+            raise Broken(value)
+        return value
+
+    async def main():
+        fn, retries = (on_loop, 1) if where == "loop" else (in_thread, 0)
+        pipeline = Pipeline(range(40)).map(fn, concurrency=2, ordered=False, retries=retries)
+        items, _ = await until(pipeline, Broken)
+        again = Pipeline(range(40)).map(fails_at(), ordered=False)
+        again.load_state_dict(pipeline.state_dict() | {"stages": again.state_dict()["stages"]})
+        assert items[-1] == 0
+        assert sorted(items + await collect(again)) == list(range(40))
+
+    simulate(main())
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 def test_an_error_behind_a_batch_that_a_slow_function_looks_at_is_raised(ordered):
     pipeline = Pipeline(range(9)).map(fails_at(3), concurrency=1, ordered=ordered).batch(2)

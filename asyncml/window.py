@@ -138,6 +138,8 @@ class Window:
         if self.closed:  # a second cancellation would interrupt the clean-up of the first
             return
         self.closed = True
+        if not self._broken:
+            self.results.clear()
         if not self.loop.is_closed():
             for task in self.tasks:
                 task.cancel()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
@@ -175,6 +176,30 @@ def test_memory_stays_flat():
     assert simulate(main()) <= 16 * 4 + 5 * (2 + 2)
     gc.collect()
     assert alive == 0
+
+
+@pytest.mark.parametrize("n", [1, 99])  # left early, or at the end
+@pytest.mark.parametrize("below", [lambda p: p, lambda p: p.batch(5), lambda p: p.shuffle(3)])
+def test_a_pipeline_that_is_not_iterated_holds_no_items(n, below):
+    class Item:
+        pass
+
+    async def make(value):
+        item = Item()
+        items.add(item)
+        return item
+
+    async def main():
+        async with contextlib.aclosing(aiter(pipeline)) as steps:
+            async for _ in steps:
+                if len(items) >= n:
+                    break
+
+    items = weakref.WeakSet()
+    pipeline = below(Pipeline(range(50)).map(make))
+    simulate(main())
+    gc.collect()
+    assert not items
 
 
 def test_the_loop_stays_alive_while_nothing_waits():

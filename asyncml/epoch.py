@@ -102,6 +102,8 @@ class Epoch:
 
     async def wait(self, ready: Ready | None = None) -> None:
         """Wait until it is worth asking the flow (or who else is `ready`) again."""
+        if self.closed:  # by a function that the flow has just called
+            return
         assert self._loop is not None
         self._waiter = self._loop.create_future()
         ready = ready or self._ready

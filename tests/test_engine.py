@@ -1120,6 +1120,21 @@ def test_a_dead_process_is_raised_whatever_on_error_says():
     assert "a worker of the executor ended" in caught.value.__notes__[0]
 
 
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_copy_of_this_process_ends_without_the_processes_of_the_pipeline():
+    def fork(value):
+        if value == 2:
+            child = multiprocessing.get_context("fork").Process(target=abs, args=(1,))
+            child.start()
+            child.join(9)
+            assert child.exitcode == 0
+        return value
+
+    loading = Pipeline(range(9)).map(abs, executor="process", concurrency=1, lookahead=1)
+    assert list(loading.map(fork, executor="inline")) == list(range(9))
+
+
 def wait_until(is_so, seconds=1.0):
     deadline = time.monotonic() + seconds
     while not is_so() and time.monotonic() < deadline:

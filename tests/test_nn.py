@@ -369,7 +369,7 @@ def test_whole_vectors_begin_at_a_cache_line():
             assert vector.flags.c_contiguous
 
 
-@pytest.mark.parametrize("shape", [0, 1, 17, (3, 5), (0, 4), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [0, 1, 17, np.prod([2, 3]), (3, 5), (0, 4), (2, 3, 4)])
 def test_aligned_zeros(shape):
     array = aligned.zeros(shape)
     assert array.shape == np.zeros(shape).shape

@@ -160,7 +160,7 @@ def copies(model):
 class Named(MLP):
     def __init__(self, name):
         super().__init__([3, 4, 2])
-        self.name = name
+        self.name, self.last = name, self.layers[-1]
 
 
 @pytest.mark.parametrize("how", ["copy", "deepcopy", "pickle"])
@@ -168,6 +168,7 @@ def test_a_copy_of_a_subclass_keeps_what_it_added(how):
     model = Named("first")
     again = copies(model)[how]
     assert (type(again), again.name) == (Named, "first")
+    assert again.last is again.layers[-1]
     again.params = 1 + model.params
     assert (again.layers[0].weight == 1 + model.layers[0].weight).all()
 

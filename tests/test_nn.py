@@ -419,6 +419,22 @@ def test_the_learning_rate_may_change_between_steps():
     assert model.params.tolist() == [-1.5, -1.5]
 
 
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_settings_may_be_numbers_of_numpy(kind):
+    """As from `linspace`: in float64 a step would take longer and end in other last bits."""
+    after = []
+    for number in (float, np.float64):
+        model = MLP([9, 9])
+        beta = number(0.9)
+        options = {"momentum": beta} if kind is SGD else {"betas": (beta, beta)}
+        optimizer = kind(model, lr=number(0.3), **options)
+        for seed in range(3):
+            model.grads = np.random.default_rng(seed).normal(size=90)
+            optimizer.step()
+        after.append(model.params.tobytes())
+    assert after[0] == after[1]
+
+
 # a step, once warm
 
 

@@ -246,6 +246,17 @@ def test_as_many_items_are_alive_in_a_long_run_as_in_a_short_one(kind):
     assert short < 350
 
 
+def test_items_go_when_their_batch_is_made():
+    async def main():
+        items = Pipeline(range(30)).map(Item, executor="inline")
+        async for values in items.batch(10, collate=lambda batch: [item.value for item in batch]):
+            assert len(values) == 10
+            assert Item.alive <= 1  # the last one, where it was made
+
+    Item.alive = 0
+    simulate(main())
+
+
 def test_what_is_noted_of_an_order_stays_flat_in_large_batches():
     """For a resume: which items a stage that changes the order still holds."""
 

@@ -56,7 +56,8 @@ class Optimizer:
     def _blocks(self) -> Iterator[tuple[slice, Array]]:
         """Give the vectors block by block, each with room for an intermediate result.
 
-        The first block comes last, and is still in the cache when the next step begins with it.
+        The first block comes last: it is still in the cache when the next forward pass begins with
+        the first layer.
         """
         size = len(self.model.params)
         for start in reversed(range(0, size, BLOCK)):

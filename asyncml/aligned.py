@@ -20,7 +20,7 @@ def zeros(shape: int | Sequence[int]) -> npt.NDArray[np.float32]:
         >>> zeros((3, 5)).ctypes.data % LINE
         0
     """
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    shape = tuple(shape) if isinstance(shape, Sequence) else (shape,)
     memory = np.zeros(math.prod(shape) * 4 + LINE, np.uint8)
     start = -memory.ctypes.data % LINE
     return memory[start : len(memory) - LINE + start].view(np.float32).reshape(shape)

@@ -53,7 +53,6 @@ class Batch(Stage):
                 yield self._join(batch, context)
             if after is END:
                 break
-            batch = []
         if failure:  # what came before it has been delivered
             raise failure
 
@@ -72,6 +71,7 @@ class Batch(Stage):
     def _join(self, batch: list[Entry], context: Context) -> Entry:
         begun = context.time()
         values, marks = zip(*batch, strict=True)
+        batch.clear()  # while the consumer works on what `collate` made, the items are let go
         try:
             joined = list(values) if self.collate is None else self.collate(list(values))
         except (*ENDINGS, Exception) as error:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from asyncml.calls import (
     DROPPED,
@@ -29,6 +29,7 @@ Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
 # plain functions: how long one visit to a thread may take, in seconds. A visit costs the loop some
 # 0.1 ms, which would be a tenth of what it takes to decode a picture
 VISIT_S = 0.005
+_UNBEGUN: Final[Any] = object()  # instead of a result: the item stands behind an error
 
 
 class _Visit:
@@ -58,7 +59,6 @@ class Work(Window):
         self.stage = stage
         self.ready = ready
         self._slots = Slots(context.held, len(context.first)) if context.held else None
-        self._keeps_order = stage.ordered and not self._slots
         self.place = None if is_async(stage.fn) else place(stage)
         self._address = context.address
         self._idle: deque[asyncio.Future[None]] = deque()
@@ -117,7 +117,7 @@ class Work(Window):
 
     async def _work(self) -> None:
         call, time, meter = self._call(), self.time, self.meter
-        results, keeps_order = self.results, self._keeps_order
+        results, ordered = self.results, self.stage.ordered
         self._roused = False
         for job in self._jobs:
             if job is None:
@@ -136,7 +136,7 @@ class Work(Window):
                     raise
                 self._failed(job, error)  # the function cancelled itself, or what it waited for
             else:
-                if keeps_order and result is not DROPPED:  # as `_finish` does, without a call
+                if ordered and result is not DROPPED:  # as `_finish` does, without a call
                     results[ticket] = result, mark
                     if ticket == self.head:
                         self.tell()
@@ -198,7 +198,7 @@ class Work(Window):
                 job = inbox.popleft()
             except IndexError:
                 return
-            result, failure = DROPPED, None
+            result, failure = _UNBEGUN, None
             if job[0] < self._barrier:
                 try:
                     result = plain(job[1])
@@ -219,6 +219,8 @@ class Work(Window):
             self._cost_s += (seconds - self._cost_s) / 4
             if error:
                 self._failed(job, error)
+            elif result is _UNBEGUN:
+                self._place(job[0], DROPPED)
             else:
                 self._finish(job, result)
 
@@ -257,15 +259,21 @@ class Work(Window):
 
     def _finish(self, job: Job, result: Any) -> None:
         ticket, _, mark, _ = job
-        if self._keeps_order:
+        if self._slots is None:
             self.put(ticket, DROPPED if result is DROPPED else (result, mark))
             return
-        if self._slots is not None:
-            mark = [mark, self._slots.give(ticket)]
+        mark = [mark, self._slots.give(ticket)]
+        self._place(ticket, DROPPED if result is DROPPED else (result, mark))
+
+    def _place(self, ticket: int, entry: Any) -> None:
+        """Put an entry where it leaves: in its turn, or behind what was ready before it.
+
+        For an item that is not begun any more, DROPPED: a saved state still holds that.
+        """
         if not self.stage.ordered:
             ticket = self._finished
             self._finished += 1
-        self.put(ticket, DROPPED if result is DROPPED else (result, mark))
+        self.put(ticket, entry)
         if self._failure and self._finished == self.taken - 1:
             self.put(self._finished, self._failure)
 
@@ -294,7 +302,7 @@ class Work(Window):
         if self.closed:
             return
         if job[0] > self._barrier:
-            self._finish(job, DROPPED)
+            self._place(job[0], DROPPED)
             return
         self._again.append(job)
         self._rouse()
@@ -307,11 +315,10 @@ class Work(Window):
         if self.stage.ordered:
             self.put(ticket, Failure(error))
             return
-        if self._failure is None:
-            self._failure = Failure(error)
-        else:
-            self.put(self._finished, DROPPED)
-            self._finished += 1
+        if self._failure:
+            self._place(ticket, DROPPED)
+            return
+        self._failure = Failure(error)
         if self._finished == self.taken - 1:
             self.put(self._finished, self._failure)
 

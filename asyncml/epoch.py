@@ -102,6 +102,8 @@ class Epoch:
 
     async def wait(self, ready: Ready | None = None) -> None:
         """Wait until it is worth asking the flow (or who else is `ready`) again."""
+        if self.closed:  # by a function that the flow has just called
+            return
         assert self._loop is not None
         self._waiter = self._loop.create_future()
         ready = ready or self._ready
@@ -151,8 +153,8 @@ class Epoch:
             self.flow = iter(work)
             self._top = work
         else:
-            if self._top:
-                context.drain = self._top.drain
+            if self._top:  # in a copy: a context outlives the epoch, and what waits here must not
+                context = replace(context, drain=self._top.drain)
             self.flow = stage.flow(self.flow, context)
             self._top = None
 
@@ -318,7 +320,7 @@ class Epoch:
             except asyncio.CancelledError as error:
                 cancelled = error
         self._windows.clear()
-        self._ready = None  # and with it all that the stages hold
+        self._ready = self._top = None  # and with them all that the stages hold
         if cancelled:
             raise cancelled
 

@@ -191,6 +191,8 @@ def _close_pools_at_exit() -> None:
     """
     if register := getattr(threading, "_register_atexit", None):
         register(_close_pools)
+    if at_fork := getattr(os, "register_at_fork", None):
+        at_fork(after_in_child=_open_pools.clear)  # else a child would end its parent's
 
 
 def _close_pools() -> None:

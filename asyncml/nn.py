@@ -74,8 +74,11 @@ class Sequential:
         return vars(self) | {"_outputs": [], "_deltas": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)  # with what a subclass has added
-        self._adopt([copy.copy(layer) for layer in state["layers"]])
+        layers = [copy.copy(layer) for layer in state["layers"]]
+        own = {id(old): new for old, new in zip(state["layers"], layers, strict=True)}
+        # with what a subclass has added, such as another name for a layer
+        vars(self).update({name: own.get(id(value), value) for name, value in state.items()})
+        self._adopt(layers)
         self.params, self.grads = state["_params"], state["_grads"]
 
     @property

@@ -56,7 +56,8 @@ class Optimizer:
     def _blocks(self) -> Iterator[tuple[slice, Array]]:
         """Give the vectors block by block, each with room for an intermediate result.
 
-        The first block comes last, and is still in the cache when the next step begins with it.
+        The first block comes last: it is still in the cache when the next forward pass begins with
+        the first layer.
         """
         size = len(self.model.params)
         for start in reversed(range(0, size, BLOCK)):
@@ -84,7 +85,7 @@ class SGD(Optimizer):
         super().__init__(model, lr)
         if not 0 <= momentum < 1:
             raise ValueError(f"`momentum` must be >= 0 and < 1, got {momentum}")
-        self.momentum = momentum
+        self.momentum = float(momentum)
         self.velocity = zeros(len(model.params))
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -93,12 +94,13 @@ class SGD(Optimizer):
 
     def step(self) -> None:
         """Change the parameters by one step."""
+        lr = float(self.lr)  # with a number of NumPy's the product would be a float64
         for block, update in self._blocks():
             params, grads = self.model.params[block], self.model.grads[block]
             velocity = self.velocity[block]
             np.multiply(velocity, self.momentum, out=velocity)
             np.add(velocity, grads, out=velocity)
-            np.multiply(velocity, self.lr, out=update)
+            np.multiply(velocity, lr, out=update)
             np.subtract(params, update, out=params)
 
 
@@ -139,7 +141,7 @@ class Adam(Optimizer):
             raise ValueError(f"`betas` must be >= 0 and < 1, got {betas}")
         if not eps > 0:
             raise ValueError(f"`eps` must be > 0, got {eps}")
-        self.betas, self.eps = betas, eps
+        self.betas, self.eps = (float(betas[0]), float(betas[1])), float(eps)
         self.g_sum, self.g2_sum = zeros(len(model.params)), zeros(len(model.params))
         self.t = np.zeros((), np.int64)
         self._negligible = np.zeros(len(self._room), np.bool_)
@@ -153,7 +155,7 @@ class Adam(Optimizer):
         self.t += 1
         n1, n2 = (_weights(beta, int(self.t)) for beta in self.betas)
         root = math.sqrt(n2)  # taken out of sqrt(v), to divide one number and not a vector
-        lr, eps = self.lr * root / n1, self.eps * root
+        lr, eps = float(self.lr) * root / n1, self.eps * root
         for block, update in self._blocks():
             params, grads = self.model.params[block], self.model.grads[block]
             g_sum, g2_sum = self.g_sum[block], self.g2_sum[block]

@@ -142,7 +142,8 @@ class Training:
         if not isinstance(self._data, Sized):
             raise TypeError("the number of steps is not known: the data has no length")
         steps, after = len(self._data), self._after
-        return self._epochs * steps - (after.epoch * steps + after.index + 1 if after else 0)
+        done = after.epoch * steps + after.index + 1 if after else 0
+        return max(0, self._epochs * steps - done)  # 0: the data is shorter, as the loop will say
 
     def __bool__(self) -> bool:
         return True  # whether or not its length is known

@@ -70,6 +70,7 @@ class Window:
                 self.head += 1
                 self.room()
             elif entry is not None:
+                results[self.head] = entry  # or a stage below that pauses first would wait for ever
                 raise entry.error
             elif self._broken:
                 raise self._broken
@@ -93,6 +94,7 @@ class Window:
             self.head += taken
             self.room()
             self.meter.items += taken
+            # one by one there would have been waiting - 1, waiting - 2, ... behind each
             self.meter.queued += taken * waiting - taken * (taken + 1) // 2
         return entries
 
@@ -137,6 +139,8 @@ class Window:
         if self.closed:  # a second cancellation would interrupt the clean-up of the first
             return
         self.closed = True
+        if not self._broken:  # else what came before has yet to leave
+            self.results.clear()
         if not self.loop.is_closed():
             for task in self.tasks:
                 task.cancel()

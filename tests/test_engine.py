@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
@@ -175,6 +176,30 @@ def test_memory_stays_flat():
     assert simulate(main()) <= 16 * 4 + 5 * (2 + 2)
     gc.collect()
     assert alive == 0
+
+
+@pytest.mark.parametrize("n", [1, 99])  # left early, or at the end
+@pytest.mark.parametrize("below", [lambda p: p, lambda p: p.batch(5), lambda p: p.shuffle(3)])
+def test_a_pipeline_that_is_not_iterated_holds_no_items(n, below):
+    class Item:
+        pass
+
+    async def make(value):
+        item = Item()
+        items.add(item)
+        return item
+
+    async def main():
+        async with contextlib.aclosing(aiter(pipeline)) as steps:
+            async for _ in steps:
+                if len(items) >= n:
+                    break
+
+    items = weakref.WeakSet()
+    pipeline = below(Pipeline(range(50)).map(make))
+    simulate(main())
+    gc.collect()
+    assert not items
 
 
 def test_the_loop_stays_alive_while_nothing_waits():
@@ -428,6 +453,43 @@ def test_after_an_error_the_run_can_go_on_from_there():
         return items, await collect(again)
 
     assert simulate(main()) == ([0, 1, 2], [3, 4, 5])
+
+
+@pytest.mark.parametrize("where", ["loop", "thread"])
+def test_after_an_error_what_was_not_begun_is_not_lost_either(where):
+    """The last to be delivered, 0, comes when those behind the error have been passed over."""
+    failed = set()
+
+    async def on_loop(value):
+        await asyncio.sleep(9 if value == 0 else value / 1000)
+        if value == 12 or (value % 5 == 4 and value not in failed):  # the others fail once
+            failed.add(value)
+            raise Broken(value)
+        return value
+
+    def in_thread(value):
+        compute(9 if value == 0 else 0)
+        if value == 12:
+            raise Broken(value)
+        return value
+
+    async def main():
+        fn, retries = (on_loop, 1) if where == "loop" else (in_thread, 0)
+        pipeline = Pipeline(range(40)).map(fn, concurrency=2, ordered=False, retries=retries)
+        items, _ = await until(pipeline, Broken)
+        again = Pipeline(range(40)).map(fails_at(), ordered=False)
+        again.load_state_dict(pipeline.state_dict() | {"stages": again.state_dict()["stages"]})
+        assert items[-1] == 0
+        assert sorted(items + await collect(again)) == list(range(40))
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_an_error_behind_a_batch_that_a_slow_function_looks_at_is_raised(ordered):
+    pipeline = Pipeline(range(9)).map(fails_at(3), concurrency=1, ordered=ordered).batch(2)
+    pipeline = pipeline.filter(lambda batch: compute(1) or True)
+    assert simulate(until(pipeline, Broken))[0] == [[0, 1], [2]]
 
 
 def test_the_items_of_a_batch_before_an_error_are_delivered():
@@ -1056,6 +1118,21 @@ def test_a_dead_process_is_raised_whatever_on_error_says():
     with pytest.raises(BrokenExecutor) as caught:
         list(pipeline)
     assert "a worker of the executor ended" in caught.value.__notes__[0]
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_copy_of_this_process_ends_without_the_processes_of_the_pipeline():
+    def fork(value):
+        if value == 2:
+            child = multiprocessing.get_context("fork").Process(target=abs, args=(1,))
+            child.start()
+            child.join(9)
+            assert child.exitcode == 0
+        return value
+
+    loading = Pipeline(range(9)).map(abs, executor="process", concurrency=1, lookahead=1)
+    assert list(loading.map(fork, executor="inline")) == list(range(9))
 
 
 def wait_until(is_so, seconds=1.0):

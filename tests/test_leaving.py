@@ -323,6 +323,16 @@ def test_the_source_itself_may_drop_the_iterator():
     simulate(main())
 
 
+def test_so_may_a_function_on_the_loop():
+    def leave(value):
+        pipeline.load_state_dict(state)
+
+    pipeline = Pipeline(range(9)).map(nap, concurrency=1).filter(leave)
+    state = pipeline.state_dict()
+    with pytest.raises(RuntimeError, match="which ended this iteration"):
+        simulate(collect(pipeline))
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.untidy  # asyncio logs the error of the last one
 def test_a_source_whose_clean_up_fails_holds_nothing_up():

@@ -160,7 +160,7 @@ def copies(model):
 class Named(MLP):
     def __init__(self, name):
         super().__init__([3, 4, 2])
-        self.name = name
+        self.name, self.last = name, self.layers[-1]
 
 
 @pytest.mark.parametrize("how", ["copy", "deepcopy", "pickle"])
@@ -168,6 +168,7 @@ def test_a_copy_of_a_subclass_keeps_what_it_added(how):
     model = Named("first")
     again = copies(model)[how]
     assert (type(again), again.name) == (Named, "first")
+    assert again.last is again.layers[-1]
     again.params = 1 + model.params
     assert (again.layers[0].weight == 1 + model.layers[0].weight).all()
 
@@ -369,7 +370,7 @@ def test_whole_vectors_begin_at_a_cache_line():
             assert vector.flags.c_contiguous
 
 
-@pytest.mark.parametrize("shape", [0, 1, 17, (3, 5), (0, 4), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [0, 1, 17, np.prod([2, 3]), (3, 5), (0, 4), (2, 3, 4)])
 def test_aligned_zeros(shape):
     array = aligned.zeros(shape)
     assert array.shape == np.zeros(shape).shape
@@ -416,6 +417,22 @@ def test_the_learning_rate_may_change_between_steps():
     optimizer.lr = 0.5
     optimizer.step()
     assert model.params.tolist() == [-1.5, -1.5]
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_settings_may_be_numbers_of_numpy(kind):
+    """As from `linspace`: in float64 a step would take longer and end in other last bits."""
+    after = []
+    for number in (float, np.float64):
+        model = MLP([9, 9])
+        beta = number(0.9)
+        options = {"momentum": beta} if kind is SGD else {"betas": (beta, beta)}
+        optimizer = kind(model, lr=number(0.3), **options)
+        for seed in range(3):
+            model.grads = np.random.default_rng(seed).normal(size=90)
+            optimizer.step()
+        after.append(model.params.tobytes())
+    assert after[0] == after[1]
 
 
 # a step, once warm

@@ -228,8 +228,9 @@ def test_how_many_steps_are_left():
     done = Step(1, 2, 0.5, 4, 0.0, 0.0)
     left = fit(model, optimizer, data, epochs=3, resume_from=done)
     assert len(left) == 2 * BATCHES - 3
-    over = fit(model, optimizer, data, resume_from=Step(0, BATCHES - 1, 0.5, 4, 0.0, 0.0))
-    assert (len(over), bool(over)) == (0, True)
+    for last in (BATCHES - 1, BATCHES + 5):  # the end of this data, of longer data
+        over = fit(model, optimizer, data, resume_from=Step(0, last, 0.5, 4, 0.0, 0.0))
+        assert (len(over), bool(over)) == (0, True)
     with pytest.raises(TypeError, match="the data has no length"):
         len(fit(model, optimizer, iter(data)))
     with pytest.raises(TypeError, match="length of this pipeline is not known"):

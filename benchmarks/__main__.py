@@ -8,7 +8,6 @@ from benchmarks.peers import PEERS, TRAINERS
 
 NAMES = ("accuracy", "loading", "tracing", "training")
 BESIDE_PEERS = {"loading": loading.main, "training": training.main}
-ROWS = {"accuracy": accuracy.main, "tracing": tracing.main}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -35,8 +34,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"\n{name}")
         if name in BESIDE_PEERS:
             BESIDE_PEERS[name](options.rounds, only)
+        elif name == "accuracy":
+            accuracy.main()
         else:
-            for what, figure, limit in ROWS[name]():
+            for what, figure, limit in tracing.main():
                 print(f"  {what:<52} {figure:>12}   {limit}")
 
 

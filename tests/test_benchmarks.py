@@ -7,7 +7,7 @@ import pytest
 
 from asyncml import layers
 from benchmarks import __main__ as command
-from benchmarks import epochs, figure, loading, million, overlap, parts, training
+from benchmarks import accuracy, epochs, figure, loading, million, overlap, parts, training
 from benchmarks.measuring import THREADS, in_child, interleaved
 from benchmarks.network import images, in_batches
 from benchmarks.peers import PEERS, TRAINERS, US, Peer, Unable, gemms, installed, trains_ours
@@ -230,6 +230,24 @@ class TestTraining:
         for limit in (*training.LIMITS[1], *training.LIMITS[2], Limit(5.0)):
             assert limit_text(limit, row) in page
         assert [peer for peer in TRAINERS if peer.name not in page] == []
+
+
+class TestAccuracy:
+    def test_the_subset_alone_is_printed_and_not_written(self, capsys, monkeypatch, tmp_path):
+        monkeypatch.delenv("ASYNCML_DATA", raising=False)
+        monkeypatch.setattr(accuracy, "SEEDS", range(1))
+        accuracy.main(tmp_path)
+        (row,) = [line for line in capsys.readouterr().out.splitlines() if "subset" in line]
+        assert 0.84 < float(row.split()[5]) < 0.88
+        assert [*tmp_path.iterdir()] == []
+
+    def test_the_page_that_is_committed_has_the_full_set_above_its_limit(self):
+        results = (Path(accuracy.__file__).parent / "RESULTS.md").read_text(encoding="utf-8")
+        page = results.partition("\n## Accuracy\n")[2].partition("\n## ")[0]
+        assert accuracy.NOTES.strip() in page
+        shares = [line.split("|")[4] for line in page.splitlines() if "| the full set |" in line]
+        assert len(shares) == len(accuracy.SEEDS)
+        assert min(map(float, shares)) >= 0.89
 
 
 class TestMeasuring:

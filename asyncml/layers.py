@@ -155,8 +155,8 @@ def softmax_cross_entropy(
     """Return the mean of -log p[label], where p = softmax(logits) row by row.
 
     -log p[k] = log(sum(exp(z))) - z[k]; the largest logit is subtracted first, which changes
-    nothing but that exp cannot overflow. dL/dz = (p - onehot(y)) / batch
-    (Goodfellow, Bengio & Courville 2016, section 6.2.2.3).
+    nothing but that exp cannot overflow (Goodfellow, Bengio & Courville 2016, section 6.2.2.3).
+    dL/dz = (p - onehot(y)) / batch.
 
     Args:
         logits: (batch, classes) float32.

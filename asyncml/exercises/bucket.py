@@ -8,7 +8,8 @@ With M requests that have to be accepted, a burst of B, a rate of R and a shorte
     T >= (M - B) / R + l,
 
 since by the time t no more than B + R t requests have been accepted, whoever asks: that is what a
-token bucket is (Turner 1986). Loaders are measured against this bound in `league.py`.
+token bucket is, the mirror image of the leaky bucket of Turner 1986. Loaders are measured against
+this bound in `league.py`.
 """
 
 import asyncio

@@ -4,6 +4,7 @@ Lesson 07 makes a pipeline fail in each of these ways.
 """
 
 import asyncio
+import contextlib
 import reprlib
 from concurrent.futures import BrokenExecutor
 from typing import Any
@@ -39,8 +40,17 @@ def ordinary(name: str, error: BaseException) -> Exception:
 def noted(name: str, error: BaseException, where: str) -> Exception:
     """Return the error of a function, as `ordinary` does, with a note where it happened."""
     mended = ordinary(name, error)
-    mended.add_note(where)
+    add_note(mended, where)
     return mended
+
+
+def add_note(error: BaseException, text: str) -> None:
+    """Add a note to an error of whatever class; where it takes none, leave it as it is."""
+    try:
+        error.add_note(text)
+    except Exception:  # of a frozen dataclass, say: what is added must not replace the error
+        with contextlib.suppress(Exception):
+            BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", ()), text])
 
 
 def is_asked_to_end() -> bool:
@@ -51,4 +61,7 @@ def is_asked_to_end() -> bool:
 
 def shorten(value: Any) -> str:
     """Return the `repr` of a value, cut where it is long."""
-    return _shorten.repr(value[:80] if isinstance(value, bytes) else value)
+    try:
+        return _shorten.repr(value[:80] if isinstance(value, bytes) else value)
+    except Exception as error:  # of an int with too many digits, of a class of the caller's
+        return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from asyncml.failures import ENDINGS, noted
-from asyncml.stages import END, PENDING, Context, Entry, Flow, Mark, Rebuild, Stage, leaf
+from asyncml.stages import END, Context, Entry, Flow, Mark, Rebuild, Stage, leaf
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Batch(Stage):
                 after = self._fill(batch, up, context.drain)
             except Exception as error:
                 failure, after = error, END
-            if after is PENDING:
-                yield PENDING
+            if after and after is not END:
+                yield after
                 continue
             if batch and (len(batch) == self.size or not self.drop_last):
                 yield self._join(batch, context)
@@ -63,8 +63,8 @@ class Batch(Stage):
         batch += drain(self.size - len(batch))
         append = batch.append
         for entry in islice(up, self.size - len(batch)):
-            if entry is PENDING:
-                return PENDING
+            if entry[1] is None:
+                return entry
             append(entry)
         return None if len(batch) == self.size else END
 

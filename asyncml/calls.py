@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 from asyncml.failures import ENDINGS, PlainFunctionError, noted, ordinary, shorten
 from asyncml.meters import Meter
 from asyncml.order import Reorder
-from asyncml.stages import PENDING, Context, Flow, Mark, Stage, leaf
+from asyncml.stages import PAUSED, Context, Flow, Mark, Stage, leaf
 
 DROPPED: Final[Any] = object()
 # a plain function on the loop may hold it this long before the loop's other tasks have their turn
@@ -124,10 +124,10 @@ class Map(Stage):
         call, meter, time = self.plain_call(), context.meter, context.time
         paused = time()
         for entry in up:
-            if entry is PENDING:
+            value, mark = entry
+            if mark is None:
                 yield entry
                 continue
-            value, mark = entry
             begun = time()
             try:
                 result = call(value)
@@ -140,7 +140,7 @@ class Map(Stage):
             else:
                 yield result, mark
             if now - paused > PAUSE_S:
-                yield PENDING
+                yield PAUSED
                 paused = time()
 
     def failed(self, error: Exception, value: Any, mark: Mark, meter: Meter) -> Any:

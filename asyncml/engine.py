@@ -22,7 +22,7 @@ from asyncml.calls import (
 from asyncml.executors import place, within
 from asyncml.failures import FATAL, is_asked_to_end, ordinary
 from asyncml.order import Slots
-from asyncml.stages import Context, Flow, Mark
+from asyncml.stages import PAUSED, Context, Flow, Mark
 from asyncml.window import Above, Failure, Window
 
 Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
@@ -237,9 +237,9 @@ class Work(Window):
                 yield again.popleft() if again else None
             try:
                 for value, mark in up:
-                    if mark is None:  # PENDING
+                    if mark is None:
                         self._dry = True
-                        self.ready.notify(self._awake)
+                        self._wait_for_more(value)
                         break
                     ticket = self.taken
                     self.taken = taken = ticket + 1
@@ -256,6 +256,12 @@ class Work(Window):
             except Exception as error:
                 self.taken += 1
                 self._fail(self.taken - 1, error)
+
+    def _wait_for_more(self, why: object) -> None:
+        if why == PAUSED[0]:
+            self.loop.call_soon(self._awake)
+        else:
+            self.ready.notify(self._awake)
 
     def _finish(self, job: Job, result: Any) -> None:
         ticket, _, mark, _ = job

@@ -19,7 +19,7 @@ from asyncml.engine import Work
 from asyncml.meters import Meter, PipelineStatistics, summarise
 from asyncml.order import Held
 from asyncml.sources import Source, SyncSource
-from asyncml.stages import END, PENDING, Context, Entry, Flow, Mark, Stage
+from asyncml.stages import END, PAUSED, Context, Entry, Flow, Mark, Stage
 from asyncml.window import Above, Ready, Window
 
 # how many items may be delivered, in batches or not, before stages that change the order settle
@@ -100,14 +100,20 @@ class Epoch:
         assert self._loop is not None
         return self._loop.time()
 
-    async def wait(self, ready: Ready | None = None) -> None:
-        """Wait until it is worth asking the flow (or who else is `ready`) again."""
+    async def rest(self, entry: Entry) -> None:
+        """Wait until it is worth asking the flow again, which gave PENDING or PAUSED."""
+        if entry is PAUSED:
+            await asyncio.sleep(0)
+        else:
+            assert self._ready is not None
+            await self.wait(self._ready)
+
+    async def wait(self, ready: Ready) -> None:
+        """Wait until it is worth asking whoever is to be `ready` again."""
         if self.closed:  # by a function that the flow has just called
             return
         assert self._loop is not None
         self._waiter = self._loop.create_future()
-        ready = ready or self._ready
-        assert ready is not None
         ready.notify(partial(_wake, self._waiter))
         await self._waiter
 
@@ -176,8 +182,8 @@ class Epoch:
                     f"the source ended after {passed} items, but the state that was loaded "
                     f"stands at {position}: load it into a pipeline over the same source"
                 )
-            if entry is PENDING:
-                await self.wait()
+            if entry[1] is None:
+                await self.rest(entry)
                 continue
             if passed in wanted:
                 wanted.remove(passed)
@@ -226,12 +232,12 @@ class Epoch:
         self._attach(replace(stage, ordered=True), context)
         made = []
         for entry in self.flow:
-            if entry is not PENDING:
+            if entry[1] is not None:
                 made.append(entry)
             elif self.closed:
                 break
             else:
-                await self.wait()
+                await self.rest(entry)
         if not stage.inline:
             self._windows[-1].close()
         self.flow, self._ready, self._top = main
@@ -329,7 +335,7 @@ def _number(flow: Flow) -> Flow:
     """Replace the marks of keys by their ordinals."""
     ordinal = 0
     for entry in flow:
-        if entry is PENDING:
+        if entry[1] is None:
             yield entry
         else:
             yield entry[0], ordinal

@@ -47,11 +47,11 @@ class Items:
                 await epoch.start()
                 epoch.waited_s += epoch.time() - begun
             for entry in epoch.flow:
-                if entry is not PENDING:
+                if entry[1] is not None:
                     epoch.deliver(entry[1])
                     return entry[0]
                 begun = epoch.time()
-                await epoch.wait()
+                await epoch.rest(entry)
                 epoch.waited_s += epoch.time() - begun
                 if epoch.closed:
                     break
@@ -151,8 +151,8 @@ async def _fill(epoch: Epoch, handover: Handover) -> None:
     try:
         await epoch.start()
         for entry in epoch.flow:
-            if entry is PENDING:
-                await epoch.wait()
+            if entry[1] is None:
+                await epoch.rest(entry)
             else:
                 while handover.is_full() and not epoch.closed:
                     await epoch.wait(handover)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from asyncml.stages import END, PENDING, Context, Flow, Mark, Stage
+from asyncml.stages import END, Context, Flow, Mark, Stage
 
 _DRAWS = 512  # random numbers made at once
 
@@ -130,7 +130,7 @@ class Shuffle(Reorder):
                 entry = next(up, END)
                 if entry is END:
                     ended = True
-                elif entry is PENDING:
+                elif entry[1] is None:
                     yield entry
                 else:
                     if held:

@@ -12,7 +12,7 @@ from typing import Any
 
 from asyncml.failures import is_asked_to_end, noted
 from asyncml.meters import Meter
-from asyncml.stages import PENDING, Flow
+from asyncml.stages import PAUSED, Flow
 from asyncml.window import Failure, Window
 
 # how many items a source gives before the loop's other tasks have their turn
@@ -112,7 +112,7 @@ class SyncSource:
                     yield entry
                 if meter.items < turn:
                     return
-                yield PENDING
+                yield PAUSED
         except (Exception, asyncio.CancelledError) as error:
             where = f"in the source, after {self._meter.items} items"
             raise noted("source", error, where)  # noqa: B904  # this error, or one that names it

@@ -2,7 +2,8 @@
 
 An entry is `(value, mark)`. The mark says where in the source the value came from, so that the mark
 of the last item handed out is all that a pipeline needs to know to go on after it. A stage with
-nothing ready yields PENDING; whoever drives the chain then waits. Lesson 07 builds such stages.
+nothing ready yields PENDING, and whoever drives the chain then waits; one that has held the loop
+for long yields PAUSED, and is asked again at the loop's next turn. Lesson 07 builds such stages.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
@@ -19,7 +20,9 @@ Entry = tuple[Any, Mark]
 Flow = Iterator[Entry]
 Rebuild = Callable[[list[Any]], Awaitable[list[Entry]]]
 
+# what stands in an entry's place has no mark
 PENDING: Final[Entry] = ("nothing ready", None)
+PAUSED: Final[Entry] = ("more at the loop's next turn", None)
 END: Final[Entry] = ("no more", None)
 
 
@@ -122,7 +125,7 @@ class Take(Ordinal):
             entry = next(up, END)
             if entry is END:
                 return
-            if entry is not PENDING:
+            if entry[1] is not None:
                 context.meter.items += 1
                 entry = entry[0], [entry[1], taken]
                 taken += 1
@@ -149,7 +152,7 @@ class Shard(Ordinal):
         """Count all, pass on this rank's."""
         seen = context.part or 0
         for entry in up:
-            if entry is PENDING:
+            if entry[1] is None:
                 yield entry
                 continue
             if seen % self.world_size == self.rank:
@@ -183,7 +186,7 @@ class Flatten(Stage):
         for values, address in context.first:
             yield from self._items(values, address, context, context.part["given"])
         for entry in up:
-            if entry is PENDING:
+            if entry[1] is None:
                 yield entry
             else:
                 yield from self._items(*entry, context)

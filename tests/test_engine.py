@@ -896,6 +896,20 @@ asyncio.run(main())
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
+def test_a_pause_for_the_loop_does_not_wait_for_the_stage_above():
+    async def shard(number):
+        await asyncio.sleep(1 + number * 100)
+        return range(4)
+
+    def decode(value):
+        compute(0.006)
+        return value
+
+    pipeline = Pipeline([0, 1]).flat_map(shard, concurrency=2).map(decode, executor="inline")
+    _, times = timed(pipeline)
+    assert times[:4] == [1.006, 1.012, 1.018, 1.024]  # not after the second shard, at 101 s
+
+
 # statistics
 
 

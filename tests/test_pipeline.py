@@ -283,6 +283,12 @@ async def uneven(value):
     return value
 
 
+def long(value):
+    """Hold the loop so long that the stage pauses after every second item."""
+    compute(0.004)
+    return value
+
+
 async def triple(value):
     await asyncio.sleep(0.001)
     return [(value, part) for part in range(number(value) % 4)]
@@ -295,6 +301,7 @@ async def pairs(batch):
 STAGES = {
     "map": lambda p: p.map(uneven, concurrency=3, lookahead=5),
     "inline": lambda p: p.map(lambda value: value, executor="inline"),
+    "long inline": lambda p: p.map(long, executor="inline"),
     "filter": lambda p: p.filter(lambda value: number(value) % 3),
     "async filter": lambda p: p.filter(is_third),
     "flat_map": lambda p: p.flat_map(triple, concurrency=2),
@@ -340,6 +347,9 @@ async def first(pipeline, count):
 @given(st.lists(st.sampled_from(sorted(STAGES)), max_size=5))
 @example(["flat_map", "prefetch"])
 @example(["collate", "shuffle", "prefetch"])
+@example(["long inline", "async filter", "shuffle"])
+@example(["flat_map", "long inline"])
+@example(["map", "shuffle", "long inline", "batch"])
 def test_resume_is_exact_at_every_place(names):
     async def main():
         whole, states = await first(build(names), 1000)
@@ -362,6 +372,8 @@ def test_resume_is_exact_at_every_place(names):
     st.integers(0, 20),
 )
 @example(above=[], below=["flat_map"], stop=2, stop_again=1)
+@example(above=[], below=["long inline", "shuffle"], stop=2, stop_again=1)
+@example(above=["long inline"], below=["long inline"], stop=5, stop_again=2)
 def test_unordered_items_come_exactly_once(above, below, stop, stop_again):
     names = [*above, "unordered", *below]
     if {"take", "shard", "batch", "full batch", "collate", "unbatch"} & set(names):

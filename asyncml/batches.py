@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from asyncml.failures import ENDINGS, noted
+from asyncml.failures import ENDINGS, check_plain, noted
 from asyncml.stages import END, Context, Entry, Flow, Mark, Rebuild, Stage, leaf
 
 
@@ -53,8 +53,11 @@ class Batch(Stage):
                 yield self._join(batch, context)
             if after is END:
                 break
-        if failure:  # what came before it has been delivered
-            raise failure
+        if failure is not None:  # what came before it has been delivered
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback holds this frame
 
     def _fill(
         self, batch: list[Entry], up: Flow, drain: Callable[[int], list[Entry]]
@@ -73,12 +76,18 @@ class Batch(Stage):
         values, marks = zip(*batch, strict=True)
         batch.clear()  # while the consumer works on what `collate` made, the items are let go
         try:
-            joined = list(values) if self.collate is None else self.collate(list(values))
+            joined = list(values) if self.collate is None else self._collated(list(values))
         except (*ENDINGS, Exception) as error:
             place = f"batch {context.meter.items}, which begins with item {leaf(marks[0])}"
             raise noted("collate", error, f"in stage {self.label}, {place}")  # noqa: B904
         context.meter.served(context.time() - begun)
         return joined, list(marks)
+
+    def _collated(self, values: list[Any]) -> Any:
+        assert self.collate is not None
+        joined = self.collate(values)
+        check_plain("collate", joined, "call an `async def` by .batch(n).map(collate)")
+        return joined
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
         """Stand after the last item of a batch."""
@@ -98,8 +107,8 @@ class Batch(Stage):
         batches: dict[int, list[Any]] = {}
         for value, place in await above(self.inner(addresses)):
             batches.setdefault(owners[place], []).append(value)
-        collate = self.collate or list
-        return [(collate(values), place) for place, values in batches.items()]
+        join = list if self.collate is None else self._collated
+        return [(join(values), place) for place, values in batches.items()]
 
 
 def collate(items: list[Any]) -> Any:

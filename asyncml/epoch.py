@@ -8,6 +8,7 @@ consumed, and what each stage behind them has counted or holds. Lesson 07 shows 
 import asyncio
 import contextlib
 import math
+from collections import deque
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, chain
@@ -18,6 +19,7 @@ from asyncml.calls import Map
 from asyncml.engine import Work
 from asyncml.meters import Meter, PipelineStatistics, summarise
 from asyncml.order import Held
+from asyncml.retrying import LOGGED, FailedItem
 from asyncml.sources import Source, SyncSource
 from asyncml.stages import END, PAUSED, Context, Entry, Flow, Mark, Stage
 from asyncml.window import Above, Ready, Window
@@ -73,6 +75,7 @@ class Epoch:
         self._settles_every = max(1, SETTLE // batched)
         self._delivered = 0
         self._contexts: list[Context] = []
+        self._failures = deque[FailedItem](maxlen=LOGGED)
         self._meters = [Meter("source", advice="its items come slowly: list them, or read ahead")]
         self._windows: list[Window | SyncSource] = []
         self._top: Window | None = None  # whose entries `flow` gives, if nothing is in between
@@ -147,9 +150,11 @@ class Epoch:
         self._top = source if isinstance(source, Window) else None
 
     def _meter(self, stage: Stage) -> Meter:
-        slots, advice = (stage.concurrency, stage.advice) if isinstance(stage, Map) else (1, "")
-        self._meters.append(Meter(stage.label, slots, advice))
-        return self._meters[-1]
+        slots, advice = (stage.slots, stage.advice) if isinstance(stage, Map) else (1, "")
+        on_loop = isinstance(stage, Map) and stage.on_loop
+        meter = Meter(stage.label, slots, advice, on_loop=on_loop, failures=self._failures)
+        self._meters.append(meter)
+        return meter
 
     def _attach(self, stage: Stage, context: Context) -> None:
         if isinstance(stage, Map) and not stage.inline:
@@ -272,7 +277,8 @@ class Epoch:
         now = self._ended_s
         if now is None:
             now = self._loop.time() if self._loop else 0.0
-        return summarise(self._meters, now - self._began_s, self.waited_s)
+        failures = tuple(self._failures)
+        return summarise(self._meters, now - self._began_s, self.waited_s, failures)
 
     # the end
 
@@ -327,8 +333,11 @@ class Epoch:
                 cancelled = error
         self._windows.clear()
         self._ready = self._top = None  # and with them all that the stages hold
-        if cancelled:
-            raise cancelled
+        if cancelled is not None:
+            try:
+                raise cancelled
+            finally:
+                del cancelled  # its traceback holds this frame
 
 
 def _number(flow: Flow) -> Flow:

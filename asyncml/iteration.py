@@ -6,10 +6,12 @@ body computes, and where a loop is running already, as in a notebook. Lesson 09 
 
 import asyncio
 import contextlib
+import contextvars
 import queue
 import threading
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from asyncml.epoch import Epoch
@@ -114,7 +116,8 @@ class Handover:
 def iterate(epoch: Epoch) -> Generator[Any, None, None]:
     """Yield the items of an epoch that runs in a thread of its own; closing it ends that thread."""
     handover = Handover()
-    thread = threading.Thread(target=_run, args=(epoch, handover), name="pipeline", daemon=True)
+    run = partial(contextvars.copy_context().run, _run, epoch, handover)
+    thread = threading.Thread(target=run, name="pipeline", daemon=True)
     thread.start()
     try:
         while True:
@@ -122,7 +125,10 @@ def iterate(epoch: Epoch) -> Generator[Any, None, None]:
             entry = handover.get()
             epoch.waited_s += time.perf_counter() - begun
             if isinstance(entry, Failure):
-                raise entry.error
+                try:
+                    raise entry.error
+                finally:
+                    del entry  # the error's traceback holds this frame
             if entry is PENDING or epoch.stopped:
                 epoch.check()
                 return
@@ -164,4 +170,5 @@ async def _fill(epoch: Epoch, handover: Handover) -> None:
         last = Failure(error)
     finally:
         handover.put(last)
+        del last  # the traceback of an error holds this frame
         await epoch.aclose()

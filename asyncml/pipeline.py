@@ -10,13 +10,14 @@ from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from typing import Any
 
 from asyncml.batches import Batch, collate
-from asyncml.calls import Map, OnError, Where, check_function, is_async, name_of, unchanged
+from asyncml.calls import Map, Where, check_function, is_async, name_of, unchanged
 from asyncml.checks import check_int
 from asyncml.epoch import Epoch, running_loop
 from asyncml.iteration import Items, iterate
 from asyncml.meters import PipelineStatistics
 from asyncml.options import LOOKAHEAD, is_state, map_stage
 from asyncml.order import Shuffle
+from asyncml.retrying import Backoff, OnError, RetryOn
 from asyncml.sources import Source
 from asyncml.stages import Flatten, Shard, Stage, Take
 
@@ -79,7 +80,10 @@ class Pipeline:
         lookahead: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn | None = None,
+        backoff: Backoff | None = None,
         on_error: OnError = "raise",
+        max_failures: float | None = None,
     ) -> "Pipeline":
         """Call `fn` on each item, up to `concurrency` at once.
 
@@ -96,20 +100,34 @@ class Pipeline:
                 is ended, a thread goes on unheard. Once `concurrency` abandoned functions run,
                 another one keeps its slot until one of them ends: never more than twice
                 `concurrency` threads.
-            retries: how many attempts may follow a failed one, after delays that double.
+            retries: how many attempts may follow a failed one.
+            retry_on: which errors are tried again: exception types, or a function
+                `exception -> bool`. By default every Exception but those that another attempt
+                cannot mend: ArithmeticError, AssertionError, AttributeError, ImportError,
+                LookupError (KeyError, IndexError and ObjectNotFound are of that kind), NameError,
+                NotImplementedError, TypeError, FileNotFoundError, IsADirectoryError,
+                NotADirectoryError and PermissionError.
+            backoff: the pauses before further attempts. By default 0.05 s before the second, twice
+                as long before each next one, at most 5 s, each times a random factor from 0.5 to
+                1.5: see `Backoff`.
             on_error: after the last attempt: "raise" the error when the items before have been
-                delivered, "skip" the item, or a function `(exception, item) -> replacement`.
-                An executor that breaks, as when its process dies, is raised in any case.
+                delivered, "skip" the item (`skip(log=True)` logs it as well), or a function
+                `(exception, item) -> replacement`. An executor that breaks or takes no work is
+                raised in any case. `statistics().failures` holds what was skipped or replaced.
+            max_failures: how many items may be skipped or replaced before the epoch fails: a
+                count, or a share from 0.0 to 1.0 of the items so far (of 100 at least, until the
+                epoch ends). A resumed epoch counts anew.
 
         Raises:
             TypeError: `fn` cannot be called, or cannot be sent to a process.
             ValueError: an option is out of its range.
+
+        Warns:
+            RuntimeWarning: all of the first 16 items are skipped, or all of an epoch.
         """
-        return self._with(
-            map_stage(
-                "map", fn, concurrency, executor, ordered, lookahead, timeout, retries, on_error
-            )
-        )
+        where = concurrency, executor, ordered, lookahead, timeout
+        stage = map_stage("map", fn, *where, retries, retry_on, backoff, on_error, max_failures)
+        return self._with(stage)
 
     def flat_map(
         self,
@@ -121,7 +139,10 @@ class Pipeline:
         lookahead: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn | None = None,
+        backoff: Backoff | None = None,
         on_error: OnError = "raise",
+        max_failures: float | None = None,
     ) -> "Pipeline":
         """Call `fn` on each item as `map` does, and pass on the items of what it returns.
 
@@ -132,8 +153,9 @@ class Pipeline:
             >>> list(Pipeline([1, 2]).flat_map(range, executor="inline"))
             [0, 0, 1]
         """
+        where = concurrency, executor, ordered, lookahead, timeout
         stage = map_stage(
-            "flat_map", fn, concurrency, executor, ordered, lookahead, timeout, retries, on_error
+            "flat_map", fn, *where, retries, retry_on, backoff, on_error, max_failures
         )
         return self._with(stage, Flatten())
 
@@ -159,8 +181,8 @@ class Pipeline:
             >>> list(Pipeline("abcde").shard(1, 2))
             ['b', 'd']
         """
-        check_int("world_size", world_size, 1)
-        check_int("rank", rank, 0)
+        world_size = check_int("world_size", world_size, 1)
+        rank = check_int("rank", rank, 0)
         if rank >= world_size:
             raise ValueError(f"`rank` must be < world_size = {world_size}, got {rank}")
         return self._with(Shard(rank, world_size))
@@ -175,9 +197,8 @@ class Pipeline:
             >>> sorted(Pipeline(range(4)).shuffle(4, seed=1))
             [0, 1, 2, 3]
         """
-        check_int("buffer_size", buffer_size, 1)
-        check_int("seed", seed, 0)
-        return self._with(Shuffle(buffer_size, seed))
+        buffer_size = check_int("buffer_size", buffer_size, 1)
+        return self._with(Shuffle(buffer_size, check_int("seed", seed, 0)))
 
     def take(self, n: int) -> "Pipeline":
         """Keep the first `n` items of each epoch.
@@ -186,8 +207,7 @@ class Pipeline:
             >>> list(Pipeline(range(1000)).take(2))
             [0, 1]
         """
-        check_int("n", n, 0)
-        return self._with(Take(n))
+        return self._with(Take(check_int("n", n, 0)))
 
     def batch(
         self,
@@ -201,7 +221,7 @@ class Pipeline:
         `drop_last` leaves out a last batch that is not full. `collate` runs on the event loop;
         `.batch(64).map(aml.collate)` runs it in a thread.
         """
-        check_int("size", size, 1)
+        size = check_int("size", size, 1)
         if collate is not None:
             check_function(collate, "collate", "inline")
             if is_async(collate):
@@ -210,8 +230,7 @@ class Pipeline:
 
     def prefetch(self, n: int) -> "Pipeline":
         """Have up to `n` items ready before they are asked for."""
-        check_int("n", n, 1)
-        return self._with(Map("prefetch", unchanged, lookahead=n))
+        return self._with(Map("prefetch", unchanged, lookahead=check_int("n", n, 1)))
 
     # iteration
 

@@ -202,6 +202,10 @@ def test_a_pipeline_that_is_not_iterated_holds_no_items(n, below):
     assert not items
 
 
+def test_functions_that_take_no_time_can_be_many():
+    assert run(Pipeline(range(6000)).map(abs, concurrency=2)) == list(range(6000))
+
+
 def test_the_loop_stays_alive_while_nothing_waits():
     async def main():
         beats = 0
@@ -563,7 +567,8 @@ def test_retries_come_before_on_error(where, options):
     with pytest.raises(Broken):
         run(Pipeline(range(9)).map(flaky(3, where), retries=2, **options))
     skipping = Pipeline(range(9)).map(flaky(3, where), retries=2, on_error="skip", **options)
-    assert run(skipping) == []
+    with pytest.warns(RuntimeWarning, match="skipped all of its first 9 items"):
+        assert run(skipping) == []
 
 
 def test_delays_between_attempts_double_and_repeat_and_hold_no_slot():

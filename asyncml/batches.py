@@ -24,11 +24,6 @@ class Batch(Stage):
     collate: Callable[[list[Any]], Any] | None
 
     @property
-    def calls(self) -> bool:  # type: ignore[override]
-        """Whether there is a `collate`."""
-        return self.collate is not None
-
-    @property
     def label(self) -> str:
         """Name it, with all that a saved state depends on."""
         return f"batch({self.size}, drop_last={self.drop_last})"
@@ -36,6 +31,10 @@ class Batch(Stage):
     def length(self, items: int) -> int | None:
         """Count what leaves."""
         return items // self.size if self.drop_last else -(-items // self.size)
+
+    def needs(self, items: int) -> int | None:
+        """Count what must come in."""
+        return items * self.size
 
     def flow(self, up: Flow, context: Context) -> Flow:
         """Collect `size` entries; before an error, what came before it."""
@@ -99,6 +98,8 @@ class Batch(Stage):
 
     def inner(self, addresses: list[Any]) -> list[Any]:
         """Return the addresses of all items of all batches."""
+        if not all(isinstance(address, list) and address for address in addresses):
+            raise ValueError("a batch is a list of at least one item")
         return list(chain.from_iterable(addresses))
 
     async def rebuild(self, addresses: list[Any], above: Rebuild) -> list[Entry]:

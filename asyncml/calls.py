@@ -9,7 +9,7 @@ import inspect
 import pickle
 import sys
 import warnings
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Callable, Coroutine
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from asyncml.failures import (
     ENDINGS,
     FATAL,
+    PlainFunctionError,
     add_note,
     chain,
     check_plain,
@@ -39,7 +40,7 @@ from asyncml.retrying import (
     Skip,
     log_skipped,
 )
-from asyncml.stages import PAUSED, Context, Flow, Mark, Stage, leaf
+from asyncml.stages import PAUSED, Context, Flow, Mark, Stage, is_held, leaf
 
 DROPPED: Final[Any] = object()
 # a plain function on the loop may hold it this long before the loop's other tasks have their turn
@@ -47,6 +48,10 @@ PAUSE_S = 0.005
 _BROKEN = (
     "a worker of the executor ended: by a crash, os._exit, for want of memory, "
     "or over an error that cannot be pickled"
+)
+_UNREADABLE = (
+    "`{}` returned an async iterable or an awaitable, which cannot be read inline: write it as an "
+    '`async def`, or use executor="thread"'
 )
 _MEND_PLAIN = "write it as an `async def`, or pass the coroutine function itself"
 
@@ -75,9 +80,9 @@ class Map(Stage):
     max_failures: float | None = None
 
     @property
-    def calls(self) -> bool:  # type: ignore[override]
-        """Whether it calls a function of the user's."""
-        return self.kind != "prefetch"
+    def is_above_keys(self) -> bool:  # type: ignore[override]
+        """Whether it calls no function of the user's."""
+        return self.kind == "prefetch"
 
     @property
     def is_transparent(self) -> bool:  # type: ignore[override]
@@ -138,6 +143,14 @@ class Map(Stage):
         """None where items may be dropped."""
         return None if self.kind == "filter" or isinstance(self.on_error, Skip) else items
 
+    def needs(self, items: int) -> int | None:
+        """None where items may be dropped, or where the first to be ready leave."""
+        return items if self.ordered and self.length(items) == items else None
+
+    def accepts(self, part: Any) -> bool:
+        """Whether it is that of a stage that changes the order, if this one does."""
+        return part is None or (not self.ordered and is_held(part))
+
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
         """Pass the mark on, or take from the log what was in work."""
         stage = Stage if self.ordered else Reorder
@@ -169,6 +182,9 @@ class Map(Stage):
             begun = time()
             try:
                 result = call(value)
+                if type(result) is Unread:
+                    result.close()
+                    raise PlainFunctionError(_UNREADABLE.format(name_of(self.fn)))
             except Exception as error:
                 result = self.failed(error, value, mark, meter)
             now = time()
@@ -313,9 +329,27 @@ def _plain(fn: Callable[[Any], Any], value: Any) -> Any:
     return result
 
 
-def _plain_list(fn: Callable[[Any], Any], value: Any) -> list[Any]:
-    result = _plain(fn, value)
+class Unread:
+    """What a plain function of `flat_map` returned, if only the event loop can read it."""
+
+    def __init__(self, fn: Callable[[Any], Any], result: Any) -> None:
+        self._fn, self._result = fn, result
+
+    async def read(self) -> list[Any]:
+        """Return the items."""
+        return await _listed_result(self._fn, self._result)
+
+    def close(self) -> None:
+        """Let go of it: a coroutine that nobody awaits is complained of."""
+        if inspect.iscoroutine(self._result):
+            self._result.close()
+
+
+def _plain_list(fn: Callable[[Any], Any], value: Any) -> "list[Any] | Unread":
     try:
+        result = fn(value)
+        if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
+            return Unread(fn, result)
         return _list(fn, result)
     except ENDINGS as error:
         raise ordinary(name_of(fn), error) from error
@@ -335,7 +369,10 @@ _PLAIN = {"map": _plain, "flat_map": _plain_list, "filter": _plain_kept}
 
 
 async def _listed(fn: Callable[[Any], Any], value: Any) -> list[Any]:
-    result: AsyncIterable[Any] | Iterable[Any] = fn(value)
+    return await _listed_result(fn, fn(value))
+
+
+async def _listed_result(fn: Callable[[Any], Any], result: Any) -> list[Any]:
     if inspect.isawaitable(result):
         result = await result
     if isinstance(result, AsyncIterable):

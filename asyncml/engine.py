@@ -15,6 +15,7 @@ from typing import Any, Final
 from asyncml.calls import (
     DROPPED,
     Map,
+    Unread,
     is_async,
     name_of,
 )
@@ -72,6 +73,7 @@ class Work(Window):
         self._visits: list[_Visit] = []
         self._inbox: deque[Job] = deque()
         self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
+        self._unread: deque[tuple[Job, Unread]] = deque()
         self._cost_s = VISIT_S
         self._jobs = self._intake(chain(context.first, up) if context.first else up)
 
@@ -150,7 +152,8 @@ class Work(Window):
             call = stage.async_call()
             return call if stage.timeout is None else partial(_limited, stage.timeout, call)
         plain = stage.plain_call()
-        return partial(self.place.call, plain) if self.place else partial(_inline, plain)
+        call = partial(self.place.call, plain) if self.place else partial(_inline, plain)
+        return partial(_read, stage.timeout, call) if stage.kind == "flat_map" else call
 
     async def _visit(self) -> None:
         """Hand items over to a thread: one, or as many as are quickly done."""
@@ -159,6 +162,9 @@ class Work(Window):
         plain = self.stage.plain_call()
         self._roused = False
         while True:
+            while self._unread:
+                self._rouse()
+                await self._read(*self._unread.popleft())
             claimed, chunk = sum(visit.claims() for visit in self._visits), self._chunk()
             while len(inbox) < claimed + chunk and (job := next(self._jobs, None)) is not None:
                 inbox.append(job)
@@ -175,6 +181,20 @@ class Work(Window):
                 self._visits.remove(visit)
                 timer.cancel()
             self._collect()
+
+    async def _read(self, job: Job, unread: Unread) -> None:
+        """Read on the loop what a thread could not."""
+        begun = self.time()
+        try:
+            self._finish(job, await unread.read())
+        except Exception as error:
+            self._failed(job, error)
+        except asyncio.CancelledError as error:
+            if is_asked_to_end():
+                raise
+            self._failed(job, error)
+        self.meter.busy_s += self.time() - begun
+        self.meter.served_items += 1
 
     def _overdue(self, visit: "_Visit") -> None:
         """An item is slow: it must hold back neither the results before it nor what waits."""
@@ -223,6 +243,9 @@ class Work(Window):
             if error is not None:
                 self._failed(job, error)
                 error = None  # frames hold those that called them
+            elif type(result) is Unread:
+                self._unread.append((job, result))
+                continue
             elif result is not _UNBEGUN:
                 self._finish(job, result)
             else:
@@ -276,8 +299,8 @@ class Work(Window):
         if self._slots is None:
             self.put(ticket, DROPPED if result is DROPPED else (result, mark))
             return
-        mark = [mark, self._slots.give(ticket)]
-        self._place(ticket, DROPPED if result is DROPPED else (result, mark))
+        given = self._slots.give(ticket, mark)
+        self._place(ticket, DROPPED if result is DROPPED else (result, given))
 
     def _place(self, ticket: int, entry: Any) -> None:
         """Put an entry where it leaves: in its turn, or behind what was ready before it.
@@ -362,12 +385,24 @@ class Work(Window):
         self._again.clear()
         self._jobs = iter(())
         self._inbox.clear()
+        for _, unread in self._unread:
+            unread.close()
+        self._unread.clear()
         if self.place:
             self.place.close()
 
 
 async def _inline(plain: Callable[[Any], Any], value: Any) -> Any:
     return plain(value)
+
+
+async def _read(timeout: float | None, call: Callable[[Any], Any], value: Any) -> list[Any]:
+    """Call a plain function of `flat_map`, and read what it returned if a thread cannot."""
+    result = await call(value)
+    if type(result) is not Unread:
+        return result  # type: ignore[no-any-return]
+    reading = result.read()
+    return await (reading if timeout is None else within(timeout, reading))
 
 
 async def _limited(seconds: float, call: Callable[[Any], Any], value: Any) -> Any:

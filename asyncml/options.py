@@ -11,6 +11,7 @@ from asyncml.calls import Map, Where, check_function, is_async, name_of
 from asyncml.checks import check_int
 from asyncml.failures import shorten
 from asyncml.retrying import Backoff, OnError, RetryOn, Skip, skip
+from asyncml.sources import UNKNOWN
 
 # times the concurrency: one straggler in 20 at 30 times the latency is hidden
 LOOKAHEAD = 16
@@ -131,14 +132,24 @@ def _checked_max_failures(most: Any, on_error: Any) -> float | None:
     return float(most)
 
 
-def is_state(state: Any, version: int) -> bool:
-    """Whether `state` looks like what `Pipeline.state_dict` returns."""
+def check_state(state: Any, version: int) -> None:
+    """Raise ValueError for what `Pipeline.state_dict` did not return."""
+    if isinstance(state, dict) and state.get("version", version) != version:
+        raise ValueError(
+            f"`state` has the form number {shorten(state['version'])}, this version of asyncml "
+            f"reads number {version}: begin the epoch anew"
+        )
+    if not _is_state(state):
+        raise ValueError(f"`state` must be what state_dict() returned, got {shorten(state)}")
+
+
+def _is_state(state: Any) -> bool:
     numbers = dict.fromkeys(("version", "epoch", "position"), int)
-    kinds = {**numbers, "stages": list, "parts": dict, "finished": bool}
+    kinds = {**numbers, "stages": list, "source": dict, "parts": dict}
     return (
         isinstance(state, dict)
         and {key: type(value) for key, value in state.items()} == kinds
-        and state["version"] == version
+        and state["source"].keys() == UNKNOWN.keys()
         and all(isinstance(stage, str) for stage in state["stages"])
         and min(state["epoch"], state["position"]) >= 0
         and all(isinstance(key, str) and key.isdecimal() for key in state["parts"])

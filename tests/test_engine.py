@@ -749,9 +749,10 @@ def test_cancelled_at_any_time_the_rest_is_exact(seconds, twice):
             task.cancel()
         await asyncio.wait([task])
         assert left() == []
-        again = make_all(nap)
-        again.load_state_dict(pipeline.state_dict())
-        assert items + await collect(again) == whole
+        again, state = make_all(nap), pipeline.state_dict()
+        again.load_state_dict(state)
+        rest = await collect(again)
+        assert items + (rest if state["epoch"] == 0 else []) == whole
 
     whole = run(make_all(nap))
     simulate(main())

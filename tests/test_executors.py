@@ -272,6 +272,39 @@ def test_so_do_those_in_an_executor_of_the_callers(iterate):
     user.set("nobody")
 
 
+class Client:
+    """What belongs to the loop on which it was first used, as the clients of web servers do."""
+
+    def __init__(self):
+        self.turn = asyncio.Semaphore(1)
+
+    async def get(self, value):
+        async with self.turn:
+            await asyncio.sleep(0.001)
+        return value
+
+
+@pytest.mark.parametrize("shared", [Client, lambda: Client])
+def test_what_belongs_to_a_loop_is_not_shared_by_epochs_of_plain_for(shared):
+    client = shared()
+    get = client.get if isinstance(client, Client) else lambda value: Client().get(value)
+    pipeline = Pipeline(range(4)).flat_map(listed(get), concurrency=2)
+    assert list(pipeline) == [0, 1, 2, 3]
+    if not isinstance(client, Client):  # made within the function
+        assert list(pipeline) == [0, 1, 2, 3]
+        return
+    with pytest.raises(RuntimeError, match="different event loop") as caught:
+        list(pipeline)
+    assert "has an event loop of its own" in caught.value.__notes__[-1]
+
+
+def listed(get):
+    async def load(value):
+        return [await get(value)]
+
+    return load
+
+
 @iterate
 def test_the_source_sees_them_too(iterate):
     user.set("ada")

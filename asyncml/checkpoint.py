@@ -18,6 +18,7 @@ import numpy as np
 from asyncml import checkpoint_files as files
 from asyncml.checkpoint_files import Arrays
 from asyncml.checks import check_int, check_model, check_optimizer
+from asyncml.failures import add_note
 from asyncml.threads import ThreadPool
 from asyncml.training import Step, ended
 
@@ -104,7 +105,7 @@ class Checkpointer:
         except CheckpointError as failure:
             if error is None:
                 raise
-            error.add_note(str(failure))  # what went wrong first is what is raised
+            add_note(error, str(failure))  # what went wrong first is what is raised
 
     async def save(self, step: Step, model: "Sequential", optimizer: "Optimizer") -> None:
         """Take a snapshot, and write it in the background; wait first while one is being written.

@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import warnings
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -122,18 +122,20 @@ class Checkpointer:
             CheckpointError: the write before this one failed; this snapshot was not taken. The
                 checkpoints before are untouched, and `save` may be called again.
             RuntimeError: called outside the `async with` block.
-            TypeError, ValueError: an argument is of the wrong kind, or `optimizer` of another
-                model.
+            TypeError: an argument is of the wrong kind, or `step.pipeline_state` holds what JSON
+                would not give back as it was, such as a tuple, or a dict whose keys are no strings.
+            ValueError: `optimizer` is of another model.
         """
         check_model(model)
         check_optimizer(optimizer, model)
         if not isinstance(step, Step):
             raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
+        text = _text(step)
         self._check_open()
         async with self._turn:
             self._check_open()  # still
             await self._written()
-            snapshot = _snapshot(step, model, optimizer)
+            snapshot = _snapshot(text, model, optimizer)
             self._write = self._run(files.save, self.folder, snapshot, self.keep_last)
 
     async def restore(
@@ -172,12 +174,12 @@ class Checkpointer:
             return None
         path, (arrays, words) = found
         _check_kind(path, words, arrays, model, optimizer)
-        step = Step(**json.loads(words["step"]))
+        step, lr = Step(**json.loads(words["step"])), float.fromhex(words["lr"])
         if pipeline is not None and step.pipeline_state is not None:
             pipeline.load_state_dict(step.pipeline_state)
         for name, live in _live(model, optimizer).items():
             np.copyto(live, arrays[name])
-        optimizer.lr = float.fromhex(words["lr"])
+        optimizer.lr = lr
         return step
 
     def _run(self, function: Any, *args: Any) -> "asyncio.Future[Any]":
@@ -227,11 +229,16 @@ def _live(model: "Sequential", optimizer: "Optimizer") -> Arrays:
     }
 
 
-def _snapshot(step: Step, model: "Sequential", optimizer: "Optimizer") -> files.Snapshot:
+def _text(step: Step) -> str:
+    names = [each.name for each in fields(Step)]
+    return json.dumps({name: files.plain(getattr(step, name), f"step.{name}") for name in names})
+
+
+def _snapshot(step: str, model: "Sequential", optimizer: "Optimizer") -> files.Snapshot:
     arrays = {name: array.copy() for name, array in _live(model, optimizer).items()}
     words = {
         "asyncml": files.VERSION,
-        "step": json.dumps(asdict(step)),
+        "step": step,
         "model": repr(model),
         "optimizer": type(optimizer).__name__,
         "lr": float(optimizer.lr).hex(),
@@ -250,6 +257,8 @@ def _check_kind(
                 "Restore it into one of that kind, or use another folder"
             )
     live = _live(model, optimizer)
-    shapes = [{n: a.shape for n, a in each.items()} for each in (arrays, live)]
-    if shapes[0] != shapes[1]:
-        raise CheckpointError(f"the checkpoint {path.name} holds {shapes[0]}, not {shapes[1]}")
+    held, wanted = (
+        {name: f"{a.dtype} {a.shape}" for name, a in each.items()} for each in (arrays, live)
+    )
+    if held != wanted:
+        raise CheckpointError(f"the checkpoint {path.name} holds {held}, not {wanted}")

@@ -4,6 +4,8 @@ One thread writes the files (`checkpoint_files.py`), at most one at a time, whil
 Lesson 09 stops a run, and goes on from a checkpoint.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os
@@ -74,7 +76,7 @@ class Checkpointer:
         self._pool: ThreadPool | None = None
         self._write: asyncio.Future[None] | None = None
 
-    async def __aenter__(self) -> "Checkpointer":
+    async def __aenter__(self) -> Checkpointer:
         if self._pool is not None:
             raise RuntimeError("this Checkpointer is in use already: make another one")
         self._turn = asyncio.Lock()
@@ -107,7 +109,7 @@ class Checkpointer:
                 raise
             add_note(error, str(failure))  # what went wrong first is what is raised
 
-    async def save(self, step: Step, model: "Sequential", optimizer: "Optimizer") -> None:
+    async def save(self, step: Step, model: Sequential, optimizer: Optimizer) -> None:
         """Take a snapshot, and write it in the background; wait first while one is being written.
 
         When this returns, model and optimiser may be changed. If it is cancelled while it waits,
@@ -139,7 +141,7 @@ class Checkpointer:
             self._write = self._run(files.save, self.folder, snapshot, self.keep_last)
 
     async def restore(
-        self, model: "Sequential", optimizer: "Optimizer", pipeline: Resumable | None = None
+        self, model: Sequential, optimizer: Optimizer, pipeline: Resumable | None = None
     ) -> Step | None:
         """Put model and optimiser back to the newest checkpoint that is whole.
 
@@ -182,7 +184,7 @@ class Checkpointer:
         optimizer.lr = lr
         return step
 
-    def _run(self, function: Any, *args: Any) -> "asyncio.Future[Any]":
+    def _run(self, function: Any, *args: Any) -> asyncio.Future[Any]:
         return asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
 
     async def _look(self, function: Any) -> Any:
@@ -223,7 +225,7 @@ class Checkpointer:
 # what is in a checkpoint
 
 
-def _live(model: "Sequential", optimizer: "Optimizer") -> Arrays:
+def _live(model: Sequential, optimizer: Optimizer) -> Arrays:
     return {"params": model.params} | {
         f"optimizer.{name}": array for name, array in optimizer.state().items()
     }
@@ -234,7 +236,7 @@ def _text(step: Step) -> str:
     return json.dumps({name: files.plain(getattr(step, name), f"step.{name}") for name in names})
 
 
-def _snapshot(step: str, model: "Sequential", optimizer: "Optimizer") -> files.Snapshot:
+def _snapshot(step: str, model: Sequential, optimizer: Optimizer) -> files.Snapshot:
     arrays = {name: array.copy() for name, array in _live(model, optimizer).items()}
     words = {
         "asyncml": files.VERSION,
@@ -247,7 +249,7 @@ def _snapshot(step: str, model: "Sequential", optimizer: "Optimizer") -> files.S
 
 
 def _check_kind(
-    path: Path, words: dict[str, str], arrays: Arrays, model: "Sequential", optimizer: "Optimizer"
+    path: Path, words: dict[str, str], arrays: Arrays, model: Sequential, optimizer: Optimizer
 ) -> None:
     expected = {"model": repr(model), "optimizer": type(optimizer).__name__}
     for what, mine in expected.items():

@@ -5,6 +5,8 @@ anew in its place, without a widget; drawing takes a third of the time at first,
 is to be seen soon, and a twentieth of it later. Lesson 09.
 """
 
+from __future__ import annotations
+
 import io
 import time
 from dataclasses import replace
@@ -89,7 +91,7 @@ class LossCurve:
         self.accuracies.append((len(self.steps), float(accuracy)))
         self._changed()
 
-    def plot(self) -> "Figure":
+    def plot(self) -> Figure:
         """Draw the summary: loss and accuracy over the steps, and where the time went.
 
         Raises:
@@ -147,7 +149,7 @@ class LossCurve:
         figure.savefig(png, format="png", dpi=80)
         return png.getvalue()
 
-    def _draw_loss(self, ax: "Axes") -> None:
+    def _draw_loss(self, ax: Axes) -> None:
         losses = np.array([step.loss for step in self.steps])
         width = max(1, len(losses) // _POINTS)
         ends = np.arange(width, len(losses) + 1, width)
@@ -164,7 +166,7 @@ class LossCurve:
             ax.plot([], [], "D--", color=_ACCURACY, label="accuracy (right axis)")
         ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
-    def _draw_times(self, ax: "Axes") -> None:
+    def _draw_times(self, ax: Axes) -> None:
         wait, compute = self._seconds()
         ax.barh(["waiting\nfor data", "computing"], [wait, compute], color=[_WAIT, _LOSS])
         ax.set_xlabel("time (s)")

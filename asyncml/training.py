@@ -5,6 +5,8 @@ ahead: while the body runs no step runs, so the model and the optimiser are the 
 builds it, and measures when it helps.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sized
@@ -48,14 +50,14 @@ class Step:
 
 
 def fit(
-    model: "Sequential",
-    optimizer: "Optimizer",
+    model: Sequential,
+    optimizer: Optimizer,
     data: Data,
     *,
     epochs: int = 1,
     resume_from: Step | None = None,
     blas_threads: int | None = None,
-) -> "Training":
+) -> Training:
     """Train `model`, one step for each turn of the caller's `async for`.
 
     Whatever ends the loop, training ends between two steps, and the step last handed out is the
@@ -127,8 +129,8 @@ class Training:
 
     def __init__(
         self,
-        model: "Sequential",
-        optimizer: "Optimizer",
+        model: Sequential,
+        optimizer: Optimizer,
         data: Data,
         epochs: int,
         resume_from: Step | None,
@@ -143,7 +145,7 @@ class Training:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._busy = self._ended = self._put_off = False
 
-    def __aiter__(self) -> "Training":
+    def __aiter__(self) -> Training:
         return self
 
     def __iter__(self) -> NoReturn:
@@ -250,7 +252,7 @@ class Training:
         return Step(batch.epoch, batch.index, loss, examples, wait_s, compute_s, batch.state)
 
 
-async def evaluate(model: "Sequential", data: Data, *, blas_threads: int | None = None) -> float:
+async def evaluate(model: Sequential, data: Data, *, blas_threads: int | None = None) -> float:
     """Return the accuracy of `model`: the share of examples whose label it predicts.
 
     Cancelled, it waits for the batch that the thread computes, and leaves nothing running.

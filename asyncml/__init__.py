@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from asyncml.optimizers import SGD as SGD, Adam as Adam, Optimizer as Optimizer
     from asyncml.pipeline import Pipeline as Pipeline, collate as collate
     from asyncml.recorder import record as record
+    from asyncml.retrying import Backoff as Backoff, FailedItem as FailedItem, skip as skip
     from asyncml.stores import (
         MemoryStore as MemoryStore,
         ObjectNotFound as ObjectNotFound,
@@ -76,6 +77,7 @@ _ROOMS = {
     "optimizers": "SGD Adam Optimizer",
     "pipeline": "Pipeline collate",
     "recorder": "record",
+    "retrying": "Backoff FailedItem skip",
     "stores": "MemoryStore ObjectNotFound RequestFailed SlowStore Store",
     "threads": "ThreadPool",
     "timeline": "Slice Timeline TimelineStatistics",

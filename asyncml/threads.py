@@ -51,7 +51,7 @@ class ThreadPool(Executor):
         """Queue `fn(*args, **kwargs)` and return its future at once.
 
         Raises:
-            RuntimeError: the pool has been shut down.
+            RuntimeError: the pool has been shut down, or the machine gives it not even one thread.
         """
         future: Future[T] = Future()
         with self._lock:
@@ -61,8 +61,14 @@ class ThreadPool(Executor):
             if len(self._threads) < self.max_workers and not self._idle.acquire(blocking=False):
                 name = f"{self._name}-{len(self._threads) + 1}"
                 thread = threading.Thread(target=self._work, name=name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # the machine gives no more: those that run will do
+                    if not self._threads:
+                        self._jobs.get_nowait()
+                        raise
+                else:
+                    self._threads.append(thread)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -202,6 +202,10 @@ def test_a_pipeline_that_is_not_iterated_holds_no_items(n, below):
     assert not items
 
 
+def test_functions_that_take_no_time_can_be_many():
+    assert run(Pipeline(range(6000)).map(abs, concurrency=2)) == list(range(6000))
+
+
 def test_the_loop_stays_alive_while_nothing_waits():
     async def main():
         beats = 0
@@ -563,7 +567,8 @@ def test_retries_come_before_on_error(where, options):
     with pytest.raises(Broken):
         run(Pipeline(range(9)).map(flaky(3, where), retries=2, **options))
     skipping = Pipeline(range(9)).map(flaky(3, where), retries=2, on_error="skip", **options)
-    assert run(skipping) == []
+    with pytest.warns(RuntimeWarning, match="skipped all of its first 9 items"):
+        assert run(skipping) == []
 
 
 def test_delays_between_attempts_double_and_repeat_and_hold_no_slot():
@@ -744,9 +749,10 @@ def test_cancelled_at_any_time_the_rest_is_exact(seconds, twice):
             task.cancel()
         await asyncio.wait([task])
         assert left() == []
-        again = make_all(nap)
-        again.load_state_dict(pipeline.state_dict())
-        assert items + await collect(again) == whole
+        again, state = make_all(nap), pipeline.state_dict()
+        again.load_state_dict(state)
+        rest = await collect(again)
+        assert items + (rest if state["epoch"] == 0 else []) == whole
 
     whole = run(make_all(nap))
     simulate(main())
@@ -894,6 +900,20 @@ asyncio.run(main())
         [sys.executable, "-X", "dev", "-c", program], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_a_pause_for_the_loop_does_not_wait_for_the_stage_above():
+    async def shard(number):
+        await asyncio.sleep(1 + number * 100)
+        return range(4)
+
+    def decode(value):
+        compute(0.006)
+        return value
+
+    pipeline = Pipeline([0, 1]).flat_map(shard, concurrency=2).map(decode, executor="inline")
+    _, times = timed(pipeline)
+    assert times[:4] == [1.006, 1.012, 1.018, 1.024]  # not after the second shard, at 101 s
 
 
 # statistics

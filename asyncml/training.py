@@ -204,8 +204,9 @@ class Training:
         self._feeder = asyncio.create_task(self._feed(), name="fit-feeder")
         self._feeder.add_done_callback(partial(wake, self._batches))
         self._switches = ShortSwitches().__enter__()
-        self._pool.submit(self._blas.__enter__().apply)  # before the first step
+        self._blas.__enter__()
         self._loop = asyncio.get_running_loop()
+        self._pool.submit(self._blas.apply)  # goes before the first step
 
     def _release(self) -> bool:
         """Let go of all but the feeder, which is told to end; say whether it has yet to."""

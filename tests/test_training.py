@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from asyncml import switching
+from asyncml.blas import BlasThreads
 from asyncml.clock import compute, simulate
 from asyncml.datasets import fashion_mnist
 from asyncml.nn import MLP
@@ -861,6 +862,24 @@ def test_resuming_behind_the_end_of_the_data_is_an_error():
     model, optimizer, data = make()
     with pytest.raises(ValueError, match="step 9 of epoch 0, but `data` has only 7 batches"):
         simulate(steps_of(model, optimizer, data, resume_from=step(index=9)))
+
+
+def test_where_the_machine_gives_no_thread_everything_is_put_back(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    async def main():
+        interval_s = sys.getswitchinterval()
+        model, optimizer, data = make()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            for run in (steps_of(model, optimizer, data), evaluate(model, data)):
+                with pytest.raises(RuntimeError, match="start new thread"):
+                    await run
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert (sys.getswitchinterval(), BlasThreads._active) == (interval_s, {})
+
+    asyncio.run(main())
 
 
 # the switch interval

@@ -8,6 +8,7 @@ that `import asyncml` costs next to nothing.
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,4 +99,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    own = {name for name, value in globals().items() if isinstance(value, ModuleType)}
+    return sorted({*__all__, *own, *(name for name in globals() if name.startswith("__"))})

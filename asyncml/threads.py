@@ -7,6 +7,7 @@ leaves early drops what they were doing. Lesson 07 shows what runs in them.
 
 import concurrent.futures
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -74,6 +75,7 @@ class ThreadPool(Executor):
         """Take no more work; `cancel_futures` drops what is queued, `wait` joins the threads.
 
         With `wait=False` this returns at once, and a function that runs goes on to its end unheard.
+        So it does where the interpreter ends: its daemon threads do not run any more.
         """
         with self._lock:
             self._closed = True
@@ -86,7 +88,7 @@ class ThreadPool(Executor):
                     job[0].cancel()
             for _ in self._threads:
                 self._jobs.put(None)
-        if wait:
+        if wait and not sys.is_finalizing():
             for thread in self._threads:
                 thread.join()
 

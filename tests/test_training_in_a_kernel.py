@@ -171,6 +171,6 @@ def test_the_loss_is_shown_while_the_training_runs(kernel):
     assert [out["output_type"] for out in run.outputs] == ["display_data", "stream"]
     assert run.outputs[0]["data"]["image/png"]
     first, count, last, left = run.outputs[1]["text"].split(maxsplit=3)
-    assert (first, last, left) == ("1", "14", "[]\n")
+    assert (first, last, left) == ("2", "14", "[]\n")
     assert int(count) >= 3
     assert not run.late

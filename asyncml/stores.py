@@ -8,7 +8,7 @@ program meets the same bucket whatever it asks for at once. Lesson 07 loads from
 import asyncio
 import bisect
 import hashlib
-import os.path
+import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -141,7 +141,7 @@ class MemoryStore:
             return f"no object {key!r}: this MemoryStore is empty"
         place = bisect.bisect_left(keys, str(key))
         neighbours = keys[max(place - 1, 0) : place + 1]
-        shared = [len(os.path.commonprefix([k, str(key)])) for k in neighbours]  # noqa: RUF071
+        shared = [_shared(k, str(key)) for k in neighbours]
         nearest = neighbours[shared.index(max(shared))]
         return f"no object {key!r} among the {len(keys):,} here; the nearest is {nearest!r}"
 
@@ -262,6 +262,12 @@ def check_store(store: object) -> None:
             f"`store` must have the coroutine methods get, put and list, got {got}; "
             "the simplest store is MemoryStore()"
         )
+
+
+def _shared(a: str, b: str) -> int:
+    """How many characters two keys have in common at their start."""
+    pairs = zip(a, b, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _draw(name: str) -> tuple[float, float]:

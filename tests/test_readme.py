@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from asyncml.__main__ import TESTED
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -67,6 +69,18 @@ def test_requirements_are_those_of_the_package(file, more, extras):
     if more == "-e .":
         declared += project["dependencies"]
     assert named == {more} | {one for one in declared if not one.startswith("asyncml")}
+
+
+def test_every_page_names_the_same_pythons():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    classified = [c for c in project["classifiers"] if c.startswith("Programming Language ::")]
+    first, last = TESTED
+    named = [f"Programming Language :: Python :: 3.{n}" for n in range(first[1], last[1] + 1)]
+    assert classified == named
+    assert project["requires-python"] == f">=3.{first[1]}"
+    words = f"Python 3.{first[1]} to 3.{last[1]}"
+    for page in ("README.md", "requirements.txt"):
+        assert words in (ROOT / page).read_text(encoding="utf-8"), page
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a bash script")

@@ -23,7 +23,7 @@ PACKAGES = {  # for the lessons
     "numpy": "1.26",
     "pillow": "10.3",
     "safetensors": "0.4",
-    "matplotlib": "3.10.8",
+    "matplotlib": "3.10.7",
     "jupyterlab": "4.2",
     "ipykernel": "6",
     "nest-asyncio": "1.6",

@@ -634,17 +634,17 @@ def test_a_timeout_is_for_one_attempt_and_counts_as_an_error():
 
 
 def test_a_timeout_abandons_a_plain_function():
-    release = threading.Event()
+    release, ended = threading.Event(), []
 
     def hang(value):
         if value < 2:
-            release.wait()
+            release.wait(30)
+            ended.append(value)
         return value
 
-    pipeline = Pipeline(range(6)).map(hang, concurrency=2, timeout=0.05, on_error="skip")
-    begun = time.monotonic()
+    pipeline = Pipeline(range(6)).map(hang, concurrency=2, timeout=0.2, on_error="skip")
     assert list(pipeline) == [2, 3, 4, 5]
-    assert time.monotonic() - begun < 1
+    assert ended == []
     release.set()
 
 
@@ -806,7 +806,7 @@ def test_leaving_plain_for_leaves_no_thread():
     items = iter(Pipeline(range(1000)).map(nap))
     next(items)
     items.close()
-    assert threads() == set() or time.sleep(0.05) or threads() == set()
+    assert wait_until(lambda: threads() == set())
     with contextlib.suppress(Broken):
         for _ in Pipeline(range(1000)).map(nap):
             raise Broken
@@ -856,9 +856,7 @@ def test_plain_for_works_inside_a_running_loop_and_runs_ahead():
     asked = []
     items = iter(Pipeline(range(99)).map(asked.append, executor="inline"))
     next(items)
-    deadline = time.monotonic() + 1
-    while len(asked) < 4 and time.monotonic() < deadline:
-        time.sleep(0.001)
+    wait_until(lambda: len(asked) == 4)
     time.sleep(0.01)
     assert len(asked) == 4  # one taken, two handed over, one in hand
     items.close()
@@ -956,9 +954,10 @@ def test_plain_for_counts_its_waiting_once():
         return value
 
     pipeline = Pipeline(range(3)).map(work, concurrency=1, executor="inline")
+    begun = time.perf_counter()
     list(pipeline)
-    statistics = pipeline.statistics()
-    assert 0.05 < statistics.wait_s <= statistics.elapsed_s + 0.02
+    took_s = time.perf_counter() - begun  # what is counted twice does not fit into it
+    assert 0.02 <= pipeline.statistics().wait_s <= took_s
 
 
 # what ends a loop in silence elsewhere
@@ -1098,7 +1097,8 @@ def test_functions_that_hang_have_a_bounded_number_of_threads():
         return sum("hang" in thread.name for thread in threading.enumerate())
 
     pipeline = Pipeline(range(30)).map(hang, concurrency=2, timeout=0.001, on_error=running)
-    assert 2 < max(pipeline) <= 2 * 2
+    counts = [count for count in pipeline if count is not None]  # one may be done before the loop
+    assert 2 < max(counts) <= 2 * 2
 
 
 def test_a_timeout_says_how_long_it_was():
@@ -1155,7 +1155,7 @@ def test_a_copy_of_this_process_ends_without_the_processes_of_the_pipeline():
     assert list(loading.map(fork, executor="inline")) == list(range(9))
 
 
-def wait_until(is_so, seconds=1.0):
+def wait_until(is_so, seconds=10.0):
     deadline = time.monotonic() + seconds
     while not is_so() and time.monotonic() < deadline:
         time.sleep(0.002)

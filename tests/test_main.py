@@ -122,10 +122,11 @@ class TestPython:
     @pytest.mark.parametrize(
         ("version", "ok", "needed", "advice"),
         [
-            ((3, 10, 9), False, True, "install Python 3.11"),
+            ((3, 10, 9), False, True, "install Python 3.11 to 3.14"),
             ((3, 11, 0), True, False, ""),
             ((3, 13, 5), True, False, ""),
-            ((3, 14, 0), False, False, "tested on 3.11 to 3.13"),
+            ((3, 14, 10), True, False, ""),
+            ((3, 15, 0), False, False, "tested on 3.11 to 3.14"),
         ],
     )
     def test_versions(self, version, ok, needed, advice):
@@ -153,6 +154,21 @@ class TestPackages:
         found = machine.check_package("numpy", "1.26")
         assert found.ok == ok
         assert found.seen == (version if ok else f"{version}, older than 1.26")
+
+    @pytest.mark.parametrize(
+        ("version", "ok"),
+        [
+            ("3.10.8", True),
+            ("3.10.10", True),
+            ("3.11.0rc1", True),
+            ("3.10.7", False),
+            ("3.10.7.post8", False),
+            ("3.10", False),
+        ],
+    )
+    def test_the_third_number_counts(self, monkeypatch, version, ok):
+        monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+        assert machine.check_package("matplotlib", "3.10.8").ok == ok
 
     def test_the_table_asks_for_what_the_project_asks_for(self):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -945,10 +945,12 @@ def test_the_state_is_cheap():
         pipeline = Pipeline(range(100)).shuffle(50).map(slow).batch(4).prefetch(2)
         batches = aiter(pipeline)
         await anext(batches)
-        begun = time.perf_counter()
+        took_s = []
         for _ in range(200):
+            begun = time.perf_counter()
             pipeline.state_dict()
-        assert (time.perf_counter() - begun) / 200 < 200e-6  # ten times what it is
+            took_s.append(time.perf_counter() - begun)
+        assert min(took_s) < 200e-6  # ten times what it is; the least, whatever else runs
         await batches.aclose()
 
     simulate(main())

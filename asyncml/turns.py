@@ -55,14 +55,17 @@ class _Job:
 
     def _run(self) -> None:
         _here.job = self
+        future, call = self.future, self.call
+        # an error has this frame and its caller's in its traceback, which must not lead back to it
+        del self.future, self.call
         try:
-            self.future.set_result(self.call())
+            future.set_result(call())
         except BaseException as error:
-            self.future.set_exception(error)
+            future.set_exception(error)
         finally:
             self.turns._call_back(self.turns._end, self)
             _here.job = None
-            del self  # the error has this frame in its traceback, and the job has the error
+            del future, call
 
 
 class Turns:

@@ -6,10 +6,15 @@ the other stores. Lesson 07 loads from it.
 """
 
 import asyncio
+import atexit
 import re
-from typing import Any, Final
+import time
+import weakref
+from collections.abc import AsyncIterator
+from typing import Any, Final, TypeAlias
 
-from asyncml.stores import Keys, ObjectNotFound, RequestFailed, StoredObject
+from asyncml.failures import shorten
+from asyncml.stores import Keys, ObjectNotFound, RequestFailed, StoredObject, check_data
 
 _SCHEMES: Final = (
     *("file", "https", "http", "s3", "s3a", "gs"),
@@ -39,6 +44,9 @@ _CAUSES: Final = (
     ("response body error", "the connection ended in the middle of the answer"),
     ("error sending request", "the connection ended before the answer"),
 )
+_Metas: TypeAlias = list[Any]  # inside the class below, `list` is a method
+_EXIT_S: Final = 1.0  # the longest that the end of the program waits for obstore's threads
+_asked: weakref.WeakSet[Any] = weakref.WeakSet()  # obstore's futures, which its threads hold too
 
 
 class ObjectStore:
@@ -52,6 +60,9 @@ class ObjectStore:
     method raises RuntimeError. A `SlowStore` over a `MemoryStore` is the store for that.
 
     Keys have parts between slashes, none of them empty, "." or "..", and no control characters.
+
+    When the program ends, it waits for obstore's threads to finish, a millisecond or so; for
+    requests of a loop that was left open, a second at most.
 
     Args:
         url: where the objects are: `file:///folder` (`Path("folder").resolve().as_uri()`),
@@ -105,12 +116,15 @@ class ObjectStore:
             OSError: the file cannot be read.
             RuntimeError: this is virtual time.
         """
+        import obstore
+
         _check_time()
         if fault := _fault(key):
-            raise ObjectNotFound(f"no object {key!r} in {self.url}: no key has {fault}")
+            name = repr(key) if type(key) is str else shorten(key)
+            raise ObjectNotFound(f"no object {name} in {self.url}: no key has {fault}")
         try:
-            answer = await self._store.get_async(key)
-            return StoredObject(await answer.bytes_async(), key=key)
+            answer = await _watched(obstore.get_async(self._store, key))
+            return StoredObject(await _watched(answer.bytes_async()), key=key)
         except Exception as error:
             raise self._failure("get", key, error) from error
 
@@ -125,15 +139,17 @@ class ObjectStore:
             NotImplementedError: the web server takes no objects.
             Exception: as of `get`, but for `ObjectNotFound`.
         """
+        import obstore
+
         _check_time()
         if not isinstance(key, str):
             raise TypeError(f"`key` must be a str, got {type(key).__name__}")
         if fault := _fault(key):
             raise ValueError(f"`key` must not have {fault}, got {key!r}")
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"`data` must be bytes, got {type(data).__name__} for key {key!r}")
+        data = check_data(key, data)
         try:
-            await self._store.put_async(key, bytes(data), use_multipart=False)
+            put = obstore.put_async(self._store, key, bytes(data), use_multipart=False)
+            await _watched(put)
         except Exception as error:
             raise self._failure("put", key, error) from error
 
@@ -142,7 +158,14 @@ class ObjectStore:
 
         Up to its last slash, `prefix` is looked up; what is there is fetched, and compared here.
 
+        Another program may have put objects into a bucket whose keys begin or end with a slash, as
+        `train/` does, the mark of a folder. They are no keys here, and are left out. To tell them
+        from `train`, a bucket is asked once more for each empty object, and for the first key where
+        the URL is that of a whole bucket. An object that ends with a slash and is not empty cannot
+        be told: it is listed without the slash, and `get` does not find it.
+
         Raises:
+            ValueError: there is an object whose key can be none here, such as `a//b`; names it.
             NotImplementedError: this is a web server, which cannot list.
             Exception: as of `get`, but for `ObjectNotFound`.
         """
@@ -155,10 +178,47 @@ class ObjectStore:
             return []
         try:
             parts = self._store.list(folder or None, chunk_size=1000)
-            keys = [meta["path"] async for part in parts for meta in part]
+            metas = [meta async for part in _parts(parts) for meta in part]
+            metas = [meta for meta in metas if meta["path"].startswith(prefix)]
+            foreign = await self._foreign(metas, is_root=not folder)
         except Exception as error:
             raise self._failure("list", prefix, error) from error
-        return sorted(key for key in keys if key.startswith(prefix))
+        return sorted({meta["path"] for meta in metas} - foreign)
+
+    async def _foreign(self, metas: _Metas, is_root: bool) -> set[str]:
+        """Return the paths of listed objects whose keys obstore has shorn of a slash."""
+        foreign = {""}  # the mark of this very folder
+        if self.url.startswith("file:"):
+            return foreign
+        if is_root and not getattr(self._store, "prefix", None):
+            # buckets list in order, so keys that begin with a slash are the first
+            for path in (meta["path"] for meta in metas if meta["path"] > "/"):
+                if await self._has(path):
+                    break
+                foreign.add(path)
+        empty = sorted({meta["path"] for meta in metas if not meta["size"]} - foreign)
+        for start in range(0, len(empty), 16):
+            part = empty[start : start + 16]
+            answers = await asyncio.gather(*map(self._has, part), return_exceptions=True)
+            for path, answer in zip(part, answers, strict=True):
+                if isinstance(answer, BaseException):
+                    raise answer
+                if not answer:
+                    foreign.add(path)
+        return foreign
+
+    async def _has(self, key: str) -> bool:
+        """Tell whether an object has this very key, as far as the bucket tells."""
+        import obstore
+        from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+        try:
+            await _watched(obstore.head_async(self._store, key))
+        except FileNotFoundError:
+            return False
+        except (PermissionDeniedError, UnauthenticatedError):  # it may be listed, not read
+            return True
+        return True
 
     def _failure(self, operation: str, key: str, error: Exception) -> Exception:
         """Return what to raise for an error of obstore's."""
@@ -168,6 +228,10 @@ class ObjectStore:
         if re.search("<Code>(NoSuchBucket|ContainerNotFound)", text):
             mend = "create it, or correct its name, the region or the endpoint"
             return FileNotFoundError(f"{what}there is no such bucket; {mend}")
+        if found := re.search(r'Path "(.*?)"(?: contained empty|: Encountered)', text, re.DOTALL):
+            alien = found[1].removeprefix("/" * self.url.startswith("file:"))
+            wrong = f"the key {alien!r} has {_fault(alien)}, which no key of a store has"
+            return ValueError(f"{what}{wrong}; rename that object, or list a folder without it")
         gone = re.search("kind: NotADirectory|status code: 410", text)
         if operation == "get" and (gone or isinstance(error, FileNotFoundError)):
             return ObjectNotFound(f"no object {key!r} in {self.url}")
@@ -183,6 +247,39 @@ class ObjectStore:
         if self.url.startswith("file:"):
             return OSError(what + reason)
         return RequestFailed(what + reason + "; ask again, e.g. map(..., retries=3)" * again)
+
+
+def _watched(future: Any) -> Any:
+    """Return a future of obstore's; when the program ends, its thread is waited for."""
+    _asked.add(future)
+    return future
+
+
+async def _parts(stream: Any) -> AsyncIterator[Any]:
+    """Yield what a listing consists of."""
+    while True:
+        try:
+            part = await _watched(stream.__anext__())
+        except StopAsyncIteration:
+            return
+        yield part
+
+
+@atexit.register
+def _let_threads_finish() -> None:
+    """Wait until obstore's threads have let go of all futures; Python may end only then.
+
+    A thread that hands over an answer wakes the event loop first, and takes the interpreter's lock
+    once more to clean up. When the program has ended in between, CPython before 3.14 ends such a
+    thread by force, Rust does not allow that, and the process aborts:
+    github.com/PyO3/pyo3-async-runtimes/issues/40.
+    """
+    deadline = time.monotonic() + _EXIT_S
+    while len(_asked) and time.monotonic() < deadline:
+        import obstore
+
+        obstore.parse_scheme("file:///")  # any call drops what the threads have let go of
+        time.sleep(0.0005)
 
 
 def _check_url(url: str) -> None:

@@ -8,10 +8,11 @@ program meets the same bucket whatever it asks for at once. Lesson 07 loads from
 import asyncio
 import bisect
 import hashlib
-import os.path
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from asyncml.failures import shorten
 
 T = TypeVar("T")
 Keys: TypeAlias = list[str]  # inside the classes below, `list` is a method
@@ -81,7 +82,7 @@ class MemoryStore:
     def __init__(self, objects: Mapping[str, bytes] | None = None) -> None:
         self._objects: dict[str, StoredObject] = {}
         self._sorted: Keys | None = []  # the keys in order; None once a new key has been put
-        for key, data in (objects or {}).items():
+        for key, data in () if objects is None else objects.items():
             self._keep(key, data)
 
     def __len__(self) -> int:
@@ -98,11 +99,11 @@ class MemoryStore:
         """
         try:
             return self._objects[key]
-        except KeyError:
+        except (KeyError, TypeError):  # TypeError: what cannot be hashed is no key either
             raise ObjectNotFound(self._missing(key)) from None
 
     async def put(self, key: str, data: bytes) -> None:
-        """Keep `data` under `key`, in place of what was there.
+        """Keep a copy of `data` under `key`, in place of what was there.
 
         Raises:
             ValueError: `key` is empty.
@@ -124,8 +125,7 @@ class MemoryStore:
             raise TypeError(f"`key` must be a str, got {type(key).__name__}")
         if not key:
             raise ValueError("`key` must not be empty")
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"`data` must be bytes, got {type(data).__name__} for key {key!r}")
+        data = check_data(key, data)
         if key not in self._objects:
             self._sorted = None
         self._objects[key] = StoredObject(data, key=key)
@@ -137,13 +137,15 @@ class MemoryStore:
 
     def _missing(self, key: str) -> str:
         keys = self._in_order()
+        name = repr(key) if type(key) is str else shorten(key)
         if not keys:
-            return f"no object {key!r}: this MemoryStore is empty"
-        place = bisect.bisect_left(keys, str(key))
+            return f"no object {name}: this MemoryStore is empty"
+        text = key if isinstance(key, str) else name
+        place = bisect.bisect_left(keys, text)
         neighbours = keys[max(place - 1, 0) : place + 1]
-        shared = [len(os.path.commonprefix([k, str(key)])) for k in neighbours]  # noqa: RUF071
+        shared = [_shared(neighbour, text) for neighbour in neighbours]
         nearest = neighbours[shared.index(max(shared))]
-        return f"no object {key!r} among the {len(keys):,} here; the nearest is {nearest!r}"
+        return f"no object {name} among the {len(keys):,} here; the nearest is {nearest!r}"
 
 
 class SlowStore:
@@ -217,13 +219,15 @@ class SlowStore:
         return await self._request("get", key, lambda: self.store.get(key))
 
     async def put(self, key: str, data: bytes) -> None:
-        """Keep `data` under `key`, late.
+        """Keep `data` under `key`, late; a copy, so a buffer may be filled anew meanwhile.
 
         Cancelled here, or failed, the store behind has not been asked to keep anything.
 
         Raises:
+            TypeError: `data` is not bytes.
             RequestFailed: the request was lost.
         """
+        data = check_data(key, data)
         await self._request("put", key, lambda: self.store.put(key, data))
 
     async def list(self, prefix: str = "") -> Keys:
@@ -262,6 +266,21 @@ def check_store(store: object) -> None:
             f"`store` must have the coroutine methods get, put and list, got {got}; "
             "the simplest store is MemoryStore()"
         )
+
+
+def check_data(key: str, data: object) -> bytes:
+    """Return `data` as bytes that nobody can change, or raise TypeError for what is not bytes."""
+    if isinstance(data, bytearray | memoryview):
+        return bytes(data)
+    if not isinstance(data, bytes):
+        raise TypeError(f"`data` must be bytes, got {type(data).__name__} for key {key!r}")
+    return data
+
+
+def _shared(one: str, other: str) -> int:
+    """Return with how many equal characters both begin."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _draw(name: str) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
+from asyncml.failures import refused
 from asyncml.polling import Polling
 from asyncml.strangers import JobFuture, Strangers
 from asyncml.threads import thread_limit
@@ -49,23 +50,22 @@ class _Job:
             return
         try:
             self.pool.executor.submit(self._run)
-        except BaseException as error:  # the pool was shut down in between
-            self.future.set_exception(error)
+        except Exception as error:  # it was shut down, say: no fault of the function's
+            self.future.set_exception(refused(self.pool.executor, error))
             self.turns._end(self)
 
     def _run(self) -> None:
         _here.job = self
-        future, call = self.future, self.call
-        # an error has this frame and its caller's in its traceback, which must not lead back to it
-        del self.future, self.call
         try:
-            future.set_result(call())
+            self.future.set_result(self.call())
         except BaseException as error:
-            future.set_exception(error)
+            self.future.set_exception(error)
         finally:
             self.turns._call_back(self.turns._end, self)
             _here.job = None
-            del future, call
+            # an error has this frame in its traceback, and with it those of its callers, who hold
+            # the job: so that must not hold the error
+            del self.future, self.call
 
 
 class Turns:

@@ -8,8 +8,10 @@ import itertools
 import os
 import pickle
 import socket
+import struct
 import sys
 import threading
+import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from asyncml.datasets import (
 )
 from asyncml.stores import MemoryStore, RequestFailed, SlowStore
 
+GREY = np.random.default_rng(0).integers(0, 9, (28, 28)).astype(np.uint8)
 DATA = Path(datasets.__file__).parent / "data"
 
 
@@ -366,6 +369,30 @@ def test_the_cache_is_where_the_platform_keeps_its_caches(monkeypatch, platform,
     assert datasets._cache() == Path.home().joinpath(*end)
 
 
+def chunk(kind, content):
+    """A part of a PNG."""
+    data = kind + content
+    return struct.pack(">I", len(content)) + data + struct.pack(">I", zlib.crc32(data))
+
+
+def by_hand(rows, depth, kind):
+    """A PNG of any depth and kind of pixels: each channel but alpha holds `rows`."""
+    height, width = rows.shape
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
+    values = np.repeat(rows, channels, axis=1)
+    if kind in (4, 6):
+        values[:, channels - 1 :: channels] = 2**depth - 1
+    bits = (values[..., None] >> np.arange(depth)[::-1] & 1).reshape(height, -1)
+    packed = [b"\0" + bytes(row) for row in np.packbits(bits.astype(bool), axis=1)]
+    parts = [
+        chunk(b"IHDR", struct.pack(">2I5B", width, height, depth, kind, 0, 0, 0)),
+        *([chunk(b"PLTE", bytes(range(6)))] if kind == 3 else []),
+        chunk(b"IDAT", zlib.compress(b"".join(packed))),
+        chunk(b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 class TestPng:
     @settings(deadline=None, max_examples=50)
     @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=40)))
@@ -388,11 +415,75 @@ class TestPng:
         for decoded in (decode_png(png(grey.astype(np.uint16))), decode_png(png(grey > 99))):
             assert (decoded.dtype, decoded.shape) == (np.uint8, (4, 4))
 
-    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-    def test_colour_is_refused(self, mode):
-        data = png(np.zeros((4, 4), np.uint8), mode)
-        with pytest.raises(ValueError, match=rf"'a\.png' .*greyscale .*colour \(mode {mode}\)"):
+    @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+    @pytest.mark.parametrize("alpha", [False, True])
+    def test_every_kind_of_grey_decodes_to_its_upper_bits(self, depth, alpha):
+        if alpha and depth < 8:
+            return  # there is no such PNG
+        rows = np.array([[0, 3, 1], [2, 2, 3]]) * (2**depth - 1) // 3
+        expected = rows >> (depth - 8) if depth > 8 else rows * 255 // (2**depth - 1)
+        data = by_hand(rows, depth, 4 if alpha else 0)
+        decoded = decode_png(data)
+        assert (decoded.dtype, decoded.flags.c_contiguous) == (np.uint8, True)
+        assert decoded.tolist() == expected.tolist()
+        decoded[0, 0] = 1
+
+    @pytest.mark.parametrize(
+        ("depth", "kind", "named"),
+        [
+            *((depth, 3, f"{depth}-bit palette") for depth in (1, 2, 4, 8)),
+            *((depth, 2, f"{depth}-bit RGB") for depth in (8, 16)),
+            *((depth, 6, f"{depth}-bit RGB with alpha") for depth in (8, 16)),
+        ],
+    )
+    def test_colour_is_refused_and_named(self, depth, kind, named):
+        data = by_hand(np.zeros((4, 4), int), depth, kind)
+        with pytest.raises(ValueError) as caught:
             decode_png(data, key="a.png")
+        assert str(caught.value) == (
+            f"object 'a.png' must be a greyscale PNG, got one in colour ({named})"
+        )
+
+    def test_no_bit_can_be_wrong_unnoticed(self):
+        for image, step in ((np.eye(3, dtype=np.uint8), 1), (GREY, 9)):
+            whole = encode_png(image)
+            for bit in range(0, 8 * len(whole), step):
+                damaged = bytearray(whole)
+                damaged[bit // 8] ^= 1 << bit % 8
+                with pytest.raises(ValueError, match="`data` does not decode as PNG: "):
+                    decode_png(damaged)
+
+    @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+    def test_damaged_pixels_are_named(self, kind):
+        damaged = bytearray(encode_png(GREY))
+        damaged[-31] ^= 4
+        with pytest.raises(ValueError, match="damaged, since the checksum of its b'IDAT' is "):
+            decode_png(kind(damaged))
+
+    def test_what_was_cut_off_anywhere_is_no_image(self):
+        whole = encode_png(np.arange(784, dtype=np.uint8).reshape(28, 28))
+        for end in range(len(whole)):
+            with pytest.raises(ValueError, match="does not decode as PNG"):
+                decode_png(whole[:end])
+        with pytest.raises(ValueError, match="cut off, since its end is missing"):
+            decode_png(whole[:-12])
+
+    def test_what_follows_the_end_is_no_part_of_it(self):
+        image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+        for rest in (b"\n", b"more than twelve bytes"):
+            assert np.array_equal(decode_png(encode_png(image) + rest), image)
+
+    @pytest.mark.parametrize("name", [b"tEXt", b"xyZz"])
+    def test_other_parts_are_compared_too(self, name):
+        image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+        whole = encode_png(image)
+        for place in (33, len(whole) - 12):  # after the header, and after the pixels
+            parts = whole[:place] + chunk(name, b"a\0b") + whole[place:]
+            assert np.array_equal(decode_png(parts), image)
+            damaged = bytearray(parts)
+            damaged[place + 9] ^= 1
+            with pytest.raises(ValueError, match="does not decode as PNG"):
+                decode_png(damaged)
 
     @pytest.mark.parametrize("damage", [b"", b"x", b"GIF89a", b"\x89PNG\r\n\x1a\n"])
     def test_what_is_no_png_is_a_clear_error_without_an_address(self, damage):

@@ -1,5 +1,6 @@
 import asyncio
 import builtins
+import hashlib
 import inspect
 import os
 import pickle
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -53,6 +55,43 @@ print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 """
 
+# what a program has done when it ends; the long switch interval keeps obstore's threads from
+# finishing before: without a wait at the end, it aborts in 7 runs of 10
+END = """
+import asyncio, sys
+import asyncml as aml
+
+async def cancel():
+    tasks = [asyncio.ensure_future(store.get("a")) for _ in range(20)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+
+async def leave():
+    asyncio.ensure_future(store.get("a"))
+    await asyncio.sleep(0)
+
+async def catch():
+    global error
+    try:
+        await store.get("missing")
+    except KeyError as caught:
+        error = caught
+
+sys.setswitchinterval(10)
+store = aml.ObjectStore(sys.argv[1])
+{program}
+"""
+PROGRAMS = [
+    "asyncio.run(store.list())",
+    "asyncio.run(store.get('a'))",
+    "asyncio.run(store.put('b', b'1'))",
+    "asyncio.run(cancel())",
+    "asyncio.run(leave())",
+    "asyncio.run(catch())",
+    "list(aml.Pipeline('aaaa').map(store.get, concurrency=4))",
+]
+
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
@@ -87,6 +126,39 @@ def s3():
         direct.open(urllib.request.Request(f"{address}/bucket", method="PUT")).close()
         yield address
         process.stdin.close()
+
+
+@pytest.fixture
+def foreign(s3, request):
+    """The URL of a bucket, and a function that puts an object there under any key whatsoever."""
+    name = "bucket-" + hashlib.sha256(request.node.name.encode()).hexdigest()[:20]
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def put(key, data=b""):
+        url = f"{s3}/{name}" + f"/{urllib.parse.quote(key)}" * bool(key)
+        kind = {"Content-Type": "application/octet-stream"}
+        direct.open(urllib.request.Request(url, data, kind, method="PUT")).close()
+
+    put("")
+    return f"s3://{name}", put
+
+
+def bucket_of_an_empty_object(status):
+    """What answers as a bucket does, but gives this status to all who ask for the object."""
+
+    class Bucket(Handler):
+        def do_GET(self):
+            key = "<Key>empty</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+            contents = f"<Contents>{key}<Size>0</Size><ETag>e</ETag></Contents>"
+            self.answer("", f"<ListBucketResult>{contents}</ListBucketResult>".encode())
+
+        def do_HEAD(self):
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+            self.end_headers()
+
+    return Bucket
 
 
 def bucket(address, url="s3://bucket", **options):
@@ -239,7 +311,7 @@ class TestInAFolderAndInABucket:
             return await store.list()
 
         assert asyncio.run(main()) == sorted(KEYS)
-        deadline = time.monotonic() + 0.1
+        deadline = time.monotonic() + 10
         while open_files(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.001)
         assert not open_files(tmp_path)
@@ -429,6 +501,101 @@ class TestBucket:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1")
         store = ObjectStore("s3://bucket", access_key_id="a", secret_access_key="b")
         assert "allow_http=True" in failure(ValueError, store.get("a"))
+
+
+class TestKeysOfOtherPrograms:
+    def test_marks_of_folders_are_left_out(self, s3, foreign):
+        url, put = foreign
+        for mark in ("train/", "train/sub/", "alone/", "z/"):
+            put(mark)
+        for key in ("train/a", "train/empty", "test", "zz"):
+            put(key, b"" if "empty" in key else b"1")
+        store = bucket(s3, url)
+        keys = asyncio.run(store.list())
+        assert keys == ["test", "train/a", "train/empty", "zz"]
+        assert [len(asyncio.run(store.get(key))) for key in keys] == [1, 1, 0, 1]
+        for prefix in ("t", "train/", "train/e", "train/sub/", "alone", "z", "nothing/"):
+            assert asyncio.run(store.list(prefix)) == [k for k in keys if k.startswith(prefix)]
+        below = bucket(s3, f"{url}/train")
+        assert asyncio.run(below.list()) == ["a", "empty"]
+        assert asyncio.run(bucket(s3, f"{url}/alone/").list()) == []
+
+    def test_a_mark_hides_no_object_of_its_name(self, s3, foreign):
+        url, put = foreign
+        for key in ("a", "a/", "a/b", "/lead", "lead"):
+            put(key)
+        assert asyncio.run(bucket(s3, url).list()) == ["a", "a/b", "lead"]
+
+    @pytest.mark.parametrize("leading", [["/lead"], ["/a", "/lead/b", "/z"], ["/1", "/lead/"]])
+    @pytest.mark.parametrize("others", [[], ["0", "b", "zz"]])
+    def test_keys_that_begin_with_a_slash_are_left_out(self, s3, foreign, leading, others):
+        url, put = foreign
+        for key in (*leading, *others):
+            put(key, b"1")
+        store = bucket(s3, url)
+        assert asyncio.run(store.list()) == others
+        assert asyncio.run(store.list("le")) == []
+
+    def test_many_marks_are_told_from_many_empty_objects(self, s3, foreign):
+        url, put = foreign
+        for i in range(40):
+            put(f"{i:02}" + "/" * (i % 2))
+        assert asyncio.run(bucket(s3, url).list()) == [f"{i:02}" for i in range(0, 40, 2)]
+
+    @pytest.mark.parametrize(
+        ("key", "fault"),
+        [
+            *((key, "a part between slashes that is empty") for key in ("x/a//b", "x/a//", "x//")),
+            *((key, "a part between slashes that is empty") for key in ("x/../a", "x/./a", "x/.")),
+            *((key, "a control character") for key in ("x/tab\t", "x/\x7f/a")),
+        ],
+    )
+    def test_one_that_can_be_no_key_is_named(self, s3, foreign, key, fault):
+        url, put = foreign
+        put("ok/1", b"1")
+        put(key, b"1")
+        store = bucket(s3, url)
+        for prefix in ("", "o", "x/"):
+            message = failure(ValueError, store.list(prefix))
+            assert message.startswith(
+                f"list {prefix!r} in {url} failed: the key {key!r} has {fault}"
+            )
+            assert message.endswith(
+                ", which no key of a store has; rename that object, or list a folder without it"
+            )
+        assert asyncio.run(store.list("ok/")) == ["ok/1"]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+    @pytest.mark.parametrize("name", ["tab\t", "é\x7f"])
+    def test_one_in_a_folder_is_named(self, tmp_path, name):
+        (tmp_path / "x").mkdir()
+        (tmp_path / "x" / name).touch()
+        (tmp_path / "empty").touch()
+        message = failure(ValueError, ObjectStore(tmp_path.as_uri()).list())
+        assert f"the key {'x/' + name!r} has a control character" in message
+
+    @pytest.mark.parametrize(
+        ("status", "keys"), [(200, ["empty"]), (403, ["empty"]), (401, ["empty"]), (404, [])]
+    )
+    def test_what_may_not_be_read_is_listed_all_the_same(self, status, keys):
+        with serving(bucket_of_an_empty_object(status)) as address:
+            assert asyncio.run(bucket(address).list()) == keys
+
+    def test_a_lost_request_ends_the_listing(self):
+        with serving(bucket_of_an_empty_object(503)) as address:
+            message = failure(RequestFailed, bucket(address).list())
+        assert message.startswith("list '' in s3://bucket failed: the server answered 503 ")
+
+
+class TestTheEndOfAProgram:
+    @pytest.mark.parametrize("program", PROGRAMS)
+    def test_is_no_crash(self, tmp_path, program):
+        (tmp_path / "a").write_bytes(b"1")
+        command = [sys.executable, "-c", END.format(program=program), tmp_path.as_uri()]
+        pipe = subprocess.PIPE
+        runs = [subprocess.Popen(command, stderr=pipe, text=True) for _ in range(4)]
+        ends = [(run.communicate(timeout=50)[1], run.returncode) for run in runs]
+        assert ends == [("", 0)] * 4
 
 
 class TestVirtualTime:

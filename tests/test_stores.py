@@ -4,6 +4,7 @@ import inspect
 import pickle
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +33,17 @@ async def elapsed(coroutine):
     start = clock()
     await asyncio.gather(coroutine, return_exceptions=True)
     return round(clock() - start, 9)
+
+
+class Broken:
+    def __repr__(self):
+        raise ArithmeticError
+
+    __str__ = __repr__
+
+
+class Text(str):
+    __repr__ = Broken.__repr__
 
 
 class TestMemoryStore:
@@ -97,6 +109,31 @@ class TestMemoryStore:
         simulate(store.put("a", data))
         data[0] = 0
         assert simulate(store.get("a")) == b"abc"
+
+    @pytest.mark.parametrize(
+        "make", [list, dict, bytes, type(None), Broken, lambda: 10**5000, lambda: Text("x")]
+    )
+    def test_what_is_no_key_is_not_found(self, make):
+        key = make()
+        for store in (memory(), MemoryStore()):
+            with pytest.raises(ObjectNotFound, match=r"^no object "):
+                simulate(store.get(key))
+
+    @pytest.mark.parametrize(
+        ("key", "nearest"),
+        [("b", "abc"), ("abd", "abc"), ("abce", "abc"), ("", "ab"), ("ac", "abc"), ("é", "z")],
+    )
+    def test_the_nearest_begins_alike(self, key, nearest):
+        with pytest.raises(ObjectNotFound, match=f"the nearest is '{nearest}'$"):
+            simulate(memory(["ab", "abc", "z"]).get(key))
+
+    def test_it_begins_with_any_mapping(self):
+        class Falsy(dict):
+            def __bool__(self):
+                raise ArithmeticError
+
+        assert simulate(MemoryStore(Falsy(a=b"1")).get("a")) == b"1"
+        assert len(MemoryStore({})) == len(MemoryStore(None)) == 0
 
     def test_its_bytes_know_their_key_also_after_a_journey(self):
         store = memory(["a"])
@@ -226,6 +263,47 @@ class TestSlowStore:
         with pytest.raises(RequestFailed):
             simulate(SlowStore(behind, failure_rate=1).put("a", b""))
         assert len(behind) == 0
+
+    @pytest.mark.parametrize(
+        "view",
+        [memoryview, lambda data: memoryview(data)[::-1][::-1], lambda data: data],
+    )
+    def test_a_buffer_filled_anew_meanwhile_changes_nothing(self, view):
+        class Mine(MemoryStore):
+            async def put(self, key, data):
+                await asyncio.sleep(1)
+                await super().put(key, data)
+
+        async def main():
+            store = SlowStore(SlowStore(Mine(), latency_s=1), latency_s=2)
+            for turns in (0.5, 2.5, 3.5):
+                data = bytearray(b"old")
+                task = asyncio.create_task(store.put(f"after {turns}", view(data)))
+                await asyncio.sleep(turns)
+                data[:] = b"new"
+                await task
+            return [await store.get(key) for key in await store.list()]
+
+        assert simulate(main()) == [b"old"] * 3
+
+    def test_pixels_filled_anew_meanwhile_change_nothing(self):
+        async def main():
+            store = SlowStore(MemoryStore(), latency_s=1)
+            pixels = np.zeros((2, 3), np.uint8)
+            tasks = [asyncio.create_task(store.put(key, pixels[:, ::2].data)) for key in "ab"]
+            await asyncio.sleep(0.1)
+            pixels[:] = 1
+            await asyncio.gather(*tasks)
+            return [await store.get(key) for key in "ab"]
+
+        assert simulate(main()) == [bytes(4)] * 2
+
+    @pytest.mark.parametrize("data", ["text", 1, None, [1], np.zeros(3, np.uint8)])
+    def test_only_bytes_are_put(self, data):
+        store = SlowStore(MemoryStore())
+        with pytest.raises(TypeError, match=r"`data` must be bytes, got .* for key 'a'"):
+            simulate(store.put("a", data))
+        assert store.requests == 0
 
     def test_counts_requests_and_those_in_flight(self):
         async def main():

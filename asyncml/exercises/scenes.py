@@ -15,6 +15,7 @@ from asyncml.exercises.attempts import Attempt, attempt, is_stub
 
 T = TypeVar("T")
 Hints = dict[str, tuple[str, ...]]  # words of a message: the code, the hint, the fuller hint
+NOT_AWAITABLE = ("can't be used in 'await' expression", "object can't be awaited")  # to 3.13; 3.14
 
 
 def play(

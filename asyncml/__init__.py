@@ -8,6 +8,7 @@ that `import asyncml` costs next to nothing.
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from asyncml.optimizers import SGD as SGD, Adam as Adam, Optimizer as Optimizer
     from asyncml.pipeline import Pipeline as Pipeline, collate as collate
     from asyncml.recorder import record as record
+    from asyncml.retrying import Backoff as Backoff, FailedItem as FailedItem, skip as skip
     from asyncml.stores import (
         MemoryStore as MemoryStore,
         ObjectNotFound as ObjectNotFound,
@@ -75,6 +77,7 @@ _ROOMS = {
     "optimizers": "SGD Adam Optimizer",
     "pipeline": "Pipeline collate",
     "recorder": "record",
+    "retrying": "Backoff FailedItem skip",
     "stores": "MemoryStore ObjectNotFound RequestFailed SlowStore Store",
     "threads": "ThreadPool",
     "timeline": "Slice Timeline TimelineStatistics",
@@ -96,4 +99,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    own = {name for name, value in globals().items() if isinstance(value, ModuleType)}
+    return sorted({*__all__, *own, *(name for name in globals() if name.startswith("__"))})

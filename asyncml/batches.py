@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from asyncml.failures import ENDINGS, noted
-from asyncml.stages import END, PENDING, Context, Entry, Flow, Mark, Rebuild, Stage, leaf
+from asyncml.failures import ENDINGS, check_plain, noted
+from asyncml.stages import END, Context, Entry, Flow, Mark, Rebuild, Stage, leaf
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,6 @@ class Batch(Stage):
     collate: Callable[[list[Any]], Any] | None
 
     @property
-    def calls(self) -> bool:  # type: ignore[override]
-        """Whether there is a `collate`."""
-        return self.collate is not None
-
-    @property
     def label(self) -> str:
         """Name it, with all that a saved state depends on."""
         return f"batch({self.size}, drop_last={self.drop_last})"
@@ -36,6 +31,10 @@ class Batch(Stage):
     def length(self, items: int) -> int | None:
         """Count what leaves."""
         return items // self.size if self.drop_last else -(-items // self.size)
+
+    def needs(self, items: int) -> int | None:
+        """Count what must come in."""
+        return items * self.size
 
     def flow(self, up: Flow, context: Context) -> Flow:
         """Collect `size` entries; before an error, what came before it."""
@@ -46,15 +45,18 @@ class Batch(Stage):
                 after = self._fill(batch, up, context.drain)
             except Exception as error:
                 failure, after = error, END
-            if after is PENDING:
-                yield PENDING
+            if after and after is not END:
+                yield after
                 continue
             if batch and (len(batch) == self.size or not self.drop_last):
                 yield self._join(batch, context)
             if after is END:
                 break
-        if failure:  # what came before it has been delivered
-            raise failure
+        if failure is not None:  # what came before it has been delivered
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback holds this frame
 
     def _fill(
         self, batch: list[Entry], up: Flow, drain: Callable[[int], list[Entry]]
@@ -63,8 +65,8 @@ class Batch(Stage):
         batch += drain(self.size - len(batch))
         append = batch.append
         for entry in islice(up, self.size - len(batch)):
-            if entry is PENDING:
-                return PENDING
+            if entry[1] is None:
+                return entry
             append(entry)
         return None if len(batch) == self.size else END
 
@@ -73,12 +75,18 @@ class Batch(Stage):
         values, marks = zip(*batch, strict=True)
         batch.clear()  # while the consumer works on what `collate` made, the items are let go
         try:
-            joined = list(values) if self.collate is None else self.collate(list(values))
+            joined = list(values) if self.collate is None else self._collated(list(values))
         except (*ENDINGS, Exception) as error:
             place = f"batch {context.meter.items}, which begins with item {leaf(marks[0])}"
             raise noted("collate", error, f"in stage {self.label}, {place}")  # noqa: B904
         context.meter.served(context.time() - begun)
         return joined, list(marks)
+
+    def _collated(self, values: list[Any]) -> Any:
+        assert self.collate is not None
+        joined = self.collate(values)
+        check_plain("collate", joined, "call an `async def` by .batch(n).map(collate)")
+        return joined
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
         """Stand after the last item of a batch."""
@@ -90,6 +98,8 @@ class Batch(Stage):
 
     def inner(self, addresses: list[Any]) -> list[Any]:
         """Return the addresses of all items of all batches."""
+        if not all(isinstance(address, list) and address for address in addresses):
+            raise ValueError("a batch is a list of at least one item")
         return list(chain.from_iterable(addresses))
 
     async def rebuild(self, addresses: list[Any], above: Rebuild) -> list[Entry]:
@@ -98,8 +108,8 @@ class Batch(Stage):
         batches: dict[int, list[Any]] = {}
         for value, place in await above(self.inner(addresses)):
             batches.setdefault(owners[place], []).append(value)
-        collate = self.collate or list
-        return [(collate(values), place) for place, values in batches.items()]
+        join = list if self.collate is None else self._collated
+        return [(join(values), place) for place, values in batches.items()]
 
 
 def collate(items: list[Any]) -> Any:

@@ -8,17 +8,39 @@ import asyncio
 import inspect
 import pickle
 import sys
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+import warnings
+from collections.abc import AsyncIterable, Callable, Coroutine
 from concurrent.futures import BrokenExecutor, Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from random import Random
 from typing import Any, Final, Literal
 
-from asyncml.failures import ENDINGS, PlainFunctionError, noted, ordinary, shorten
+from asyncml.failures import (
+    ENDINGS,
+    FATAL,
+    PlainFunctionError,
+    add_note,
+    chain,
+    check_plain,
+    drop_traceback,
+    noted,
+    ordinary,
+    shorten,
+)
 from asyncml.meters import Meter
 from asyncml.order import Reorder
-from asyncml.stages import PENDING, Context, Flow, Mark, Stage, leaf
+from asyncml.retrying import (
+    HOPELESS,
+    SHARE_OF,
+    SUSPICIOUS,
+    Backoff,
+    FailedItem,
+    OnError,
+    RetryOn,
+    Skip,
+    log_skipped,
+)
+from asyncml.stages import PAUSED, Context, Flow, Mark, Stage, is_held, leaf
 
 DROPPED: Final[Any] = object()
 # a plain function on the loop may hold it this long before the loop's other tasks have their turn
@@ -27,10 +49,12 @@ _BROKEN = (
     "a worker of the executor ended: by a crash, os._exit, for want of memory, "
     "or over an error that cannot be pickled"
 )
-# delays between attempts: doubling from the first to the last, times 0.5 to 1.5
-FIRST_DELAY_S, LAST_DELAY_S = 0.05, 5.0
+_UNREADABLE = (
+    "`{}` returned an async iterable or an awaitable, which cannot be read inline: write it as an "
+    '`async def`, or use executor="thread"'
+)
+_MEND_PLAIN = "write it as an `async def`, or pass the coroutine function itself"
 
-OnError = Literal["raise", "skip"] | Callable[[Exception, Any], Any]
 Where = Literal["thread", "process", "inline"] | Executor
 
 
@@ -50,12 +74,15 @@ class Map(Stage):
     lookahead: int = 1
     timeout: float | None = None
     retries: int = 0
+    retry_on: RetryOn | None = None
+    backoff: Backoff = field(default=Backoff())
     on_error: OnError = "raise"
+    max_failures: float | None = None
 
     @property
-    def calls(self) -> bool:  # type: ignore[override]
-        """Whether it calls a function of the user's."""
-        return self.kind != "prefetch"
+    def is_above_keys(self) -> bool:  # type: ignore[override]
+        """Whether it calls no function of the user's."""
+        return self.kind == "prefetch"
 
     @property
     def is_transparent(self) -> bool:  # type: ignore[override]
@@ -82,7 +109,23 @@ class Map(Stage):
     @property
     def inline(self) -> bool:
         """Whether it runs within whoever drives it, without a task."""
-        return self.executor == "inline" and not self.retries and not is_async(self.fn)
+        return self.on_loop and self.ordered and not self.retries
+
+    @property
+    def slots(self) -> int:
+        """How many calls may be in work at once."""
+        return 1 if self.on_loop else self.concurrency
+
+    @property
+    def on_loop(self) -> bool:
+        """Whether it holds the event loop while it works."""
+        return bool(self.executor == "inline" and not is_async(self.fn))
+
+    @property
+    def asks_on_failure(self) -> bool:
+        """Whether a failure is followed by something that is decided on the loop."""
+        asks = callable(self.retry_on) and not isinstance(self.retry_on, type)
+        return asks or callable(self.on_error) or self.max_failures is not None
 
     @property
     def advice(self) -> str:
@@ -98,7 +141,15 @@ class Map(Stage):
 
     def length(self, items: int) -> int | None:
         """None where items may be dropped."""
-        return None if self.kind == "filter" or self.on_error == "skip" else items
+        return None if self.kind == "filter" or isinstance(self.on_error, Skip) else items
+
+    def needs(self, items: int) -> int | None:
+        """None where items may be dropped, or where the first to be ready leave."""
+        return items if self.ordered and self.length(items) == items else None
+
+    def accepts(self, part: Any) -> bool:
+        """Whether it is that of a stage that changes the order, if this one does."""
+        return part is None or (not self.ordered and is_held(part))
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
         """Pass the mark on, or take from the log what was in work."""
@@ -124,13 +175,16 @@ class Map(Stage):
         call, meter, time = self.plain_call(), context.meter, context.time
         paused = time()
         for entry in up:
-            if entry is PENDING:
+            value, mark = entry
+            if mark is None:
                 yield entry
                 continue
-            value, mark = entry
             begun = time()
             try:
                 result = call(value)
+                if type(result) is Unread:
+                    result.close()
+                    raise PlainFunctionError(_UNREADABLE.format(name_of(self.fn)))
             except Exception as error:
                 result = self.failed(error, value, mark, meter)
             now = time()
@@ -140,48 +194,114 @@ class Map(Stage):
             else:
                 yield result, mark
             if now - paused > PAUSE_S:
-                yield PENDING
+                yield PAUSED
                 paused = time()
+        self.ended(meter)
+
+    # failures
+
+    def tries_again(self, error: Exception, attempt: int) -> bool:
+        """Whether another attempt follows the one that raised `error`."""
+        if attempt >= self.retries or isinstance(error, FATAL):
+            return False
+        if self.retry_on is None:
+            return not isinstance(error, HOPELESS)
+        if isinstance(self.retry_on, type | tuple):
+            return isinstance(error, self.retry_on)
+        try:
+            answer = self.retry_on(error)
+            check_plain("retry_on", answer, "it must answer at once")
+            return bool(answer)
+        except (Exception, asyncio.CancelledError) as failure:
+            raise self._blamed("retry_on", failure, error)  # noqa: B904  # that is its context
 
     def failed(self, error: Exception, value: Any, mark: Mark, meter: Meter) -> Any:
         """Return what stands for an item whose last attempt failed, or raise its error."""
         meter.errors += 1
-        if isinstance(error, BrokenExecutor):
-            error.add_note(_BROKEN)
-        elif isinstance(error, PlainFunctionError) or self.on_error == "raise":
-            pass
-        elif self.on_error == "skip":
-            meter.skipped += 1
-            return DROPPED
-        else:
-            try:
-                return self._replaced(error, value)
-            except (Exception, asyncio.CancelledError) as failure:
-                error = self._blamed(failure, error)
-        error.add_note(f"in stage {self.label}, item {leaf(mark)}: {shorten(value)}")
-        raise error
+        try:
+            if isinstance(error, BrokenExecutor):  # one error for all items that were in work
+                text = f"in stage {self.label}: {_BROKEN}"
+                if text not in getattr(error, "__notes__", ()):
+                    add_note(error, text)
+                raise error
+            if not isinstance(error, FATAL) and self.on_error != "raise":
+                try:
+                    result = self._replaced(error, value)
+                except (Exception, asyncio.CancelledError) as failure:
+                    error = self._blamed("on_error", failure, error)
+                else:
+                    if self._has_let_go(error, value, mark, meter):
+                        return result
+            add_note(error, f"in stage {self.label}, item {leaf(mark)}: {shorten(value)}")
+            raise error
+        finally:
+            del error  # its traceback holds this frame
 
     def _replaced(self, error: Exception, value: Any) -> Any:
+        if isinstance(self.on_error, Skip):
+            return DROPPED
         assert callable(self.on_error)
         replacement = self.on_error(error, value)
+        check_plain("on_error", replacement, "it must return the replacement itself")
         return _list(self.on_error, replacement) if self.kind == "flat_map" else replacement
 
-    def _blamed(self, failure: BaseException, original: Exception) -> Exception:
-        """Return the error of an `on_error`, with the one that it was given behind it."""
+    def _has_let_go(self, error: Exception, value: Any, mark: Mark, meter: Meter) -> bool:
+        """Note that an item is left out or replaced; False if these have become too many."""
+        meter.failed_items += 1
+        ended = meter.served_items + 1 - meter.retries
+        if self._are_too_many(meter, max(ended, SHARE_OF)):
+            add_note(error, f"with it {self._too_many(meter)}")
+            return False
+        failed = FailedItem(self.label, leaf(mark), value, error)
+        drop_traceback(error)
+        meter.failures.append(failed)
+        if isinstance(self.on_error, Skip):
+            meter.skipped += 1
+            if self.on_error.log:
+                log_skipped(failed)
+            if meter.skipped == SUSPICIOUS == ended:
+                self._warn(meter)
+        return True
+
+    def ended(self, meter: Meter) -> None:
+        """Look back at an epoch in which all items have ended."""
+        if meter.is_rebuild:
+            return
+        ended = meter.served_items - meter.retries
+        if self._are_too_many(meter, ended):
+            add_note(meter.failures[-1].error, f"in the end {self._too_many(meter)}")
+            raise meter.failures[-1].error
+        if 1 < meter.skipped == ended < SUSPICIOUS:
+            self._warn(meter)
+
+    def _are_too_many(self, meter: Meter, of: int) -> bool:
+        most = self.max_failures
+        if most is None:
+            return False
+        return meter.failed_items > (most if isinstance(most, int) else most * of)
+
+    def _too_many(self, meter: Meter) -> str:
+        return (
+            f"{meter.failed_items} items of {self.label} have failed, "
+            f"more than max_failures={self.max_failures}"
+        )
+
+    def _warn(self, meter: Meter) -> None:
+        last = meter.failures[-1]
+        warnings.warn(
+            f"{self.label} has skipped all of its first {meter.skipped} items, the last one for "
+            f"{type(last.error).__name__}: {shorten(last.error)}; "
+            "statistics().failures holds them",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+    def _blamed(self, name: str, failure: BaseException, original: Exception) -> Exception:
+        """Return the error of an option that is a function, with the one that it was given."""
         if failure is original:
             return original
-        failure.__context__ = failure.__context__ or original
-        return noted("on_error", failure, f"the `on_error` of {self.label} failed")
-
-
-def delay(address: Any, attempt: int) -> float:
-    """Return how long to wait before the next attempt, in seconds.
-
-    The jitter depends on the item and the attempt alone, so a run can be repeated.
-    """
-    seed = address * 64 + attempt if isinstance(address, int) else f"{address} {attempt}"
-    jitter = 0.5 + Random(seed).random()
-    return float(min(FIRST_DELAY_S * 2**attempt, LAST_DELAY_S) * jitter)
+        chain(failure, original)
+        return noted(name, failure, f"the `{name}` of {self.label} failed")
 
 
 def name_of(fn: Any) -> str:
@@ -205,18 +325,31 @@ def _plain(fn: Callable[[Any], Any], value: Any) -> Any:
         result = fn(value)
     except ENDINGS as error:
         raise ordinary(name_of(fn), error) from error
-    if inspect.iscoroutine(result):
-        result.close()
-        raise PlainFunctionError(
-            f"`{name_of(fn)}` is a plain function but returned a coroutine: "
-            "write it as an `async def`, or pass the coroutine function itself"
-        )
+    check_plain(name_of(fn), result, _MEND_PLAIN)
     return result
 
 
-def _plain_list(fn: Callable[[Any], Any], value: Any) -> list[Any]:
-    result = _plain(fn, value)
+class Unread:
+    """What a plain function of `flat_map` returned, if only the event loop can read it."""
+
+    def __init__(self, fn: Callable[[Any], Any], result: Any) -> None:
+        self._fn, self._result = fn, result
+
+    async def read(self) -> list[Any]:
+        """Return the items."""
+        return await _listed_result(self._fn, self._result)
+
+    def close(self) -> None:
+        """Let go of it: a coroutine that nobody awaits is complained of."""
+        if inspect.iscoroutine(self._result):
+            self._result.close()
+
+
+def _plain_list(fn: Callable[[Any], Any], value: Any) -> "list[Any] | Unread":
     try:
+        result = fn(value)
+        if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
+            return Unread(fn, result)
         return _list(fn, result)
     except ENDINGS as error:
         raise ordinary(name_of(fn), error) from error
@@ -236,7 +369,10 @@ _PLAIN = {"map": _plain, "flat_map": _plain_list, "filter": _plain_kept}
 
 
 async def _listed(fn: Callable[[Any], Any], value: Any) -> list[Any]:
-    result: AsyncIterable[Any] | Iterable[Any] = fn(value)
+    return await _listed_result(fn, fn(value))
+
+
+async def _listed_result(fn: Callable[[Any], Any], result: Any) -> list[Any]:
     if inspect.isawaitable(result):
         result = await result
     if isinstance(result, AsyncIterable):

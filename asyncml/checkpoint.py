@@ -4,11 +4,13 @@ One thread writes the files (`checkpoint_files.py`), at most one at a time, whil
 Lesson 09 stops a run, and goes on from a checkpoint.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os
 import warnings
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +20,7 @@ import numpy as np
 from asyncml import checkpoint_files as files
 from asyncml.checkpoint_files import Arrays
 from asyncml.checks import check_int, check_model, check_optimizer
+from asyncml.failures import add_note
 from asyncml.threads import ThreadPool
 from asyncml.training import Step, ended
 
@@ -73,7 +76,7 @@ class Checkpointer:
         self._pool: ThreadPool | None = None
         self._write: asyncio.Future[None] | None = None
 
-    async def __aenter__(self) -> "Checkpointer":
+    async def __aenter__(self) -> Checkpointer:
         if self._pool is not None:
             raise RuntimeError("this Checkpointer is in use already: make another one")
         self._turn = asyncio.Lock()
@@ -104,9 +107,9 @@ class Checkpointer:
         except CheckpointError as failure:
             if error is None:
                 raise
-            error.add_note(str(failure))  # what went wrong first is what is raised
+            add_note(error, str(failure))  # what went wrong first is what is raised
 
-    async def save(self, step: Step, model: "Sequential", optimizer: "Optimizer") -> None:
+    async def save(self, step: Step, model: Sequential, optimizer: Optimizer) -> None:
         """Take a snapshot, and write it in the background; wait first while one is being written.
 
         When this returns, model and optimiser may be changed. If it is cancelled while it waits,
@@ -121,22 +124,24 @@ class Checkpointer:
             CheckpointError: the write before this one failed; this snapshot was not taken. The
                 checkpoints before are untouched, and `save` may be called again.
             RuntimeError: called outside the `async with` block.
-            TypeError, ValueError: an argument is of the wrong kind, or `optimizer` of another
-                model.
+            TypeError: an argument is of the wrong kind, or `step.pipeline_state` holds what JSON
+                would not give back as it was, such as a tuple, or a dict whose keys are no strings.
+            ValueError: `optimizer` is of another model.
         """
         check_model(model)
         check_optimizer(optimizer, model)
         if not isinstance(step, Step):
             raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
+        text = _text(step)
         self._check_open()
         async with self._turn:
             self._check_open()  # still
             await self._written()
-            snapshot = _snapshot(step, model, optimizer)
+            snapshot = _snapshot(text, model, optimizer)
             self._write = self._run(files.save, self.folder, snapshot, self.keep_last)
 
     async def restore(
-        self, model: "Sequential", optimizer: "Optimizer", pipeline: Resumable | None = None
+        self, model: Sequential, optimizer: Optimizer, pipeline: Resumable | None = None
     ) -> Step | None:
         """Put model and optimiser back to the newest checkpoint that is whole.
 
@@ -171,15 +176,15 @@ class Checkpointer:
             return None
         path, (arrays, words) = found
         _check_kind(path, words, arrays, model, optimizer)
-        step = Step(**json.loads(words["step"]))
+        step, lr = Step(**json.loads(words["step"])), float.fromhex(words["lr"])
         if pipeline is not None and step.pipeline_state is not None:
             pipeline.load_state_dict(step.pipeline_state)
         for name, live in _live(model, optimizer).items():
             np.copyto(live, arrays[name])
-        optimizer.lr = float.fromhex(words["lr"])
+        optimizer.lr = lr
         return step
 
-    def _run(self, function: Any, *args: Any) -> "asyncio.Future[Any]":
+    def _run(self, function: Any, *args: Any) -> asyncio.Future[Any]:
         return asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
 
     async def _look(self, function: Any) -> Any:
@@ -220,17 +225,22 @@ class Checkpointer:
 # what is in a checkpoint
 
 
-def _live(model: "Sequential", optimizer: "Optimizer") -> Arrays:
+def _live(model: Sequential, optimizer: Optimizer) -> Arrays:
     return {"params": model.params} | {
         f"optimizer.{name}": array for name, array in optimizer.state().items()
     }
 
 
-def _snapshot(step: Step, model: "Sequential", optimizer: "Optimizer") -> files.Snapshot:
+def _text(step: Step) -> str:
+    names = [each.name for each in fields(Step)]
+    return json.dumps({name: files.plain(getattr(step, name), f"step.{name}") for name in names})
+
+
+def _snapshot(step: str, model: Sequential, optimizer: Optimizer) -> files.Snapshot:
     arrays = {name: array.copy() for name, array in _live(model, optimizer).items()}
     words = {
         "asyncml": files.VERSION,
-        "step": json.dumps(asdict(step)),
+        "step": step,
         "model": repr(model),
         "optimizer": type(optimizer).__name__,
         "lr": float(optimizer.lr).hex(),
@@ -239,7 +249,7 @@ def _snapshot(step: Step, model: "Sequential", optimizer: "Optimizer") -> files.
 
 
 def _check_kind(
-    path: Path, words: dict[str, str], arrays: Arrays, model: "Sequential", optimizer: "Optimizer"
+    path: Path, words: dict[str, str], arrays: Arrays, model: Sequential, optimizer: Optimizer
 ) -> None:
     expected = {"model": repr(model), "optimizer": type(optimizer).__name__}
     for what, mine in expected.items():
@@ -249,6 +259,8 @@ def _check_kind(
                 "Restore it into one of that kind, or use another folder"
             )
     live = _live(model, optimizer)
-    shapes = [{n: a.shape for n, a in each.items()} for each in (arrays, live)]
-    if shapes[0] != shapes[1]:
-        raise CheckpointError(f"the checkpoint {path.name} holds {shapes[0]}, not {shapes[1]}")
+    held, wanted = (
+        {name: f"{a.dtype} {a.shape}" for name, a in each.items()} for each in (arrays, live)
+    )
+    if held != wanted:
+        raise CheckpointError(f"the checkpoint {path.name} holds {held}, not {wanted}")

@@ -13,11 +13,13 @@ import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
 Arrays = dict[str, npt.NDArray[Any]]
 VERSION = "1"
 NAME, _PARTIAL = "checkpoint-{:08}.safetensors", ".partial"
+_WORDS = {"asyncml", "step", "model", "optimizer", "lr", "checksum"}
 _NUMBERED = re.compile(r"checkpoint-([0-9]{1,18})\.safetensors")
 
 
@@ -129,10 +131,41 @@ def _read(path: Path) -> Snapshot | None:
         if type(error).__name__ != "SafetensorError":
             raise
         return None
-    found = Snapshot(arrays, words)
-    if words.get("asyncml") != VERSION or words.get("checksum") != _checksum(found):
+    if not isinstance(words, dict) or not words.keys() >= _WORDS or words["asyncml"] != VERSION:
         return None
-    return found
+    found = Snapshot(arrays, words)
+    return found if words["checksum"] == _checksum(found) else None
+
+
+def plain(value: Any, name: str) -> Any:
+    """Return an equal value of plain types, which JSON gives back as it is.
+
+    Raises:
+        TypeError: there is none, since JSON would give back something else, or nothing.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return value if type(value) is kind else kind(value)
+    if isinstance(value, list):
+        return [  # thousands of ints, behind a shuffle
+            each if type(each) in (int, float, str) else plain(each, f"{name}[{i}]")
+            for i, each in enumerate(value)
+        ]
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"the keys of `{name}` must be str for a checkpoint, got {key!r}")
+        return {str(key): plain(each, f"{name}[{key!r}]") for key, each in value.items()}
+    hints = {tuple: ": make it a list", np.ndarray: ": take its .tolist()", bytes: ": its .hex()"}
+    hint = next((hint for kind, hint in hints.items() if isinstance(value, kind)), "")
+    raise TypeError(
+        f"`{name}` must be an int, float, str, bool, None, list or dict for a checkpoint, since "
+        f"JSON gives back nothing else as it was, got {type(value).__name__}{hint}"
+    )
 
 
 def _checksum(snapshot: Snapshot) -> str:

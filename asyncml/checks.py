@@ -1,6 +1,8 @@
 """Checks of arguments that several rooms make: the error names what was wrong and what was got."""
 
+import math
 import operator
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,23 @@ def check_int(name: str, value: object, least: int = 1) -> int:
     return number
 
 
+def check_number(name: str, value: object, rule: str) -> float:
+    """Return `value` as a float, or raise TypeError: no string, no bool, no array of several.
+
+    Example:
+        >>> check_number("lr", "0.1", "a finite number > 0")
+        Traceback (most recent call last):
+        TypeError: `lr` must be a finite number > 0, got '0.1'
+    """
+    given = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    if isinstance(given, bool) or not isinstance(given, Real):
+        raise TypeError(f"`{name}` must be {rule}, got {value!r}")
+    try:
+        return float(given)
+    except OverflowError:  # an int with hundreds of digits
+        return math.inf
+
+
 def check_model(model: object) -> None:
     """Raise TypeError for what does not learn: a class, None, an optimiser in a model's place."""
     if isinstance(model, type) or not hasattr(model, "loss_and_grads"):
@@ -29,20 +48,22 @@ def check_model(model: object) -> None:
         raise TypeError(f"`model` must be a Sequential, got {'None' if model is None else got}")
 
 
-def check_labels(y: npt.ArrayLike, x_shape: tuple[int, ...], n_out: int) -> npt.NDArray[np.integer]:
+def check_labels(
+    y: npt.ArrayLike, x_shape: tuple[int, ...], n_out: int, *, of: str = "x"
+) -> npt.NDArray[np.integer]:
     """Return the labels of a batch whose x has `x_shape`, or raise: (batch,) ints below `n_out`."""
     y, n = np.asarray(y), x_shape[0]
     if n == 0:
-        raise ValueError(f"the batch is empty: `x` has shape {x_shape}")
+        raise ValueError(f"the batch is empty: `{of}` has shape {x_shape}")
     if y.shape != (n,):
         hint = ": y.reshape(-1)" if y.shape == (n, 1) else ""
-        raise ValueError(f"`y` must have shape ({n},) for x of {x_shape}, got {y.shape}{hint}")
+        raise ValueError(f"`y` must have shape ({n},) for {of} of {x_shape}, got {y.shape}{hint}")
     if not np.issubdtype(y.dtype, np.integer):
         raise TypeError(f"`y` must hold integer labels, got {y.dtype}")
     if y.min() < 0 or y.max() >= n_out:
         wrong = int(np.flatnonzero((y < 0) | (y >= n_out))[0])
         raise ValueError(
-            f"labels must be 0 to {n_out - 1}, since the model has {n_out} outputs, "
+            f"labels must be 0 to {n_out - 1}, since there are {n_out} outputs, "
             f"got {y[wrong]} at row {wrong}"
         )
     return y

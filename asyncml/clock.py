@@ -13,23 +13,18 @@ import itertools
 import math
 import selectors
 import signal
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
-from asyncml.turns import Turns, hold
-from asyncml.waiting import (
-    Place,
-    await_chain,
-    check_coroutine,
-    is_ours,
-    reason,
-    user_place,
-    user_traceback,
-)
+from asyncml.deadlock import Deadlock as Deadlock
+from asyncml.strangers import LAST_PATIENCE_S
+from asyncml.turns import Turns, hold, is_job
+from asyncml.waiting import check_coroutine, user_traceback
 
 T = TypeVar("T")
 
@@ -37,33 +32,11 @@ T = TypeVar("T")
 _DEFAULT_THREADS = 32
 # a job that really runs this long, in seconds, may be waiting for the next one: let that start too
 _PATIENCE_S = 1.0
-
-
-class Deadlock(RuntimeError):
-    """Every task waits, and there is no timer and no thread that could wake one of them.
-
-    Attributes:
-        waits: for each waiting task (its name, what it waits for, where).
-    """
-
-    def __init__(self, now: float, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        in_order = sorted(tasks, key=lambda task: (len(task.get_name()), task.get_name()))
-        waits = [_wait(task) for task in in_order]
-        # those that stand in this package wait for one that stands in the program
-        theirs = [wait for wait in waits if wait[2] is None or not is_ours(wait[2].code)]
-        self.waits = [(name, why, str(at or "code unknown")) for name, why, at in theirs or waits]
-        count = "1 task waits" if len(self.waits) == 1 else f"{len(self.waits)} tasks wait"
-        lines = [f"  {name} waits for {why} in {where}" for name, why, where in self.waits]
-        message = f"at {now:g} s {count}, and no timer and no thread is left that could end this:"
-        super().__init__("\n".join([message, *lines]))
-
-
-def _wait(task: asyncio.Task[Any]) -> tuple[str, str, Place | None]:
-    coro = task.get_coro()
-    coro = getattr(coro, "coro", coro)  # that of a recorded task stands in a wrapper
-    places = [Place(code, lasti) for _, code, lasti in await_chain(coro)]
-    awaited = getattr(task, "_fut_waiter", None)
-    return task.get_name(), reason(places, awaited), user_place(places)
+# how often it is seen, in seconds, whether a thread of somebody else's still works
+_GLANCE_S = 0.001
+# short ways to what is needed at every wait
+_Future, _frame = asyncio.Future, sys._getframe
+_WRAP_FUTURE = asyncio.wrap_future.__code__
 
 
 def _not_virtual(what: str) -> RuntimeError:
@@ -77,6 +50,7 @@ class _Selector(selectors.DefaultSelector):
     """Where the loop would wait for the operating system, asks the loop what to do instead."""
 
     loop: "VirtualLoop | None" = None
+    yields = 0  # how often in a row the loop has gone round, and nothing came but its own turns
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         if self.loop is not None:
@@ -84,16 +58,42 @@ class _Selector(selectors.DefaultSelector):
         return super().register(fileobj, events, data)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        events = super().select(0)
-        if events or self.loop is None or (timeout is not None and timeout <= 0):
+        events, loop = super().select(0), self.loop
+        if timeout is not None and timeout <= 0:
+            self.yields = yields = 0 if events else self.yields + 1
+            if loop is not None and yields and not yields % 1000:
+                loop.look_at_polling(yields)
             return events
-        turns = self.loop.turns
-        if turns.hold_time():
-            events = super().select(_PATIENCE_S if turns.are_due() else None)
-            if not events:
-                turns.give()
+        self.yields = 0
+        if events or loop is None:
             return events
-        self.loop.jump()
+        if loop.turns.hold_time():
+            is_due = loop.turns.are_due()
+            events = super().select(_PATIENCE_S if is_due else None)
+            if is_due and not events:
+                loop.turns.give()
+            return events
+        if loop.turns.strangers.exist():
+            events = self._wait_for_strangers(loop)
+            if events or loop.turns.hold_time():
+                return events
+        # a thread that had called before it was looked at, or a job cancelled before its turn
+        if not loop._ready:  # type: ignore[attr-defined]
+            loop.jump()
+        return []
+
+    def _wait_for_strangers(self, loop: "VirtualLoop") -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait in real time while threads work that the clock did not start, but not for long."""
+        strangers, timers = loop.turns.strangers, loop._scheduled  # type: ignore[attr-defined]
+        is_last = not timers or timers[0].when() == math.inf
+        end_s = time.monotonic() + (LAST_PATIENCE_S if is_last else strangers.patience_s)
+        while strangers.are_at_work() and not loop.turns.hold_time():
+            if time.monotonic() > end_s:
+                strangers.patience_s /= 2
+                break
+            events = super().select(_GLANCE_S)
+            if events:
+                return events
         return []
 
 
@@ -106,6 +106,18 @@ class _Timer(asyncio.TimerHandle):
 
     def __lt__(self, other: Any) -> bool:
         return bool(self.key < other.key)
+
+
+def _is_task(step: object) -> bool:
+    return isinstance(step, asyncio.Task)
+
+
+def _refused(what: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+    async def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: it takes real time."""
+        raise _not_virtual(what)
+
+    return refuse
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -137,8 +149,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """Call back at the virtual time `when`; equal times in the order in which they were set."""
+        if when is None:
+            raise TypeError("when cannot be None")
         self._check_closed()  # type: ignore[attr-defined]
+        if self._debug:  # type: ignore[attr-defined]
+            self._check_thread()  # type: ignore[attr-defined]
+            self._check_callback(callback, "call_at")  # type: ignore[attr-defined]
         timer = _Timer(when, next(self._order), callback, args, self, context)
+        if timer._source_traceback:  # type: ignore[attr-defined]  # without _Timer's and this one
+            del timer._source_traceback[-2:]  # type: ignore[attr-defined]
         heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
         timer._scheduled = True  # type: ignore[attr-defined]
         return timer
@@ -158,13 +177,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             name = kind if first else f"{kind}-{self._names[kind]}"
         return super().create_task(coro, name=name, **kwargs)
 
-    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse: a process takes real time."""
-        raise _not_virtual("process")
+    def create_future(self) -> asyncio.Future[Any]:
+        """Make a future; take note if it is to end with one of another thread's."""
+        future: asyncio.Future[Any] = _Future(loop=self)
+        caller = _frame(1)
+        if caller.f_code is _WRAP_FUTURE:
+            self.turns.strangers.note_future(future, caller.f_locals["future"])
+        return future
 
-    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse: a process takes real time."""
-        raise _not_virtual("process")
+    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:  # type: ignore[override]
+        """Call back on the loop from any thread; take note of one that is none of the loop's."""
+        if threading.get_ident() != self._thread_id and not is_job():  # type: ignore[attr-defined]
+            self.turns.strangers.note_caller()
+        return super().call_soon_threadsafe(*args, **kwargs)
+
+    # at once: what these start later, in a callback, would only be logged
+    subprocess_exec = subprocess_shell = _refused("process")
+    connect_read_pipe = connect_write_pipe = _refused("pipe")
+    create_connection = create_unix_connection = connect_accepted_socket = _refused("socket")
+    create_server = create_unix_server = create_datagram_endpoint = _refused("socket")
 
     def close(self) -> None:
         """Close the loop and end the jobs that still wait in virtual time."""
@@ -173,22 +204,40 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def jump(self) -> None:
         """Move the clock to the next timer, when nothing is left to run; name a deadlock."""
-        if self._ready:  # type: ignore[attr-defined]  # by a job that was cancelled before its turn
-            return
         timers = self._scheduled  # type: ignore[attr-defined]
         if not timers or timers[0].when() == math.inf:
-            raise Deadlock(self._now, asyncio.all_tasks(self))
+            names = self.turns.strangers.names()
+            self.give_up(Deadlock(self._now, asyncio.all_tasks(self), strangers=names))
         # not by adding up what asyncio says remains: that would round, and is capped at a day
         self._now = max(self._now, timers[0].when())
         # asyncio fires what is due before now + resolution; after 97 days 1 ns is lost in rounding
         self._clock_resolution = max(1e-9, math.ulp(self._now))
+
+    def look_at_polling(self, yields: int) -> None:
+        """Give jobs their turn while tasks only yield, and name it if that never ends."""
+        handles = self._ready  # type: ignore[attr-defined]
+        steps = (getattr(handle._callback, "__self__", None) for handle in handles)
+        # a thread may yet change what they ask for, and so may another callback
+        if self.turns.hold_time() or self.turns.strangers.exist() or not all(map(_is_task, steps)):
+            self.turns.polling.reset()
+        elif self.turns.polling.is_certain(yields, lambda: asyncio.all_tasks(self)):
+            self.give_up(Deadlock(self._now, asyncio.all_tasks(self), is_polling=True))
+
+    def give_up(self, error: Deadlock) -> NoReturn:
+        """End the loop with an error."""
+        raise error
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
         """Run `func(*args)` in a thread or process; virtual time stands still meanwhile."""
         self._check_closed()  # type: ignore[attr-defined]
-        return self.turns.submit(executor or self._executor, func, args)
+        if self.get_debug():
+            self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
+        if executor is None:
+            self._check_default_executor()  # type: ignore[attr-defined]
+            executor = self._executor
+        return self.turns.submit(executor, func, args)
 
     def set_default_executor(self, executor: Executor) -> None:
         """Use `executor`, a ThreadPoolExecutor, for `asyncio.to_thread`."""
@@ -243,6 +292,17 @@ def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
     so one that waits for the loop, as for `run_coroutine_threadsafe(...).result()`, must not wait
     for a coroutine that sleeps.
 
+    Worker threads are those of `asyncio.to_thread` and `loop.run_in_executor`, and of a pool whose
+    futures go through `asyncio.wrap_future`. A thread that the program starts in another way and
+    that will wake the loop, with `call_soon_threadsafe` or as `anyio.to_thread` does, is waited for
+    while it is seen to work, for 1 s of real time at first, then for less: after that time goes on.
+    Before a deadlock is named it is waited for 5 s. A thread that was there before, and has not
+    yet called, is not seen at all.
+
+    Time also stands still while a task polls, as in `while not done: await asyncio.sleep(0)`. When
+    tasks have done nothing else for 10 s of real time and a million turns of the loop, and no
+    variable of theirs changes any more, that ends in a Deadlock, too.
+
     Args:
         main: a coroutine, so `simulate(main())`.
         debug: run the loop in asyncio's debug mode, and leave tracebacks as they are.
@@ -251,7 +311,7 @@ def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
         What the coroutine returns.
 
     Raises:
-        Deadlock: every task waits and nothing could wake one of them.
+        Deadlock: every task waits and nothing could wake one of them; or some only yield, for ever.
         TypeError: `main` is not a coroutine.
 
     Example:

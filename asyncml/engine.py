@@ -15,14 +15,14 @@ from typing import Any, Final
 from asyncml.calls import (
     DROPPED,
     Map,
-    delay,
+    Unread,
     is_async,
     name_of,
 )
 from asyncml.executors import place, within
 from asyncml.failures import FATAL, is_asked_to_end, ordinary
 from asyncml.order import Slots
-from asyncml.stages import Context, Flow, Mark
+from asyncml.stages import PAUSED, Context, Flow, Mark
 from asyncml.window import Above, Failure, Window
 
 Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
@@ -73,6 +73,7 @@ class Work(Window):
         self._visits: list[_Visit] = []
         self._inbox: deque[Job] = deque()
         self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
+        self._unread: deque[tuple[Job, Unread]] = deque()
         self._cost_s = VISIT_S
         self._jobs = self._intake(chain(context.first, up) if context.first else up)
 
@@ -151,15 +152,19 @@ class Work(Window):
             call = stage.async_call()
             return call if stage.timeout is None else partial(_limited, stage.timeout, call)
         plain = stage.plain_call()
-        return partial(self.place.call, plain) if self.place else partial(_inline, plain)
+        call = partial(self.place.call, plain) if self.place else partial(_inline, plain)
+        return partial(_read, stage.timeout, call) if stage.kind == "flat_map" else call
 
     async def _visit(self) -> None:
         """Hand items over to a thread: one, or as many as are quickly done."""
         inbox = self._inbox
         assert self.place is not None
-        plain, executor = self.stage.plain_call(), self.place.executor
+        plain = self.stage.plain_call()
         self._roused = False
         while True:
+            while self._unread:
+                self._rouse()
+                await self._read(*self._unread.popleft())
             claimed, chunk = sum(visit.claims() for visit in self._visits), self._chunk()
             while len(inbox) < claimed + chunk and (job := next(self._jobs, None)) is not None:
                 inbox.append(job)
@@ -171,11 +176,25 @@ class Work(Window):
             timer = self.loop.call_later(2 * VISIT_S, self._overdue, visit)
             self._visits.append(visit)
             try:
-                await self.loop.run_in_executor(executor, self._in_thread, plain, visit)
+                await self.place.submit(self._in_thread, plain, visit)
             finally:
                 self._visits.remove(visit)
                 timer.cancel()
             self._collect()
+
+    async def _read(self, job: Job, unread: Unread) -> None:
+        """Read on the loop what a thread could not."""
+        begun = self.time()
+        try:
+            self._finish(job, await unread.read())
+        except Exception as error:
+            self._failed(job, error)
+        except asyncio.CancelledError as error:
+            if is_asked_to_end():
+                raise
+            self._failed(job, error)
+        self.meter.busy_s += self.time() - begun
+        self.meter.served_items += 1
 
     def _overdue(self, visit: "_Visit") -> None:
         """An item is slow: it must hold back neither the results before it nor what waits."""
@@ -186,7 +205,9 @@ class Work(Window):
 
     def _chunk(self) -> int:
         most = self.stage.lookahead
-        return max(1, min(most, int(VISIT_S / self._cost_s))) if self._cost_s > 0 else most
+        if self._cost_s * most <= VISIT_S:  # in virtual time it comes so close to 0 as floats can
+            return most
+        return max(1, int(VISIT_S / self._cost_s))
 
     def _in_thread(self, plain: Callable[[Any], Any], visit: "_Visit") -> None:
         """Work on what is waiting, until the visit's time is over: runs in a thread."""
@@ -198,31 +219,41 @@ class Work(Window):
                 job = inbox.popleft()
             except IndexError:
                 return
-            result, failure = _UNBEGUN, None
-            if job[0] < self._barrier:
-                try:
-                    result = plain(job[1])
-                except Exception as error:
-                    failure = error
-                    if self._is_fatal(job, error):
-                        self._barrier = min(self._barrier, job[0])
-            now = time()
-            outbox.append((job, result, failure, now - before))
+            if job[0] >= self._barrier:
+                outbox.append((job, _UNBEGUN, None, 0.0))
+                continue
+            try:
+                result = plain(job[1])
+            except Exception as error:
+                now = time()
+                outbox.append((job, _UNBEGUN, error, now - before))
+                if self._is_fatal(job, error):
+                    self._barrier = min(self._barrier, job[0])
+                elif self.stage.asks_on_failure:
+                    return  # the loop decides whether another item is begun
+            else:
+                now = time()
+                outbox.append((job, result, None, now - before))
             before = now
 
     def _collect(self) -> None:
         outbox, meter = self._outbox, self.meter
         while outbox:
             job, result, error, seconds = outbox.popleft()
+            if error is not None:
+                self._failed(job, error)
+                error = None  # frames hold those that called them
+            elif type(result) is Unread:
+                self._unread.append((job, result))
+                continue
+            elif result is not _UNBEGUN:
+                self._finish(job, result)
+            else:
+                self._place(job[0], DROPPED)
+                continue
             meter.busy_s += seconds
             meter.served_items += 1
             self._cost_s += (seconds - self._cost_s) / 4
-            if error:
-                self._failed(job, error)
-            elif result is _UNBEGUN:
-                self._place(job[0], DROPPED)
-            else:
-                self._finish(job, result)
 
     # items: in, out, and again
 
@@ -237,9 +268,9 @@ class Work(Window):
                 yield again.popleft() if again else None
             try:
                 for value, mark in up:
-                    if mark is None:  # PENDING
+                    if mark is None:
                         self._dry = True
-                        self.ready.notify(self._awake)
+                        self._wait_for_more(value)
                         break
                     ticket = self.taken
                     self.taken = taken = ticket + 1
@@ -257,13 +288,19 @@ class Work(Window):
                 self.taken += 1
                 self._fail(self.taken - 1, error)
 
+    def _wait_for_more(self, why: object) -> None:
+        if why == PAUSED[0]:
+            self.loop.call_soon(self._awake)
+        else:
+            self.ready.notify(self._awake)
+
     def _finish(self, job: Job, result: Any) -> None:
         ticket, _, mark, _ = job
         if self._slots is None:
             self.put(ticket, DROPPED if result is DROPPED else (result, mark))
             return
-        mark = [mark, self._slots.give(ticket)]
-        self._place(ticket, DROPPED if result is DROPPED else (result, mark))
+        given = self._slots.give(ticket, mark)
+        self._place(ticket, DROPPED if result is DROPPED else (result, given))
 
     def _place(self, ticket: int, entry: Any) -> None:
         """Put an entry where it leaves: in its turn, or behind what was ready before it.
@@ -278,25 +315,33 @@ class Work(Window):
             self.put(self._finished, self._failure)
 
     def _is_fatal(self, job: Job, error: Exception) -> bool:
+        """Whether it is certain, without asking, that the error ends the epoch."""
+        stage = self.stage
         if isinstance(error, FATAL):
             return True
-        return self.stage.on_error == "raise" and job[3] >= self.stage.retries
+        if stage.on_error != "raise" or stage.asks_on_failure:
+            return False
+        return not stage.tries_again(error, job[3])
 
     def _failed(self, job: Job, raised: BaseException) -> None:
         ticket, value, mark, attempt = job
         if self.closed:  # how the function answers the cancellation is nobody's error
             return
-        error = ordinary(name_of(self.stage.fn), raised)
-        if attempt < self.stage.retries and not isinstance(error, FATAL):
-            self.meter.errors += 1
-            self.meter.retries += 1
-            pause = delay(mark if self._slots else self._address(mark), attempt)
-            self.loop.call_later(pause, self._retry, (*job[:3], attempt + 1))
-            return
+        stage, meter = self.stage, self.meter
+        error = ordinary(name_of(stage.fn), raised)
         try:
-            self._finish(job, self.stage.failed(error, value, mark, self.meter))
+            if not stage.tries_again(error, attempt):
+                self._finish(job, stage.failed(error, value, mark, meter))
+                return
+            meter.errors += 1
+            meter.retries += 1
+            address = mark if self._slots else self._address(mark)
+            pause_s = stage.backoff.pause_s(address, attempt)
+            self.loop.call_later(pause_s, self._retry, (ticket, value, mark, attempt + 1))
         except Exception as failure:
             self._fail(ticket, failure)
+        finally:
+            del raised, error  # a failure's traceback holds this frame
 
     def _retry(self, job: Job) -> None:
         if self.closed:
@@ -322,6 +367,10 @@ class Work(Window):
         if self._finished == self.taken - 1:
             self.put(self._finished, self._failure)
 
+    def over(self) -> None:
+        """Look back at the failures of the epoch."""
+        self.stage.ended(self.meter)
+
     def halt(self) -> None:
         """Begin nothing any more: a stage below has failed, and has taken all that comes before."""
         self.ended = self._dry = True
@@ -332,15 +381,28 @@ class Work(Window):
         """Stop at once, and let go of the executor."""
         super().close()
         self.ended = self._dry = True
+        self._failure = None
         self._again.clear()
         self._jobs = iter(())
         self._inbox.clear()
+        for _, unread in self._unread:
+            unread.close()
+        self._unread.clear()
         if self.place:
             self.place.close()
 
 
 async def _inline(plain: Callable[[Any], Any], value: Any) -> Any:
     return plain(value)
+
+
+async def _read(timeout: float | None, call: Callable[[Any], Any], value: Any) -> list[Any]:
+    """Call a plain function of `flat_map`, and read what it returned if a thread cannot."""
+    result = await call(value)
+    if type(result) is not Unread:
+        return result  # type: ignore[no-any-return]
+    reading = result.read()
+    return await (reading if timeout is None else within(timeout, reading))
 
 
 async def _limited(seconds: float, call: Callable[[Any], Any], value: Any) -> Any:

@@ -8,6 +8,7 @@ consumed, and what each stage behind them has counted or holds. Lesson 07 shows 
 import asyncio
 import contextlib
 import math
+from collections import deque
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, chain
@@ -16,10 +17,12 @@ from typing import Any
 from asyncml.batches import Batch
 from asyncml.calls import Map
 from asyncml.engine import Work
+from asyncml.failures import shorten
 from asyncml.meters import Meter, PipelineStatistics, summarise
 from asyncml.order import Held
-from asyncml.sources import Source, SyncSource
-from asyncml.stages import END, PENDING, Context, Entry, Flow, Mark, Stage
+from asyncml.retrying import LOGGED, FailedItem
+from asyncml.sources import Identity, Source, SyncSource, check_same
+from asyncml.stages import END, PAUSED, Context, Entry, Flow, Mark, Stage, Take, is_count
 from asyncml.window import Above, Ready, Window
 
 # how many items may be delivered, in batches or not, before stages that change the order settle
@@ -34,9 +37,10 @@ class Epoch:
         source: what is iterated, and how it is opened.
         stages: what to do with its items.
         number: which epoch this is: a shuffle depends on it.
-        position: how many keys were consumed before; a key is what comes to the first function.
+        position: how many keys were consumed before; a key is what comes to the first function or
+            the first batch.
         parts: the states of the stages behind the keys, by their place.
-        finished: whether nothing is left.
+        made_of: what the source was like, if it is to be the same.
         before: the epoch that ends when this one starts.
     """
 
@@ -48,11 +52,11 @@ class Epoch:
         *,
         position: int = 0,
         parts: dict[str, Any] | None = None,
-        finished: bool = False,
+        made_of: Identity | None = None,
         before: "Epoch | None" = None,
     ) -> None:
         self.number = number
-        self.finished = finished
+        self.finished = False
         self.closed = False
         self.stopped = False  # by somebody else than what runs it
         self.left = False  # its consumer has closed it
@@ -63,7 +67,10 @@ class Epoch:
         self._source = source
         self._before = before
         self._base = position, dict(parts or {})
-        keys = next((place for place, stage in enumerate(stages) if stage.calls), len(stages))
+        self.made_of = made_of
+        self._needs = _needed(stages)
+        above = (place for place, stage in enumerate(stages) if not stage.is_above_keys)
+        keys = next(above, len(stages))
         self._keys, self._stages = stages[:keys], stages[keys:]
         # a transparent stage shares the place of the one above: it leaves no trace in a state
         counted = (not stage.is_transparent for stage in stages)
@@ -73,6 +80,7 @@ class Epoch:
         self._settles_every = max(1, SETTLE // batched)
         self._delivered = 0
         self._contexts: list[Context] = []
+        self._failures = deque[FailedItem](maxlen=LOGGED)
         self._meters = [Meter("source", advice="its items come slowly: list them, or read ahead")]
         self._windows: list[Window | SyncSource] = []
         self._top: Window | None = None  # whose entries `flow` gives, if nothing is in between
@@ -100,14 +108,20 @@ class Epoch:
         assert self._loop is not None
         return self._loop.time()
 
-    async def wait(self, ready: Ready | None = None) -> None:
-        """Wait until it is worth asking the flow (or who else is `ready`) again."""
+    async def rest(self, entry: Entry) -> None:
+        """Wait until it is worth asking the flow again, which gave PENDING or PAUSED."""
+        if entry is PAUSED:
+            await asyncio.sleep(0)
+        else:
+            assert self._ready is not None
+            await self.wait(self._ready)
+
+    async def wait(self, ready: Ready) -> None:
+        """Wait until it is worth asking whoever is to be `ready` again."""
         if self.closed:  # by a function that the flow has just called
             return
         assert self._loop is not None
         self._waiter = self._loop.create_future()
-        ready = ready or self._ready
-        assert ready is not None
         ready.notify(partial(_wake, self._waiter))
         await self._waiter
 
@@ -120,7 +134,7 @@ class Epoch:
         while self._before:  # more than one where an iterator was made and not used
             await self._before.aclose()
             self._before = self._before._before
-        if self.finished or self.closed:
+        if self.closed:
             return
         await self._open()
         for place, stage in zip(self._places, self._keys, strict=False):
@@ -135,15 +149,20 @@ class Epoch:
             self._stop()
 
     async def _open(self) -> None:
-        source = await self._source.open(self._meters[0])
+        source, made_of = await self._source.open(self._meters[0], self._needs)
         self._windows.append(source)
+        if self.made_of is not None:
+            check_same(self.made_of, made_of)
+        self.made_of = made_of
         self.flow, self._ready = iter(source), source
         self._top = source if isinstance(source, Window) else None
 
     def _meter(self, stage: Stage) -> Meter:
-        slots, advice = (stage.concurrency, stage.advice) if isinstance(stage, Map) else (1, "")
-        self._meters.append(Meter(stage.label, slots, advice))
-        return self._meters[-1]
+        slots, advice = (stage.slots, stage.advice) if isinstance(stage, Map) else (1, "")
+        on_loop = isinstance(stage, Map) and stage.on_loop
+        meter = Meter(stage.label, slots, advice, on_loop=on_loop, failures=self._failures)
+        self._meters.append(meter)
+        return meter
 
     def _attach(self, stage: Stage, context: Context) -> None:
         if isinstance(stage, Map) and not stage.inline:
@@ -160,13 +179,7 @@ class Epoch:
 
     async def _skip(self) -> None:
         """Pass over the keys consumed before, and keep those whose items a stage still held."""
-        position = self._base[0]
-        wanted: set[int] = set()
-        for level in range(len(self._stages)):
-            addresses = self._held(level)["held"]
-            for stage in reversed(self._stages[:level]):
-                addresses = stage.inner(addresses)
-            wanted.update(addresses)
+        position, wanted = self._base[0], self._wanted()
         again: list[Entry] = []  # a stage may hold some items of a key, and need the others still
         passed = 0
         while (passed < position or wanted) and not self.closed:
@@ -176,8 +189,8 @@ class Epoch:
                     f"the source ended after {passed} items, but the state that was loaded "
                     f"stands at {position}: load it into a pipeline over the same source"
                 )
-            if entry is PENDING:
-                await self.wait()
+            if entry[1] is None:
+                await self.rest(entry)
                 continue
             if passed in wanted:
                 wanted.remove(passed)
@@ -187,6 +200,32 @@ class Epoch:
             passed += 1
         if again:
             self.flow, self._top = chain(again, self.flow), None
+
+    def _wanted(self) -> set[int]:
+        """Return the keys whose items a stage still held."""
+        wanted: set[int] = set()
+        for level in range(len(self._stages)):
+            addresses = self._held(level)["held"]
+            for stage in reversed(self._stages[:level]):
+                addresses = stage.inner(addresses)
+            wanted.update(addresses)
+        return wanted
+
+    def check_parts(self) -> None:
+        """Raise ValueError where the states of the stages cannot be theirs."""
+        places = {str(place) for place in self._places[len(self._keys) :]}
+        wrong = [place for place in self._base[1] if place not in places]
+        for level, stage in enumerate(self._stages):
+            if not stage.is_transparent and not stage.accepts(self._part(level)):
+                wrong.append(str(self._places[len(self._keys) + level]))
+        if wrong:
+            raise ValueError(f"`state` has wrong `parts`: {shorten(self._base[1])}, see {wrong[0]}")
+        try:
+            known = all(map(is_count, self._wanted()))
+        except (TypeError, LookupError, ValueError, RecursionError):
+            known = False
+        if not known:
+            raise ValueError(f"`state` holds items that are of no place: {shorten(self._base[1])}")
 
     def _part(self, level: int) -> Any:
         """Return the state of a stage when the epoch was resumed, if it had one."""
@@ -226,12 +265,12 @@ class Epoch:
         self._attach(replace(stage, ordered=True), context)
         made = []
         for entry in self.flow:
-            if entry is not PENDING:
+            if entry[1] is not None:
                 made.append(entry)
             elif self.closed:
                 break
             else:
-                await self.wait()
+                await self.rest(entry)
         if not stage.inline:
             self._windows[-1].close()
         self.flow, self._ready, self._top = main
@@ -266,7 +305,8 @@ class Epoch:
         now = self._ended_s
         if now is None:
             now = self._loop.time() if self._loop else 0.0
-        return summarise(self._meters, now - self._began_s, self.waited_s)
+        failures = tuple(self._failures)
+        return summarise(self._meters, now - self._began_s, self.waited_s, failures)
 
     # the end
 
@@ -321,15 +361,29 @@ class Epoch:
                 cancelled = error
         self._windows.clear()
         self._ready = self._top = None  # and with them all that the stages hold
-        if cancelled:
-            raise cancelled
+        if cancelled is not None:
+            try:
+                raise cancelled
+            finally:
+                del cancelled  # its traceback holds this frame
+
+
+def _needed(stages: tuple[Stage, ...]) -> int | None:
+    """Return how many items of the source are enough for what is taken further down, if known."""
+    items: int | None = None
+    for stage in reversed(stages):
+        if isinstance(stage, Take):
+            items = stage.n if items is None else stage.needs(items)
+        elif items is not None:
+            items = stage.needs(items)
+    return items
 
 
 def _number(flow: Flow) -> Flow:
     """Replace the marks of keys by their ordinals."""
     ordinal = 0
     for entry in flow:
-        if entry is PENDING:
+        if entry[1] is None:
             yield entry
         else:
             yield entry[0], ordinal

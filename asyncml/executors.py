@@ -5,14 +5,16 @@ and keeps its thread; a process is ended with it. Lesson 07 compares threads and
 """
 
 import asyncio
+import contextvars
 import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from asyncml.failures import refused
 from asyncml.threads import ThreadPool, thread_limit
 
 if TYPE_CHECKING:
@@ -34,14 +36,27 @@ class Place:
         self.executor = executor
         self.timeout = timeout
         self._own = own
-        self._elsewhere = not own and thread_limit(executor) is None
+        self._is_here = thread_limit(executor) is not None
 
     async def call(self, fn: Callable[[Any], Any], value: Any) -> Any:
         """Return `fn(value)`; if this is cancelled or takes too long, the function is abandoned."""
-        if self._elsewhere:
+        if not (self._is_here or self._own):
             fn = partial(_as_call, fn, os.urandom(16))
-        job = asyncio.get_running_loop().run_in_executor(self.executor, fn, value)
-        return await (job if self.timeout is None else within(self.timeout, job))
+        job = self.submit(fn, value)
+        try:
+            return await (job if self.timeout is None else within(self.timeout, job))
+        finally:
+            del job  # an error's traceback holds this frame, which must not hold the error
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
+        """Hand `fn(*args)` over; threads see the context variables of whoever asks.
+
+        Raises:
+            ExecutorError: the executor takes no work, for whatever reason.
+        """
+        if self._is_here:
+            fn = partial(contextvars.copy_context().run, fn)
+        return submitted(self.executor, fn, *args)
 
     def close(self) -> None:
         """Let go of what belongs to the epoch; a function that runs in a thread is abandoned."""
@@ -63,18 +78,20 @@ class TimedThreads(Place):
 
     async def call(self, fn: Callable[[Any], Any], value: Any) -> Any:
         """Return `fn(value)`, or raise TimeoutError once there is a thread for the next call."""
-        job = asyncio.get_running_loop().run_in_executor(self.executor, fn, value)
+        job = self.submit(fn, value)
         try:
             await asyncio.wait((job,), timeout=self.timeout)
+            if not job.done():
+                self._abandoned.add(job)
+                job.add_done_callback(self._returned)
+                await self._spare.acquire()
+                raise _too_late(self.timeout)
+            return job.result()
         except asyncio.CancelledError:
             job.cancel()
             raise
-        if not job.done():
-            self._abandoned.add(job)
-            job.add_done_callback(self._returned)
-            await self._spare.acquire()
-            raise _too_late(self.timeout)
-        return job.result()
+        finally:
+            del job  # an error's traceback holds this frame
 
     def _returned(self, job: "asyncio.Future[Any]") -> None:
         self._abandoned.discard(job)
@@ -104,7 +121,7 @@ class TimedProcesses(Place):
     async def call(self, fn: Callable[[Any], Any], value: Any) -> Any:
         """Return `fn(value)`, or end its process and raise TimeoutError."""
         pool = self._idle.pop() if self._idle else await self._start(fn)
-        job = asyncio.get_running_loop().run_in_executor(pool, fn, value)
+        job = submitted(pool, fn, value)
         try:
             await asyncio.wait((job,), timeout=self.timeout)
         finally:
@@ -114,14 +131,17 @@ class TimedProcesses(Place):
                 job.cancel()
                 self._pools.discard(pool)
                 close_pool(pool)
-        if job.cancelled():
-            raise _too_late(self.timeout)
-        return job.result()
+        try:
+            if job.cancelled():
+                raise _too_late(self.timeout)
+            return job.result()
+        finally:
+            del job  # an error's traceback holds this frame
 
     async def _start(self, fn: Callable[[Any], Any]) -> Executor:
         pool = _processes(1)
         self._pools.add(pool)
-        await asyncio.get_running_loop().run_in_executor(pool, _import, fn)
+        await submitted(pool, _import, fn)
         return pool
 
     def close(self) -> None:
@@ -144,6 +164,16 @@ def place(stage: "Map") -> Place | None:
     return Place(stage.executor, False, timeout)
 
 
+def submitted(executor: Executor, fn: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
+    """Return the future of `fn(*args)` in an executor; raise ExecutorError if it takes no work."""
+    try:
+        return asyncio.get_running_loop().run_in_executor(executor, fn, *args)
+    except BrokenExecutor:
+        raise
+    except Exception as error:  # it was shut down, say, or the machine gives no more threads
+        raise refused(executor, error) from error
+
+
 async def within(seconds: float, result: Awaitable[Any]) -> Any:
     """Await a result for so many seconds; then cancel it and raise TimeoutError."""
     limit = asyncio.timeout(seconds)
@@ -154,6 +184,8 @@ async def within(seconds: float, result: Awaitable[Any]) -> Any:
         if limit.expired():
             raise _too_late(seconds) from None
         raise
+    finally:
+        del result  # an error's traceback holds this frame
 
 
 def _too_late(seconds: float | None) -> TimeoutError:
@@ -178,9 +210,24 @@ def _processes(count: int) -> Executor:
     from concurrent.futures import ProcessPoolExecutor
 
     _close_pools_at_exit()
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, spawn, initializer=_end_with_parent)
     _open_pools.add(pool)
     return pool
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that started it is gone, killed without a last word."""
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 @cache

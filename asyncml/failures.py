@@ -5,6 +5,7 @@ Lesson 07 makes a pipeline fail in each of these ways.
 
 import asyncio
 import contextlib
+import inspect
 import reprlib
 from concurrent.futures import BrokenExecutor
 from typing import Any
@@ -19,8 +20,20 @@ class PlainFunctionError(TypeError):
     """A plain function returned a coroutine: the mistake is in the program, not in an item."""
 
 
+class ExecutorError(RuntimeError):
+    """An executor took no work: what is wrong is wrong for every item."""
+
+
+def refused(executor: object, error: Exception) -> ExecutorError:
+    """Return the error for work that an executor did not take, with its own behind it."""
+    kind = type(executor).__name__
+    mended = ExecutorError(f"the {kind} took no work: {type(error).__name__}: {error}")
+    mended.__cause__ = error
+    return mended
+
+
 # what no retry mends and no `on_error` may hide
-FATAL = PlainFunctionError, BrokenExecutor
+FATAL = PlainFunctionError, BrokenExecutor, ExecutorError
 
 
 def ordinary(name: str, error: BaseException) -> Exception:
@@ -51,6 +64,33 @@ def add_note(error: BaseException, text: str) -> None:
     except Exception:  # of a frozen dataclass, say: what is added must not replace the error
         with contextlib.suppress(Exception):
             BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", ()), text])
+
+
+def chain(error: BaseException, before: BaseException) -> None:
+    """Let an error of whatever class show the one that was being handled when it was raised."""
+    if error is not before and error.__context__ is None:
+        BaseException.__setattr__(error, "__context__", before)
+
+
+def drop_traceback(error: BaseException) -> None:
+    """Take the traceback from an error that is to be kept, and from those behind it.
+
+    It would keep alive what the functions that it came through had in their variables.
+    """
+    seen, rest = set[int](), [error]
+    while rest:
+        one = rest.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            one.with_traceback(None)
+            rest += [each for each in (one.__cause__, one.__context__) if each is not None]
+
+
+def check_plain(name: str, result: Any, mend: str) -> None:
+    """Raise PlainFunctionError if a plain function has returned a coroutine."""
+    if inspect.iscoroutine(result):
+        result.close()
+        raise PlainFunctionError(f"`{name}` is a plain function but returned a coroutine: {mend}")
 
 
 def is_asked_to_end() -> bool:

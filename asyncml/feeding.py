@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncml.failures import is_asked_to_end, ordinary
+from asyncml.failures import is_asked_to_end, ordinary, shorten
 
 if TYPE_CHECKING:
     from asyncml.training import Step
@@ -42,7 +42,9 @@ async def feed(
     data: Data, epochs: int, resume_from: "Step | None", queue: asyncio.Queue[Batch | None]
 ) -> None:
     """Put each batch of the run on `queue`; the task's own end says whether that was all."""
-    first, done = (resume_from.epoch, resume_from.index + 1) if resume_from else (0, 0)
+    first, done = 0, 0
+    if resume_from is not None:
+        first, done = resume_from.epoch, resume_from.index + 1
     stateful: Any = data if hasattr(data, "state_dict") else None
     try:
         if stateful is not None and resume_from is not None:
@@ -56,6 +58,8 @@ async def feed(
                         x, y = pair(batch)
                         state = None if stateful is None else stateful.state_dict()
                         await queue.put(Batch(epoch, index, x, y, state))
+                    else:
+                        await asyncio.sleep(0)  # what is passed over is loaded, which takes time
                     index += 1
             if index < max(skip, 1):
                 raise _too_short(epoch, index, skip)
@@ -89,6 +93,11 @@ async def iterate(data: Data) -> AsyncGenerator[Any, None]:
 def pair(batch: Any) -> tuple[Any, Any]:
     """Return the x and y of a batch, or say why it is none."""
     if isinstance(batch, tuple) and len(batch) == 2:
+        if not hasattr(batch[1], "__len__") or getattr(batch[1], "ndim", 1) == 0:
+            raise TypeError(
+                "a batch must be a tuple (x, y) with a row for each example, got one example, "
+                f"whose y is {shorten(batch[1])}: add .batch(n, collate=aml.collate) to a Pipeline"
+            )
         return batch
     got = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else None
     hint = ": .batch(n, collate=aml.collate) makes them" if isinstance(batch, list) else ""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncml.threads import thread_limit
 from asyncml.tracks import Job, Track
-from asyncml.waiting import caller_place
+from asyncml.waiting import caller_place, coroutine_of
 from asyncml.watched import Watched
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def hooks(recorder: "Recorder") -> list[Method]:
         _watch_threads(recorder, loop.run_in_executor),
         _watch_complaints(recorder, loop.call_exception_handler),
     ]
-    if hasattr(loop, "advance") and hasattr(loop, "jump"):  # a virtual loop
-        found += [_watch_work(recorder, loop.advance), _watch_deadlocks(recorder, loop.jump)]
+    if hasattr(loop, "advance") and hasattr(loop, "give_up"):  # a virtual loop
+        found += [_watch_work(recorder, loop.advance), _watch_deadlocks(recorder, loop.give_up)]
     return found
 
 
@@ -62,12 +62,13 @@ def _watch_tasks(recorder: "Recorder", make: Method) -> Method:
 def _watch_wake_ups(recorder: "Recorder", later: Method) -> Method:
     now, task_type = recorder.now, asyncio.Task
 
+    # `task._coro` stands for `coroutine_of(task)`, which says why not get_coro()
     def call_soon(callback: Any, *args: Any, context: Any = None) -> Any:
         if not args:  # nobody's wake-up: a task that begins, or that yielded without waiting
             return later(callback, context=context)
-        task = getattr(callback, "__self__", None)
+        task: Any = getattr(callback, "__self__", None)
         if isinstance(task, task_type):  # what it waited for is there
-            watched = task.get_coro()
+            watched = task._coro  # type: ignore[attr-defined]
             if type(watched) is Watched:
                 track = watched.track
                 waker, ready_s = recorder.current, now()
@@ -76,7 +77,7 @@ def _watch_wake_ups(recorder: "Recorder", later: Method) -> Method:
                 track.ready_s, track.waker = ready_s, waker or recorder.ended
             return later(callback, args[0], context=context)
         if isinstance(args[0], task_type):  # somebody wants to know that a task has ended
-            watched = args[0].get_coro()
+            watched = args[0]._coro  # type: ignore[attr-defined]
             if type(watched) is Watched:
                 args, callback = (recorder, watched.track, callback, *args), _tell
         return later(callback, *args, context=context)
@@ -150,22 +151,19 @@ def _watch_work(recorder: "Recorder", move: Method) -> Method:
     return advance
 
 
-def _watch_deadlocks(recorder: "Recorder", move: Method) -> Method:
-    def jump() -> None:
-        try:
-            move()
-        except RuntimeError as error:  # it ends the loop, and goes past all tasks
-            recorder.finish()
-            error.timeline = recorder.timeline(None)  # type: ignore[attr-defined]
-            raise
+def _watch_deadlocks(recorder: "Recorder", end: Method) -> Method:
+    def give_up(error: BaseException) -> None:  # it goes past all tasks
+        recorder.finish()
+        error.timeline = recorder.timeline(None)  # type: ignore[attr-defined]
+        end(error)
 
-    return jump
+    return give_up
 
 
 def _watch_complaints(recorder: "Recorder", complain: Method) -> Method:
     def call_exception_handler(context: dict[str, Any]) -> None:
         future = context.get("future")
-        watched = future.get_coro() if isinstance(future, asyncio.Task) else None
+        watched = coroutine_of(future) if isinstance(future, asyncio.Task) else None
         if isinstance(watched, Watched):  # a task that is dropped, and the exception in it with it
             recorder.note_unseen(watched.track, context.get("exception"))
         complain(context)

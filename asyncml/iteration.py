@@ -6,13 +6,19 @@ body computes, and where a loop is running already, as in a notebook. Lesson 09 
 
 import asyncio
 import contextlib
+import contextvars
 import queue
+import re
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from asyncml.epoch import Epoch
+from asyncml.failures import add_note
 from asyncml.stages import END, PENDING, Entry
 from asyncml.window import Failure
 
@@ -47,11 +53,11 @@ class Items:
                 await epoch.start()
                 epoch.waited_s += epoch.time() - begun
             for entry in epoch.flow:
-                if entry is not PENDING:
+                if entry[1] is not None:
                     epoch.deliver(entry[1])
                     return entry[0]
                 begun = epoch.time()
-                await epoch.wait()
+                await epoch.rest(entry)
                 epoch.waited_s += epoch.time() - begun
                 if epoch.closed:
                     break
@@ -114,7 +120,8 @@ class Handover:
 def iterate(epoch: Epoch) -> Generator[Any, None, None]:
     """Yield the items of an epoch that runs in a thread of its own; closing it ends that thread."""
     handover = Handover()
-    thread = threading.Thread(target=_run, args=(epoch, handover), name="pipeline", daemon=True)
+    run = partial(contextvars.copy_context().run, _run, epoch, handover)
+    thread = threading.Thread(target=run, name="pipeline", daemon=True)
     thread.start()
     try:
         while True:
@@ -122,7 +129,11 @@ def iterate(epoch: Epoch) -> Generator[Any, None, None]:
             entry = handover.get()
             epoch.waited_s += time.perf_counter() - begun
             if isinstance(entry, Failure):
-                raise entry.error
+                _explain_loops(entry.error)
+                try:
+                    raise entry.error
+                finally:
+                    del entry  # the error's traceback holds this frame
             if entry is PENDING or epoch.stopped:
                 epoch.check()
                 return
@@ -134,8 +145,33 @@ def iterate(epoch: Epoch) -> Generator[Any, None, None]:
     finally:
         epoch.left = True
         epoch.stop()
-        if thread is not threading.current_thread():
-            thread.join(PATIENCE_S)
+        _part_with(thread)
+
+
+def _explain_loops(error: BaseException) -> None:
+    """Say what is behind asyncio's errors about loops, which speak of what nobody has written."""
+    if isinstance(error, RuntimeError) and re.search(r"event loop|different loop", str(error)):
+        add_note(
+            error,
+            "each epoch of plain `for` has an event loop of its own, which ends with the epoch: "
+            "what belongs to a loop, such as a semaphore or the client of a web server, cannot be "
+            "shared by epochs. Make it within the source or the function, or use `async for`",
+        )
+
+
+def _part_with(thread: threading.Thread) -> None:
+    """Wait for the end of an epoch's thread, or say that it goes on."""
+    if thread is threading.current_thread() or sys.is_finalizing():
+        return  # the last: daemon threads stand still by then, and joining them is an error
+    thread.join(PATIENCE_S)
+    if thread.is_alive():
+        warnings.warn(
+            f"the loop over a pipeline has ended, but after {PATIENCE_S:g} s one of its functions "
+            "still holds the pipeline's event loop, or runs in asyncio.to_thread: its thread goes "
+            "on until that function returns",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _run(epoch: Epoch, handover: Handover) -> None:
@@ -151,8 +187,8 @@ async def _fill(epoch: Epoch, handover: Handover) -> None:
     try:
         await epoch.start()
         for entry in epoch.flow:
-            if entry is PENDING:
-                await epoch.wait()
+            if entry[1] is None:
+                await epoch.rest(entry)
             else:
                 while handover.is_full() and not epoch.closed:
                     await epoch.wait(handover)
@@ -164,4 +200,5 @@ async def _fill(epoch: Epoch, handover: Handover) -> None:
         last = Failure(error)
     finally:
         handover.put(last)
+        del last  # the traceback of an error holds this frame
         await epoch.aclose()

@@ -4,45 +4,74 @@ Data is laid out as (batch, in), one example a row. Gradients are those of the l
 stands for dL/dy. Lesson 08 derives all of them and checks them by central differences.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from asyncml.checks import check_int
+from asyncml.checks import check_int, check_labels
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float32]  # by this name in `help`, since annotations are not evaluated
 
 
 class Layer:
     """One function of a network and its derivative; `Linear` and `ReLU` are the ones given here.
 
-    A layer keeps no data: `forward` and `backward` get every array that they read and write.
+    For one of your own override `forward` and `backward`, and say by attributes of the class what a
+    `Sequential` has to know of it; where it has parameters, `bind` and `initialise` too. A layer
+    keeps no data: `forward` and `backward` get every array that they read and write. An `Array` is
+    a NumPy array of float32.
+
+    Attributes:
+        n_in: values in a row of x, an int; None, as here, for any number.
+        n_out: values in a row of y, an int; None, as here, for as many as in x.
+        n_params: how many parameters it has, 0 here: that many of the model's are handed to `bind`.
+        in_place: whether `forward` may be given x itself as `out`, and `backward` dy itself as dx;
+            False here. True saves memory, and suits a layer that works element by element and whose
+            `backward` has no need of x, in whose place y then stands.
+        reads_output: whether `backward` reads y; True here. Where it is False, a layer behind it
+            that works in place may overwrite y.
+        bound: whether it is in a model already, so that it cannot be put into another; a `bind` of
+            your own sets it to True.
     """
 
-    n_in: int | None = None  # values in a row of x; None: any number
-    n_out: int | None = None  # values in a row of y; None: as many as in x
+    n_in: int | None = None
+    n_out: int | None = None
     n_params = 0
-    in_place = False  # `forward` may write y over x, and `backward` dx over dy
-    reads_output = True  # `backward` reads y
-    bound = False  # in a model already, with arrays that are views of its vectors
+    in_place = False
+    reads_output = True
+    bound = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"  # a checkpoint tells models apart by it
 
     def bind(self, params: Array, grads: Array) -> None:
-        """Take `params` and `grads`, (n_params,) each, as the memory of this layer."""
+        """Take `params` and `grads`, (n_params,) each, as the memory of this layer.
 
-    def initialise(self, rng: "np.random.Generator") -> None:
+        Args:
+            params: a view of the model's parameters; its values come with `initialise`.
+            grads: a view of the model's gradients, to be filled by `backward`.
+        """
+
+    def initialise(self, rng: np.random.Generator) -> None:
         """Draw the parameters."""
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Return y for x: (batch, in), written into `out` where it is given."""
+        """Return y for x: (batch, n_in), written into `out`, (batch, n_out), where it is given."""
         raise NotImplementedError
 
     def backward(self, x: Array, y: Array, dy: Array, dx: Array | None) -> None:
-        """Fill the gradients of this layer and, unless it is None, `dx`; may overwrite y."""
+        """Fill the gradients of this layer and, unless it is None, `dx`; may overwrite y.
+
+        Args:
+            x: what `forward` was given, (batch, n_in).
+            y: what it returned, (batch, n_out); no longer that, if `reads_output` is False.
+            dy: dL/dy, (batch, n_out).
+            dx: to be filled with dL/dx, (batch, n_in); None where nobody asks for it.
+        """
         raise NotImplementedError
 
 
@@ -103,7 +132,7 @@ class Linear(Layer):
             lay("bias" + suffix, flat[-self.n_out :])
         self.bound = True
 
-    def initialise(self, rng: "np.random.Generator") -> None:
+    def initialise(self, rng: np.random.Generator) -> None:
         """Draw weights with standard deviation sqrt(2 / n_in), set biases to 0.
 
         With a ReLU behind it this keeps the size of the signal through any number of layers
@@ -149,9 +178,7 @@ class ReLU(Layer):
             np.multiply(dy, y, out=dx)
 
 
-def softmax_cross_entropy(
-    logits: Array, y: npt.NDArray[np.integer], grad: Array | None = None
-) -> float:
+def softmax_cross_entropy(logits: Array, y: npt.ArrayLike, grad: Array | None = None) -> float:
     """Return the mean of -log p[label], where p = softmax(logits) row by row.
 
     -log p[k] = log(sum(exp(z))) - z[k]; the largest logit is subtracted first, which changes
@@ -163,10 +190,28 @@ def softmax_cross_entropy(
         y: (batch,) integers, 0 to classes - 1.
         grad: (batch, classes) float32 to be filled with dL/dlogits; may be `logits` itself.
 
+    Raises:
+        TypeError: `logits` holds no floats, or y no integers.
+        ValueError: a shape is wrong, the batch is empty, or a label is out of range.
+
     Example:
         >>> round(softmax_cross_entropy(np.zeros((1, 10), np.float32), np.array([3])), 4)
         2.3026
     """
+    logits = np.asarray(logits)
+    if not np.issubdtype(logits.dtype, np.floating):
+        raise TypeError(f"`logits` must hold floats, got {logits.dtype}")
+    if logits.ndim != 2 or not logits.shape[1]:
+        raise ValueError(f"`logits` must have shape (batch, classes), got {logits.shape}")
+    if grad is not None and grad.shape != logits.shape:
+        raise ValueError(
+            f"`grad` must have the shape of `logits`, {logits.shape}, got {grad.shape}"
+        )
+    return loss_of(logits, check_labels(y, logits.shape, logits.shape[1], of="logits"), grad)
+
+
+def loss_of(logits: Array, y: npt.NDArray[np.integer], grad: Array | None = None) -> float:
+    """Return what `softmax_cross_entropy` returns, of arguments that have been checked."""
     n, rows = len(logits), np.arange(len(logits))
     z = np.subtract(logits, logits.max(axis=1, keepdims=True), out=grad)
     picked = z[rows, y]

@@ -5,23 +5,40 @@ served time over `concurrency` times the elapsed time. The stage nearest to 1 is
 unless the consumer is. Lesson 07 finds one.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from asyncml.retrying import LOGGED, FailedItem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # below this share of the time spent waiting for data, the pipeline is not what is slow
 _KEEPS_UP = 0.1
+# a stage that works for less of the time is not what is waited for
+_IS_BUSY = 0.5
 
 
 class Meter:
     """Counts of one running stage; the engine adds to them."""
 
-    def __init__(self, label: str, slots: int = 1, advice: str = "") -> None:
+    def __init__(
+        self,
+        label: str,
+        slots: int = 1,
+        advice: str = "",
+        *,
+        on_loop: bool = False,
+        failures: deque[FailedItem] | None = None,
+    ) -> None:
         self.label = label
         self.slots = slots
         self.advice = advice
+        self.on_loop = on_loop
+        self.is_rebuild = failures is None
+        self.failures = deque[FailedItem](maxlen=LOGGED) if failures is None else failures
+        self.failed_items = 0  # those that were skipped, and those that were replaced
         self.items = self.served_items = self.errors = self.skipped = self.retries = 0
         self.queued = 0
         self.busy_s = 0.0
@@ -68,7 +85,8 @@ class PipelineStatistics:
         wait_s: how much of it the consumer spent waiting for data, in seconds.
         bottleneck: the stage that holds the others up, and what to change.
         slowest: the place of that stage in `stages`, one more if it is the consumer; None if
-            nothing has run.
+            nothing has run, or none of them is busy half of the time.
+        failures: the last 100 items that were skipped or replaced, oldest first.
     """
 
     stages: tuple[StageStatistics, ...]
@@ -76,6 +94,7 @@ class PipelineStatistics:
     wait_s: float
     bottleneck: str
     slowest: int | None
+    failures: tuple[FailedItem, ...] = ()
 
     def __str__(self) -> str:
         rows = self._rows()
@@ -139,11 +158,19 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:.0f} s"
 
 
-def summarise(meters: list[Meter], elapsed_s: float, wait_s: float) -> PipelineStatistics:
+def summarise(
+    meters: list[Meter],
+    elapsed_s: float,
+    wait_s: float,
+    failures: tuple[FailedItem, ...] = (),
+) -> PipelineStatistics:
     """Turn the counts of a run into its statistics."""
     stages = tuple(_stage(meter, elapsed_s) for meter in meters)
     slowest = _slowest(stages, meters, elapsed_s, wait_s)
-    return PipelineStatistics(stages, elapsed_s, wait_s, _advice(stages, meters, slowest), slowest)
+    advice = _advice(stages, meters, slowest)
+    if slowest is not None and slowest < len(stages) and stages[slowest].busy < _IS_BUSY:
+        slowest = None
+    return PipelineStatistics(stages, elapsed_s, wait_s, advice, slowest, failures)
 
 
 def _stage(meter: Meter, elapsed_s: float) -> StageStatistics:
@@ -169,7 +196,7 @@ def _slowest(
     if elapsed_s <= 0 or not stages:
         return None
     busiest = max(range(len(stages)), key=lambda place: stages[place].busy)
-    on_loop = meters[busiest].slots == 1 and stages[busiest].busy > 0.5  # then nobody waits
+    on_loop = meters[busiest].on_loop and stages[busiest].busy > 0.5  # then nobody waits
     return busiest if wait_s >= _KEEPS_UP * elapsed_s or on_loop else len(stages)
 
 
@@ -179,4 +206,10 @@ def _advice(stages: tuple[StageStatistics, ...], meters: list[Meter], slowest: i
     if slowest == len(stages):
         return "the consumer: data is ready before it asks; make the loop's body faster"
     stage = stages[slowest]
-    return f"{stage.name}, busy {stage.busy:.0%}: {meters[slowest].advice}"
+    if stage.busy >= _IS_BUSY:
+        return f"{stage.name}, busy {stage.busy:.0%}: {meters[slowest].advice}"
+    return (
+        f"none of the stages ({stage.name} is busiest, {stage.busy:.0%}): what takes the time is "
+        "a source that gives its items slowly, a slow item that those behind it wait for (raise "
+        "`lookahead`), pauses between attempts, or something else that holds the event loop"
+    )

@@ -6,6 +6,8 @@ all-reduce is one message. A step writes into buffers kept from the step before.
 no asyncio in it: lesson 08 builds it piece by piece.
 """
 
+from __future__ import annotations
+
 import copy
 import math
 from collections.abc import Iterable, Sequence
@@ -17,7 +19,7 @@ import numpy.typing as npt
 
 from asyncml.aligned import zeros
 from asyncml.checks import check_int, check_labels
-from asyncml.layers import Array, Layer, Linear, ReLU, copy_into, softmax_cross_entropy
+from asyncml.layers import Array, Layer, Linear, ReLU, copy_into, loss_of
 
 
 class Sequential:
@@ -144,7 +146,7 @@ class Sequential:
         inputs = [x, *outputs[:-1]]
         for layer, given, out in zip(self.layers, inputs, outputs, strict=True):
             layer.forward(given, out)
-        loss = softmax_cross_entropy(outputs[-1], labels, deltas[-1])
+        loss = loss_of(outputs[-1], labels, deltas[-1])
         for i in reversed(range(len(self.layers))):
             dx = deltas[i - 1] if i else None  # nobody asks how the data should have been
             self.layers[i].backward(inputs[i], outputs[i], deltas[i], dx)

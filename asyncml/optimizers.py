@@ -4,15 +4,17 @@ What a step remembers of the steps before it (velocity, moments) is a flat vecto
 parameters, so that a checkpoint holds all of it in a few copies. Lesson 08 derives both.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asyncml.aligned import zeros
-from asyncml.checks import check_model
+from asyncml.checks import check_model, check_number
 from asyncml.layers import Array
 
 if TYPE_CHECKING:
@@ -28,16 +30,23 @@ class Optimizer:
 
     Attributes:
         model: whose parameters it changes.
-        lr: the learning rate; may be set anew between two steps.
     """
 
-    def __init__(self, model: "Sequential", lr: float) -> None:
+    def __init__(self, model: Sequential, lr: float) -> None:
         check_model(model)
-        if not (math.isfinite(lr) and lr > 0):
-            raise ValueError(f"`lr` must be a finite number > 0, got {lr}")
+        self._lr = _checked("lr", lr, "a finite number > 0", lambda number: 0 < number < math.inf)
         self.model = model
-        self.lr = lr
         self._room = zeros(min(len(model.params), BLOCK))
+
+    @property
+    def lr(self) -> float:
+        """The learning rate; may be set anew between two steps, to 0 too, where a schedule ends."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        rule = "a finite number >= 0"
+        self._lr = _checked("lr", value, rule, lambda number: 0 <= number < math.inf)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return the live arrays that the next step depends on: copy them to keep, fill to restore.
@@ -77,16 +86,23 @@ class SGD(Optimizer):
         momentum: how much of the velocity is kept, from 0 to below 1.
 
     Raises:
-        TypeError: `model` is no model.
+        TypeError: `model` is no model, or another argument no number.
         ValueError: an argument is out of range.
     """
 
-    def __init__(self, model: "Sequential", lr: float, momentum: float = 0.0) -> None:
+    def __init__(self, model: Sequential, lr: float, momentum: float = 0.0) -> None:
         super().__init__(model, lr)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"`momentum` must be >= 0 and < 1, got {momentum}")
-        self.momentum = float(momentum)
+        self.momentum = momentum
         self.velocity = zeros(len(model.params))
+
+    @property
+    def momentum(self) -> float:
+        """How much of the velocity is kept; may be set anew between two steps."""
+        return self._momentum
+
+    @momentum.setter
+    def momentum(self, value: float) -> None:
+        self._momentum = _share("momentum", value)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return `velocity`, (P,) float32."""
@@ -94,11 +110,11 @@ class SGD(Optimizer):
 
     def step(self) -> None:
         """Change the parameters by one step."""
-        lr = float(self.lr)  # with a number of NumPy's the product would be a float64
+        lr, momentum = self.lr, self.momentum
         for block, update in self._blocks():
             params, grads = self.model.params[block], self.model.grads[block]
             velocity = self.velocity[block]
-            np.multiply(velocity, self.momentum, out=velocity)
+            np.multiply(velocity, momentum, out=velocity)
             np.add(velocity, grads, out=velocity)
             np.multiply(velocity, lr, out=update)
             np.subtract(params, update, out=params)
@@ -124,27 +140,43 @@ class Adam(Optimizer):
         eps: keeps a parameter without gradient from dividing by 0.
 
     Raises:
-        TypeError: `model` is no model.
+        TypeError: `model` is no model, or another argument no number.
         ValueError: an argument is out of range.
     """
 
     def __init__(
         self,
-        model: "Sequential",
+        model: Sequential,
         lr: float = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
         super().__init__(model, lr)
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"`betas` must be >= 0 and < 1, got {betas}")
-        if not eps > 0:
-            raise ValueError(f"`eps` must be > 0, got {eps}")
-        self.betas, self.eps = (float(betas[0]), float(betas[1])), float(eps)
+        self.betas, self.eps = betas, eps
         self.g_sum, self.g2_sum = zeros(len(model.params)), zeros(len(model.params))
         self.t = np.zeros((), np.int64)
         self._negligible = np.zeros(len(self._room), np.bool_)
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """How much of m and of v is kept; what they were before counts as if it had been these."""
+        return self._betas
+
+    @betas.setter
+    def betas(self, value: tuple[float, float]) -> None:
+        if not isinstance(value, Sequence | np.ndarray) or np.shape(value) != (2,):
+            raise TypeError(f"`betas` must be two numbers, each >= 0 and < 1, got {value!r}")
+        self._betas = _share("betas", value[0]), _share("betas", value[1])
+
+    @property
+    def eps(self) -> float:
+        """Keeps a parameter without gradient from dividing by 0."""
+        return self._eps
+
+    @eps.setter
+    def eps(self, value: float) -> None:
+        self._eps = _checked("eps", value, "> 0", lambda number: 0 < number < math.inf)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return the sums, (P,) float32 each, and `t`, () int64, the number of steps taken."""
@@ -153,15 +185,16 @@ class Adam(Optimizer):
     def step(self) -> None:
         """Change the parameters by one step."""
         self.t += 1
-        n1, n2 = (_weights(beta, int(self.t)) for beta in self.betas)
+        betas = self.betas
+        n1, n2 = (_weights(beta, int(self.t)) for beta in betas)
         root = math.sqrt(n2)  # taken out of sqrt(v), to divide one number and not a vector
-        lr, eps = float(self.lr) * root / n1, self.eps * root
+        lr, eps = self.lr * root / n1, self.eps * root
         for block, update in self._blocks():
             params, grads = self.model.params[block], self.model.grads[block]
             g_sum, g2_sum = self.g_sum[block], self.g2_sum[block]
-            np.multiply(g_sum, self.betas[0], out=g_sum)
+            np.multiply(g_sum, betas[0], out=g_sum)
             np.add(g_sum, grads, out=g_sum)
-            np.multiply(g2_sum, self.betas[1], out=g2_sum)
+            np.multiply(g2_sum, betas[1], out=g2_sum)
             np.multiply(grads, grads, out=update)
             np.add(g2_sum, update, out=g2_sum)
             np.sqrt(g2_sum, out=update)
@@ -177,6 +210,18 @@ class Adam(Optimizer):
             g_sum, negligible = self.g_sum[block], self._negligible[: len(size)]
             np.less(np.abs(g_sum, out=size), _NEGLIGIBLE, out=negligible)
             np.copyto(g_sum, 0, where=negligible)
+
+
+def _checked(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> float:
+    number = check_number(name, value, rule)
+    if not holds(number):
+        got = value if math.isfinite(number) else number  # not a number of thousands of digits
+        raise ValueError(f"`{name}` must be {rule}, got {got}")
+    return number
+
+
+def _share(name: str, value: object) -> float:
+    return _checked(name, value, ">= 0 and < 1", lambda number: 0 <= number < 1)
 
 
 def _weights(beta: float, t: int) -> float:

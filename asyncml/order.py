@@ -4,22 +4,63 @@ What such a stage holds was taken in and not given out, so its state lists where
 from, and a resumed run makes them again. Lesson 07 shows why keys are shuffled and data is not.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from asyncml.stages import END, PENDING, Context, Flow, Mark, Stage
+from asyncml.stages import END, Context, Flow, Mark, Stage, is_held
 
 _DRAWS = 512  # random numbers made at once
+_LOG = 1024  # entries of a log before it is looked at whether it can be shorter
+_WORTH = 16  # so many addresses take as much memory as one entry
+
+
+class Given(list[Any]):
+    """The mark `[address, ordinal]` of an item that has left such a stage.
+
+    When nobody holds it any more the item is lost to a filter, or long delivered: no state can be
+    asked for that stands right after it.
+    """
+
+    __slots__ = ("_gone",)
+
+    def __init__(self, address: Any, ordinal: int, gone: Callable[[int], None]) -> None:
+        super().__init__((address, ordinal))
+        self._gone = gone
+
+    def __del__(self) -> None:
+        self._gone(self[1])
+
+
+class Logged(NamedTuple):
+    """What a stage has done up to the item number `count` that it gave out."""
+
+    count: int  # type: ignore[assignment]  # it is also a method of tuples
+    newest: Mark  # the last item that it had taken in by then
+    taken: list[Any]  # the addresses that were added
+    slot: int  # the one that was given out; the last moved there
+    held: list[Any] | None = None  # instead of these: all that it held then
+
+    def follow(self, held: list[Any]) -> list[Any]:
+        """Return what is held after this, given what was before."""
+        if self.held is not None:
+            return list(self.held)
+        held += self.taken
+        held[self.slot] = held[-1]
+        held.pop()
+        return held
 
 
 class Held:
     """What a stage that changes the order has taken in and not given out, as of the last delivery.
 
     Such a stage runs ahead of the consumer, so it logs what it does, and `settle` follows the log.
+    Where stages below drop what it gives out, nothing is delivered for long: then the log is
+    made shorter, since states are wanted only after items that somebody still holds.
 
     Args:
         addresses: where what it holds came from, slot by slot.
@@ -33,29 +74,53 @@ class Held:
         self._given = count
         self._taken: list[Any] = []
         self._newest: Mark = None
-        self._log: deque[tuple[list[Any], Mark, int]] = deque()
+        self._log: deque[Logged] = deque()
+        self._longest = _LOG
+        self._gone: deque[int] = deque()  # filled by whatever thread drops a mark
+        self._dropped: set[int] = set()
+        self._settling = threading.Lock()  # under plain `for` the consumer settles
 
     def take(self, address: Any, mark: Mark) -> None:
         """Log that an item came in."""
         self._taken.append(address)
         self._newest = mark
 
-    def give(self, slot: int) -> int:
-        """Log that the item in `slot` went out and the last one moved there; return its ordinal."""
-        self._log.append((self._taken, self._newest, slot))
-        self._taken = []
+    def give(self, address: Any, slot: int) -> Given:
+        """Log that the item in `slot` went out and the last one moved there; return its mark."""
+        ordinal = self._given
         self._given += 1
-        return self._given - 1
+        self._log.append(Logged(self._given, self._newest, self._taken, slot))
+        self._taken = []
+        if len(self._log) > self._longest:
+            self._shorten()
+        return Given(address, ordinal, self._gone.append)
 
     def settle(self, count: int) -> dict[str, Any]:
         """Follow the log up to `count` items given out; return that state."""
-        while self.count < count:
-            taken, self.last, slot = self._log.popleft()
-            self.addresses += taken
-            self.addresses[slot] = self.addresses[-1]
-            self.addresses.pop()
-            self.count += 1
-        return {"given": self.count, "held": list(self.addresses)}
+        with self._settling:
+            while self.count < count:
+                logged = self._log.popleft()
+                self.addresses = logged.follow(self.addresses)
+                self.last, self.count = logged.newest, logged.count
+            return {"given": self.count, "held": list(self.addresses)}
+
+    def _shorten(self) -> None:
+        """Write one entry in place of many where no item between them can be delivered."""
+        with self._settling:
+            self._dropped.update(self._gone.popleft() for _ in range(len(self._gone)))
+            held, log, run = list(self.addresses), deque[Logged](), list[Logged]()
+            for logged in self._log:
+                held = logged.follow(held)
+                run.append(logged)
+                if logged.count - 1 in self._dropped and logged is not self._log[-1]:
+                    continue
+                if len(run) * _WORTH > len(held):
+                    run = [Logged(logged.count, logged.newest, [], 0, list(held))]
+                log.extend(run)
+                run = []
+            self._log = log
+            self._longest = max(_LOG, 2 * len(log))
+            self._dropped &= {logged.count - 1 for logged in log}
 
 
 class Slots:
@@ -80,13 +145,13 @@ class Slots:
         self._slots[ticket] = len(self._tickets)
         self._tickets.append(ticket)
 
-    def give(self, ticket: int) -> int:
-        """Log that an item went out; return its ordinal."""
+    def give(self, ticket: int, address: Any) -> Given:
+        """Log that an item went out; return its mark."""
         slot, last = self._slots.pop(ticket), self._tickets.pop()
         if last != ticket:
             self._tickets[slot] = last
             self._slots[last] = slot
-        return self._held.give(slot)
+        return self._held.give(address, slot)
 
 
 @dataclass(frozen=True)
@@ -94,6 +159,10 @@ class Reorder(Stage):
     """A stage that gives items out in another order: its marks are `[address, ordinal]`."""
 
     reorders = True
+
+    def accepts(self, part: Any) -> bool:
+        """Whether it is a count and a list of addresses."""
+        return part is None or is_held(part)
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
         """Take from the log what it held then."""
@@ -112,12 +181,16 @@ class Shuffle(Reorder):
 
     buffer_size: int
     seed: int
-    calls = False
+    is_above_keys = True
 
     @property
     def label(self) -> str:
         """Name it, with all that a saved state depends on."""
         return f"shuffle({self.buffer_size}, seed={self.seed})"
+
+    def needs(self, items: int) -> int | None:
+        """It gives out nothing before its buffer is full."""
+        return items + self.buffer_size - 1 if items else 0
 
     def flow(self, up: Flow, context: Context) -> Flow:
         """Fill the buffer, give out a random slot, and so on."""
@@ -130,7 +203,7 @@ class Shuffle(Reorder):
                 entry = next(up, END)
                 if entry is END:
                     ended = True
-                elif entry is PENDING:
+                elif entry[1] is None:
                     yield entry
                 else:
                     if held:
@@ -145,7 +218,7 @@ class Shuffle(Reorder):
             buffer[slot] = buffer[-1]
             buffer.pop()
             context.meter.items += 1
-            yield value, [mark, held.give(slot)] if held else mark
+            yield value, held.give(mark, slot) if held else mark
 
     def _draws(self, epoch: int, index: int, skip: int) -> Iterator[float]:
         bits = np.random.PCG64([self.seed, epoch, index])

@@ -7,22 +7,24 @@ Lesson 07 builds a pipeline from nothing.
 import copy
 import reprlib
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from functools import partial
 from typing import Any
 
 from asyncml.batches import Batch, collate
-from asyncml.calls import Map, OnError, Where, check_function, is_async, name_of, unchanged
+from asyncml.calls import Map, Where, check_function, is_async, name_of, unchanged
 from asyncml.checks import check_int
 from asyncml.epoch import Epoch, running_loop
 from asyncml.iteration import Items, iterate
 from asyncml.meters import PipelineStatistics
-from asyncml.options import LOOKAHEAD, is_state, map_stage
+from asyncml.options import LOOKAHEAD, check_state, map_stage
 from asyncml.order import Shuffle
-from asyncml.sources import Source
+from asyncml.retrying import Backoff, OnError, RetryOn
+from asyncml.sources import Source, check_same
 from asyncml.stages import Flatten, Shard, Stage, Take
 
 __all__ = ["Pipeline", "collate"]
 
-_VERSION = 2
+_VERSION = 3
 _FILTERS = 16  # how many items an asynchronous filter looks at at once
 
 
@@ -33,9 +35,12 @@ class Pipeline:
     of the consumer by the `lookahead` of each `map` and `flat_map`, 256 for an `async def` in a
     `filter`, the `n` of each `prefetch` and the `buffer_size` of each `shuffle`, in items of that
     stage, by the items of one batch, by 16 of an asynchronous source, and never by more.
-    Plain `for` has a thread and a loop of its own, and another 3 items; inside simulate() use
-    `async for`. When a loop ends, in whatever way, no task is left and no thread but one that is
-    still inside a plain function: its result is dropped.
+    Plain `for` has a thread of its own, an event loop for each epoch, and another 3 items; inside
+    simulate() use `async for`. When a loop ends, in whatever way, no task is left and no thread but
+    one that is still inside a plain function: its result is dropped. An `async def` that holds the
+    loop itself keeps the thread of plain `for`, with a RuntimeWarning. Functions see the context
+    variables of whoever iterates, in threads too. A copy, as by pickle, stands where the pipeline
+    does, and has a cursor of its own.
 
     Args:
         source: an iterable, an async iterable, or a function of no arguments that returns either
@@ -62,10 +67,16 @@ class Pipeline:
         self._state: dict[str, Any] | None = None
 
     def _with(self, *stages: Stage) -> "Pipeline":
-        pipeline = copy.copy(self)
+        pipeline = type(self).__new__(type(self))
+        pipeline.__dict__.update(self.__dict__)
         pipeline._stages = (*self._stages, *stages)
         pipeline._epoch = pipeline._state = None
         return pipeline
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Let a copy, also one in another process, stand where this one does."""
+        state = self.state_dict() if self._state or self._epoch else None
+        return {**self.__dict__, "_epoch": None, "_state": state}
 
     # stages
 
@@ -79,7 +90,10 @@ class Pipeline:
         lookahead: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn | None = None,
+        backoff: Backoff | None = None,
         on_error: OnError = "raise",
+        max_failures: float | None = None,
     ) -> "Pipeline":
         """Call `fn` on each item, up to `concurrency` at once.
 
@@ -96,20 +110,34 @@ class Pipeline:
                 is ended, a thread goes on unheard. Once `concurrency` abandoned functions run,
                 another one keeps its slot until one of them ends: never more than twice
                 `concurrency` threads.
-            retries: how many attempts may follow a failed one, after delays that double.
+            retries: how many attempts may follow a failed one.
+            retry_on: which errors are tried again: exception types, or a function
+                `exception -> bool`. By default every Exception but those that another attempt
+                cannot mend: ArithmeticError, AssertionError, AttributeError, ImportError,
+                LookupError (KeyError, IndexError and ObjectNotFound are of that kind), NameError,
+                NotImplementedError, TypeError, FileNotFoundError, IsADirectoryError,
+                NotADirectoryError and PermissionError.
+            backoff: the pauses before further attempts. By default 0.05 s before the second, twice
+                as long before each next one, at most 5 s, each times a random factor from 0.5 to
+                1.5: see `Backoff`.
             on_error: after the last attempt: "raise" the error when the items before have been
-                delivered, "skip" the item, or a function `(exception, item) -> replacement`.
-                An executor that breaks, as when its process dies, is raised in any case.
+                delivered, "skip" the item (`skip(log=True)` logs it as well), or a function
+                `(exception, item) -> replacement`. An executor that breaks or takes no work is
+                raised in any case. `statistics().failures` holds what was skipped or replaced.
+            max_failures: how many items may be skipped or replaced before the epoch fails: a
+                count, or a share from 0.0 to 1.0 of the items so far (of 100 at least, until the
+                epoch ends). A resumed epoch counts anew.
 
         Raises:
             TypeError: `fn` cannot be called, or cannot be sent to a process.
             ValueError: an option is out of its range.
+
+        Warns:
+            RuntimeWarning: all of the first 16 items are skipped, or all of an epoch.
         """
-        return self._with(
-            map_stage(
-                "map", fn, concurrency, executor, ordered, lookahead, timeout, retries, on_error
-            )
-        )
+        where = concurrency, executor, ordered, lookahead, timeout
+        stage = map_stage("map", fn, *where, retries, retry_on, backoff, on_error, max_failures)
+        return self._with(stage)
 
     def flat_map(
         self,
@@ -121,19 +149,25 @@ class Pipeline:
         lookahead: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
+        retry_on: RetryOn | None = None,
+        backoff: Backoff | None = None,
         on_error: OnError = "raise",
+        max_failures: float | None = None,
     ) -> "Pipeline":
         """Call `fn` on each item as `map` does, and pass on the items of what it returns.
 
-        `fn` returns an iterable, or an async iterable, or is a generator function of either kind;
-        it is run to its end where `fn` runs. A replacement from `on_error` is an iterable too.
+        `fn` returns an iterable, or is a generator function: it is run to its end where `fn` runs.
+        An async iterable, or an awaitable of either, is read on the event loop, whether an
+        `async def` or a plain function in a thread has returned it. A replacement from `on_error`
+        is an iterable.
 
         Example:
             >>> list(Pipeline([1, 2]).flat_map(range, executor="inline"))
             [0, 0, 1]
         """
+        where = concurrency, executor, ordered, lookahead, timeout
         stage = map_stage(
-            "flat_map", fn, concurrency, executor, ordered, lookahead, timeout, retries, on_error
+            "flat_map", fn, *where, retries, retry_on, backoff, on_error, max_failures
         )
         return self._with(stage, Flatten())
 
@@ -159,8 +193,8 @@ class Pipeline:
             >>> list(Pipeline("abcde").shard(1, 2))
             ['b', 'd']
         """
-        check_int("world_size", world_size, 1)
-        check_int("rank", rank, 0)
+        world_size = check_int("world_size", world_size, 1)
+        rank = check_int("rank", rank, 0)
         if rank >= world_size:
             raise ValueError(f"`rank` must be < world_size = {world_size}, got {rank}")
         return self._with(Shard(rank, world_size))
@@ -175,9 +209,8 @@ class Pipeline:
             >>> sorted(Pipeline(range(4)).shuffle(4, seed=1))
             [0, 1, 2, 3]
         """
-        check_int("buffer_size", buffer_size, 1)
-        check_int("seed", seed, 0)
-        return self._with(Shuffle(buffer_size, seed))
+        buffer_size = check_int("buffer_size", buffer_size, 1)
+        return self._with(Shuffle(buffer_size, check_int("seed", seed, 0)))
 
     def take(self, n: int) -> "Pipeline":
         """Keep the first `n` items of each epoch.
@@ -186,8 +219,7 @@ class Pipeline:
             >>> list(Pipeline(range(1000)).take(2))
             [0, 1]
         """
-        check_int("n", n, 0)
-        return self._with(Take(n))
+        return self._with(Take(check_int("n", n, 0)))
 
     def batch(
         self,
@@ -201,7 +233,7 @@ class Pipeline:
         `drop_last` leaves out a last batch that is not full. `collate` runs on the event loop;
         `.batch(64).map(aml.collate)` runs it in a thread.
         """
-        check_int("size", size, 1)
+        size = check_int("size", size, 1)
         if collate is not None:
             check_function(collate, "collate", "inline")
             if is_async(collate):
@@ -210,8 +242,7 @@ class Pipeline:
 
     def prefetch(self, n: int) -> "Pipeline":
         """Have up to `n` items ready before they are asked for."""
-        check_int("n", n, 1)
-        return self._with(Map("prefetch", unchanged, lookahead=n))
+        return self._with(Map("prefetch", unchanged, lookahead=check_int("n", n, 1)))
 
     # iteration
 
@@ -235,11 +266,17 @@ class Pipeline:
             )
         if before and not (state or before.begun):  # as when tqdm makes an iterator too many
             state = self.state_dict()
-        number = state["epoch"] if state else before.number + 1 if before else 0
-        rest = {key: state[key] for key in ("position", "parts", "finished")} if state else {}
-        self._epoch = Epoch(self._source, self._stages, number, before=before, **rest)
+        self._epoch = self._next(state, before)
         self._state = None
         return self._epoch
+
+    def _next(self, state: dict[str, Any] | None, before: Epoch | None = None) -> Epoch:
+        """Return the epoch that comes after a state, or after the one before; else the first."""
+        make = partial(Epoch, self._source, self._stages, before=before)
+        if state is None:
+            return make(before.number + 1 if before else 0)
+        rest = {"position": state["position"], "parts": state["parts"]}
+        return make(state["epoch"], made_of=state["source"], **rest)
 
     def __len__(self) -> int:
         """Return how many items a whole epoch has, wherever it stands; TypeError if unknown."""
@@ -272,39 +309,47 @@ class Pipeline:
         """Return where this pipeline stands, after the last item that it has handed out, as JSON.
 
         It holds positions and no data. Executors, concurrency and prefetching may be others when
-        it is loaded; the stages and their order may not.
+        it is loaded; the stages and their order may not, nor the source. By what a source is known
+        again: its length, and its attribute or method `fingerprint` (a str or an int), where it, or
+        what a function returns as the source, has them.
+
+        Raises:
+            TypeError: the fingerprint is of another type.
         """
         if self._state:
             return copy.deepcopy(self._state)
         epoch = self._epoch
-        position, parts = epoch.position() if epoch else (0, {})
+        over = epoch is not None and epoch.finished
+        position, parts = epoch.position() if epoch and not over else (0, {})
         return {
             "version": _VERSION,
             "stages": self._labels(),
-            "epoch": epoch.number if epoch else 0,
+            "source": (epoch and epoch.made_of) or self._source.identity,
+            "epoch": epoch.number + over if epoch else 0,
             "position": position,
             "parts": parts,
-            "finished": epoch.finished if epoch else False,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next iteration yield the rest of the epoch in which `state` was taken.
 
-        An iteration that is running ends.
+        Where that epoch was over, the next one begins. Right after its last item a pipeline does
+        not know yet that it is: then the rest is nothing. An iteration that is running ends.
 
         Raises:
-            ValueError: `state` comes from a pipeline of other stages, or is no state.
+            ValueError: `state` comes from a pipeline of other stages, from a source of another
+                length or fingerprint, or from another version of this module; or it is no state.
+                Where a function returns the source, it is the iteration that raises.
         """
-        if not is_state(state, _VERSION):
-            raise ValueError(
-                f"`state` must be what state_dict() returned, got {reprlib.repr(state)}"
-            )
+        check_state(state, _VERSION)
         if state["stages"] != self._labels():
             raise ValueError(
                 "`state` comes from a pipeline of other stages:\n"
                 f"  it was {' -> '.join(state['stages']) or 'the source alone'}\n"
                 f"  this is {' -> '.join(self._labels()) or 'the source alone'}"
             )
+        check_same(state["source"], self._source.identity)
+        self._next(state).check_parts()
         if self._epoch:
             self._epoch.supersede("load_state_dict() was called, which ended this iteration")
         self._state = copy.deepcopy(state)

@@ -21,7 +21,7 @@ from asyncml.hooks import hooks
 from asyncml.timeline import Timeline
 from asyncml.tracks import Job, Track
 from asyncml.unawaited import unawaited_noted
-from asyncml.waiting import Place, check_coroutine, running_place
+from asyncml.waiting import Place, check_coroutine, coroutine_of, running_place
 from asyncml.watched import Watched, active, wait_of
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Recorder:
             if task is None:
                 continue
             track.label = task.get_name()
-            watched = task.get_coro()
+            watched = coroutine_of(task)
             if track.outcome == "pending" and isinstance(watched, Watched):
                 track.waker, track.is_leaving = None, task.cancelling() > 0
                 waiter = getattr(task, "_fut_waiter", None)
@@ -129,7 +129,7 @@ class Recorder:
     def target_of(self, awaited: Any) -> Track | Job | str | None:
         """Return what is behind an awaited future: a task, a job, a word for it, or None."""
         if isinstance(awaited, asyncio.Task):
-            watched = awaited.get_coro()
+            watched = coroutine_of(awaited)
             return watched.track if isinstance(watched, Watched) else f"task {awaited.get_name()}"
         if hasattr(awaited, "_children"):  # its type is not exported
             return "gather"

@@ -5,14 +5,15 @@ belongs into the first `map`.
 """
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from itertools import count, islice
-from typing import Any
+from typing import Any, Final, TypedDict
 
-from asyncml.failures import is_asked_to_end, noted
+from asyncml.failures import is_asked_to_end, noted, shorten
 from asyncml.meters import Meter
-from asyncml.stages import PENDING, Flow
+from asyncml.stages import PAUSED, Flow
 from asyncml.window import Failure, Window
 
 # how many items a source gives before the loop's other tasks have their turn
@@ -20,6 +21,44 @@ TURN = 1024
 # how far an asynchronous source may run ahead of what asks it
 SOURCE_AHEAD = 16
 _METHODS = "__iter__", "__aiter__", "__getitem__"
+
+
+class Identity(TypedDict):
+    """By what a source that has changed is told: its length and its fingerprint, if it has them."""
+
+    length: int | None
+    fingerprint: str | int | None
+
+
+UNKNOWN: Final[Identity] = {"length": None, "fingerprint": None}
+
+
+def identify(items: Any) -> Identity:
+    """Look at what is iterated; raise TypeError for a fingerprint that JSON cannot hold."""
+    length = None
+    if hasattr(type(items), "__len__"):
+        with contextlib.suppress(TypeError, NotImplementedError):  # it has none after all
+            length = len(items)
+    fingerprint = getattr(items, "fingerprint", None)
+    if callable(fingerprint):
+        fingerprint = fingerprint()
+    if not isinstance(fingerprint, str | int | None):
+        raise TypeError(
+            f"the `fingerprint` of a source must be a str or an int, got {shorten(fingerprint)}"
+        )
+    return {"length": length, "fingerprint": fingerprint}
+
+
+def check_same(before: Identity, now: Identity) -> None:
+    """Raise ValueError if a source is known not to be the one of a saved state."""
+    for what in ("length", "fingerprint"):
+        old, new = before[what], now[what]
+        if old is not None and new is not None and old != new:
+            raise ValueError(
+                f"`state` was saved over a source of another {what}, {shorten(old)}, and this one "
+                f"has {shorten(new)}: items would come twice or never. Give the pipeline the "
+                "source that it had, or begin anew without the state"
+            )
 
 
 class Source:
@@ -38,8 +77,18 @@ class Source:
         self.items = items
         self._used: Any = None  # the last iterator that was opened
 
-    async def open(self, meter: Meter) -> "AsyncSource | SyncSource":
-        """Begin to iterate.
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_used": None}
+
+    @property
+    def identity(self) -> Identity:
+        """What is known of it before it is opened."""
+        return identify(self.items) if self._is_iterable else UNKNOWN
+
+    async def open(
+        self, meter: Meter, most: int | None
+    ) -> "tuple[AsyncSource | SyncSource, Identity]":
+        """Begin to iterate, for at most so many items; say what the source is like.
 
         Raises:
             RuntimeError: the source can be iterated only once, and has been.
@@ -51,9 +100,10 @@ class Source:
         self._check_used(items)
         if isinstance(items, AsyncIterable):
             asynchronous = aiter(items)
-            return AsyncSource(asynchronous, meter, own=asynchronous is not self.items)
+            own = asynchronous is not self.items
+            return AsyncSource(asynchronous, meter, most, own=own), identify(items)
         iterator = iter(items)
-        return SyncSource(iterator, meter, own=iterator is not self.items)
+        return SyncSource(iterator, meter, most, own=iterator is not self.items), identify(items)
 
     async def _call(self) -> Any:
         try:
@@ -96,15 +146,16 @@ def _check_arguments(function: Callable[..., Any]) -> None:
 class SyncSource:
     """Entries of an iterable, numbered; its own iterator is closed with the epoch."""
 
-    def __init__(self, items: Iterator[Any], meter: Meter, *, own: bool) -> None:
+    def __init__(self, items: Iterator[Any], meter: Meter, most: int | None, *, own: bool) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
         self._items = items
         self._meter = meter
+        self._most = most
         self._own = own
         self._loop = asyncio.get_running_loop()
 
     def __iter__(self) -> Flow:
-        meter, numbered = self._meter, zip(self._items, count())
+        meter, numbered = self._meter, zip(islice(self._items, self._most), count())
         try:
             for turn in count(TURN, TURN):
                 for entry in islice(numbered, TURN):
@@ -112,7 +163,7 @@ class SyncSource:
                     yield entry
                 if meter.items < turn:
                     return
-                yield PENDING
+                yield PAUSED
         except (Exception, asyncio.CancelledError) as error:
             where = f"in the source, after {self._meter.items} items"
             raise noted("source", error, where)  # noqa: B904  # this error, or one that names it
@@ -140,10 +191,14 @@ class AsyncSource(Window):
     The task that asks for items is also the one that closes the iterator, at the end.
     """
 
-    def __init__(self, items: AsyncIterator[Any], meter: Meter, *, own: bool) -> None:
+    def __init__(
+        self, items: AsyncIterator[Any], meter: Meter, most: int | None, *, own: bool
+    ) -> None:
         super().__init__(meter)
         self._items = items
+        self._most = most
         self._own = own
+        self._closes = False
         self._room: asyncio.Future[None] | None = None
 
     def room(self) -> None:
@@ -157,12 +212,17 @@ class AsyncSource(Window):
         try:
             await self._ask()
         finally:
+            self._closes = True
             if self._own and hasattr(self._items, "aclose"):
                 await self._items.aclose()
 
     async def _ask(self) -> None:
         time, meter = self.loop.time, self.meter
         while not (self.ended or self.closed):
+            if self.taken == self._most:  # not to be asked for one more, which nobody needs
+                self.ended = True
+                self.tell()
+                return
             begun = time()
             try:
                 value = await anext(self._items)
@@ -191,6 +251,10 @@ class AsyncSource(Window):
     def close(self) -> None:
         """Stop at once; the iterator is closed by the task."""
         idle = not self.closed and not self.tasks and not self.loop.is_closed()
+        if self._closes:  # a cancellation would interrupt that
+            self.closed = True
+            self.results.clear()
+            return
         super().close()
         if idle:
             self.ended = True

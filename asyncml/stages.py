@@ -2,7 +2,8 @@
 
 An entry is `(value, mark)`. The mark says where in the source the value came from, so that the mark
 of the last item handed out is all that a pipeline needs to know to go on after it. A stage with
-nothing ready yields PENDING; whoever drives the chain then waits. Lesson 07 builds such stages.
+nothing ready yields PENDING, and whoever drives the chain then waits; one that has held the loop
+for long yields PAUSED, and is asked again at the loop's next turn. Lesson 07 builds such stages.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
@@ -19,7 +20,9 @@ Entry = tuple[Any, Mark]
 Flow = Iterator[Entry]
 Rebuild = Callable[[list[Any]], Awaitable[list[Entry]]]
 
+# what stands in an entry's place has no mark
 PENDING: Final[Entry] = ("nothing ready", None)
+PAUSED: Final[Entry] = ("more at the loop's next turn", None)
 END: Final[Entry] = ("no more", None)
 
 
@@ -48,7 +51,10 @@ class Stage:
     The defaults are those of a stage that passes items on one by one, in order.
     """
 
-    calls = True  # whether it calls a function of the user's, which a resumed run must not repeat
+    # whether it may stand before the keys, whose number is all that a state says of what is above
+    # them: it calls no function of the user's, which a resumed run would repeat, and an error above
+    # it cuts none of its items short, as it does a batch
+    is_above_keys = False
     reorders = False
     is_transparent = False  # whether it makes no difference to a saved state
 
@@ -60,6 +66,14 @@ class Stage:
     def length(self, items: int) -> int | None:
         """How many items leave when `items` come in; None if that is not known beforehand."""
         return items
+
+    def needs(self, items: int) -> int | None:
+        """How many items must come in so that `items` leave; None if that is not known."""
+        return items
+
+    def accepts(self, part: Any) -> bool:
+        """Whether `part` may stand for this stage in a saved state; None: it has no part there."""
+        return part is None
 
     def flow(self, up: Flow, context: Context) -> Flow:
         """Run over the entries of the stage above."""
@@ -89,7 +103,11 @@ class Stage:
 class Ordinal(Stage):
     """A stage whose state is a count: its marks are `[mark, ordinal]`."""
 
-    calls = False
+    is_above_keys = True
+
+    def accepts(self, part: Any) -> bool:
+        """Whether it is a count."""
+        return part is None or is_count(part)
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
         """Take the count from the mark."""
@@ -115,6 +133,10 @@ class Take(Ordinal):
         """Count what leaves."""
         return min(items, self.n)
 
+    def needs(self, items: int) -> int | None:
+        """Count what must come in."""
+        return min(items, self.n)
+
     def flow(self, up: Flow, context: Context) -> Flow:
         """Stop at `n`, without asking for another item."""
         taken = context.part or 0
@@ -122,7 +144,7 @@ class Take(Ordinal):
             entry = next(up, END)
             if entry is END:
                 return
-            if entry is not PENDING:
+            if entry[1] is not None:
                 context.meter.items += 1
                 entry = entry[0], [entry[1], taken]
                 taken += 1
@@ -145,11 +167,15 @@ class Shard(Ordinal):
         """Count what leaves."""
         return len(range(self.rank, items, self.world_size))
 
+    def needs(self, items: int) -> int | None:
+        """Count what must come in."""
+        return self.rank + (items - 1) * self.world_size + 1 if items else 0
+
     def flow(self, up: Flow, context: Context) -> Flow:
         """Count all, pass on this rank's."""
         seen = context.part or 0
         for entry in up:
-            if entry is PENDING:
+            if entry[1] is None:
                 yield entry
                 continue
             if seen % self.world_size == self.rank:
@@ -167,8 +193,6 @@ class Flatten(Stage):
     whose mark is then its address, and begins with the others.
     """
 
-    calls = False
-
     @property
     def label(self) -> str:
         """Name it, with all that a saved state depends on."""
@@ -178,12 +202,20 @@ class Flatten(Stage):
         """Count what leaves."""
         return None
 
+    def needs(self, items: int) -> int | None:
+        """Nobody knows how many a parent has."""
+        return None
+
+    def accepts(self, part: Any) -> bool:
+        """Whether it holds one parent."""
+        return part is None or (is_held(part) and len(part["held"]) == 1)
+
     def flow(self, up: Flow, context: Context) -> Flow:
         """Pass on the items, first those of a parent that was delivered in part."""
         for values, address in context.first:
             yield from self._items(values, address, context, context.part["given"])
         for entry in up:
-            if entry is PENDING:
+            if entry[1] is None:
                 yield entry
             else:
                 yield from self._items(*entry, context)
@@ -221,6 +253,22 @@ class Flatten(Stage):
             for place, (parent, ordinal) in enumerate(addresses)
             if ordinal < len(values.get(_key(parent), ()))
         ]
+
+
+def is_count(value: object) -> bool:
+    """Whether it is an int >= 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_held(part: Any) -> bool:
+    """Whether it is the state of a stage that holds items: how many it gave, which it holds."""
+    keys = {"given", "held"}
+    return (
+        isinstance(part, dict)
+        and part.keys() == keys
+        and is_count(part["given"])
+        and isinstance(part["held"], list)
+    )
 
 
 def leaf(mark: Mark) -> int:

@@ -7,6 +7,7 @@ leaves early drops what they were doing. Lesson 07 shows what runs in them.
 
 import concurrent.futures
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -50,7 +51,7 @@ class ThreadPool(Executor):
         """Queue `fn(*args, **kwargs)` and return its future at once.
 
         Raises:
-            RuntimeError: the pool has been shut down.
+            RuntimeError: the pool has been shut down, or the machine gives it not even one thread.
         """
         future: Future[T] = Future()
         with self._lock:
@@ -60,14 +61,21 @@ class ThreadPool(Executor):
             if len(self._threads) < self.max_workers and not self._idle.acquire(blocking=False):
                 name = f"{self._name}-{len(self._threads) + 1}"
                 thread = threading.Thread(target=self._work, name=name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # the machine gives no more: those that run will do
+                    if not self._threads:
+                        self._jobs.get_nowait()
+                        raise
+                else:
+                    self._threads.append(thread)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; `cancel_futures` drops what is queued, `wait` joins the threads.
 
         With `wait=False` this returns at once, and a function that runs goes on to its end unheard.
+        So it does where the interpreter ends: its daemon threads do not run any more.
         """
         with self._lock:
             self._closed = True
@@ -80,7 +88,7 @@ class ThreadPool(Executor):
                     job[0].cancel()
             for _ in self._threads:
                 self._jobs.put(None)
-        if wait:
+        if wait and not sys.is_finalizing():
             for thread in self._threads:
                 thread.join()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asyncml.checks import check_labels
-from asyncml.failures import ENDINGS, noted, ordinary
+from asyncml.failures import ENDINGS, add_note, noted, ordinary
 from asyncml.feeding import Batch
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def train_step(
     except ENDINGS as error:
         raise noted("train_step", error, f"in {batch}") from error
     except Exception as error:
-        error.add_note(f"in {batch}")
+        add_note(error, f"in {batch}")
         raise
     if wrong:
         raise FloatingPointError(

@@ -6,7 +6,6 @@ virtual time stands still. Part of the clock (lesson 03), used by nothing else.
 """
 
 import asyncio
-import concurrent.futures
 import contextlib
 import functools
 import threading
@@ -15,6 +14,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
+from asyncml.failures import refused
+from asyncml.polling import Polling
+from asyncml.strangers import JobFuture, Strangers
 from asyncml.threads import thread_limit
 
 T = TypeVar("T")
@@ -39,7 +41,7 @@ class _Job:
 
     def __init__(self, turns: "Turns", pool: _Pool, call: Callable[[], Any]) -> None:
         self.turns, self.pool, self.call = turns, pool, call
-        self.future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self.future = JobFuture()
         self.wake = threading.Event()
 
     def start(self) -> None:
@@ -48,8 +50,8 @@ class _Job:
             return
         try:
             self.pool.executor.submit(self._run)
-        except BaseException as error:  # the pool was shut down in between
-            self.future.set_exception(error)
+        except Exception as error:  # it was shut down, say: no fault of the function's
+            self.future.set_exception(refused(self.pool.executor, error))
             self.turns._end(self)
 
     def _run(self) -> None:
@@ -59,8 +61,11 @@ class _Job:
         except BaseException as error:
             self.future.set_exception(error)
         finally:
-            _here.job = None
             self.turns._call_back(self.turns._end, self)
+            _here.job = None
+            # an error has this frame in its traceback, and with it those of its callers, who hold
+            # the job: so that must not hold the error
+            del self.future, self.call
 
 
 class Turns:
@@ -68,6 +73,7 @@ class Turns:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.strangers, self.polling = Strangers(), Polling()
         self._waiting: deque[Callable[[], None]] = deque()  # jobs to start or to wake, in order
         self._running = 0
         self._outside = 0  # what runs out of our sight, such as process pools
@@ -86,7 +92,10 @@ class Turns:
             future = asyncio.wrap_future(outside, loop=self._loop)
             outside.add_done_callback(lambda _: self._call_back(self._end_outside))
             return future
-        pool = self._pools.setdefault(executor, _Pool(executor, limit))
+        pool = self._pools.get(executor)
+        if pool is None:
+            pool = self._pools[executor] = _Pool(executor, limit)
+            self.strangers.know(executor)
         job = _Job(self, pool, functools.partial(func, *args))
         pool.line.append(job)
         self._begin(pool)
@@ -96,7 +105,9 @@ class Turns:
         """Give the next job its turn if none runs, and say whether any does."""
         while self._waiting and not self._running:
             self.give()
-        return bool(self._running or self._outside)
+        if self._running or self._outside:
+            return True
+        return bool(self.strangers.sources) and self.strangers.run_for_us()
 
     def are_due(self) -> bool:
         """Tell whether a job waits for its turn."""
@@ -160,6 +171,11 @@ class Turns:
         except RuntimeError:  # the loop is closed, nobody listens any more
             return False
         return True
+
+
+def is_job() -> bool:
+    """Tell whether this thread runs a job."""
+    return getattr(_here, "job", None) is not None
 
 
 def hold(seconds: float) -> bool:

@@ -109,6 +109,21 @@ def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
     return chain
 
 
+def coroutine_of(task: Any) -> Any:
+    """Return a task's coroutine: of a recorded task its wrapper, of one that has ended maybe None.
+
+    Not by `get_coro`, which kills some interpreters, as that of Python 3.12.1, if an eager task had
+    ended before it was made (CPython issue 122332).
+    """
+    return getattr(task, "_coro", None)
+
+
+def own_coroutine_of(task: Any) -> Any:
+    """Return the program's own coroutine of a task."""
+    coro = coroutine_of(task)
+    return getattr(coro, "coro", coro)
+
+
 def is_library(code: CodeType) -> bool:
     """Tell whether the code belongs to the standard library, or to the loop in its place."""
     return is_library_file(code.co_filename)

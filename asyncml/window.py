@@ -71,10 +71,14 @@ class Window:
                 self.room()
             elif entry is not None:
                 results[self.head] = entry  # or a stage below that pauses first would wait for ever
-                raise entry.error
-            elif self._broken:
+                try:
+                    raise entry.error
+                finally:
+                    del entry  # the error's traceback holds this frame, which must not hold it
+            elif self._broken is not None:
                 raise self._broken
             elif self.ended and self.head == self.taken:
+                self.over()
                 return
             else:
                 yield PENDING
@@ -101,13 +105,16 @@ class Window:
     def notify(self, callback: Callable[[], None]) -> None:
         """Call back once, when the next result is there or none will come."""
         over = self.ended and self.head == self.taken
-        if self.head in self.results or over or self._broken:
+        if self.head in self.results or over or self._broken is not None:
             self.loop.call_soon(callback)
         else:
             self._callback = callback
 
     def room(self) -> None:
         """Be told that an item has left."""
+
+    def over(self) -> None:
+        """Be told that all items have left; an error is raised where the next would be."""
 
     def put(self, ticket: int, entry: Any) -> None:
         """Place a result; tell who waits if it is the next to leave."""
@@ -129,7 +136,9 @@ class Window:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error and not self.closed:  # cancelled from outside: who waits must not wait for ever
+        if (
+            error is not None and not self.closed
+        ):  # cancelled from outside: who waits must not wait for ever
             self._broken = error
             self.close()
             self.tell()
@@ -139,7 +148,7 @@ class Window:
         if self.closed:  # a second cancellation would interrupt the clean-up of the first
             return
         self.closed = True
-        if not self._broken:  # else what came before has yet to leave
+        if self._broken is None:  # else what came before has yet to leave
             self.results.clear()
         if not self.loop.is_closed():
             for task in self.tasks:

@@ -2,11 +2,11 @@
 
 import argparse
 
-from benchmarks import accuracy, loading, tracing, training
+from benchmarks import accuracy, loading, threads, tracing, training
 from benchmarks.measuring import machine
 from benchmarks.peers import PEERS, TRAINERS
 
-NAMES = ("accuracy", "loading", "tracing", "training")
+NAMES = ("accuracy", "loading", "threads", "tracing", "training")
 BESIDE_PEERS = {"loading": loading.main, "training": training.main}
 
 
@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument(
-        "--rounds", type=int, default=5, help="of loading and training; the default is 5"
+        "--rounds", type=int, default=5, help="of loading, threads and training; the default is 5"
     )
     parser.add_argument("--only", default="", help=f"print some peers of those two: {keys}")
     options = parser.parse_args(arguments)
@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
             BESIDE_PEERS[name](options.rounds, only)
         elif name == "accuracy":
             accuracy.main()
+        elif name == "threads":
+            threads.main(options.rounds)
         else:
             for what, figure, limit in tracing.main():
                 print(f"  {what:<52} {figure:>12}   {limit}")

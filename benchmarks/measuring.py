@@ -54,10 +54,15 @@ def interleaved(
     return [statistics.median(mine) for mine in times]
 
 
-def in_child(module: str, *arguments: object, threads: int) -> Any:
-    """Run a module in a process whose libraries compute in so many threads; return its JSON."""
+def in_child(module: str, *arguments: object, threads: int | None = None) -> Any:
+    """Run a module in a process whose libraries compute in so many threads; return its JSON.
+
+    Without a number they have as many as they take by themselves.
+    """
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    environment = os.environ | dict.fromkeys(THREADS, str(threads))
+    environment = {name: value for name, value in os.environ.items() if name not in THREADS}
+    if threads is not None:
+        environment |= dict.fromkeys(THREADS, str(threads))
     root = Path(__file__).parent.parent
     done = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, text=True, cwd=root, env=environment

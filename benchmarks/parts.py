@@ -37,7 +37,7 @@ WATCHED = (
     (layers.Linear, "backward", BIASES),
     (layers.ReLU, "forward", RELU),
     (layers.ReLU, "backward", RELU),
-    (nn, "softmax_cross_entropy", LOSS),
+    (nn, "loss_of", LOSS),
     (optimizers.Adam, "step", ADAM),
 )
 

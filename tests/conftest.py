@@ -4,13 +4,15 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from asyncml import exercises
 from asyncml.clock import Deadlock
@@ -21,12 +23,30 @@ settings.register_profile("suite", derandomize=True, **QUIET)
 settings.register_profile("explore", **QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
-# the checks of exercises collect garbage each time: not through all that was there before the tests
-gc.collect()
-gc.freeze()
-
 # a thread that has been told to end needs a moment
 GRACE_S = 1.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def what_was_there_before_the_tests_is_frozen() -> None:
+    """Keep the collector out of it: the checks of exercises collect garbage each time.
+
+    Hypothesis makes its random state for its first test, and asks the collector who holds it; what
+    is frozen is not looked through, and from Python 3.14 on it then warns: that test comes first.
+    """
+    _first_property()
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> Iterator[None]:
+    """Undo what `nohup`, and a shell for what runs in the background, do: they ignore SIGINT."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +81,10 @@ def nothing_is_left(
         left.append(f"the switch interval is {sys.getswitchinterval()} s")
         sys.setswitchinterval(interval_s)
     assert not left + tasks + lost.messages
+
+
+@given(st.none())
+def _first_property(_: None) -> None: ...
 
 
 def _watch_clean_up(monkeypatch: pytest.MonkeyPatch, found: list[str]) -> None:

@@ -1,7 +1,10 @@
-"""A pytest plugin: nbval's collection of notebooks, with a run and a comparison that miss nothing.
+"""A pytest plugin: what nbval collects, with a run and a comparison that miss nothing.
 
 Each code cell is a test, and so is the notebook's end, where nothing may be left running. Cells run
 in order in one kernel: asked for cell 5 alone, the gate runs cells 1 to 4 before it.
+
+Of nbval it takes what nbval documents, the options and the tags. Should a pytest come that nbval
+does not work with, `pytest -p no:nbval` runs the same tests: these options are then the gate's.
 """
 
 from collections.abc import Iterator
@@ -11,10 +14,20 @@ from typing import Any
 
 import nbformat
 import pytest
-from nbval.plugin import IPyNbCell, IPyNbFile
 
 from tests.notebook_compare import problems
 from tests.notebook_kernel import Kernel, KernelLost, Run
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Stand in for nbval's options where it is switched off."""
+    if pluginmanager.is_blocked("nbval"):
+        group = parser.getgroup("nbval", "notebooks, without nbval")
+        group.addoption("--nbval", action="store_true", help="run notebooks, compare all output")
+        group.addoption("--nbval-current-env", action="store_true", help="always so")
+        for name, seconds in (("cell", 2000.0), ("kernel-startup", 60.0)):
+            words = f"seconds, by default {seconds:g}"
+            group.addoption(f"--nbval-{name}-timeout", type=float, default=seconds, help=words)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,13 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Iterator[Any]:
     """Put our collector in the place of nbval's."""
     collectors = yield
-    return [
-        Notebook.from_parent(parent, path=file_path) if isinstance(found, IPyNbFile) else found
-        for found in collectors
-    ]
+    if file_path.suffix != ".ipynb" or not parent.config.getoption("nbval"):
+        return collectors
+    return [Notebook.from_parent(parent, path=file_path)]
 
 
-class Notebook(IPyNbFile):
+class Notebook(pytest.File):
     """A notebook and the kernel that runs it."""
 
     kernel: Kernel
@@ -46,15 +58,13 @@ class Notebook(IPyNbFile):
         self.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         self.runs: list[Run] = []
         for number, cell in enumerate(self.cells, start=1):
-            yield Cell.from_parent(
-                self, name=f"Cell {number}", cell_num=number, cell=cell, options={}
-            )
+            yield Cell.from_parent(self, name=f"Cell {number}", number=number, cell=cell)
         yield End.from_parent(self, name="End")
 
     def setup(self) -> None:
         """Start the kernel, in the notebook's folder."""
         _build_font_cache()
-        timeout = self.config.option.nbval_kernel_startup_timeout
+        timeout = self.config.getoption("nbval_kernel_startup_timeout")
         self.runs.clear()
         self.kernel = Kernel(self.path.parent, startup_timeout=timeout)
 
@@ -65,22 +75,25 @@ class Notebook(IPyNbFile):
 
     def run_up_to(self, number: int) -> list[Run]:
         """The runs of cells 1 to `number`; each cell runs once."""
-        timeout = self.config.option.nbval_cell_timeout
+        timeout = self.config.getoption("nbval_cell_timeout")
         for cell in self.cells[len(self.runs) : number]:
             self.runs.append(self.kernel.run(cell.source, timeout=timeout))
         return self.runs[:number]
 
 
-class Cell(IPyNbCell):
+class Cell(pytest.Item):
     """One code cell; its failure shows each thing that is wrong with it."""
 
-    def setup(self) -> None:
-        """Nothing: nbval would excuse the cells that follow one that was too slow."""
+    parent: Notebook
+
+    def __init__(self, number: int, cell: nbformat.NotebookNode, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.number, self.cell = number, cell
 
     def runtest(self) -> None:
         """Run the cell and compare it with what is committed."""
         try:
-            found = problems(self.cell, self.parent.run_up_to(self.cell_num)[-1])
+            found = problems(self.cell, self.parent.run_up_to(self.number)[-1])
         except KernelLost as error:
             found = [str(error)]
         if found:
@@ -89,9 +102,9 @@ class Cell(IPyNbCell):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """What is wrong and with which cell; the plugin's own traceback helps nobody."""
         if isinstance(excinfo.value, Wrong):
-            where = f"cell {self.cell_num} ({self.cell.get('id')})"
+            where = f"cell {self.number} ({self.cell.get('id')})"
             return f"{where}: {excinfo.value}\n\nThe cell:\n{self.cell.source}"
-        return pytest.Item.repr_failure(self, excinfo, style)
+        return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where pytest says that this is."""

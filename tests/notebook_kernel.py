@@ -1,6 +1,6 @@
 """A Jupyter kernel that hides nothing: what a cell put out, how it ended, and what it left behind.
 
-nbval's kernel throws the reply away and reads only what arrives for the cell that is running. An
+nbval by itself throws the reply away and reads only what arrives for the cell that is running. An
 ExceptionGroup or a bad magic is announced by the reply alone, and what a background task prints
 after its cell has ended belongs to no running cell, so both pass there unseen.
 """
@@ -19,7 +19,9 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel, start_new_kernel
+from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+from jupyter_client import KernelManager
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
 from tests import ONE_BLAS_THREAD
 
@@ -51,7 +53,14 @@ class Run:
     expressions: dict[str, Any] = field(default_factory=dict)
 
 
-class Kernel(RunningKernel):
+class _ThisPython(KernelSpecManager):
+    """Whatever kernels are installed on the machine: the one that runs in this Python."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
+
+
+class Kernel:
     """The kernel of this Python, started as a learner's would be, without the learner's profile.
 
     Args:
@@ -65,16 +74,21 @@ class Kernel(RunningKernel):
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `stop`)
         env = {name: value for name, value in os.environ.items() if name not in UNSET}
-        self.km, self.kc = start_new_kernel(
-            startup_timeout=startup_timeout,
-            kernel_name=CURRENT_ENV_KERNEL_NAME,
+        self.km = KernelManager(kernel_spec_manager=_ThisPython())
+        self.km.start_kernel(
             cwd=str(folder),
             env=ONE_BLAS_THREAD | env | {"IPYTHONDIR": self._profile.name},
             stdout=subprocess.DEVNULL,
             stderr=self._log,
         )
-        self._ensure_iopub_up()
-        self._inspect("remember")
+        self.kc = self.km.client()
+        self.kc.start_channels()
+        try:
+            self.kc.wait_for_ready(timeout=startup_timeout)
+            self._inspect("remember")
+        except BaseException:
+            self.stop()
+            raise
 
     def run(self, source: str, *, timeout: float = 120.0) -> Run:
         """Run one cell to its end.
@@ -92,9 +106,10 @@ class Kernel(RunningKernel):
 
     def stop(self) -> None:
         """End the kernel and its channels; a second call does nothing."""
-        if hasattr(self, "km"):
+        if not self._log.closed:
+            self.kc.stop_channels()
             with suppress(RuntimeError):
-                super().stop()
+                self.km.shutdown_kernel(now=True)
         self._log.close()
         self._profile.cleanup()
 
@@ -132,13 +147,13 @@ class Kernel(RunningKernel):
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             try:
-                yield self.get_message("iopub", timeout=min(left, POLL_S))
+                yield self.kc.get_iopub_msg(timeout=min(left, POLL_S))
             except Empty:
                 self._expect_alive()
         raise TimeoutError
 
     def _expect_alive(self) -> None:
-        if not self.is_alive():
+        if not self.km.is_alive():
             self._log.seek(0)
             last_words = "\n".join(self._log.read().decode(errors="replace").splitlines()[-20:])
             self.lost = f"the kernel died in {self._where()}"
@@ -148,7 +163,7 @@ class Kernel(RunningKernel):
         deadline = time.monotonic() + REPLY_S
         while time.monotonic() < deadline:
             try:
-                message = self.get_message("shell", timeout=POLL_S)
+                message = self.kc.get_shell_msg(timeout=POLL_S)
             except Empty:
                 self._expect_alive()
                 continue
@@ -162,7 +177,7 @@ class Kernel(RunningKernel):
         raise TimeoutError
 
     def _give_up(self, msg_id: str, run: Run, timeout: float) -> None:
-        self.interrupt()
+        self.km.interrupt_kernel()
         with suppress(TimeoutError, KernelLost):
             _collect(self._messages(INTERRUPT_S), msg_id, run, self._sent)
         self.lost = f"{self._where()} ran into its time limit of {timeout:g} s"

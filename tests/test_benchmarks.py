@@ -7,7 +7,7 @@ import pytest
 
 from asyncml import layers
 from benchmarks import __main__ as command
-from benchmarks import accuracy, epochs, figure, loading, million, overlap, parts, training
+from benchmarks import accuracy, epochs, figure, loading, million, overlap, parts, threads, training
 from benchmarks.measuring import THREADS, in_child, interleaved
 from benchmarks.network import images, in_batches
 from benchmarks.peers import PEERS, TRAINERS, US, Peer, Unable, gemms, installed, trains_ours
@@ -232,6 +232,34 @@ class TestTraining:
         assert [peer for peer in TRAINERS if peer.name not in page] == []
 
 
+class TestThreads:
+    def test_each_network_is_measured_alone_and_in_company(self, monkeypatch):
+        monkeypatch.setattr(threads, "SIZES", ([4, 3], [4, 5, 3]))
+        rows = threads.measure(1)
+        assert [len(row) for row in rows] == [4, 4]
+        assert min(map(min, rows)) > 0
+
+    def test_the_table_says_how_many_times_as_long_all_take(self, monkeypatch):
+        monkeypatch.setattr(threads, "SIZES", ([4, 3],))
+        assert threads.threads_table([[2.0, 1.0, 3.0, 60.0]])[1:] == [
+            ["4-3", "15", "2.00", "1.00", "0.50x", "3.00", "60", "20x"]
+        ]
+
+    def test_the_page_that_is_committed_has_every_network(self):
+        results = (Path(threads.__file__).parent / "RESULTS.md").read_text(encoding="utf-8")
+        page = results.partition("\n## BLAS threads\n")[2].partition("\n## ")[0]
+        assert threads.NOTES.strip() in page
+        for sizes in threads.SIZES:
+            assert f"| {'-'.join(map(str, sizes))} |" in page
+
+    def test_a_child_without_a_number_is_told_none(self, tmp_path, monkeypatch):
+        source = "import json, os\nprint(json.dumps(dict(os.environ)))\n"
+        (tmp_path / "says.py").write_text(source, encoding="utf-8")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setenv(THREADS[0], "1")
+        assert not {*in_child("says")} & {*THREADS}
+
+
 class TestAccuracy:
     def test_the_subset_alone_is_printed_and_not_written(self, capsys, monkeypatch, tmp_path):
         monkeypatch.delenv("ASYNCML_DATA", raising=False)
@@ -289,7 +317,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["lodaing"], "no such benchmark: lodaing; there are accuracy, loading, tracing, "),
+            (["lodaing"], "no such benchmark: lodaing; there are accuracy, loading, threads, "),
             (["loading", "--only", "us,him"], "no such peer: him; there are us, hand, "),
             (["loading", "--rounds", "0"], "--rounds must be at least 1, got 0"),
         ],

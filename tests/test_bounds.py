@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from asyncml.clock import compute, simulate
 from asyncml.pipeline import Pipeline
+from asyncml.retrying import LOGGED
 
 
 async def collect(pipeline):
@@ -119,6 +120,7 @@ class Spy:
         return self.end(value)
 
 
+@pytest.mark.filterwarnings("ignore:.*has skipped all of its first:RuntimeWarning")
 @given(
     st.lists(st.integers(0, 20), min_size=1, max_size=16),
     st.dictionaries(st.integers(0, 15), st.integers(1, 4)),
@@ -242,7 +244,8 @@ def test_as_many_items_are_alive_in_a_long_run_as_in_a_short_one(kind):
         return Item.most
 
     short = most(700)
-    assert most(1400) <= short + 50  # which delays meet, and which threads, is chance
+    more = 50 + LOGGED * ("errors" in kind)  # which delays meet, and which threads, is chance
+    assert most(1400) <= short + more
     assert short < 350
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import dataclasses
 import math
@@ -446,6 +447,54 @@ def test_a_real_socket_is_an_error_that_says_what_to_do():
     assert "asyncio.run" in str(caught.value)
 
 
+def _unix(name):
+    return lambda loop, end: getattr(loop, name)(asyncio.Protocol, sock=end)
+
+
+@pytest.mark.parametrize(
+    ("what", "connect"),
+    [
+        ("pipe", lambda loop, end: loop.connect_read_pipe(asyncio.Protocol, end)),
+        ("pipe", lambda loop, end: loop.connect_write_pipe(asyncio.BaseProtocol, end)),
+        ("socket", lambda loop, end: loop.create_connection(asyncio.Protocol, sock=end)),
+        ("socket", lambda loop, end: loop.create_connection(asyncio.Protocol, "localhost", 1)),
+        ("socket", lambda loop, end: loop.create_server(asyncio.Protocol, "localhost", 0)),
+        ("socket", lambda loop, end: loop.create_datagram_endpoint(asyncio.Protocol, sock=end)),
+        ("socket", lambda loop, end: loop.connect_accepted_socket(asyncio.Protocol, end)),
+        ("socket", _unix("create_unix_connection")),
+        ("socket", _unix("create_unix_server")),
+        ("socket", lambda loop, end: loop.sock_recv(end, 1)),
+        ("socket", lambda loop, end: asyncio.to_thread(loop.add_reader, end, print)),
+        ("socket", lambda loop, end: asyncio.open_connection(sock=end)),
+    ],
+)
+def test_whatever_waits_for_the_operating_system_is_refused_at_once(what, connect, caplog):
+    async def main(end):
+        await connect(asyncio.get_running_loop(), end)
+
+    ends = socket.socketpair()
+    with contextlib.ExitStack() as stack:
+        for end in ends:
+            stack.enter_context(end).setblocking(False)
+        with pytest.raises(RuntimeError, match=rf"cannot wait for a real .*{what}.*asyncio\.run"):
+            simulate(main(ends[0]))
+    assert not caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_signal_handler_works():
+    async def main():
+        event, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, event.set)
+        signal.raise_signal(signal.SIGUSR1)
+        async with asyncio.timeout(1):
+            await event.wait()
+        loop.remove_signal_handler(signal.SIGUSR1)
+        return now()
+
+    assert simulate(main()) == 0
+
+
 async def _named():
     return asyncio.current_task().get_name()
 
@@ -496,14 +545,101 @@ def test_debug_mode_sees_virtual_blocks(caplog):
     assert "took 5.000 seconds" in caplog.text
 
 
-def test_contextvars_reach_the_simulation():
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda loop: loop.call_later(1, _named),
+        lambda loop: loop.call_at(1, _named),
+        lambda loop: loop.call_soon(_named),
+        lambda loop: loop.run_in_executor(None, _named),
+        lambda loop: loop.call_later(1, "text"),
+    ],
+)
+def test_debug_mode_checks_callbacks_as_asyncio_does(wrong):
+    async def main():
+        wrong(asyncio.get_running_loop())
+
+    messages = []
+    for run in (simulate, asyncio.run):
+        with pytest.raises(TypeError) as caught:
+            run(main(), debug=True)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("method", ["call_later", "call_at", "call_soon"])
+def test_debug_mode_notices_a_call_from_another_thread(method):
+    async def main():
+        loop = asyncio.get_running_loop()
+        args = (print,) if method == "call_soon" else (1, print)
+        await asyncio.to_thread(getattr(loop, method), *args)
+
+    with pytest.raises(RuntimeError, match="Non-thread-safe operation"):
+        simulate(main(), debug=True)
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda loop: loop.call_at(None, print), lambda loop: loop.call_later(None, print)]
+)
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_timer_without_a_time_is_an_error_as_in_asyncio(wrong, debug):
+    async def main():
+        wrong(asyncio.get_running_loop())
+
+    messages = []
+    for run in (simulate, asyncio.run):
+        with pytest.raises(TypeError) as caught:
+            run(main(), debug=debug)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("method", ["call_later", "call_at"])
+def test_debug_mode_says_where_a_timer_was_set(method):
+    async def main():
+        loop = asyncio.get_running_loop()
+        handle = getattr(loop, method)(0, print)
+        handle.cancel()
+        return handle._source_traceback[-1].name
+
+    assert simulate(main(), debug=True) == "main"
+
+
+def test_after_its_shutdown_the_default_executor_takes_nothing():
+    async def main():
+        await asyncio.get_running_loop().shutdown_default_executor()
+        await asyncio.to_thread(print)
+
+    with pytest.raises(RuntimeError, match="Executor shutdown has been called"):
+        simulate(main())
+
+
+def test_an_executor_that_calls_itself_empty_is_used():
+    class Empty(ThreadPool):
+        def __len__(self):
+            return 0
+
+    async def main(pool):
+        name = await asyncio.get_running_loop().run_in_executor(pool, threading.current_thread)
+        return name.name
+
+    with Empty(1, name="mine") as pool:
+        assert simulate(main(pool)) == "mine-1"
+
+
+@pytest.mark.parametrize("in_a_loop", [False, True])
+def test_contextvars_reach_the_simulation_and_its_threads(in_a_loop):
     async def main():
         assert isinstance(asyncio.get_running_loop(), VirtualLoop)
-        return variable.get()
+        seen = variable.get(), await asyncio.to_thread(variable.get)
+        variable.set("changed inside")
+        return seen
 
     async def outer():
-        return simulate(main())
+        return simulate(main()), variable.get()
 
     variable = contextvars.ContextVar("variable", default="unset")
-    variable.set("set")
-    assert asyncio.run(outer()) == "set"
+    token = variable.set("set")
+    result = asyncio.run(outer()) if in_a_loop else (simulate(main()), variable.get())
+    variable.reset(token)
+    assert result == (("set", "set"), "set")

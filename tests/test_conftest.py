@@ -11,7 +11,12 @@ ROOT = Path(__file__).parent.parent
 MODULE = """
 import asyncio, sys, threading, time
 import pytest
+from hypothesis import given, strategies
 from asyncml.clock import Deadlock, simulate
+
+@given(strategies.integers())
+def test_property(number):
+    assert isinstance(number, int)
 
 async def leave(error=None):
     asyncio.create_task(asyncio.sleep(9))
@@ -90,7 +95,6 @@ def test_what_is_left_fails_its_test(outcome, test, words):
     assert words in outcome
 
 
-def test_a_clean_test_and_an_excused_one_pass(outcome):
-    assert set(re.findall(r"^(\w+) \S+::test_(?:clean|excused)\b", outcome, re.MULTILINE)) == {
-        "PASSED"
-    }
+@pytest.mark.parametrize("test", ["clean", "excused", "property"])
+def test_a_test_that_leaves_nothing_behind_passes(outcome, test):
+    assert set(re.findall(rf"^(\w+) \S+::test_{test}\b", outcome, re.MULTILINE)) == {"PASSED"}

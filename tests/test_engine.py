@@ -202,6 +202,10 @@ def test_a_pipeline_that_is_not_iterated_holds_no_items(n, below):
     assert not items
 
 
+def test_functions_that_take_no_time_can_be_many():
+    assert run(Pipeline(range(6000)).map(abs, concurrency=2)) == list(range(6000))
+
+
 def test_the_loop_stays_alive_while_nothing_waits():
     async def main():
         beats = 0
@@ -563,7 +567,8 @@ def test_retries_come_before_on_error(where, options):
     with pytest.raises(Broken):
         run(Pipeline(range(9)).map(flaky(3, where), retries=2, **options))
     skipping = Pipeline(range(9)).map(flaky(3, where), retries=2, on_error="skip", **options)
-    assert run(skipping) == []
+    with pytest.warns(RuntimeWarning, match="skipped all of its first 9 items"):
+        assert run(skipping) == []
 
 
 def test_delays_between_attempts_double_and_repeat_and_hold_no_slot():
@@ -629,17 +634,17 @@ def test_a_timeout_is_for_one_attempt_and_counts_as_an_error():
 
 
 def test_a_timeout_abandons_a_plain_function():
-    release = threading.Event()
+    release, ended = threading.Event(), []
 
     def hang(value):
         if value < 2:
-            release.wait()
+            release.wait(30)
+            ended.append(value)
         return value
 
-    pipeline = Pipeline(range(6)).map(hang, concurrency=2, timeout=0.05, on_error="skip")
-    begun = time.monotonic()
+    pipeline = Pipeline(range(6)).map(hang, concurrency=2, timeout=0.2, on_error="skip")
     assert list(pipeline) == [2, 3, 4, 5]
-    assert time.monotonic() - begun < 1
+    assert ended == []
     release.set()
 
 
@@ -744,9 +749,10 @@ def test_cancelled_at_any_time_the_rest_is_exact(seconds, twice):
             task.cancel()
         await asyncio.wait([task])
         assert left() == []
-        again = make_all(nap)
-        again.load_state_dict(pipeline.state_dict())
-        assert items + await collect(again) == whole
+        again, state = make_all(nap), pipeline.state_dict()
+        again.load_state_dict(state)
+        rest = await collect(again)
+        assert items + (rest if state["epoch"] == 0 else []) == whole
 
     whole = run(make_all(nap))
     simulate(main())
@@ -800,7 +806,7 @@ def test_leaving_plain_for_leaves_no_thread():
     items = iter(Pipeline(range(1000)).map(nap))
     next(items)
     items.close()
-    assert threads() == set() or time.sleep(0.05) or threads() == set()
+    assert wait_until(lambda: threads() == set())
     with contextlib.suppress(Broken):
         for _ in Pipeline(range(1000)).map(nap):
             raise Broken
@@ -850,9 +856,7 @@ def test_plain_for_works_inside_a_running_loop_and_runs_ahead():
     asked = []
     items = iter(Pipeline(range(99)).map(asked.append, executor="inline"))
     next(items)
-    deadline = time.monotonic() + 1
-    while len(asked) < 4 and time.monotonic() < deadline:
-        time.sleep(0.001)
+    wait_until(lambda: len(asked) == 4)
     time.sleep(0.01)
     assert len(asked) == 4  # one taken, two handed over, one in hand
     items.close()
@@ -896,6 +900,20 @@ asyncio.run(main())
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
+def test_a_pause_for_the_loop_does_not_wait_for_the_stage_above():
+    async def shard(number):
+        await asyncio.sleep(1 + number * 100)
+        return range(4)
+
+    def decode(value):
+        compute(0.006)
+        return value
+
+    pipeline = Pipeline([0, 1]).flat_map(shard, concurrency=2).map(decode, executor="inline")
+    _, times = timed(pipeline)
+    assert times[:4] == [1.006, 1.012, 1.018, 1.024]  # not after the second shard, at 101 s
+
+
 # statistics
 
 
@@ -936,9 +954,10 @@ def test_plain_for_counts_its_waiting_once():
         return value
 
     pipeline = Pipeline(range(3)).map(work, concurrency=1, executor="inline")
+    begun = time.perf_counter()
     list(pipeline)
-    statistics = pipeline.statistics()
-    assert 0.05 < statistics.wait_s <= statistics.elapsed_s + 0.02
+    took_s = time.perf_counter() - begun  # what is counted twice does not fit into it
+    assert 0.02 <= pipeline.statistics().wait_s <= took_s
 
 
 # what ends a loop in silence elsewhere
@@ -1078,7 +1097,8 @@ def test_functions_that_hang_have_a_bounded_number_of_threads():
         return sum("hang" in thread.name for thread in threading.enumerate())
 
     pipeline = Pipeline(range(30)).map(hang, concurrency=2, timeout=0.001, on_error=running)
-    assert 2 < max(pipeline) <= 2 * 2
+    counts = [count for count in pipeline if count is not None]  # one may be done before the loop
+    assert 2 < max(counts) <= 2 * 2
 
 
 def test_a_timeout_says_how_long_it_was():
@@ -1135,7 +1155,7 @@ def test_a_copy_of_this_process_ends_without_the_processes_of_the_pipeline():
     assert list(loading.map(fork, executor="inline")) == list(range(9))
 
 
-def wait_until(is_so, seconds=1.0):
+def wait_until(is_so, seconds=10.0):
     deadline = time.monotonic() + seconds
     while not is_so() and time.monotonic() < deadline:
         time.sleep(0.002)

@@ -218,6 +218,13 @@ def nests(coroutine):
     return asyncio.run(coroutine)
 
 
+def nests_by_the_fork(coroutine):
+    import nest_asyncio2
+
+    nest_asyncio2.apply()
+    return asyncio.run(coroutine)
+
+
 def blocks(coroutine):
     time.sleep(0.001)
     return right(coroutine)
@@ -271,6 +278,7 @@ def _close_loops():
         (leaves_its_loop, "left"),
         (leaves_its_thread, "left"),
         (nests, "nested"),
+        (nests_by_the_fork, "nested"),
         (blocks, "blocking"),
         (spins, "endless"),
     ],

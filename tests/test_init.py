@@ -2,8 +2,10 @@
 
 import ast
 import inspect
+import pydoc
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -30,6 +32,34 @@ def test_every_name_is_there_and_documented():
         assert getattr(asyncml, name) is getattr(asyncml, name)
     with pytest.raises(AttributeError, match="no attribute 'pipelin'"):
         asyncml.pipelin  # noqa: B018
+
+
+def test_dir_lists_what_is_public_and_the_rooms_that_are_loaded():
+    names = [name for name in dir(asyncml) if not name.startswith("__")]
+    rooms = {name for name in names if isinstance(getattr(asyncml, name), ModuleType)}
+    assert {*names} - rooms == {*asyncml.__all__}
+    assert "checks" in rooms
+    assert {"__version__", "__doc__", "__path__", "__all__"} <= {*dir(asyncml)}
+
+
+DOCUMENTED = (
+    "Layer Linear ReLU Sequential MLP Optimizer SGD Adam softmax_cross_entropy fit evaluate Step "
+    "LossCurve Checkpointer"
+)
+
+
+@pytest.mark.parametrize("name", DOCUMENTED.split())
+def test_signatures_in_the_help_are_short(name):
+    text = pydoc.render_doc(getattr(asyncml, name), renderer=pydoc.plaintext)
+    assert "numpy.dtype" not in text
+    assert "_SupportsArray" not in text
+    assert "collections.abc" not in text
+
+
+def test_the_help_of_a_layer_explains_what_a_layer_of_ones_own_may_say():
+    text = pydoc.render_doc(asyncml.Layer, renderer=pydoc.plaintext)
+    for attribute in ("n_in", "n_out", "n_params", "in_place", "reads_output", "bound"):
+        assert f"     {attribute}: " in text
 
 
 def loaded(program):

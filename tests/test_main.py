@@ -1,6 +1,7 @@
 import ast
 import importlib
 import io
+import math
 import os
 import re
 import subprocess
@@ -56,7 +57,7 @@ class TestTheWholeTable:
         table, _, verdict = done.stdout.partition("\n\n")
         assert all(re.match(r"ok    |note  |FAIL  |      -> ", row) for row in table.splitlines())
         assert re.search(r"^FAIL  numpy +missing\n      -> .*" + INSTALL, table, re.MULTILINE)
-        assert verdict.startswith("Not ready: numpy, pillow, ")
+        assert verdict.startswith("Not ready: numpy, threadpoolctl, pillow, ")
         assert "pytest" not in verdict
 
     def test_the_file_itself_can_be_read_by_an_old_python(self):
@@ -121,10 +122,11 @@ class TestPython:
     @pytest.mark.parametrize(
         ("version", "ok", "needed", "advice"),
         [
-            ((3, 10, 9), False, True, "install Python 3.11"),
+            ((3, 10, 9), False, True, "install Python 3.11 to 3.14"),
             ((3, 11, 0), True, False, ""),
             ((3, 13, 5), True, False, ""),
-            ((3, 14, 0), False, False, "tested on 3.11 to 3.13"),
+            ((3, 14, 10), True, False, ""),
+            ((3, 15, 0), False, False, "tested on 3.11 to 3.14"),
         ],
     )
     def test_versions(self, version, ok, needed, advice):
@@ -152,6 +154,21 @@ class TestPackages:
         found = machine.check_package("numpy", "1.26")
         assert found.ok == ok
         assert found.seen == (version if ok else f"{version}, older than 1.26")
+
+    @pytest.mark.parametrize(
+        ("version", "ok"),
+        [
+            ("3.10.8", True),
+            ("3.10.10", True),
+            ("3.11.0rc1", True),
+            ("3.10.7", False),
+            ("3.10.7.post8", False),
+            ("3.10", False),
+        ],
+    )
+    def test_the_third_number_counts(self, monkeypatch, version, ok):
+        monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+        assert machine.check_package("matplotlib", "3.10.8").ok == ok
 
     def test_the_table_asks_for_what_the_project_asks_for(self):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -251,9 +268,20 @@ class TestTimer:
 
 class TestBlas:
     def test_here(self):
-        found = machine.check_blas(cores=10_000, slowest_gflops=0)
+        found = machine.check_blas(cores=10_000, slowest_gflops=0, most_slower=math.inf)
         assert found.ok
-        assert re.fullmatch(r".+, \d+ threads, \d+ GFLOP/s", found.seen)
+        assert re.fullmatch(r".+, threads: \d+, usable cores: 10000, \d+ GFLOP/s", found.seen), (
+            found.seen
+        )
+
+    def test_threads_that_cost_more_than_they_bring(self, monkeypatch):
+        monkeypatch.setattr(machine, "_blas_threads", lambda: 2)
+        found = machine.check_blas(cores=2, slowest_gflops=0, most_slower=0)
+        assert (found.ok, found.needed) == (False, False)
+        assert re.match(r"a small product takes \d+ times as long with 2 threads", found.advice)
+        assert re.search(r"set [A-Z]+_NUM_THREADS=1 before JupyterLab starts", found.advice)
+        monkeypatch.setattr(machine, "_blas_threads", lambda: 1)
+        assert machine.check_blas(cores=2, slowest_gflops=0).ok  # nothing to compare
 
     def test_more_threads_than_cores(self, monkeypatch):
         monkeypatch.setattr(machine, "_blas_threads", lambda: 8)

@@ -1,8 +1,10 @@
 """Layers, loss, models and optimisers: against float64, a second implementation, bad input."""
 
 import copy
+import math
 import pickle
 import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -419,6 +421,99 @@ def test_the_learning_rate_may_change_between_steps():
     assert model.params.tolist() == [-1.5, -1.5]
 
 
+HUGE = pytest.param(10**5000, id="huge")
+SETTINGS = {  # which optimiser has it, how it is given at first, and what it must not be
+    "lr": (SGD, lambda value: {"lr": value}, [-1e-3, -0.1]),
+    "momentum": (SGD, lambda value: {"lr": 1, "momentum": value}, [-0.1, 1, 1.0]),
+    "eps": (Adam, lambda value: {"eps": value}, [0, -1e-8]),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, np.nan, np.float32("nan"), np.array(-1.0), HUGE]
+)
+def test_a_setting_that_cannot_be_is_refused_at_once_and_later_alike(name, value):
+    kind, options, wrong = SETTINGS[name]
+    for each in (value, *wrong):
+        with pytest.raises(ValueError, match=f"`{name}` must be .*, got ") as first:
+            kind(MLP([2, 2]), **options(each))
+        optimizer = kind(MLP([2, 2]), **options(0.5))
+        with pytest.raises(ValueError, match=f"`{name}` must be .*, got ") as later:
+            setattr(optimizer, name, each)
+        assert str(later.value).replace("number >= 0", "number > 0") == str(first.value)
+        assert getattr(optimizer, name) == 0.5
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "value", ["0.1", b"0.1", None, True, np.True_, 1j, [0.1], np.array([0.1]), np.str_("1"), object]
+)
+def test_what_is_no_number_is_no_setting(name, value):
+    kind, options, _ = SETTINGS[name]
+    with pytest.raises(TypeError, match=f"`{name}` must be .*, got "):
+        kind(MLP([2, 2]), **options(value))
+    optimizer = kind(MLP([2, 2]), **options(0.5))
+    with pytest.raises(TypeError, match=f"`{name}` must be .*, got "):
+        setattr(optimizer, name, value)
+    assert getattr(optimizer, name) == 0.5
+
+
+@pytest.mark.parametrize("value", [0.25, np.float32(0.25), np.array(0.25), Fraction(1, 4)])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_of_any_real_type_is_a_float(name, value):
+    kind, options, _ = SETTINGS[name]
+    for optimizer in (kind(MLP([2, 2]), **options(value)), kind(MLP([2, 2]), **options(0.5))):
+        setattr(optimizer, name, value)
+        assert type(getattr(optimizer, name)) is float
+        assert getattr(optimizer, name) == 0.25
+
+
+def test_a_schedule_may_end_at_a_learning_rate_of_zero():
+    model = MLP([3, 2])
+    for optimizer in (SGD(model, 0.1), Adam(model)):
+        model.grads = np.ones(8)
+        before = model.params.copy()
+        optimizer.lr = 0
+        optimizer.step()
+        assert np.array_equal(model.params, before)
+
+
+@pytest.mark.parametrize(
+    ("betas", "error"),
+    [
+        (0.9, TypeError),
+        (None, TypeError),
+        ("ab", TypeError),
+        ((0.9,), TypeError),
+        ((0.9, 0.99, 0.999), TypeError),
+        ((0.9, "0.999"), TypeError),
+        ((0.9, True), TypeError),
+        ((0.9, math.nan), ValueError),
+        ((-0.1, 0.9), ValueError),
+        ((1, 0.9), ValueError),
+    ],
+)
+def test_betas_that_cannot_be(betas, error):
+    with pytest.raises(error, match="`betas` must be "):
+        Adam(MLP([2, 2]), betas=betas)
+    optimizer = Adam(MLP([2, 2]))
+    with pytest.raises(error, match="`betas` must be "):
+        optimizer.betas = betas
+    assert optimizer.betas == (0.9, 0.999)
+    optimizer.betas = np.array([0.5, 0.75])
+    assert optimizer.betas == (0.5, 0.75)
+    assert {type(beta) for beta in optimizer.betas} == {float}
+
+
+def test_an_optimiser_is_copied_with_its_settings():
+    optimizer = SGD(MLP([2, 2]), 0.5, momentum=0.25)
+    for again in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
+        assert (again.lr, again.momentum) == (0.5, 0.25)
+        again.lr = 0.1
+        assert optimizer.lr == 0.5
+
+
 @pytest.mark.parametrize("kind", [SGD, Adam])
 def test_settings_may_be_numbers_of_numpy(kind):
     """As from `linspace`: in float64 a step would take longer and end in other last bits."""
@@ -532,6 +627,47 @@ def test_wrong_labels_are_named_and_change_nothing(y, error, message):
     with pytest.raises(error, match=message):
         model.loss_and_grads(np.zeros((3, 4), np.float32), y)
     assert np.array_equal(model.grads, np.ones(15))
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        ([0, -1], ValueError, "labels must be 0 to 2, since there are 3 outputs, got -1 at row 1"),
+        ([3, 0], ValueError, "got 3 at row 0"),
+        ([1], ValueError, r"`y` must have shape \(2,\) for logits of \(2, 3\), got \(1,\)"),
+        (1, ValueError, r"got \(\)"),
+        ([[0], [1]], ValueError, r"got \(2, 1\): y.reshape"),
+        ([0, 1, 2], ValueError, r"got \(3,\)"),
+        ([0.0, 1.0], TypeError, "integer labels, got float64"),
+        ([True, False], TypeError, "integer labels, got bool"),
+    ],
+)
+def test_the_loss_alone_refuses_wrong_labels_too(y, error, message):
+    logits, grad = np.ones((2, 3), np.float32), np.full((2, 3), 7, np.float32)
+    with pytest.raises(error, match=message):
+        softmax_cross_entropy(logits, y, grad)
+    assert (grad == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("logits", "grad", "error", "message"),
+    [
+        (np.ones(3), None, ValueError, r"`logits` must have shape \(batch, classes\), got \(3,\)"),
+        (np.ones((2, 3, 1)), None, ValueError, r"got \(2, 3, 1\)"),
+        (np.ones((2, 0)), None, ValueError, r"got \(2, 0\)"),
+        (np.ones((0, 3)), None, ValueError, r"batch is empty: `logits` has shape \(0, 3\)"),
+        (np.ones((2, 3), int), None, TypeError, "`logits` must hold floats, got int"),
+        (np.ones((2, 3)), np.ones((1, 3)), ValueError, r"`grad` must .* \(2, 3\), got \(1, 3\)"),
+        (np.ones((2, 3)), np.ones((4, 2, 3)), ValueError, r"`grad` must .*, got \(4, 2, 3\)"),
+    ],
+)
+def test_the_loss_alone_refuses_what_are_no_logits(logits, grad, error, message):
+    with pytest.raises(error, match=message):
+        softmax_cross_entropy(logits, np.zeros(len(logits), int), grad)
+
+
+def test_the_loss_alone_takes_lists():
+    assert softmax_cross_entropy([[0.0, 0.0]], [1]) == pytest.approx(math.log(2))
 
 
 def test_an_empty_batch_has_no_loss():

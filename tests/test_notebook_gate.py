@@ -291,10 +291,10 @@ def test_a_cell_that_ignores_its_time_limit_and_the_interrupt_is_stopped(tmp_pat
 # Whole notebooks under pytest
 
 
-def run_pytest(folder, *arguments):
+def run_pytest(folder, *arguments, first=()):
     """Run pytest with this project's settings on another folder; the failures by name."""
     report = folder / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml")]
+    command = [sys.executable, "-m", "pytest", *first, "-c", str(ROOT / "pyproject.toml")]
     command += [f"--rootdir={folder}", "-p", "tests.notebook_gate", f"--junitxml={report}"]
     done = subprocess.run(
         [*command, *map(str, arguments)],
@@ -386,6 +386,26 @@ def test_the_time_limit_holds_and_a_cell_asked_for_alone_runs_after_those_before
     assert "two Cell 1" not in found
     assert "cell 1 ran into its time limit of 3 s" in found["slow Cell 1"]
     assert "KeyboardInterrupt" in found["slow Cell 1"]
+
+
+def test_without_nbval_the_same_tests_run(tmp_path):
+    write(tmp_path / "n.ipynb", cell("print(1)", printed("2\n")), cell("2;"), cell("while 1: 1"))
+    found = run_pytest(tmp_path, "--nbval-cell-timeout=3", tmp_path, first=["-p", "no:nbval"])
+    assert list(found) == ["n Cell 1", "n Cell 2", "n Cell 3", "n End"]
+    assert "output 1 differs in text" in found["n Cell 1"]
+    assert found["n Cell 2"] == ""
+    assert "cell 3 ran into its time limit of 3 s" in found["n Cell 3"]
+
+
+def test_nbval_without_the_gate_runs_a_lesson_too(pytestconfig):
+    if not pytestconfig.pluginmanager.hasplugin("nbval"):
+        pytest.skip("nbval is switched off")
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "-n", "0", "--noconftest"]
+    command += [f"--rootdir={ROOT}", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
+    lesson = ROOT / "notebooks" / "03_build_an_event_loop.ipynb"
+    env = {n: value for n, value in os.environ.items() if n not in notebook_kernel.UNSET}
+    done = subprocess.run([*command, lesson], env=env, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("option", ["nbval_lax", "nbval_sanitize_with", "sanitize_with"])

@@ -1,7 +1,9 @@
 """What a pipeline promises: stages, epochs, exact resume, and errors that say what to do."""
 
 import asyncio
+import copy
 import json
+import pickle
 import subprocess
 import sys
 import time
@@ -96,6 +98,75 @@ def test_flat_map_takes_every_kind_of_function():
 
     for fn in (agen, gen, coroutine, range):
         assert run(Pipeline(range(4)).flat_map(fn)) == [0, 0, 1, 0, 1, 2]
+
+
+def awaited(items):
+    async def load():
+        await asyncio.sleep(0.01)
+        return items
+
+    return load()
+
+
+def streamed(items):
+    async def stream():
+        for item in items:
+            await asyncio.sleep(0.01)
+            yield item
+
+    return stream()
+
+
+@pytest.mark.parametrize("made", [awaited, streamed])
+@pytest.mark.parametrize(
+    "options", [{}, {"concurrency": 1}, {"timeout": 9}, {"ordered": False}, {"retries": 1}]
+)
+def test_flat_map_reads_on_the_loop_what_a_thread_cannot(made, options):
+    pipeline = Pipeline(range(9)).flat_map(lambda n: made([n] * (n % 4)), **options)
+    assert sorted(run(pipeline)) == [1, 2, 2, 3, 3, 3, 5, 6, 6, 7, 7, 7]
+    assert pipeline.statistics().stages[1].busy > 0
+    assert sorted(pipeline) == sorted(run(pipeline))
+
+
+def test_what_it_reads_there_is_bounded_ordered_retried_and_timed_out():
+    now = most = 0
+    failed = []
+
+    async def read(number):
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(1 + number % 3)
+        now -= 1
+        if number == 4 and not failed:
+            failed.append(number)
+            raise OSError(number)
+        return [number]
+
+    pipeline = Pipeline(range(12)).flat_map(lambda n: read(n), concurrency=3, retries=1)
+    assert run(pipeline) == list(range(12))
+    assert most == 3
+    assert failed == [4]
+    limited = Pipeline(range(3)).flat_map(lambda n: read(n), timeout=2.5, on_error="skip")
+    now = 0
+    assert run(limited) == [0, 1]
+    assert isinstance(limited.statistics().failures[0].error, TimeoutError)
+
+
+def test_leaving_it_early_leaves_no_coroutine_behind():
+    async def main():
+        async for item in Pipeline(range(99)).flat_map(lambda n: awaited([n]), concurrency=2):
+            if item == 3:
+                break
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("made", [awaited, streamed])
+def test_inline_it_says_where_that_can_be_read(made):
+    pipeline = Pipeline([[1]]).flat_map(lambda n: made(n), executor="inline", on_error="skip")
+    with pytest.raises(TypeError, match="cannot be read inline: write it as an `async def`"):
+        run(pipeline)
 
 
 def test_flat_map_has_the_options_of_map():
@@ -213,7 +284,7 @@ def test_each_iteration_is_the_next_epoch_and_closes_the_one_before():
             await anext(first)
         assert [item async for item in second] == [1, 2, 3, 4]
         assert await collect(pipeline) == [0, 1, 2, 3, 4]
-        assert pipeline.state_dict()["epoch"] == 2
+        assert pipeline.state_dict()["epoch"] == 3
 
     simulate(main())
 
@@ -283,6 +354,12 @@ async def uneven(value):
     return value
 
 
+def long(value):
+    """Hold the loop so long that the stage pauses after every second item."""
+    compute(0.004)
+    return value
+
+
 async def triple(value):
     await asyncio.sleep(0.001)
     return [(value, part) for part in range(number(value) % 4)]
@@ -295,6 +372,7 @@ async def pairs(batch):
 STAGES = {
     "map": lambda p: p.map(uneven, concurrency=3, lookahead=5),
     "inline": lambda p: p.map(lambda value: value, executor="inline"),
+    "long inline": lambda p: p.map(long, executor="inline"),
     "filter": lambda p: p.filter(lambda value: number(value) % 3),
     "async filter": lambda p: p.filter(is_third),
     "flat_map": lambda p: p.flat_map(triple, concurrency=2),
@@ -308,7 +386,10 @@ STAGES = {
     "collate": lambda p: p.batch(2, collate=list),
     "prefetch": lambda p: p.prefetch(2),
 }
-UNORDERED = {"unordered": lambda p: p.map(uneven, concurrency=3, ordered=False)}
+UNORDERED = {
+    "unordered": lambda p: p.map(uneven, concurrency=3, ordered=False),
+    "unordered inline": lambda p: p.map(long, executor="inline", ordered=False),
+}
 
 
 async def is_third(value):
@@ -340,6 +421,9 @@ async def first(pipeline, count):
 @given(st.lists(st.sampled_from(sorted(STAGES)), max_size=5))
 @example(["flat_map", "prefetch"])
 @example(["collate", "shuffle", "prefetch"])
+@example(["long inline", "async filter", "shuffle"])
+@example(["flat_map", "long inline"])
+@example(["map", "shuffle", "long inline", "batch"])
 def test_resume_is_exact_at_every_place(names):
     async def main():
         whole, states = await first(build(names), 1000)
@@ -362,6 +446,8 @@ def test_resume_is_exact_at_every_place(names):
     st.integers(0, 20),
 )
 @example(above=[], below=["flat_map"], stop=2, stop_again=1)
+@example(above=[], below=["long inline", "shuffle"], stop=2, stop_again=1)
+@example(above=["long inline"], below=["long inline"], stop=5, stop_again=2)
 def test_unordered_items_come_exactly_once(above, below, stop, stop_again):
     names = [*above, "unordered", *below]
     if {"take", "shard", "batch", "full batch", "collate", "unbatch"} & set(names):
@@ -525,21 +611,53 @@ def test_the_state_is_that_of_what_was_delivered_whatever_is_in_flight():
     simulate(main())
 
 
-def test_the_end_of_an_epoch_resumes_to_nothing_and_then_the_next():
+def test_the_state_of_an_epoch_that_is_over_is_the_beginning_of_the_next():
     async def main():
         make = lambda: Pipeline(range(8)).shuffle(8).map(slow)  # noqa: E731
         pipeline = make()
         epochs = [await collect(pipeline), await collect(pipeline)]
         end = through_json(pipeline.state_dict())
+        assert (end["epoch"], end["position"], end["parts"]) == (2, 0, {})
         again = make()
         again.load_state_dict(end)
-        assert await collect(again) == []
+        assert again.state_dict() == end
         third = await collect(again)
         assert third == await collect(pipeline)
         assert third not in epochs
-        assert end["finished"]
 
     simulate(main())
+
+
+def test_right_after_the_last_item_the_rest_is_nothing():
+    async def main():
+        pipeline = Pipeline(range(3)).map(slow)
+        items = aiter(pipeline)
+        for _ in range(3):
+            await anext(items)
+        state = pipeline.state_dict()
+        await items.aclose()
+        pipeline.load_state_dict(state)
+        assert await collect(pipeline) == []
+        assert await collect(pipeline) == [0, 1, 2]
+
+    simulate(main())
+
+
+def test_epochs_counted_by_the_state_are_as_many_as_planned():
+    seen = []
+    for stop in range(11):
+        pipeline, items = Pipeline(range(3)), []
+        for _ in range(stop // 3):
+            items += list(pipeline)
+        part = iter(pipeline)
+        items += [next(part) for _ in range(stop % 3)]
+        part.close()
+        again = Pipeline(range(3))
+        again.load_state_dict(pipeline.state_dict())
+        for _ in range(again.state_dict()["epoch"], 4):
+            items += list(again)
+        seen.append(items)
+    assert seen == [[0, 1, 2] * 4] * 11
 
 
 def test_resume_in_the_middle_of_the_second_epoch():
@@ -551,7 +669,7 @@ def test_resume_in_the_middle_of_the_second_epoch():
         again = make()
         again.load_state_dict(states[1])
         assert await collect(again) == whole[1:]
-        assert again.state_dict()["epoch"] == 1
+        assert again.state_dict()["epoch"] == 2
 
     simulate(main())
 
@@ -622,18 +740,207 @@ def test_a_state_of_other_stages_is_an_error():
             other.load_state_dict(state)
     parts = [{**state, "parts": part} for part in (1, None, {"a": 1}, {1: 1})]
     counts = [{**state, key: value} for key in ("epoch", "position") for value in ("a", -1, 1.5)]
-    others = [{**state, "stages": None}, {**state, "finished": 3}, {**state, "version": 0}]
+    others = [{**state, "stages": None}, {**state, "more": 3}]
+    others += [{**state, "source": source} for source in (None, {}, {"length": 9}, "a")]
     for wrong in (None, {}, [1], *parts, *counts, *others):
         with pytest.raises(ValueError, match="must be what state_dict"):
             pipeline.load_state_dict(wrong)
+    for version in (0, 2, 9, "a", None):
+        with pytest.raises(ValueError, match=r"the form number .* reads number 3"):
+            pipeline.load_state_dict({**state, "version": version})
+    assert pipeline.state_dict() == state
+
+
+NUMBERED = [1, 10**30, -1, 1.5, "1", None, True, [], [1], [[0, 1]], {}, {"held": [1]}, {"given": 1}]
+HOLDING = [
+    {"held": held, "given": given}
+    for held, given in [
+        ([], 0),
+        ([1], 1),
+        ([[0, 1]], 1),
+        ([[[0]]], 1),
+        ([-1], 1),
+        (["a"], 1),
+        ([[[0, 1]]], 1),
+        ([None], 1),
+        ([{}], 1),
+        ([[]], 1),
+        ("ab", 1),
+        ([1], "a"),
+        ([1], -1),
+        ([1], 1.5),
+        ([1, 2], 1),
+    ]
+]
+# for each shape: the place of its stage with a part, and the parts of those above that it can have
+SHAPED = {
+    "take": (lambda p: p.map(slow).take(5), "1", [1, 10**30]),
+    "shard": (lambda p: p.map(slow).shard(0, 2), "1", [1, 10**30]),
+    "shuffle": (lambda p: p.map(slow).shuffle(3), "1", [HOLDING[0], HOLDING[1], HOLDING[-1]]),
+    "unordered": (lambda p: p.map(slow, ordered=False), "0", [HOLDING[0], HOLDING[1], HOLDING[-1]]),
+    "flat_map": (lambda p: p.flat_map(triple), "1", [HOLDING[1]]),
+    "batches": (lambda p: p.batch(2).shuffle(2), "1", [HOLDING[0], HOLDING[2]]),
+    "children": (lambda p: p.flat_map(triple).shuffle(2), "2", [HOLDING[0], HOLDING[2]]),
+    "map": (lambda p: p.map(slow), "0", []),
+    "key shuffle": (lambda p: p.shuffle(3).map(slow), "0", []),
+    "nothing": (lambda p: p, "0", []),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPED)
+def test_garbage_in_the_parts_of_a_state_is_refused_at_once(shape):
+    make, place, sound = SHAPED[shape]
+    pipeline = make(Pipeline(range(9)))
+    before = pipeline.state_dict()
+    for part in [*NUMBERED, *HOLDING]:
+        state = {**before, "position": 3, "parts": {place: part}}
+        if part in sound and part is not True:
+            pipeline.load_state_dict(state)
+            pipeline.load_state_dict(before)
+            continue
+        if part is None:
+            continue
+        with pytest.raises(ValueError, match=r"`state` (has wrong `parts`|holds items)"):
+            pipeline.load_state_dict(state)
+    for elsewhere in ("7", "99"):
+        with pytest.raises(ValueError, match=f"see {elsewhere}"):
+            pipeline.load_state_dict({**before, "parts": {elsewhere: 1}})
+    assert pipeline.state_dict() == before
+
+
+@given(st.lists(st.sampled_from(sorted({**STAGES, **UNORDERED})), max_size=4), st.integers(0, 9))
+@few
+def test_no_state_of_ones_own_is_taken_for_garbage(names, count):
+    async def main():
+        _, states = await first(build(names), count)
+        build(names).load_state_dict(states[-1])
+
+    simulate(main())
 
 
 def test_a_source_that_is_too_short_for_the_state_is_an_error():
-    state = simulate(first(Pipeline(range(9)), 5))[1][-1]
-    pipeline = Pipeline(range(3))
+    state = simulate(first(Pipeline(iter(range(9))), 5))[1][-1]
+    pipeline = Pipeline(iter(range(3)))
     pipeline.load_state_dict(state)
     with pytest.raises(ValueError, match=r"ended after 3 items.* 5"):
         run(pipeline)
+
+
+class Folder:
+    """A source that can tell when it has changed."""
+
+    def __init__(self, names, fingerprint):
+        self.names, self.fingerprint = names, fingerprint
+
+    def __iter__(self):
+        return iter(self.names)
+
+
+class Listed(Folder):
+    def __init__(self, names, fingerprint):
+        super().__init__(names, lambda: fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (range(9), range(10), "another length, 9, and this one has 10"),
+        (list("abcdefghi"), list("abc"), "another length, 9, and this one has 3"),
+        (Folder("abcdefghi", "x1"), Folder("abcdefghi", "x2"), "another fingerprint, 'x1'"),
+        (Listed("abcdefghi", 1), Listed("abcdefghi", 2), "another fingerprint, 1"),
+    ],
+    ids=["longer", "shorter", "fingerprint", "method"],
+)
+@pytest.mark.parametrize("consumed", [0, 2, 1000])
+def test_a_state_over_a_source_that_has_changed_is_an_error(before, after, words, consumed):
+    async def main():
+        for wrap in (lambda items: items, lambda items: lambda: items):
+            pipeline = Pipeline(wrap(before)).batch(2)
+            _, states = await first(pipeline, consumed)
+            state = through_json(states[-1])
+            same = Pipeline(wrap(before)).batch(2)
+            same.load_state_dict(state)
+            await collect(same)
+            if consumed:  # what a function returns is not known before it is called
+                with pytest.raises(ValueError, match=words):
+                    await resumed(Pipeline(wrap(after)).batch(2), state)
+
+    async def resumed(pipeline, state):
+        pipeline.load_state_dict(state)
+        await collect(pipeline)
+
+    simulate(main())
+
+
+def test_what_a_source_does_not_tell_is_not_compared():
+    async def main():
+        for some, others in (
+            (lambda: iter(range(9)), lambda: iter(range(12))),
+            (range(9), lambda: iter(range(9))),
+            (Folder("abc", None), Folder("abcd", "x")),
+        ):
+            _, states = await first(Pipeline(some), 2)
+            pipeline = Pipeline(others)
+            pipeline.load_state_dict(states[-1])
+            await collect(pipeline)
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("fingerprint", [1.5, b"x", ["a"], object()])
+def test_a_fingerprint_that_json_cannot_hold_is_an_error(fingerprint):
+    pipeline = Pipeline(Folder("abc", fingerprint))
+    with pytest.raises(TypeError, match="`fingerprint` of a source must be a str or an int"):
+        pipeline.state_dict()
+    with pytest.raises(TypeError, match="`fingerprint` of a source must be a str or an int"):
+        run(pipeline)
+
+
+class Unsized:
+    def __len__(self):
+        raise TypeError("a stream has no length")
+
+    def __iter__(self):
+        return iter("ab")
+
+
+def test_a_length_that_is_none_is_no_error():
+    pipeline = Pipeline(Unsized())
+    assert run(pipeline) == ["a", "b"]
+    assert pipeline.state_dict()["source"] == {"length": None, "fingerprint": None}
+
+
+# copies
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+@pytest.mark.parametrize("consumed", [0, 3, 1000])
+@pytest.mark.parametrize("shape", [[], ["shuffle"], ["batch", "shuffle 2"], ["shuffle", "map"]])
+def test_a_copy_stands_where_the_pipeline_does(shape, consumed, copied):
+    async def main():
+        pipeline = build(shape, source=Pipeline(list(range(14))))
+        before, _ = await first(pipeline, consumed)
+        other = copied(pipeline)
+        assert other.state_dict() == pipeline.state_dict()
+        whole = await collect(build(shape, source=Pipeline(list(range(14)))))
+        rest = await collect(other)
+        assert before + rest == whole if consumed < 1000 else len(rest) == len(whole)
+        assert await collect(pipeline.prefetch(1)) == whole  # it is not disturbed
+
+    simulate(main())
+
+
+def test_a_copy_of_a_running_pipeline_does_not_end_it():
+    async def main():
+        pipeline = Pipeline([1, 2, 3]).map(slow)
+        items = aiter(pipeline)
+        assert await anext(items) == 1
+        other = copy.copy(pipeline)
+        assert await collect(other) == [2, 3]
+        assert await anext(items) == 2
+        await items.aclose()
+
+    simulate(main())
 
 
 def test_the_state_is_cheap():
@@ -641,10 +948,12 @@ def test_the_state_is_cheap():
         pipeline = Pipeline(range(100)).shuffle(50).map(slow).batch(4).prefetch(2)
         batches = aiter(pipeline)
         await anext(batches)
-        begun = time.perf_counter()
+        took_s = []
         for _ in range(200):
+            begun = time.perf_counter()
             pipeline.state_dict()
-        assert (time.perf_counter() - begun) / 200 < 200e-6  # ten times what it is
+            took_s.append(time.perf_counter() - begun)
+        assert min(took_s) < 200e-6  # ten times what it is; the least, whatever else runs
         await batches.aclose()
 
     simulate(main())

@@ -1,5 +1,6 @@
 """What the pages at the top level say holds: commands, links, the list of lessons, requirements."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -7,9 +8,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from asyncml.__main__ import TESTED
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+BUILD = PYPROJECT["build-system"]["requires"]
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 POSIX = "python3 -m venv .venv && .venv/bin/python -m pip install -r {} && .venv/bin/python -m {}"
 
@@ -62,11 +69,34 @@ def test_each_notebook_is_linked_and_the_others_are_to_come():
 def test_requirements_are_those_of_the_package(file, more, extras):
     lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     named = {line for line in lines if line and not line.startswith("#")}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = PYPROJECT["project"]
     declared = [one for name in extras for one in project["optional-dependencies"][name]]
     if more == "-e .":
-        declared += project["dependencies"]
+        declared += project["dependencies"] + BUILD
     assert named == {more} | {one for one in declared if not one.startswith("asyncml")}
+
+
+def test_the_constraints_pin_all_that_is_required_within_its_bounds():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pinned = {canonicalize_name(name): version for name, version in pins.items()}
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    optional = itertools.chain(*(extras[name] for name in extras if name != "lint"))
+    for requirement in map(Requirement, [*PYPROJECT["project"]["dependencies"], *BUILD, *optional]):
+        if requirement.name != "asyncml":
+            assert pinned[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_every_page_names_the_same_pythons():
+    project = PYPROJECT["project"]
+    classified = [c for c in project["classifiers"] if c.startswith("Programming Language ::")]
+    first, last = TESTED
+    named = [f"Programming Language :: Python :: 3.{n}" for n in range(first[1], last[1] + 1)]
+    assert classified == named
+    assert project["requires-python"] == f">=3.{first[1]}"
+    words = f"Python 3.{first[1]} to 3.{last[1]}"
+    for page in ("README.md", "requirements.txt"):
+        assert words in (ROOT / page).read_text(encoding="utf-8"), page
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a bash script")

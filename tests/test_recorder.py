@@ -304,6 +304,31 @@ def test_eager_tasks_run_within_their_parent():
 
 
 @needs_eager
+@pytest.mark.parametrize("run", [simulate, asyncio.run])
+def test_eager_tasks_that_have_ended_are_asked_for(run):
+    async def main():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        ended = [asyncio.create_task(fetch_nothing(i)) for i in range(3)]
+        failed = asyncio.create_task(fetch_nothing(1 / 2, fails=True))
+        told = []
+        for task in ended:
+            task.add_done_callback(told.append)
+        await asyncio.wait(ended)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fetch_nothing(3))
+        results = await asyncio.gather(*ended, failed, return_exceptions=True)
+        return told == ended, [str(result) for result in results]
+
+    assert run(record(main())).result == (True, ["0", "1", "2", "0.5"])
+
+
+async def fetch_nothing(result, fails=False):
+    if fails:
+        raise ValueError(result)
+    return result
+
+
+@needs_eager
 def test_ten_thousand_eager_tasks_are_quick_to_draw():
     async def nothing():
         pass

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import copy
+import dataclasses
 import gc
 import io
+import itertools
 import json
 import pickle
 import signal
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 from asyncml import switching
+from asyncml.blas import BlasThreads
 from asyncml.clock import compute, simulate
 from asyncml.datasets import fashion_mnist
 from asyncml.nn import MLP
@@ -451,12 +454,20 @@ def test_an_interrupt_ends_it_between_two_steps():
     seen = []
 
     async def main():
-        asyncio.get_running_loop().call_later(0.02, signal.raise_signal, signal.SIGINT)
+        loop = asyncio.get_running_loop()
+
+        def press():
+            if len(seen) < 3:
+                loop.call_soon(press)
+            else:
+                signal.raise_signal(signal.SIGINT)
+
+        press()
         await collect(fit(model, optimizer, data, epochs=10**6), seen)
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(main())
-    assert seen
+    assert len(seen) >= 3
     assert bits(model, optimizer) == by_hand(seen[-1].epoch + 1, stop=len(seen))
 
 
@@ -495,6 +506,62 @@ def test_resuming_goes_on_in_the_same_pipeline_too():
         assert bits(model, optimizer) == by_hand(2)
 
     simulate(main())
+
+
+@pytest.mark.parametrize("after", [0, 3, BATCHES - 1])
+def test_a_step_that_is_false_is_resumed_from_too(after):
+    class Empty(Step):
+        def __len__(self):
+            return 0
+
+    model, optimizer, data = make()
+    first = simulate(steps_of(model, optimizer, data[: after + 1]))[-1]
+    last = Empty(first.epoch, first.index, first.loss, first.examples, 0.0, 0.0)
+    steps = fit(model, optimizer, data, epochs=2, resume_from=last)
+    assert len(steps) == 2 * BATCHES - after - 1
+    simulate(collect(steps, seen := []))
+    assert len(seen) == 2 * BATCHES - after - 1
+    assert bits(model, optimizer) == by_hand(2)
+
+
+def test_a_step_counted_in_small_ints_of_numpy_does_not_overflow():
+    model, optimizer, _ = make()
+    data = make()[2][:1] * 300
+    last = Step(np.uint8(0), np.uint8(255), 0.5, 6, 0.0, 0.0)
+    steps = fit(model, optimizer, data, epochs=np.uint8(200), resume_from=last)
+    assert len(steps) == 200 * 300 - 256
+    simulate(collect(fit(model, optimizer, data, resume_from=last), seen := []))
+    assert [s.index for s in seen] == list(range(256, 300))
+
+
+def test_the_loop_turns_while_old_batches_are_passed_over():
+    class Plain:
+        def __init__(self, data):
+            self.data = data
+
+        def __iter__(self):
+            for batch in self.data:
+                compute(1.0)  # holds the loop, as a plain iterable does that loads
+                yield batch
+
+    async def main():
+        beats = []
+
+        async def heart():
+            while True:
+                beats.append(asyncio.get_running_loop().time())
+                await asyncio.sleep(0.5)
+
+        beating = asyncio.create_task(heart())
+        model, optimizer, data = make(30)
+        last = Step(0, 28, 0.5, 6, 0.0, 0.0)
+        await steps_of(model, optimizer, Plain(data), resume_from=last)
+        beating.cancel()
+        # asyncio takes three turns: the timer rings, the future is done, the task goes on
+        assert max(b - a for a, b in itertools.pairwise(beats)) <= 3.0
+        return len(beats)
+
+    assert simulate(main()) >= 9
 
 
 def test_a_step_holds_the_state_after_exactly_its_batch():
@@ -557,6 +624,58 @@ def test_an_error_in_the_step_says_where():
         simulate(steps_of(model, optimizer, data))
     assert caught.value.__notes__ == ["in step 2 of epoch 0"]
     assert bits(model, optimizer) == by_hand(1, stop=2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    path: str
+
+
+class Slotted(Exception):
+    __slots__ = ("path",)
+
+    def __setattr__(self, name, value):
+        raise AttributeError(name)
+
+
+class Refusing(Exception):
+    def add_note(self, note):
+        raise RuntimeError("no notes")
+
+
+class Nothing(Exception):
+    def __len__(self):
+        return 0
+
+
+@pytest.mark.parametrize("error", [Frozen("a"), Slotted(), Refusing(), Nothing()])
+def test_an_error_that_takes_no_note_comes_out_as_it_is(error):
+    class Broken(MLP):
+        def loss_and_grads(self, x, y):
+            raise error
+
+        def predict(self, x):
+            raise error
+
+    model, (_, _, data) = Broken([4, 8, 3]), make()
+    for run in (steps_of(model, SGD(model, 0.1), data), evaluate(model, data)):
+        with pytest.raises(type(error)) as caught:
+            simulate(run)
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("error", [Nothing(), Frozen("a")])
+def test_such_an_error_of_the_data_comes_out_too(error):
+    class Broken(Loader):
+        async def __aiter__(self):
+            yield self.data[0]
+            raise error
+
+    model, optimizer, data = make()
+    for run in (steps_of(model, optimizer, Broken(data)), evaluate(model, Broken(data))):
+        with pytest.raises(type(error)) as caught:
+            simulate(run)
+        assert caught.value is error
 
 
 def test_an_error_of_the_data_comes_out_unchanged_after_what_came_before_it():
@@ -692,6 +811,26 @@ def test_what_is_no_batch(batch, message):
         simulate(evaluate(model, [batch]))
 
 
+@pytest.mark.parametrize("label", [3, 3.0, True, None, np.int64(3), np.array(3), np.float32(3)])
+def test_single_examples_say_that_a_batch_was_forgotten(label):
+    model, optimizer, _ = make()
+    pipeline = Pipeline(range(4)).map(lambda i: (np.zeros(4, np.float32), label))
+    message = r"got one example, whose y is .*: add \.batch\(n, collate=aml\.collate\)"
+    for data in (pipeline, [(np.zeros(4, np.float32), label)]):
+        with pytest.raises(TypeError, match=message):
+            simulate(steps_of(model, optimizer, data))
+        with pytest.raises(TypeError, match=message):
+            simulate(evaluate(model, data))
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_labels_may_be_a_list(kind):
+    model, optimizer, _ = make()
+    data = [(np.zeros((2, 4), np.float32), kind([0, 2]))]
+    assert len(simulate(steps_of(model, optimizer, data))) == 1
+    assert 0 <= simulate(evaluate(model, data)) <= 1
+
+
 def step(epoch=0, index=1, state=None):
     return Step(epoch, index, 0.5, 6, 0.0, 0.0, state)
 
@@ -707,6 +846,9 @@ def step(epoch=0, index=1, state=None):
         ({"optimizer": None}, TypeError, "`optimizer` must be .*Adam.model., got None"),
         ({"optimizer": Adam}, TypeError, "`optimizer` must be .*Adam.model., got .*Adam"),
         ({"optimizer": Adam(MLP([4, 8, 3]))}, ValueError, "changes another model"),
+        ({"blas_threads": 0}, ValueError, "`blas_threads` must be >= 1, got 0"),
+        ({"blas_threads": True}, TypeError, "`blas_threads` must be an int, got True"),
+        ({"resume_from": step(index=2.5)}, TypeError, "`resume_from.index` must be an int"),
         ({"resume_from": (0, 1)}, TypeError, "must be a Step of `fit`, got tuple"),
         ({"resume_from": step(epoch=1)}, ValueError, "total of the run: it must be > 1.*got 1"),
         ({"resume_from": step(state={})}, ValueError, "data with a state.*got list"),
@@ -728,6 +870,24 @@ def test_resuming_behind_the_end_of_the_data_is_an_error():
     model, optimizer, data = make()
     with pytest.raises(ValueError, match="step 9 of epoch 0, but `data` has only 7 batches"):
         simulate(steps_of(model, optimizer, data, resume_from=step(index=9)))
+
+
+def test_where_the_machine_gives_no_thread_everything_is_put_back(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    async def main():
+        interval_s = sys.getswitchinterval()
+        model, optimizer, data = make()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            for run in (steps_of(model, optimizer, data), evaluate(model, data)):
+                with pytest.raises(RuntimeError, match="start new thread"):
+                    await run
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert (sys.getswitchinterval(), BlasThreads._active) == (interval_s, {})
+
+    asyncio.run(main())
 
 
 # the switch interval

@@ -66,11 +66,13 @@ TRAIN = """
 delays = {{"load": 0, "blocking load": 0, "step": 0, "body": 0, "blocking body": 0}}
 delays[{where!r}] = 0.02
 model, optimizer, data = made()
-steps = []
+steps, at_s = [], []
 async for step in aml.fit(model, optimizer, data, epochs=2):
     steps.append(step)
     time.sleep(delays["blocking body"])
+    at_s.append(time.monotonic())
     if len(steps) == 3:
+        delays[{where!r}] *= 10  # the button comes in the midst of it, on a busy machine too
         Path({file!r}).touch()
     {last}
     await asyncio.sleep(delays["body"])
@@ -104,16 +106,16 @@ def kernel(tmp_path_factory):
 
 @contextmanager
 def stopped(kernel, file):
-    """Press the stop button once `file` is there, a moment later; give when that was."""
+    """Press the stop button once `file` is there, a moment later; give when that had been done."""
     pressed_s = []
 
     def press():
         while not file.exists():
             time.sleep(0.001)
-        time.sleep(0.01)  # into the midst of what takes 20 ms
-        pressed_s.append(time.monotonic())
-        # what the button does; `kernel.interrupt` would need an event loop in this thread
+        time.sleep(0.01)  # into the midst of what takes 200 ms
+        # what the button does; `interrupt_kernel` would need an event loop in this thread
         os.kill(kernel.km.provisioner.pid, signal.SIGINT)
+        pressed_s.append(time.monotonic())
 
     thread = threading.Thread(target=press, daemon=True)
     thread.start()
@@ -134,10 +136,10 @@ def test_the_stop_button_ends_it_between_two_steps(kernel, tmp_path, where):
     file = tmp_path / "begun"
     with stopped(kernel, file) as pressed_s:
         run = kernel.run(TRAIN.format(where=where, file=str(file), last="pass"))
-        took_s = time.monotonic() - pressed_s[0]
     assert run.status == "error"
     assert run.outputs[-1]["ename"] in ("CancelledError", "KeyboardInterrupt")
-    assert took_s < 0.5
+    run = kernel.run(f"sum(at > {pressed_s[0]!r} for at in at_s)")
+    assert int(run.outputs[0]["data"]["text/plain"]) <= 3  # of 27
     judge(kernel)
 
 
@@ -171,6 +173,6 @@ def test_the_loss_is_shown_while_the_training_runs(kernel):
     assert [out["output_type"] for out in run.outputs] == ["display_data", "stream"]
     assert run.outputs[0]["data"]["image/png"]
     first, count, last, left = run.outputs[1]["text"].split(maxsplit=3)
-    assert (first, last, left) == ("1", "14", "[]\n")
+    assert (first, last, left) == ("2", "14", "[]\n")
     assert int(count) >= 3
     assert not run.late

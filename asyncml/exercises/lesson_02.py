@@ -84,7 +84,7 @@ def _refuse_as_given(answer: Callable[..., Any]) -> None:
     names = _names(answer)
     if names == {"asyncio", "run"}:
         raise Wrong("open", "as it stands it raises in a notebook, where a loop runs: mend it")
-    if hasattr(asyncio, "_nest_patched") or "nest_asyncio" in names:
+    if hasattr(asyncio, "_nest_patched") or names & {"nest_asyncio", "nest_asyncio2"}:
         raise Wrong(
             "nested",
             "nest_asyncio changes asyncio for the whole process, and here that is the kernel.",

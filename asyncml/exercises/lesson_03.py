@@ -15,7 +15,7 @@ from typing import Any
 
 from asyncml.exercises import Wrong, exercise, expect, plain
 from asyncml.exercises.attempts import is_stub
-from asyncml.exercises.scenes import Hints, check_plain, demand, play
+from asyncml.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play
 
 Events = list[tuple[float, str]]
 
@@ -200,8 +200,9 @@ def _story(events: Events) -> str:
 # ---- 03-future ----
 _AWAIT = "What can be awaited has a plain method `__await__` with a `yield` in it."
 _FUTURE_HINTS: Hints = {
-    "in 'await' expression": ("no-await", _AWAIT),
+    **dict.fromkeys(NOT_AWAITABLE, ("no-await", _AWAIT)),
     "__await__() returned": ("no-await", _AWAIT),
+    "__await__() must return": ("no-await", _AWAIT),  # from 3.15 on
     "'bool' object is not callable": ("kind", "`done` is a method, and nothing else has its name."),
 }
 

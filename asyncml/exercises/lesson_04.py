@@ -8,7 +8,7 @@ from typing import Any
 
 from asyncml.exercises import Wrong, exercise, expect
 from asyncml.exercises.attempts import check_kind
-from asyncml.exercises.scenes import Hints, demand, play, quietly
+from asyncml.exercises.scenes import NOT_AWAITABLE, Hints, demand, play, quietly
 from asyncml.exercises.servers import TRIP_S, UPDATE_S, Server
 
 # ---- 04-powers ----
@@ -75,7 +75,7 @@ _LOCK_HINTS: Hints = {
         _IN_INIT,
     ),
     "context manager protocol": ("async-with", "A lock of asyncio is entered by `async with`."),
-    "can't be used in 'await'": ("await", "Which of these can be awaited? `async with lock:`."),
+    **dict.fromkeys(NOT_AWAITABLE, ("await", "Which of these can be awaited? `async with lock:`.")),
     "'coroutine'": ("await", "A coroutine was used in place of its result: `await` it."),
     "Lock is not acquired": (
         "acquire",

@@ -13,7 +13,7 @@ from typing import Any
 from asyncml.clock import compute
 from asyncml.exercises import Wrong, exercise, expect, plain
 from asyncml.exercises.attempts import Attempt, check_kind
-from asyncml.exercises.scenes import Hints, check_plain, demand, play, quietly
+from asyncml.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play, quietly
 
 _K = "Loading hands out a batch every load / k seconds. How often does the trainer need one?"
 
@@ -200,10 +200,13 @@ _HEART_HINTS: Hints = {
         "not-called",
         "Something was called that is no function: `to_thread(label, image)` calls `label` itself.",
     ),
-    "can't be used in 'await' expression": (
-        "await-plain",
-        "`label` is a plain function: there is nothing in it to await.",
-        "Call `label(image)`, and then give others a turn: `await asyncio.sleep(0)`.",
+    **dict.fromkeys(
+        NOT_AWAITABLE,
+        (
+            "await-plain",
+            "`label` is a plain function: there is nothing in it to await.",
+            "Call `label(image)`, and then give others a turn: `await asyncio.sleep(0)`.",
+        ),
     ),
     "an awaitable is required": (
         "await-plain",

@@ -11,7 +11,7 @@ import numpy as np
 from asyncml.clock import compute
 from asyncml.exercises import Wrong, exercise
 from asyncml.exercises.attempts import attempt, check_kind
-from asyncml.exercises.scenes import Hints, check_plain, demand, play, quietly
+from asyncml.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play, quietly
 from asyncml.nn import MLP
 from asyncml.optimizers import SGD, Adam, Optimizer
 from asyncml.pipeline import Pipeline
@@ -131,10 +131,13 @@ _STOP_HINTS: Hints = {
         "not-called",
         "A thread calls the function itself: `asyncio.to_thread(train_step)`.",
     ),
-    "can't be used in 'await' expression": (
-        "await-plain",
-        "`train_step` is a plain function: a thread can run it, and that can be awaited.",
-        "`await asyncio.to_thread(train_step)`.",
+    **dict.fromkeys(
+        NOT_AWAITABLE,
+        (
+            "await-plain",
+            "`train_step` is a plain function: a thread can run it, and that can be awaited.",
+            "`await asyncio.to_thread(train_step)`.",
+        ),
     ),
 }
 

@@ -14,16 +14,19 @@ from types import TracebackType
 from typing import Any
 
 from asyncml.exercises import Wrong
-from asyncml.exercises.scenes import Hints, demand, play
+from asyncml.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
 from asyncml.turns import hold
 
 _HINTS: Hints = {
     "'coroutine' object": ("no-await", "`open_file` is a coroutine function: await its call."),
     "an awaitable is required": ("no-call", "A coroutine comes of the call: `file.read()`."),
-    "object method can't be used": ("no-call", "A coroutine comes of the call: `file.read()`."),
-    "can't be used in 'await' expression": (
-        "plain-file",
-        "The functions of this file are plain ones: there is nothing to await.",
+    **dict.fromkeys(
+        ("object method can't be used", "'method' object can't be awaited"),
+        ("no-call", "A coroutine comes of the call: `file.read()`."),
+    ),
+    **dict.fromkeys(
+        NOT_AWAITABLE,
+        ("plain-file", "The functions of this file are plain ones: there is nothing to await."),
     ),
     "in the main thread": ("thread", "In a thread there is no loop: give it a plain function."),
     "TaskGroup": ("group", "A `TaskGroup` wraps each error in a group. Is one needed here?"),

@@ -16,6 +16,7 @@ from asyncml.failures import shorten
 
 T = TypeVar("T")
 Hints = dict[str, tuple[str, ...]]  # words of a message: the code, the hint, the fuller hint
+NOT_AWAITABLE = ("can't be used in 'await' expression", "object can't be awaited")  # to 3.13; 3.14
 
 
 def play(

@@ -1,0 +1,106 @@
+"""Threads of BLAS, the library behind NumPy's matrix product: one is enough for a small network.
+
+BLAS shares each product among as many threads as there are cores, and all wait for the last. Where
+another program has one of the cores, that is until the system gives it back, some milliseconds
+later, for a product of microseconds. Lesson 08 trains with one thread.
+"""
+
+import functools
+import threading
+from importlib import import_module
+from typing import Any, ClassVar, Self
+
+# parameters: above it a product takes milliseconds, and several cores may gain more than is lost
+LARGE = 1_000_000
+
+
+def threads_for(model: object, blas_threads: int | None) -> int | None:
+    """Return how many threads BLAS may take for `model`, None for as many as it takes now."""
+    if blas_threads is not None:
+        return blas_threads
+    size = getattr(getattr(model, "params", None), "size", LARGE)
+    return 1 if size < LARGE else None
+
+
+class BlasThreads:
+    """Bound the threads of BLAS for a while; in most libraries it is one setting for the process.
+
+    Where several overlap, the least counts, and the last to end puts back what was there before,
+    from whatever thread. A bound never raises a number. Where the library has no such setting, as
+    Apple's Accelerate, nothing happens.
+
+    Args:
+        most: how many threads; None bounds nothing.
+
+    Example:
+        >>> with BlasThreads(1) as blas:
+        ...     blas.apply()  # in the thread that computes
+    """
+
+    _lock: ClassVar = threading.Lock()
+    _active: ClassVar[dict[int, int]] = {}
+    _set: ClassVar[int | None] = None  # the bound that is set; None: none is
+    _before: ClassVar[list[tuple[Any, int]]] = []  # each library, and its threads without a bound
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+
+    def __enter__(self) -> Self:
+        if self._most is not None:
+            self._active[id(self)] = self._most
+        return self
+
+    def apply(self) -> None:
+        """Set what those that are active ask for, and what holds for the calling thread alone."""
+        if self._most is None:
+            return
+        for library in _libraries()[1]:
+            _set_threads(library, min(library.num_threads, self._most))
+        self._settle()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._active.pop(id(self), None)
+        if self._set is not None:
+            self._settle()
+
+    @classmethod
+    def _settle(cls) -> None:
+        # nobody waits for the lock, since a collector may end one of them in the midst of another's
+        # change: whoever has it looks once more, after giving it back, whether something is to do
+        while cls._set != cls._least() and cls._lock.acquire(blocking=False):
+            try:
+                least = cls._least()
+                if cls._set is None:
+                    cls._before = [(library, library.num_threads) for library in _libraries()[0]]
+                for library, before in cls._before:
+                    _set_threads(library, before if least is None else min(before, least))
+                cls._set = least
+            finally:
+                cls._lock.release()
+
+    @classmethod
+    def _least(cls) -> int | None:
+        return min([*cls._active.values()], default=None)
+
+
+@functools.cache
+def _libraries() -> tuple[list[Any], list[Any]]:
+    """Return the BLAS libraries with one number for the process, and those with one a thread.
+
+    To import threadpoolctl and to look takes some ten milliseconds, the first time.
+    """
+    controller = import_module("threadpoolctl").ThreadpoolController()
+    shared: list[Any] = []
+    own: list[Any] = []
+    for library in controller.select(user_api="blas").lib_controllers:
+        each = library.internal_api == "openblas" and library.threading_layer == "openmp"
+        (own if each else shared).append(library)
+    return shared, own
+
+
+def _set_threads(library: Any, number: int) -> None:
+    # from threadpoolctl 3.8 on, whoever sets it first is the only thread that may, until released
+    release = getattr(library, "clear_controlling_thread", lambda force: None)
+    release(force=True)
+    library.set_num_threads(number)
+    release(force=True)

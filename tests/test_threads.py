@@ -1,0 +1,70 @@
+"""The pool of daemon threads, where its users' tests do not reach: the end of the interpreter."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from asyncml.threads import ThreadPool
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_where_the_interpreter_ends_a_thread_that_will_never_run_is_not_waited_for(monkeypatch):
+    release = threading.Event()
+    pool = ThreadPool(1)
+    future = pool.submit(release.wait, 10)
+    monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+    pool.shutdown()
+    assert not future.done()
+    monkeypatch.undo()
+    release.set()
+    pool.shutdown()  # this one waits
+    assert future.result()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("thread-")]
+
+
+LEFT = """
+import asyncio
+import numpy as np
+import asyncml as aml
+
+batches = [(np.zeros((4, 8), np.float32), np.zeros(4, int))] * 9
+
+class Owner:
+    pass
+
+async def main():
+    global steps
+    model = aml.MLP([8, 3])
+    steps = aml.fit(model, aml.SGD(model, 0.1), batches, epochs=3)
+    async for step in steps:
+        {leave}
+
+{before}
+asyncio.run(main())
+{after}
+print("done")
+"""
+
+
+@pytest.mark.parametrize(
+    ("leave", "before", "after"),
+    [
+        ("break", "", ""),
+        ("break", "", "Owner.steps = steps; del steps"),
+        ("break", "", "steps.me = steps; del steps"),
+        ("break", "", "import sys; sys.kept = steps"),
+        ("await asyncio.sleep(0)", "", ""),
+        ("break", "loop = asyncio.new_event_loop(); asyncio.run = loop.run_until_complete", ""),
+    ],
+)
+def test_a_program_ends_that_still_holds_a_training_left_with_break(leave, before, after):
+    source = LEFT.format(leave=leave, before=before, after=after)
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert (done.stdout, done.returncode) == ("done\n", 0)
+    assert "Traceback" not in done.stderr

@@ -4,14 +4,14 @@ A stage as cheap as those of `stages`, which asks for all that is ready at once.
 batches, lesson 08 trains on them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
-from asyncml.failures import ENDINGS, check_plain, noted
+from asyncml.failures import ENDINGS, check_plain, noted, shorten
 from asyncml.stages import END, Context, Entry, Flow, Mark, Rebuild, Stage, leaf
 
 
@@ -113,35 +113,95 @@ class Batch(Stage):
 
 
 def collate(items: list[Any]) -> Any:
-    """Stack items into arrays: `(x, y)` pairs into `(xs, ys)`, and plain items into one array.
+    """Put items together field by field: `(x, y)` pairs become `(xs, ys)`, two arrays.
+
+    Tuples are put together field by field, named ones too, and dicts key by key, however nested;
+    each field becomes one array. Text and bytes stay a list: an array would cut zeros off their
+    ends.
 
     Args:
-        items: tuples of the same length, or arrays or numbers of the same shape.
+        items: arrays or numbers of the same shape, or tuples or dicts of such.
 
     Returns:
-        A tuple of arrays, `(batch, ...)` each, or one such array.
+        One array, `(batch, ...)`, or a tuple or a dict like the first item, with such arrays.
 
     Raises:
-        ValueError: the items do not have the same length or shape, or there is none.
+        ValueError: the items do not have the same length, keys or shape, or there is none.
+        TypeError: what is no number, such as None or a date, or things of several kinds.
 
     Example:
         >>> x, y = collate([(np.zeros(3), 1), (np.ones(3), 0)])
         >>> x.shape, y.tolist()
         ((2, 3), [1, 0])
+        >>> collate([{"x": 1, "name": "a"}, {"x": 2, "name": "b"}])
+        {'x': array([1, 2]), 'name': ['a', 'b']}
     """
-    if not items:
+    if len(items) == 0:
         raise ValueError("`items` must hold at least one item, got none")
-    if isinstance(items[0], tuple):
-        lengths = sorted({len(item) for item in items})
-        if len(lengths) > 1:
-            raise ValueError(f"items of a batch must have the same length, got {lengths}")
-        return tuple(_stack(field) for field in zip(*items, strict=True))
-    return _stack(items)
+    return _joined(items, "")
 
 
-def _stack(values: Any) -> np.ndarray[Any, Any]:
-    arrays = [np.asarray(value) for value in values]
-    shapes = sorted({array.shape for array in arrays})
-    if len(shapes) > 1:
-        raise ValueError(f"items of a batch must have the same shape, got {shapes}")
+def _joined(values: Sequence[Any], path: str) -> Any:
+    """Put together what stands at one place of each item; `path` leads there."""
+    first = values[0]
+    if isinstance(first, tuple):
+        _check_all_are(tuple, values, path)
+        if len(set(map(len, values))) > 1:
+            _check_same("length", list(map(len, values)), path)
+        names = [f".{name}" for name in getattr(first, "_fields", ())]
+        names = names or [f"[{place}]" for place in range(len(first))]
+        columns = zip(*values, strict=True)
+        fields = [_joined(part, path + name) for part, name in zip(columns, names, strict=True)]
+        return type(first)._make(fields) if hasattr(first, "_make") else tuple(fields)
+    if isinstance(first, Mapping):
+        _check_all_are(Mapping, values, path)
+        if any(value.keys() != first.keys() for value in values):
+            names = [f"[{', '.join(sorted(map(shorten, value)))}]" for value in values]
+            _check_same("keys", names, path)
+        return {
+            key: _joined([value[key] for value in values], f"{path}[{shorten(key)}]")
+            for key in first
+        }
+    if isinstance(first, str | bytes):
+        _check_all_are(str if isinstance(first, str) else bytes, values, path)
+        return list(values)
+    return _stack(values, path)
+
+
+def _stack(values: Sequence[Any], path: str) -> np.ndarray[Any, Any]:
+    arrays: list[np.ndarray[Any, Any]] = []
+    try:
+        arrays += map(np.asarray, values)
+        if len({array.shape for array in arrays}) == 1:
+            stacked = np.stack(arrays)
+            if stacked.dtype.kind not in "OUS":
+                return stacked
+    except ValueError as error:  # a list of lists of several lengths
+        raise ValueError(f"items[{len(arrays)}]{path} is no array: {error}") from None
+    except TypeError as error:  # numbers and dates, say
+        reason = str(error).partition(". ")[0]
+        raise TypeError(f"items[...]{path} have no array in common: {reason}") from None
+    kinds = [array.dtype.kind for array in arrays]
+    for place, (value, kind) in enumerate(zip(values, kinds, strict=True)):
+        if kind == "O" or (kind != kinds[0] and (kind in "US" or kinds[0] in "US")):
+            got = f"got {shorten(value)} of type {type(value).__name__}"
+            needed = "numbers or arrays of one kind, or all text"
+            raise TypeError(f"items[{place}]{path} must be {needed}, {got}")
+    _check_same("shape", [array.shape for array in arrays], path)
     return np.stack(arrays)
+
+
+def _check_all_are(kind: type, values: Sequence[Any], path: str) -> None:
+    if all(isinstance(value, kind) for value in values):
+        return
+    place = next(place for place, value in enumerate(values) if not isinstance(value, kind))
+    got, first = type(values[place]).__name__, type(values[0]).__name__
+    raise TypeError(f"items[{place}]{path} must be a {first}, as items[0]{path} is, got {got}")
+
+
+def _check_same(what: str, seen: Sequence[Any], path: str) -> None:
+    place = next((place for place, one in enumerate(seen) if one != seen[0]), None)
+    if place is not None:
+        of, first = (f"items[{number}]{path}" for number in (place, 0))
+        got = f"{of} has {seen[place]}, and {first} has {seen[0]}"
+        raise ValueError(f"items of a batch must have the same {what}: {got}")

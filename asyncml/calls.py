@@ -109,7 +109,7 @@ class Map(Stage):
     @property
     def inline(self) -> bool:
         """Whether it runs within whoever drives it, without a task."""
-        return self.executor == "inline" and not self.retries and not is_async(self.fn)
+        return self.on_loop and self.ordered and not self.retries
 
     @property
     def slots(self) -> int:

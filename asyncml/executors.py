@@ -14,7 +14,7 @@ from concurrent.futures import BrokenExecutor, Executor
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from asyncml.failures import ExecutorError
+from asyncml.failures import refused
 from asyncml.threads import ThreadPool, thread_limit
 
 if TYPE_CHECKING:
@@ -171,8 +171,7 @@ def submitted(executor: Executor, fn: Callable[..., Any], *args: Any) -> "asynci
     except BrokenExecutor:
         raise
     except Exception as error:  # it was shut down, say, or the machine gives no more threads
-        kind = type(executor).__name__
-        raise ExecutorError(f"the {kind} took no work: {type(error).__name__}: {error}") from error
+        raise refused(executor, error) from error
 
 
 async def within(seconds: float, result: Awaitable[Any]) -> Any:

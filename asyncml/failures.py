@@ -24,6 +24,14 @@ class ExecutorError(RuntimeError):
     """An executor took no work: what is wrong is wrong for every item."""
 
 
+def refused(executor: object, error: Exception) -> ExecutorError:
+    """Return the error for work that an executor did not take, with its own behind it."""
+    kind = type(executor).__name__
+    mended = ExecutorError(f"the {kind} took no work: {type(error).__name__}: {error}")
+    mended.__cause__ = error
+    return mended
+
+
 # what no retry mends and no `on_error` may hide
 FATAL = PlainFunctionError, BrokenExecutor, ExecutorError
 

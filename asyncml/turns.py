@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
+from asyncml.failures import refused
 from asyncml.polling import Polling
 from asyncml.strangers import JobFuture, Strangers
 from asyncml.threads import thread_limit
@@ -49,8 +50,8 @@ class _Job:
             return
         try:
             self.pool.executor.submit(self._run)
-        except BaseException as error:  # the pool was shut down in between
-            self.future.set_exception(error)
+        except Exception as error:  # it was shut down, say: no fault of the function's
+            self.future.set_exception(refused(self.pool.executor, error))
             self.turns._end(self)
 
     def _run(self) -> None:
@@ -62,7 +63,9 @@ class _Job:
         finally:
             self.turns._call_back(self.turns._end, self)
             _here.job = None
-            del self  # the error has this frame in its traceback, and the job has the error
+            # an error has this frame in its traceback, and with it those of its callers, who hold
+            # the job: so that must not hold the error
+            del self.future, self.call
 
 
 class Turns:

@@ -120,6 +120,7 @@ class Spy:
         return self.end(value)
 
 
+@pytest.mark.filterwarnings("ignore:.*has skipped all of its first:RuntimeWarning")
 @given(
     st.lists(st.integers(0, 20), min_size=1, max_size=16),
     st.dictionaries(st.integers(0, 15), st.integers(1, 4)),

@@ -26,7 +26,11 @@ async def collect(pipeline):
     return [item async for item in pipeline]
 
 
-ITERATE = {"async for": lambda p: asyncio.run(collect(p)), "for": list}
+ITERATE = {
+    "async for": lambda p: asyncio.run(collect(p)),
+    "for": list,
+    "in virtual time": lambda p: simulate(collect(p)),
+}
 iterate = pytest.mark.parametrize("iterate", ITERATE.values(), ids=ITERATE)
 ENDS = {
     "raise": {},

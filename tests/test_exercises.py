@@ -1,14 +1,18 @@
 """The machinery of the exercises: every answer gets a verdict, whatever it does."""
 
 import asyncio
+import functools
 import importlib
+import inspect
 import time
+from pathlib import Path
 from time import sleep as nap
 
+import numpy as np
 import pytest
 
 from asyncml import exercises
-from asyncml.exercises import Verdict, Wrong, attempts, check, exercise, expect
+from asyncml.exercises import Verdict, Wrong, attempts, check, exercise, expect, plain
 from asyncml.exercises.attempts import attempt
 
 
@@ -26,7 +30,7 @@ async def told_stub(x):
     ...
 
 
-def plain(x):
+def not_async(x):
     return 1
 
 
@@ -82,7 +86,7 @@ async def says_two_lines(x):
         (stub, "open", "write the body of `stub`"),
         (told_stub, "open", "write the body of `told_stub`"),
         (3, "kind", "got 3"),
-        (plain, "kind", "`plain` must be an `async def`"),
+        (not_async, "kind", "`not_async` must be an `async def`"),
         (says_two_lines, "raised", "ValueError: first second <object object>"),
         (generator, "kind", "`generator` has a `yield` in it"),
         (blocks, "blocking", "held the whole event loop for 1 s"),
@@ -108,7 +112,7 @@ def test_a_right_answer_is_run_in_virtual_time():
     assert (done.result, done.seconds, done.error) == (5, 1, None)
     assert done.timeline is not None
     assert attempt(constant, 5).result == 1
-    assert attempt(plain, 5, is_async=False).result == 1
+    assert attempt(not_async, 5, is_async=False).result == 1
 
 
 def test_what_may_be_is_let_through():
@@ -165,6 +169,172 @@ def test_the_second_failure_gets_a_fuller_hint(monkeypatch):
         "✘ 99-bet other: not 3. Both wait: 1 + 1.",
         "✔ 99-bet passed: 2 it is",
     ]
+
+
+class Broken:
+    """Raises whatever is done to it."""
+
+    def _refuse(self, *others):
+        raise ArithmeticError("no")
+
+    __repr__ = __str__ = __eq__ = __bool__ = __len__ = __iter__ = __hash__ = __lt__ = _refuse
+    __float__ = __int__ = __index__ = __sub__ = __rsub__ = __contains__ = __getitem__ = _refuse
+
+
+class BrokenText(str):
+    __repr__ = __str__ = Broken._refuse
+
+
+class BrokenInt(int):
+    __repr__ = __eq__ = Broken._refuse
+    __hash__ = int.__hash__
+
+
+class BrokenList(list):
+    __iter__ = __len__ = __repr__ = Broken._refuse
+
+
+class Unsayable(Exception):
+    __str__ = Broken._refuse
+
+
+class Leaves:
+    def __repr__(self):
+        raise SystemExit
+
+
+def nested(depth):
+    """Lists in lists."""
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def in_itself():
+    """A list that holds itself."""
+    value = []
+    value.append(value)
+    return value
+
+
+async def unasked(*args):
+    return 1
+
+
+async def gives_one():
+    yield 1
+
+
+ZOO = [
+    *(lambda: None, lambda: ..., lambda: True, lambda: "x", lambda: "", lambda: b"x", dict, set),
+    *(lambda: 10**400, lambda: -(10**400), lambda: 10**5000, lambda: [10**400] * 3, lambda: 1j),
+    *(lambda: float("nan"), lambda: float("inf"), lambda: np.float64(2), lambda: np.int8(100)),
+    *(lambda: np.arange(3), lambda: np.zeros((2, 2)), lambda: np.array([]), lambda: np.array(3)),
+    *(lambda: np.array([Broken(), None], object), lambda: np.array(["a", "b", "c"])),
+    *(Broken, lambda: BrokenText("ABC"), lambda: BrokenInt(3), lambda: BrokenList([1]), Leaves),
+    *(lambda: [Broken(), 10**5000], lambda: {"a": Broken()}, lambda: (1, 2, 3), lambda: [[1], [2]]),
+    *(lambda: nested(5000), in_itself, lambda: Broken, lambda: print, lambda: "x".join),
+    *(lambda: ValueError, Unsayable, lambda: range(3), lambda: iter("abc"), unasked, gives_one),
+    *(lambda: functools.partial(unasked), lambda: lambda: 1, lambda: lambda x: x),
+]
+NAMES = [path.stem[-2:] for path in Path(exercises.__file__).parent.glob("lesson_*.py")]
+
+
+def every_exercise():
+    for name in NAMES:
+        importlib.import_module(f"asyncml.exercises.lesson_{name}")
+    return sorted(exercises._checks)
+
+
+def raises(error):
+    def function(*args, **options):
+        raise error()
+
+    return function
+
+
+@pytest.mark.parametrize("name", every_exercise())
+@pytest.mark.untidy
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # coroutines that nobody awaits
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+class TestNoAnswerRaises:
+    @pytest.fixture(autouse=True)
+    def _enough_time(self, monkeypatch, _few_seconds):
+        monkeypatch.setattr(attempts, "_LIMIT_S", 30)  # none of these is endless
+
+    def judge(self, name, answer):
+        verdict = check(name, answer)
+        assert isinstance(verdict, Verdict)
+        assert (type(verdict.code), type(verdict.message)) == (str, str)
+        assert repr(verdict)
+        if inspect.iscoroutine(answer):
+            answer.close()
+
+    def test_whatever_it_is(self, name):
+        for make in ZOO:
+            self.judge(name, make())
+
+    def test_whatever_it_returns(self, name):
+        for make in ZOO[::3]:
+
+            async def waits(*args, make=make):
+                return make()
+
+            self.judge(name, waits)
+            self.judge(name, lambda *args, make=make: make())
+
+    def test_whatever_it_raises(self, name):
+        for error in (Unsayable, ArithmeticError, SystemExit, GeneratorExit, StopIteration):
+            self.judge(name, raises(error))
+
+
+def test_a_value_that_cannot_be_shown_is_named(monkeypatch):
+    assert check("01-bet", Broken()).message.startswith("the answer is a number, got <Broken ")
+    assert check("03-future", Broken()).message == (
+        "it cannot be judged: comparing or showing it raised ArithmeticError: no."
+    )
+    assert check("01-bet", 10**400).code == "other"
+
+
+def test_the_stop_button_still_stops_a_check():
+    class Stop:
+        def __repr__(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check("01-bet", Stop())
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (np.arange(3), [0, 1, 2]),
+        (np.array(3.5), 3.5),
+        (np.float32(0.5), 0.5),
+        ([np.int8(1), (np.bool_(True), "x")], [1, (True, "x")]),
+        ({np.str_("a"): np.zeros(1)}, {"a": [0.0]}),
+        ("abc", "abc"),
+        (print, print),
+        (None, None),
+    ],
+)
+def test_arrays_are_taken_for_lists(answer, expected):
+    found = plain(answer)
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("01-bet", np.array(2)),
+        ("05-k", np.array(3)),
+        ("07-bound", np.array([5, 4, 20])),
+        ("03-order", np.array("ccbaa")),
+    ],
+)
+def test_an_array_that_is_right_is_right(name, answer):
+    assert check(name, answer).code == "passed"
 
 
 @pytest.mark.parametrize("name", ["99-none", "no", ""])

@@ -386,7 +386,10 @@ STAGES = {
     "collate": lambda p: p.batch(2, collate=list),
     "prefetch": lambda p: p.prefetch(2),
 }
-UNORDERED = {"unordered": lambda p: p.map(uneven, concurrency=3, ordered=False)}
+UNORDERED = {
+    "unordered": lambda p: p.map(uneven, concurrency=3, ordered=False),
+    "unordered inline": lambda p: p.map(long, executor="inline", ordered=False),
+}
 
 
 async def is_third(value):

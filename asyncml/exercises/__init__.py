@@ -6,11 +6,16 @@ of a lesson stand in `lesson_01.py` and so on; `attempts.py` runs the answers.
 """
 
 import importlib
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
+
+import numpy as np
+
+from asyncml.failures import shorten
 
 __all__ = ["Verdict", "Wrong", "check", "exercise", "expect"]
 
@@ -83,12 +88,41 @@ def check(name: str, answer: Any) -> Verdict:
         known = ", ".join(sorted(_checks)) or "none has been loaded"
         raise ValueError(f"there is no exercise {name!r}; known: {known}") from None
     try:
-        return Verdict(name, "passed", function(answer))
+        return Verdict(name, "passed", function(plain(answer)))
     except Wrong as wrong:
         if wrong.code != "open":
             _failures[name] += 1
         hint = wrong.hint if _failures[name] < 2 else wrong.more
         return Verdict(name, wrong.code, " ".join(filter(None, [wrong.message, hint])))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of the answer's own methods, when it is compared or shown
+        _failures[name] += 1
+        message = f"it cannot be judged: comparing or showing it raised {said_by(error)}."
+        return Verdict(name, "unusable", message)
+
+
+def plain(answer: Any) -> Any:
+    """Return an answer with lists in place of arrays, and Python's numbers in place of NumPy's."""
+    try:
+        if isinstance(answer, np.ndarray | np.generic):
+            answer = answer.tolist()
+        if type(answer) in (list, tuple):
+            return type(answer)(map(plain, answer))
+        if type(answer) is dict:
+            return {plain(key): plain(value) for key, value in answer.items()}
+    except Exception:  # nested too deeply, or in itself: no answer to anything
+        return answer
+    return answer
+
+
+def said_by(error: BaseException) -> str:
+    """Name an error with its message on one line; the message may be one that cannot be had."""
+    try:
+        text = re.sub(r" at 0x[0-9A-Fa-f]+", "", " ".join(str(error).split()))  # of this one run
+    except Exception as second:
+        text = f"a message that raises {type(second).__name__}"
+    return f"{type(error).__name__}: {text}".rstrip(".: ")
 
 
 def expect(answer: Any, right: Any, wrong: dict[Any, tuple[str, str]], hint: str = "") -> None:
@@ -106,11 +140,11 @@ def expect(answer: Any, right: Any, wrong: dict[Any, tuple[str, str]], hint: str
         return
     for typical, (code, why) in wrong.items():
         if _same(answer, typical):
-            raise Wrong(code, f"not {answer!r}.", why)
+            raise Wrong(code, f"not {shorten(answer)}.", why)
     if type(answer) is not type(right) and not _are_numbers(answer, right):
         kind = "a number" if _are_numbers(right) else f"a {type(right).__name__}"
-        raise Wrong("kind", f"the answer is {kind}, got {answer!r}.", hint)
-    raise Wrong("other", f"not {answer!r}.", hint)
+        raise Wrong("kind", f"the answer is {kind}, got {shorten(answer)}.", hint)
+    raise Wrong("other", f"not {shorten(answer)}.", hint)
 
 
 def _are_numbers(*values: Any) -> bool:
@@ -119,5 +153,8 @@ def _are_numbers(*values: Any) -> bool:
 
 def _same(answer: Any, value: Any) -> bool:
     if _are_numbers(answer, value) and not isinstance(answer, bool):
-        return bool(abs(answer - value) < 1e-6)
+        try:
+            return bool(abs(answer - value) < 1e-6)
+        except OverflowError:  # an int with hundreds of digits
+            return False
     return type(answer) is type(value) and bool(answer == value)

@@ -10,7 +10,6 @@ import ctypes
 import gc
 import inspect
 import logging
-import re
 import threading
 import time
 import traceback
@@ -19,7 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncml.clock import Deadlock, compute, simulate
-from asyncml.exercises import Wrong
+from asyncml.exercises import Wrong, said_by
+from asyncml.failures import shorten
 from asyncml.recorder import record
 from asyncml.timeline import Timeline
 from asyncml.turns import hold
@@ -171,7 +171,8 @@ def check_kind(function: Any, is_async: bool) -> None:
     if function is ... or function is None:
         raise Wrong("open", "put your answer in place of the `...`")
     if not callable(function):
-        raise Wrong("kind", f"the answer is a function, got {function!r}.", "Without the `()`?")
+        message = f"the answer is a function, got {shorten(function)}."
+        raise Wrong("kind", message, "Without the `()`?")
     if is_stub(function):
         raise Wrong("open", f"write the body of `{function.__name__}` in place of the `...`")
     name = getattr(function, "__name__", "it")
@@ -195,10 +196,8 @@ def is_stub(function: Any) -> bool:
 
 def _tell(error: BaseException, function: Callable[..., Any]) -> str:
     """Say in a sentence what was raised, and on which line of the answer."""
-    file = inspect.unwrap(function).__code__.co_filename
+    code = getattr(inspect.unwrap(function), "__code__", None)  # what is built in has none
+    file = code.co_filename if code else None
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     where = f" on line {lines[-1]} of its cell" if lines else ""
-    one_line = " ".join(str(error).split())
-    said = re.sub(r" at 0x[0-9A-Fa-f]+", "", one_line)  # no address of this one run
-    text = f": {said}".rstrip(".") if said else ""
-    return f"it raised {type(error).__name__}{text}{where}."
+    return f"it raised {said_by(error)}{where}."

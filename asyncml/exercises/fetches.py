@@ -6,7 +6,7 @@ import random
 import traceback
 from typing import Any
 
-from asyncml.exercises import Wrong
+from asyncml.exercises import Wrong, plain
 from asyncml.exercises.attempts import Attempt, attempt
 
 
@@ -155,7 +155,7 @@ def refuse_silence(result: Any) -> None:
 
 def judge_results(shop: Shop, run: Attempt, right: list[Any]) -> None:
     """Compare results, calls and time with what is right; raise `Wrong` if they are not."""
-    got, keys = run.result, len(shop.keys)
+    got, keys = plain(run.result), len(shop.keys)
     if not isinstance(got, list | tuple):
         raise Wrong("kind", f"it returned {got!r:.60}, and not a list.", "Is there a `return`?")
     if sorted(shop.asked) != sorted(shop.keys):

@@ -95,11 +95,11 @@ def states(answer: Any) -> str:
     bets = list(answer) if isinstance(answer, list | tuple) else [answer]
     if ... in bets:
         raise Wrong("open", "put a word in place of each `...`")
+    bets = [bet.strip().lower() if isinstance(bet, str) else bet for bet in bets]
     words = ("pending", "result", "exception", "cancelled")
     if len(bets) != 3 or any(bet not in words for bet in bets):
         message = f"the answer is a list of three of {', '.join(words)}, got {answer!r}."
-        is_case = any(str(bet).lower() in words and bet not in words for bet in bets)
-        raise Wrong("kind", message, "Write them in lower case." if is_case else "")
+        raise Wrong("kind", message)
     for number, (got, (right, code, why)) in enumerate(zip(bets, _STATES, strict=True), start=1):
         if got != right:
             raise Wrong(code, f"number {number} is not {got!r}.", why)
@@ -137,11 +137,12 @@ def _build(answer: Any) -> tuple[Callable[[str], Coroutine[Any, Any, Any]], Shop
     """Make the program; with it goes the store that its `fetch_with_callbacks` asks."""
     if answer is ... or answer is None:
         raise Wrong("open", "put the letters of the lines in place of the `...`")
-    letters = [str(letter).upper() for letter in answer] if isinstance(answer, str | list) else []
+    letters = [*"".join(map(str, answer)).upper()] if isinstance(answer, str | list | tuple) else []
+    letters = [letter for letter in letters if letter not in " ,;\n"]
     if not letters or set(letters) - set(LINES):
         raise Wrong("kind", f"the answer is a text of letters from A to F, got {answer!r:.40}.")
     if len(letters) != 4 or len(set(letters)) < 4:
-        raise Wrong("count", f"four different lines are needed, got {len(letters)}.")
+        raise Wrong("count", f"four different lines are needed, got {', '.join(letters)}.")
     shop = Shop(seed=len(LINES))
     scope: dict[str, Any] = {"asyncio": asyncio, "print": lambda error: None}
 

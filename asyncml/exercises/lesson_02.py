@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncml.clock import VirtualLoop
-from asyncml.exercises import Wrong, exercise, expect
+from asyncml.exercises import Wrong, exercise, expect, plain
 from asyncml.exercises.attempts import Attempt, attempt, check_kind
 from asyncml.exercises.scenes import Hints, play
 
@@ -140,7 +140,7 @@ def _judge_run(place: str, job: _Job, run: Attempt) -> None:
             "`asyncio.run` there, and in a thread of its own where one does.",
         )
     _refuse_unfinished(place, run.result)
-    if job.error is None and run.result != job.number:
+    if job.error is None and plain(run.result) != job.number:
         message = f"in a {place} it returned {run.result!r:.40}, "
         message += f"but the coroutine returns {job.number}."
         raise Wrong("result", message, "Is there a `return` on each way through it?")

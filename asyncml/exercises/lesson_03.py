@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
 
-from asyncml.exercises import Wrong, exercise, expect
+from asyncml.exercises import Wrong, exercise, expect, plain
 from asyncml.exercises.attempts import is_stub
 from asyncml.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play
 
@@ -53,7 +53,7 @@ def averager(answer: Any) -> str:
         _judge_means(_play(_send_all, make, values, of=make, hints=_AVERAGER_HINTS), values)
     check_plain(means)
     for values in trials:
-        found = _play(means, list(values), of=means, hints=_AVERAGER_HINTS)
+        found = plain(_play(means, list(values), of=means, hints=_AVERAGER_HINTS))
         demand(isinstance(found, list), "kind", f"`means` must return a list, got {found!r}.")
         _judge_means(found, values)
     return "sent 10, 20 and 60, it hands out 10, 15 and 30."

@@ -11,7 +11,7 @@ from numbers import Real
 from typing import Any
 
 from asyncml.clock import compute
-from asyncml.exercises import Wrong, exercise, expect
+from asyncml.exercises import Wrong, exercise, expect, plain
 from asyncml.exercises.attempts import Attempt, check_kind
 from asyncml.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play, quietly
 
@@ -280,7 +280,7 @@ def heartbeat(answer: Any) -> str:
 
 
 def _judge_labels(room: _Room, found: Any) -> None:
-    right = [room.labels[image] for image in room.images]
+    found, right = plain(found), [room.labels[image] for image in room.images]
     if found == right:
         return
     demand(found is not None, "no-return", "it returned None.", "Is there a `return`?")

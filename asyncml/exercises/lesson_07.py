@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from asyncml.clock import simulate
-from asyncml.exercises import Wrong, exercise, expect
+from asyncml.exercises import Wrong, exercise, expect, plain
 from asyncml.exercises.attempts import check_kind
 from asyncml.exercises.bucket import SEED
 from asyncml.exercises.fetches import Shop, refuse_unfinished, run_fetches
@@ -83,6 +83,7 @@ def four(answer: Any) -> str:
 
 
 def _judge_data(shop: Shop, got: Any) -> None:
+    got = plain(got)
     is_list = isinstance(got, list | tuple)
     demand(is_list, "kind", f"it returned {got!r:.60}, and not a list.", "Is there a `return`?")
     right = [shop.data[key] for key in shop.keys]

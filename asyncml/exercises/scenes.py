@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from asyncml.exercises import Wrong
 from asyncml.exercises.attempts import Attempt, attempt, is_stub
+from asyncml.failures import shorten
 
 T = TypeVar("T")
 Hints = dict[str, tuple[str, ...]]  # words of a message: the code, the hint, the fuller hint
@@ -69,7 +70,8 @@ def check_plain(function: Any) -> None:
     name = getattr(function, "__name__", "it")
     demand(not is_stub(function), "open", f"write the body of `{name}` in place of the `...`")
     is_function = isinstance(function, types.FunctionType)
-    demand(is_function, "kind", f"a function was expected, got {function!r}.", "Without the `()`?")
+    shown = f"a function was expected, got {shorten(function)}."
+    demand(is_function, "kind", shown, "Without the `()`?")
     is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
     demand(not is_async, "kind", f"`{name}` must be a plain `def`.")
 

@@ -13,6 +13,7 @@ from operator import attrgetter, itemgetter
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+from asyncml.console import printable
 from asyncml.tracks import Track, Wait
 from asyncml.waiting import Place, file_part, is_library, is_ours, user_place
 
@@ -45,7 +46,7 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the message."""
-        return self.message
+        return printable(self.message)
 
 
 def find(timeline: "Timeline[Any]") -> list[Finding]:

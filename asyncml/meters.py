@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asyncml.console import printable
 from asyncml.retrying import LOGGED, FailedItem
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class PipelineStatistics:
             )
             for row in rows
         ]
-        return "\n".join([*lines, self._summary()])
+        return printable("\n".join([*lines, self._summary()]))
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw how busy each stage and the consumer are, and how much stands ready behind each.

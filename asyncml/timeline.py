@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from asyncml import drawing
+from asyncml.console import printable
 from asyncml.findings import Finding, find
 from asyncml.tracks import Job, State, Track, Wait
 from asyncml.waiting import Place
@@ -197,11 +198,11 @@ class Timeline(Generic[T]):
                   0                              1 s
             # running  = ready  . waiting
         """
-        return drawing.text(self, width)
+        return printable(drawing.text(self, width))
 
     def describe(self) -> str:
         """Tell the timeline in sentences: "fetch-3 waits 0-20 ms for sleep"."""
-        return drawing.describe(self)
+        return printable(drawing.describe(self))
 
     def save(self, path: str | Path) -> None:
         """Write the timeline as a trace that ui.perfetto.dev and chrome://tracing open.

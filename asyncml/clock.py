@@ -19,12 +19,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from types import TracebackType
 from typing import Any, NoReturn, TypeVar, cast
 
 from asyncml.deadlock import Deadlock as Deadlock
 from asyncml.strangers import LAST_PATIENCE_S
 from asyncml.turns import Turns, hold, is_job
-from asyncml.waiting import check_coroutine, user_traceback
+from asyncml.waiting import check_coroutine, user_traceback, variables
 
 T = TypeVar("T")
 
@@ -156,7 +157,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._check_thread()  # type: ignore[attr-defined]
             self._check_callback(callback, "call_at")  # type: ignore[attr-defined]
         timer = _Timer(when, next(self._order), callback, args, self, context)
-        if timer._source_traceback:  # type: ignore[attr-defined]  # without _Timer's and this one
+        if self._debug:  # type: ignore[attr-defined]  # it was set where this was called
             del timer._source_traceback[-2:]  # type: ignore[attr-defined]
         heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
         timer._scheduled = True  # type: ignore[attr-defined]
@@ -182,7 +183,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future: asyncio.Future[Any] = _Future(loop=self)
         caller = _frame(1)
         if caller.f_code is _WRAP_FUTURE:
-            self.turns.strangers.note_future(future, caller.f_locals["future"])
+            self.turns.strangers.note_future(future, variables(caller)["future"])
         return future
 
     def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:  # type: ignore[override]
@@ -328,8 +329,22 @@ def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
         return _run_in_thread(main, debug)
     except BaseException as error:  # the loop's own frames would bury the program's
         if not debug:
-            error.with_traceback(user_traceback(error.__traceback__))
+            error.with_traceback(_without_ours(error.__traceback__))
         raise
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """Return the program's part of a traceback, which still leads to the frames that are left out.
+
+    Those of asyncio's hold the task, and so its error: the next collection of garbage would be the
+    first to free all that the failed functions hold.
+    """
+    theirs = user_traceback(trace)
+    while trace is not None and trace is not theirs:
+        with contextlib.suppress(RuntimeError):  # it still runs
+            trace.tb_frame.clear()
+        trace = trace.tb_next
+    return theirs
 
 
 def _run(main: Coroutine[Any, Any, T], debug: bool, loops: list[VirtualLoop]) -> T:
@@ -356,13 +371,13 @@ def _run_in_thread(main: Coroutine[Any, Any, T], debug: bool) -> T:
             while not outcome.done():  # waiting without a time-out cannot be interrupted on Windows
                 wait([outcome], timeout=0.1)
         thread.join()
-        return outcome.result()
     except KeyboardInterrupt:
         for loop in loops:
             with contextlib.suppress(RuntimeError):  # it has just been closed
                 loop.call_soon_threadsafe(_cancel_all, loop)
         wait([outcome], timeout=_PATIENCE_S)  # an interrupted join would call a live thread dead
         raise
+    return outcome.result()
 
 
 @contextlib.contextmanager

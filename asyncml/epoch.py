@@ -262,7 +262,8 @@ class Epoch:
         main = self.flow, self._ready, self._top
         context = Context(self.number, -1, None, Meter(stage.label), self.time)
         self.flow = iter(entries)
-        self._attach(replace(stage, ordered=True), context)
+        again = replace(stage, ordered=True)
+        self._attach(again, context)
         made = []
         for entry in self.flow:
             if entry[1] is not None:
@@ -271,7 +272,7 @@ class Epoch:
                 break
             else:
                 await self.rest(entry)
-        if not stage.inline:
+        if not again.inline:
             self._windows[-1].close()
         self.flow, self._ready, self._top = main
         return made

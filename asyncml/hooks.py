@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncml.threads import thread_limit
 from asyncml.tracks import Job, Track
-from asyncml.waiting import caller_place, coroutine_of
+from asyncml.waiting import caller_place, coroutine_of, variables
 from asyncml.watched import Watched
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _due(recorder: "Recorder", now: float) -> float:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code is not _RUN:
         frame = frame.f_back
-    handle = frame.f_locals["self"] if frame else None
+    handle = variables(frame)["self"] if frame else None
     if not isinstance(handle, asyncio.TimerHandle):
         return now
     due = handle.when() + recorder.offset_s

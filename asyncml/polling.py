@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
-from asyncml.waiting import await_chain, own_coroutine_of
+from asyncml.waiting import await_chain, own_coroutine_of, variables
 
 # so often the loop must have gone round, and for so many real seconds, with nothing but tasks that
 # yield; and then a tenth of that again, in which no variable of theirs changes
@@ -68,7 +68,7 @@ def _look(tasks: set[asyncio.Task[Any]]) -> list[Any]:
             for name in ("cr_frame", "gi_frame", "ag_frame"):
                 frame = getattr(awaitable, name, None)
                 if frame is not None:
-                    seen += [part for value in frame.f_locals.values() for part in _parts(value)]
+                    seen += [part for value in variables(frame).values() for part in _parts(value)]
     return seen
 
 

@@ -59,7 +59,10 @@ class Recorder:
             task = self.loop.create_task(main)
         finally:
             active.reset(token)
-        return await task
+        try:
+            return await task
+        finally:
+            del task  # which holds its error, which has this frame in its traceback
 
     def finish(self) -> None:
         """Take no more notes; what goes on after the program has ended goes on unseen."""

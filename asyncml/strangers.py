@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from asyncml.threads import ThreadPool
+from asyncml.waiting import variables
 
 # so long, in real seconds, a thread may work before the loop no longer waits for it to wake a task;
 # the next time only half of that, for it may be one that never does
@@ -114,8 +115,8 @@ def _is_idle(frame: FrameType) -> bool:
     """
     code = frame.f_code
     if code is _WAIT:
-        names = frame.f_locals
+        names = variables(frame)
         return names.get("waiter") in names["self"]._waiters
     if code in _QUEUES:
-        return bool(_QUEUES[code](frame.f_locals).empty())
+        return bool(_QUEUES[code](variables(frame)).empty())
     return code in _SELECTS

@@ -61,11 +61,11 @@ class _Job:
         except BaseException as error:
             self.future.set_exception(error)
         finally:
+            # an error has this frame in its traceback, and with it those of its callers, who hold
+            # the job: so that must not hold the error, nor a result, once time may go on
+            del self.future, self.call
             self.turns._call_back(self.turns._end, self)
             _here.job = None
-            # an error has this frame in its traceback, and with it those of its callers, who hold
-            # the job: so that must not hold the error
-            del self.future, self.call
 
 
 class Turns:

@@ -7,6 +7,7 @@ place in the program. The clock names a deadlock with it, the timeline every wai
 
 import asyncio
 import gc
+import inspect
 import sysconfig
 from collections.abc import AsyncGenerator, Sequence
 from functools import lru_cache
@@ -122,6 +123,19 @@ def own_coroutine_of(task: Any) -> Any:
     """Return the program's own coroutine of a task."""
     coro = coroutine_of(task)
     return getattr(coro, "coro", coro)
+
+
+def variables(frame: FrameType) -> dict[str, Any]:
+    """Return the variables of a function's frame, of which it keeps no second copy.
+
+    Before Python 3.13 a frame that was asked for them does, and with it what they hold: an error's
+    traceback leads to many frames.
+    """
+    names = frame.f_locals
+    found = dict(names)
+    if isinstance(names, dict) and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+        names.clear()
+    return found
 
 
 def is_library(code: CodeType) -> bool:

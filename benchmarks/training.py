@@ -44,7 +44,8 @@ NOTES = f"""\
   no ninth, since nobody computes a gradient by the images.
 - torch: eager, with Adam as it is by default; with the fused one; and network and loss compiled,
   with the fused one. MLPClassifier: `partial_fit`, without its penalty on the weights.
-- asyncml's fit: `aml.fit` over the same batches in memory, in an event loop of its own.
+- asyncml's fit: `aml.fit` over the same batches in memory, in an event loop of its own, with as
+  many threads for BLAS as the others (`blas_threads`); by itself it takes one.
 - Overlap: `aml.fit` over a pipeline in which each batch waits {WAIT_S * 1e3:g} ms and is then made
   into floats, with one thread for BLAS; its time, divided by the longer of loading alone and
   computing alone. The last row has as many loads at once as make loading as long as computing: of

@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import contextvars
 import dataclasses
+import gc
 import math
 import multiprocessing
 import os
@@ -13,12 +14,14 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
 
 from asyncml import clock
 from asyncml.clock import Deadlock, VirtualLoop, compute, simulate
+from asyncml.recorder import record
 from asyncml.threads import ThreadPool
 
 
@@ -625,6 +628,70 @@ def test_an_executor_that_calls_itself_empty_is_used():
 
     with Empty(1, name="mine") as pool:
         assert simulate(main(pool)) == "mine-1"
+
+
+class Large:
+    """Stands for the data of a function that fails."""
+
+
+def _fail(seen):
+    large = Large()
+    seen.append(weakref.ref(large))
+    raise ValueError("it failed")
+
+
+async def in_a_task(seen):
+    await asyncio.sleep(1)
+    _fail(seen)
+
+
+async def in_a_thread(seen):
+    await asyncio.to_thread(_fail, seen)
+
+
+async def in_a_pool_of_its_own(seen):
+    with ThreadPool(1) as pool:
+        await asyncio.wrap_future(pool.submit(_fail, seen))
+
+
+async def in_a_nested_simulation(seen):
+    simulate(in_a_task(seen))
+
+
+async def in_a_nested_recording(seen):
+    simulate(record(in_a_thread(seen)))
+
+
+FAILING = [
+    in_a_task,
+    in_a_thread,
+    in_a_pool_of_its_own,
+    in_a_nested_simulation,
+    in_a_nested_recording,
+]
+
+
+@pytest.mark.parametrize("fail", FAILING)
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("is_last", [False, True])
+def test_what_a_failed_function_held_is_freed_without_a_collection(fail, recorded, is_last):
+    async def main():
+        if is_last:
+            await fail(seen)
+        for _ in range(3):
+            with contextlib.suppress(ValueError):
+                await asyncio.create_task(fail(seen))
+        await asyncio.sleep(1)
+
+    seen = []
+    gc.disable()
+    try:
+        with contextlib.suppress(ValueError):
+            simulate(record(main()) if recorded else main())
+        assert len(seen) == (1 if is_last else 3)
+        assert [large() for large in seen] == [None] * len(seen)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("in_a_loop", [False, True])

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from asyncml.clock import compute, simulate
 from asyncml.meters import _duration
 from asyncml.pipeline import Pipeline
+from asyncml.retrying import Backoff
 
 few = settings(deadline=None, max_examples=30)
 
@@ -934,6 +935,44 @@ def test_statistics_name_the_bottleneck():
     assert "`concurrency` above 2" in statistics.bottleneck
     assert "map(in_thread)" in str(statistics)
     assert "<table>" in statistics._repr_html_()
+
+
+async def uneven(value):
+    await asyncio.sleep(3 if value % 40 == 0 else 0.01)
+    return value
+
+
+async def dripping():
+    for value in range(20):
+        await asyncio.sleep(0.05)
+        yield value
+
+
+SLOW_ELSEWHERE = {
+    "a straggler": lambda: Pipeline(range(160)).map(uneven, concurrency=8, lookahead=8),
+    "pauses": lambda: Pipeline(range(9)).map(
+        fails_at(2), retries=3, on_error="skip", backoff=Backoff(first_s=2)
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SLOW_ELSEWHERE)
+def test_no_stage_is_blamed_that_is_hardly_busy(what):
+    pipeline = SLOW_ELSEWHERE[what]()
+    run(pipeline)
+    statistics = pipeline.statistics()
+    assert max(stage.busy for stage in statistics.stages) < 0.5
+    assert statistics.bottleneck.startswith("none of the stages (")
+    assert "raise `concurrency`" not in statistics.bottleneck
+    assert "raise `lookahead`" in statistics.bottleneck
+    assert statistics.slowest is None
+
+
+def test_a_slow_source_is_the_bottleneck():
+    pipeline = Pipeline(dripping).map(nap, concurrency=4)
+    run(pipeline)
+    assert pipeline.statistics().bottleneck.startswith("source, busy 9")
+    assert pipeline.statistics().slowest == 0
 
 
 def test_statistics_name_the_consumer():

@@ -68,3 +68,36 @@ def test_a_program_ends_that_still_holds_a_training_left_with_break(leave, befor
     )
     assert (done.stdout, done.returncode) == ("done\n", 0)
     assert "Traceback" not in done.stderr
+
+
+SUSPENDED = """
+import asyncio, sys, time
+import numpy as np
+import asyncml as aml
+
+class Slow(aml.MLP):
+    def predict(self, x):
+        time.sleep(0.05)
+        return super().predict(x)
+
+model = Slow([8, 3])
+batches = [(np.zeros((4, 8), np.float32), np.zeros(4, int))] * 9
+
+async def checkpoints():
+    async with aml.Checkpointer(sys.argv[1]) as checkpoints:
+        await checkpoints.save(aml.Step(0, 0, 0.5, 4, 0.0, 0.0), model, aml.SGD(model, 0.1))
+        await asyncio.sleep(9)
+
+loop = asyncio.new_event_loop()
+task = loop.create_task({coroutine})
+loop.call_later(0.12, loop.stop)
+loop.run_forever()
+print("done")
+"""
+
+
+@pytest.mark.parametrize("coroutine", ["aml.evaluate(model, batches)", "checkpoints()"])
+def test_a_program_ends_whose_loop_stopped_in_the_midst(tmp_path, coroutine):
+    command = [sys.executable, "-c", SUSPENDED.format(coroutine=coroutine), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (done.stdout, done.returncode) == ("done\n", 0)

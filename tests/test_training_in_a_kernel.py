@@ -176,3 +176,34 @@ def test_the_loss_is_shown_while_the_training_runs(kernel):
     assert (first, last, left) == ("2", "14", "[]\n")
     assert int(count) >= 3
     assert not run.late
+
+
+SHOWN = """
+delays = {{"load": 0, "blocking load": 0, "step": 0.02, "body": 0, "blocking body": 0}}
+model, optimizer, data = made()
+curve, pictures = aml.LossCurve(every_s=1000), []
+picture = curve._picture
+curve._picture = lambda: pictures.append(len(curve.steps)) or picture()
+async for step in aml.fit(model, optimizer, data, epochs=2):
+    curve.add(step)
+    if len(curve.steps) == 4:
+        Path({file!r}).touch()
+        {last}
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the button sends no signal there")
+@pytest.mark.parametrize("last", ["pass", "break", "raise KeyError(4)"])
+def test_the_last_picture_holds_the_last_step_however_the_loop_ends(kernel, tmp_path, last):
+    file = tmp_path / "begun"
+    source = SHOWN.format(file=str(file), last=last)
+    if last == "pass":
+        with stopped(kernel, file):
+            run = kernel.run(source)
+    else:
+        run = kernel.run(source)
+    assert run.status == ("ok" if last == "break" else "error")
+    assert run.outputs[0]["output_type"] == "display_data"
+    assert not run.late
+    run = kernel.run("print(pictures == [2, len(curve.steps)], 4 <= len(curve.steps) < 30, left())")
+    assert run.outputs[0]["text"] == "True True []\n"

@@ -1,6 +1,7 @@
 """Us: the loop by hand over `loss_and_grads` and `step`, and `aml.fit` over the same batches."""
 
 import asyncio
+import os
 
 import asyncml as aml
 from benchmarks.network import RATE, SIZES, Array, Batches
@@ -27,7 +28,9 @@ class Adapter:
             self.optimizer.step()
 
     async def _fit(self, batches: Batches) -> None:
-        async for _ in aml.fit(self.model, self.optimizer, batches):
+        # by itself it would take one thread, where the others have more
+        many = os.cpu_count()
+        async for _ in aml.fit(self.model, self.optimizer, batches, blas_threads=many):
             pass
 
     def predict(self, x: Array) -> Array:

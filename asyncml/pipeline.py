@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any
 
 from asyncml.batches import Batch, collate
-from asyncml.calls import Map, Where, check_function, is_async, name_of, unchanged
+from asyncml.calls import Map, Where
 from asyncml.checks import check_int
 from asyncml.epoch import Epoch, running_loop
+from asyncml.functions import check_function, is_async, name_of, unchanged
 from asyncml.iteration import Items, iterate
 from asyncml.meters import PipelineStatistics
 from asyncml.options import LOOKAHEAD, check_state, map_stage

@@ -8,7 +8,7 @@ import asyncio
 import warnings
 from collections.abc import Callable, Coroutine
 from concurrent.futures import BrokenExecutor, Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -69,7 +69,7 @@ class Map(Stage):
     timeout: float | None = None
     retries: int = 0
     retry_on: RetryOn | None = None
-    backoff: Backoff = field(default=Backoff())
+    backoff: Backoff = Backoff()
     on_error: OnError = "raise"
     max_failures: float | None = None
 
@@ -248,6 +248,7 @@ class Map(Stage):
         failed = FailedItem(self.label, leaf(mark), value, error)
         drop_traceback(error)
         meter.failures.append(failed)
+        meter.last_failure = failed
         if isinstance(self.on_error, Skip):
             meter.skipped += 1
             if self.on_error.log:
@@ -262,8 +263,9 @@ class Map(Stage):
             return
         ended = meter.served_items - meter.retries
         if self._are_too_many(meter, ended):
-            add_note(meter.failures[-1].error, f"in the end {self._too_many(meter)}")
-            raise meter.failures[-1].error
+            assert meter.last_failure is not None
+            add_note(meter.last_failure.error, f"in the end {self._too_many(meter)}")
+            raise meter.last_failure.error
         if 1 < meter.skipped == ended < SUSPICIOUS:
             self._warn(meter)
 
@@ -280,7 +282,8 @@ class Map(Stage):
         )
 
     def _warn(self, meter: Meter) -> None:
-        last = meter.failures[-1]
+        last = meter.last_failure
+        assert last is not None
         warnings.warn(
             f"{self.label} has skipped all of its first {meter.skipped} items, the last one for "
             f"{type(last.error).__name__}: {shorten(last.error)}; "

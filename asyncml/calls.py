@@ -8,7 +8,7 @@ import asyncio
 import warnings
 from collections.abc import Callable, Coroutine
 from concurrent.futures import BrokenExecutor, Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -69,7 +69,7 @@ class Map(Stage):
     timeout: float | None = None
     retries: int = 0
     retry_on: RetryOn | None = None
-    backoff: Backoff = Backoff()
+    backoff: Backoff = field(default=Backoff())
     on_error: OnError = "raise"
     max_failures: float | None = None
 

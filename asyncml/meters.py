@@ -39,6 +39,7 @@ class Meter:
         self.on_loop = on_loop
         self.is_rebuild = failures is None
         self.failures = deque[FailedItem](maxlen=LOGGED) if failures is None else failures
+        self.last_failure: FailedItem | None = None
         self.failed_items = 0  # those that were skipped, and those that were replaced
         self.items = self.served_items = self.errors = self.skipped = self.retries = 0
         self.queued = 0

@@ -25,7 +25,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from asyncml.deadlock import Deadlock as Deadlock
 from asyncml.strangers import LAST_PATIENCE_S
 from asyncml.turns import Turns, hold, is_job
-from asyncml.waiting import check_coroutine, user_traceback, variables
+from asyncml.waiting import check_coroutine, own_name, user_traceback, variables
 
 T = TypeVar("T")
 
@@ -172,7 +172,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Task[T]:
         """Start a task; without a name it is `fetch-1`, `fetch-2`, and the first of all `main`."""
         if name is None:
-            kind = getattr(coro, "__name__", type(coro).__name__)
+            kind = own_name(coro) or type(coro).__name__
             first = not self._names
             self._names[kind] += 1
             name = kind if first else f"{kind}-{self._names[kind]}"

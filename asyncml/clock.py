@@ -356,15 +356,9 @@ def _run(main: Coroutine[Any, Any, T], debug: bool, loops: list[VirtualLoop]) ->
 def _run_in_thread(main: Coroutine[Any, Any, T], debug: bool) -> T:
     outcome: Future[T] = Future()
     loops: list[VirtualLoop] = []
-
-    def run() -> None:
-        try:
-            outcome.set_result(_run(main, debug, loops))
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(run,), name="simulate", daemon=True)
+    # not by a closure: a frame keeps its function, and with it what that closes over
+    run, args = contextvars.copy_context().run, (_settle, outcome, main, debug, loops)
+    thread = threading.Thread(target=run, args=args, name="simulate", daemon=True)
     thread.start()
     try:
         with _interruptible():
@@ -378,6 +372,15 @@ def _run_in_thread(main: Coroutine[Any, Any, T], debug: bool) -> T:
         wait([outcome], timeout=_PATIENCE_S)  # an interrupted join would call a live thread dead
         raise
     return outcome.result()
+
+
+def _settle(
+    outcome: Future[T], main: Coroutine[Any, Any, T], debug: bool, loops: list[VirtualLoop]
+) -> None:
+    try:
+        outcome.set_result(_run(main, debug, loops))
+    except BaseException as error:
+        outcome.set_exception(error)
 
 
 @contextlib.contextmanager

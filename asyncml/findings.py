@@ -61,7 +61,7 @@ def _line(place: Place | None) -> int:
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+    return f"{seconds:.1f} s" if seconds >= 0.9995 else f"{seconds * 1e3:.3g} ms"
 
 
 def _tasks(count: int) -> str:
@@ -177,9 +177,9 @@ def _where_in_sequence(units: list[_Unit]) -> tuple[Place | None, list[int]]:
 
 
 def _name_lines(place: Place, lines: list[int]) -> str:
-    head = str(place).rpartition(", line ")[0]
-    *most, last = (str(line) for line in lines)
-    return f"in {head}, line{'s' if most else ''} {', '.join(most)}{' and ' if most else ''}{last}"
+    *most, last = map(str, lines)
+    listed = f"lines {', '.join(most)} and {last}" if most else f"line {last}"
+    return f"in {place.function}, {listed}"
 
 
 # ---- a blocked loop ----

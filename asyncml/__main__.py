@@ -64,14 +64,29 @@ class Check:
         return f"{state:4}  {self.name:13} {self.seen}"
 
 
-def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
-    """Look at the version of Python, and say which one runs."""
+def check_python(
+    version: tuple[int, ...] = sys.version_info[:3], has_lock: bool | None = None
+) -> Check:
+    """Look at the version of Python, and at its build, and say which one runs.
+
+    Args:
+        version: its numbers.
+        has_lock: whether it runs with the global lock; by default as it is.
+    """
     seen = f"{'.'.join(map(str, version))}, {sys.executable}"
     first, last = TESTED
     tested = f"{first[0]}.{first[1]} to {last[0]}.{last[1]}"
     if version < first:
         advice = f"install Python {tested} from python.org, and start the course with it"
         return Check("Python", False, seen, advice)
+    if has_lock is None:
+        has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()  # asked of 3.13 and newer
+    if not has_lock:
+        advice = (
+            "the module works without the global lock; lessons 04, 05 and 09 measure what the "
+            "lock does, and the course is tested with it: take the ordinary build for that"
+        )
+        return Check("Python", False, f"{seen}, free-threaded", advice, needed=False)
     advice = f"the course is tested on {tested}: on a newer Python some outputs may differ"
     return Check("Python", version[:2] <= last, seen, advice, needed=False)
 

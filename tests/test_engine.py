@@ -890,6 +890,7 @@ async def nap(value):
     await asyncio.sleep(0.01)
     return value
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60  # a busy machine is none of its words
     async for item in Pipeline(range(99)).map(nap).map(str).prefetch(2):
         print(item)
         break

@@ -119,17 +119,18 @@ def test_a_machine_that_gives_no_thread_is_an_error(end, iterate, monkeypatch):
 
 @iterate
 def test_a_machine_that_gives_some_threads_works_with_those(iterate, monkeypatch):
-    start, given = threading.Thread.start, []
+    start, given, two = threading.Thread.start, [], threading.Event()
 
     def refuse(thread):
         if thread.name.startswith("nap"):
             if len(given) == 2:
+                two.set()
                 raise RuntimeError("can't start new thread")
             given.append(thread)
         start(thread)
 
     def nap(value):
-        time.sleep(0.001)
+        two.wait(10)  # so that none is idle before a third is asked for
         return value
 
     monkeypatch.setattr(threading.Thread, "start", refuse)

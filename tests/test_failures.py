@@ -55,7 +55,8 @@ VALUES = [Broken(), Weird(), 10**5000, [10**5000], {"a": Broken()}]
 
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
 def test_a_value_without_a_repr_has_a_short_name(value: object) -> None:
-    assert type(value).__name__ in shorten(value) or "Broken" in shorten(value)
+    names = type(value).__name__, "Broken", "<int instance"  # the last from Python 3.14 on
+    assert any(name in shorten(value) for name in names)
     assert len(shorten(value)) < 200
 
 

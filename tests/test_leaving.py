@@ -474,7 +474,10 @@ before = set(threading.enumerate()), len(asyncio.all_tasks())
 """
 INTERRUPT = "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()"  # as Jupyter does
 LEFT = """
-await asyncio.sleep(0.1)
+for _ in range(500):  # up to 5 s, on a busy machine
+    await asyncio.sleep(0.01)
+    if set(threading.enumerate()) <= before[0] and len(asyncio.all_tasks()) <= before[1]:
+        break
 print({thread.name for thread in set(threading.enumerate()) - before[0]},
       len(asyncio.all_tasks()) - before[1], [file.closed for file in files])
 files.clear()

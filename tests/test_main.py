@@ -130,10 +130,21 @@ class TestPython:
         ],
     )
     def test_versions(self, version, ok, needed, advice):
-        found = machine.check_python(version)
+        found = machine.check_python(version, has_lock=True)
         assert (found.ok, found.needed) == (ok, needed)
         assert advice in found.advice
         assert sys.executable in found.seen
+
+    @pytest.mark.parametrize("version", [(3, 13, 15), (3, 14, 10), (3, 15, 2)])
+    def test_a_build_without_the_global_lock_is_named(self, version):
+        found = machine.check_python(version, has_lock=False)
+        assert (found.ok, found.needed) == (False, False)
+        assert found.seen.endswith(", free-threaded")
+        assert "take the ordinary build" in found.advice
+
+    def test_this_build_is_asked_by_itself(self):
+        locked = getattr(sys, "_is_gil_enabled", lambda: True)()
+        assert ("free-threaded" in machine.check_python().seen) == (not locked)
 
 
 class TestPackages:

@@ -379,7 +379,7 @@ class TestWebServer:
         ],
     )
     def test_a_request_that_is_lost_says_why(self, web, key, reason):
-        store = ObjectStore(web, timeout="50ms" if key in ("slow", "stall") else "30s")
+        store = ObjectStore(web, timeout="300ms" if key in ("slow", "stall") else "30s")
         before = Handler.requests[f"/{key}"]
         assert failure(RequestFailed, store.get(key)) == (
             f"get '{key}' in {web} failed: {reason}; ask again, e.g. map(..., retries=3)"

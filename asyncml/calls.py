@@ -1,22 +1,18 @@
-"""How a stage calls a function of the user's: where it runs, and what its failures mean.
+"""A stage that calls a function on each item, with its options, and what a failure means to it.
 
-An `async def` runs on the event loop; a plain function runs in threads, in processes, in an
-executor of the caller's, or on the loop when asked. Lesson 07 compares them.
+What its functions may be is said in `functions.py`, how its calls run in `engine.py`. Lesson 07
+uses each option.
 """
 
 import asyncio
-import inspect
-import pickle
-import sys
 import warnings
-from collections.abc import AsyncIterable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from asyncml.failures import (
-    ENDINGS,
     FATAL,
     PlainFunctionError,
     add_note,
@@ -24,9 +20,9 @@ from asyncml.failures import (
     check_plain,
     drop_traceback,
     noted,
-    ordinary,
     shorten,
 )
+from asyncml.functions import ASYNC, DROPPED, PLAIN, Unread, as_list, is_async, name_of
 from asyncml.meters import Meter
 from asyncml.order import Reorder
 from asyncml.retrying import (
@@ -42,7 +38,6 @@ from asyncml.retrying import (
 )
 from asyncml.stages import PAUSED, Context, Flow, Mark, Stage, is_held, leaf
 
-DROPPED: Final[Any] = object()
 # a plain function on the loop may hold it this long before the loop's other tasks have their turn
 PAUSE_S = 0.005
 _BROKEN = (
@@ -53,7 +48,6 @@ _UNREADABLE = (
     "`{}` returned an async iterable or an awaitable, which cannot be read inline: write it as an "
     '`async def`, or use executor="thread"'
 )
-_MEND_PLAIN = "write it as an `async def`, or pass the coroutine function itself"
 
 Where = Literal["thread", "process", "inline"] | Executor
 
@@ -162,13 +156,12 @@ class Map(Stage):
 
     def plain_call(self) -> Callable[[Any], Any]:
         """Return a function that does the whole of the work on a value; it can be pickled."""
-        return partial(_PLAIN[self.kind], self.fn)
+        return partial(PLAIN[self.kind], self.fn)
 
     def async_call(self) -> Callable[[Any], Coroutine[Any, Any, Any]]:
         """Return a coroutine function that does the whole of the work on a value."""
-        if self.kind in ("map", "prefetch"):
-            return self.fn
-        return partial(_listed if self.kind == "flat_map" else _kept, self.fn)
+        call = ASYNC.get(self.kind)
+        return self.fn if call is None else partial(call, self.fn)
 
     def flow(self, up: Flow, context: Context) -> Flow:
         """Run on the loop, within whoever drives the chain."""
@@ -243,7 +236,7 @@ class Map(Stage):
         assert callable(self.on_error)
         replacement = self.on_error(error, value)
         check_plain("on_error", replacement, "it must return the replacement itself")
-        return _list(self.on_error, replacement) if self.kind == "flat_map" else replacement
+        return as_list(self.on_error, replacement) if self.kind == "flat_map" else replacement
 
     def _has_let_go(self, error: Exception, value: Any, mark: Mark, meter: Meter) -> bool:
         """Note that an item is left out or replaced; False if these have become too many."""
@@ -255,6 +248,7 @@ class Map(Stage):
         failed = FailedItem(self.label, leaf(mark), value, error)
         drop_traceback(error)
         meter.failures.append(failed)
+        meter.last_failure = failed
         if isinstance(self.on_error, Skip):
             meter.skipped += 1
             if self.on_error.log:
@@ -269,8 +263,9 @@ class Map(Stage):
             return
         ended = meter.served_items - meter.retries
         if self._are_too_many(meter, ended):
-            add_note(meter.failures[-1].error, f"in the end {self._too_many(meter)}")
-            raise meter.failures[-1].error
+            assert meter.last_failure is not None
+            add_note(meter.last_failure.error, f"in the end {self._too_many(meter)}")
+            raise meter.last_failure.error
         if 1 < meter.skipped == ended < SUSPICIOUS:
             self._warn(meter)
 
@@ -287,7 +282,8 @@ class Map(Stage):
         )
 
     def _warn(self, meter: Meter) -> None:
-        last = meter.failures[-1]
+        last = meter.last_failure
+        assert last is not None
         warnings.warn(
             f"{self.label} has skipped all of its first {meter.skipped} items, the last one for "
             f"{type(last.error).__name__}: {shorten(last.error)}; "
@@ -302,119 +298,3 @@ class Map(Stage):
             return original
         chain(failure, original)
         return noted(name, failure, f"the `{name}` of {self.label} failed")
-
-
-def name_of(fn: Any) -> str:
-    """Return the name of a function, of what a `partial` calls, or of a callable's class."""
-    while isinstance(fn, partial):
-        fn = fn.func
-    return getattr(fn, "__name__", type(fn).__name__)
-
-
-def is_async(fn: Any) -> bool:
-    """Whether calling `fn` gives something to await, or to iterate with `async for`."""
-    while isinstance(fn, partial):
-        fn = fn.func
-    call = getattr(fn, "__call__", None)  # noqa: B004  # of an object whose class is callable
-    tests = inspect.iscoroutinefunction, inspect.isasyncgenfunction
-    return any(test(it) for test in tests for it in (fn, call))
-
-
-def _plain(fn: Callable[[Any], Any], value: Any) -> Any:
-    try:
-        result = fn(value)
-    except ENDINGS as error:
-        raise ordinary(name_of(fn), error) from error
-    check_plain(name_of(fn), result, _MEND_PLAIN)
-    return result
-
-
-class Unread:
-    """What a plain function of `flat_map` returned, if only the event loop can read it."""
-
-    def __init__(self, fn: Callable[[Any], Any], result: Any) -> None:
-        self._fn, self._result = fn, result
-
-    async def read(self) -> list[Any]:
-        """Return the items."""
-        return await _listed_result(self._fn, self._result)
-
-    def close(self) -> None:
-        """Let go of it: a coroutine that nobody awaits is complained of."""
-        if inspect.iscoroutine(self._result):
-            self._result.close()
-
-
-def _plain_list(fn: Callable[[Any], Any], value: Any) -> "list[Any] | Unread":
-    try:
-        result = fn(value)
-        if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
-            return Unread(fn, result)
-        return _list(fn, result)
-    except ENDINGS as error:
-        raise ordinary(name_of(fn), error) from error
-
-
-def _list(fn: Callable[..., Any], result: Any) -> list[Any]:
-    if not hasattr(type(result), "__iter__") and not hasattr(type(result), "__getitem__"):
-        raise TypeError(f"`{name_of(fn)}` must return an iterable, got {type(result).__name__}")
-    return list(result)
-
-
-def _plain_kept(fn: Callable[[Any], Any], value: Any) -> Any:
-    return value if _plain(fn, value) else DROPPED
-
-
-_PLAIN = {"map": _plain, "flat_map": _plain_list, "filter": _plain_kept}
-
-
-async def _listed(fn: Callable[[Any], Any], value: Any) -> list[Any]:
-    return await _listed_result(fn, fn(value))
-
-
-async def _listed_result(fn: Callable[[Any], Any], result: Any) -> list[Any]:
-    if inspect.isawaitable(result):
-        result = await result
-    if isinstance(result, AsyncIterable):
-        return [item async for item in result]
-    return _list(fn, result)
-
-
-async def _kept(fn: Callable[[Any], Any], value: Any) -> Any:
-    return value if await fn(value) else DROPPED
-
-
-async def unchanged(value: Any) -> Any:
-    """Return the value: what a stage calls that only runs ahead."""
-    return value
-
-
-def check_function(fn: Any, name: str, executor: Any) -> None:
-    """Raise TypeError where `fn` cannot be called in that executor."""
-    if not callable(fn):
-        raise TypeError(f"`{name}` needs a function, got {shorten(fn)}")
-    if name != "flat_map" and inspect.isasyncgenfunction(fn):
-        raise TypeError(f"`{name_of(fn)}` is an async generator: use flat_map instead of {name}")
-    if is_async(fn):
-        return
-    processes = sys.modules.get("concurrent.futures.process")  # if it is not there, nobody has any
-    if executor == "process" or (processes and isinstance(executor, processes.ProcessPoolExecutor)):
-        _check_importable(fn)
-
-
-def _check_importable(fn: Any) -> None:
-    mend = "define it in a module (not in a notebook or a function) or use executor='thread'"
-    try:
-        pickle.dumps(fn)
-    except Exception as error:
-        raise TypeError(
-            f"`{name_of(fn)}` cannot be sent to a process, since it cannot be pickled: {mend}"
-        ) from error
-    inner = fn
-    while isinstance(inner, partial):
-        inner = inner.func
-    in_notebook = not hasattr(sys.modules["__main__"], "__file__")
-    if in_notebook and getattr(inner, "__module__", None) == "__main__":
-        raise TypeError(
-            f"`{name_of(fn)}` is defined in a notebook, where no process finds it: {mend}"
-        )

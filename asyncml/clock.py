@@ -25,7 +25,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from asyncml.deadlock import Deadlock as Deadlock
 from asyncml.strangers import LAST_PATIENCE_S
 from asyncml.turns import Turns, hold, is_job
-from asyncml.waiting import check_coroutine, user_traceback, variables
+from asyncml.waiting import check_coroutine, own_name, user_traceback, variables
 
 T = TypeVar("T")
 
@@ -172,7 +172,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Task[T]:
         """Start a task; without a name it is `fetch-1`, `fetch-2`, and the first of all `main`."""
         if name is None:
-            kind = getattr(coro, "__name__", type(coro).__name__)
+            kind = own_name(coro) or type(coro).__name__
             first = not self._names
             self._names[kind] += 1
             name = kind if first else f"{kind}-{self._names[kind]}"
@@ -356,15 +356,9 @@ def _run(main: Coroutine[Any, Any, T], debug: bool, loops: list[VirtualLoop]) ->
 def _run_in_thread(main: Coroutine[Any, Any, T], debug: bool) -> T:
     outcome: Future[T] = Future()
     loops: list[VirtualLoop] = []
-
-    def run() -> None:
-        try:
-            outcome.set_result(_run(main, debug, loops))
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(run,), name="simulate", daemon=True)
+    # not by a closure: a frame keeps its function, and with it what that closes over
+    run, args = contextvars.copy_context().run, (_settle, outcome, main, debug, loops)
+    thread = threading.Thread(target=run, args=args, name="simulate", daemon=True)
     thread.start()
     try:
         with _interruptible():
@@ -378,6 +372,15 @@ def _run_in_thread(main: Coroutine[Any, Any, T], debug: bool) -> T:
         wait([outcome], timeout=_PATIENCE_S)  # an interrupted join would call a live thread dead
         raise
     return outcome.result()
+
+
+def _settle(
+    outcome: Future[T], main: Coroutine[Any, Any, T], debug: bool, loops: list[VirtualLoop]
+) -> None:
+    try:
+        outcome.set_result(_run(main, debug, loops))
+    except BaseException as error:
+        outcome.set_exception(error)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyncml.checks import check_int
+from asyncml.failures import shorten
 from asyncml.stores import Store, check_store
 from asyncml.threads import ThreadPool
 
@@ -101,7 +102,7 @@ class Dataset:
 
     def __getitem__(self, rows: slice) -> "Dataset":
         if not isinstance(rows, slice):
-            raise TypeError(f"a Dataset is cut by slices: train[:600], not train[{rows!r}]")
+            raise TypeError(f"a Dataset is cut by slices: train[:600], not train[{shorten(rows)}]")
         return Dataset(self.images[rows], self.labels[rows], self.name)
 
 
@@ -147,7 +148,7 @@ async def write_objects(
 
     Args:
         store: where to.
-        dataset: what.
+        dataset: what; its images are read bit by bit, so leave them as they are until this ends.
         prefix: the keys begin with it; by default the name of the data set and a slash.
         concurrency: how many objects are written at once, at least 1.
 

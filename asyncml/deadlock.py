@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from asyncml.units import figure
 from asyncml.waiting import Place, await_chain, is_ours, own_coroutine_of, reason, user_place
 
 _POLLING_HINT = (
@@ -51,7 +52,7 @@ class Deadlock(RuntimeError):
             what = f"{count}, and no timer and no thread that simulate() knows could end this:"
             hint.append(_STRANGERS_HINT.format(", ".join(strangers)))
         lines = [f"  {name} waits for {why} in {where}" for name, why, where in self.waits]
-        super().__init__("\n".join([f"at {now:g} s {what}", *lines, *hint]))
+        super().__init__("\n".join([f"at {figure(now, 6)} s {what}", *lines, *hint]))
 
 
 def _wait(task: asyncio.Task[Any]) -> tuple[str, str, Place | None]:

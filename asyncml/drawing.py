@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from asyncml.units import figure
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -106,7 +108,7 @@ def text(timeline: "Timeline[Any]", width: int = 72) -> str:
     if left_out:
         lines.append(f"{'...':<{margin}}  {left_out}")
     scale, unit = _scale(timeline.duration_s)
-    end = f"{timeline.duration_s * scale:.4g} {unit}"
+    end = f"{figure(timeline.duration_s * scale)} {unit}"
     lines.append(f"{'':<{margin}}  0{end:>{columns - 1}}")
     lines.append("# running  = ready  . waiting")
     return "\n".join(lines)
@@ -142,7 +144,7 @@ def describe(timeline: "Timeline[Any]") -> str:
     """Tell what each lane did; see `Timeline.describe`."""
     lanes, left_out = _lanes(timeline)
     scale, unit = _scale(timeline.duration_s)
-    duration = f"{timeline.duration_s * scale:.4g} {unit}"
+    duration = f"{figure(timeline.duration_s * scale)} {unit}"
     count = "1 lane" if len(timeline.lanes) == 1 else f"{len(timeline.lanes)} lanes"
     lines = [f"{count}, {duration}."]
     for lane, pieces in lanes.items():
@@ -157,7 +159,7 @@ _VERBS = {"running": "runs", "ready": "is ready", "waiting": "waits"}
 
 
 def _sentence(piece: "Slice", scale: float, unit: str) -> str:
-    span = f"{piece.start_s * scale:.4g}-{piece.end_s * scale:.4g} {unit}"
+    span = f"{figure(piece.start_s * scale)}-{figure(piece.end_s * scale)} {unit}"
     return f"{piece.lane} {_VERBS[piece.state]} {span}" + _why(piece)
 
 
@@ -179,6 +181,6 @@ def _summary(lane: str, pieces: Iterable["Slice"], scale: float, unit: str) -> l
         times[kind] += 1
         total[kind] = total.get(kind, 0.0) + piece.end_s - piece.start_s
     return [
-        f"{lane} {verb} {_times(count)}{why}, {total[verb, why] * scale:.4g} {unit} in all"
+        f"{lane} {verb} {_times(count)}{why}, {figure(total[verb, why] * scale)} {unit} in all"
         for (verb, why), count in times.items()
     ]

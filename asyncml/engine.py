@@ -12,15 +12,10 @@ from functools import partial
 from itertools import chain
 from typing import Any, Final
 
-from asyncml.calls import (
-    DROPPED,
-    Map,
-    Unread,
-    is_async,
-    name_of,
-)
+from asyncml.calls import Map
 from asyncml.executors import place, within
 from asyncml.failures import FATAL, is_asked_to_end, ordinary
+from asyncml.functions import DROPPED, Unread, is_async, name_of
 from asyncml.order import Slots
 from asyncml.stages import PAUSED, Context, Flow, Mark
 from asyncml.window import Above, Failure, Window

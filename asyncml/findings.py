@@ -13,6 +13,7 @@ from operator import attrgetter, itemgetter
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+from asyncml.console import printable
 from asyncml.tracks import Track, Wait
 from asyncml.waiting import Place, file_part, is_library, is_ours, user_place
 
@@ -45,7 +46,7 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the message."""
-        return self.message
+        return printable(self.message)
 
 
 def find(timeline: "Timeline[Any]") -> list[Finding]:
@@ -60,7 +61,7 @@ def _line(place: Place | None) -> int:
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+    return f"{seconds:.1f} s" if seconds >= 0.9995 else f"{seconds * 1e3:.3g} ms"
 
 
 def _tasks(count: int) -> str:
@@ -176,9 +177,9 @@ def _where_in_sequence(units: list[_Unit]) -> tuple[Place | None, list[int]]:
 
 
 def _name_lines(place: Place, lines: list[int]) -> str:
-    head = str(place).rpartition(", line ")[0]
-    *most, last = (str(line) for line in lines)
-    return f"in {head}, line{'s' if most else ''} {', '.join(most)}{' and ' if most else ''}{last}"
+    *most, last = map(str, lines)
+    listed = f"lines {', '.join(most)} and {last}" if most else f"line {last}"
+    return f"in {place.function}, {listed}"
 
 
 # ---- a blocked loop ----

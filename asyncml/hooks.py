@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncml.threads import thread_limit
 from asyncml.tracks import Job, Track
-from asyncml.waiting import caller_place, coroutine_of, variables
+from asyncml.waiting import caller_place, coroutine_of, own_name, variables
 from asyncml.watched import Watched
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _watch_tasks(recorder: "Recorder", make: Method) -> Method:
     def create_task(coro: Any, **kwargs: Any) -> Any:
         if not recorder.is_active() or not asyncio.iscoroutine(coro):
             return make(coro, **kwargs)
-        label = recorder.next_label(getattr(coro, "__name__", type(coro).__name__))
+        label = recorder.next_label(own_name(coro) or type(coro).__name__)
         place = caller_place(sys._getframe(1))
         track = Track(label, recorder.now(), recorder.current, place)
         recorder.tracks.append(track)
@@ -136,7 +136,7 @@ def _name_of(func: Any, args: tuple[Any, ...]) -> str:
     """Name what a thread really runs: `f` in `partial(f, 1)` or in `context.run(f)`."""
     while isinstance(func, functools.partial):
         func, args = func.func, (*func.args, *args)
-    name: str = getattr(func, "__name__", type(func).__name__)
+    name = own_name(func) or type(func).__name__
     is_carrier = name == "run" or name.startswith("_")
     return _name_of(args[0], args[1:]) if is_carrier and args and callable(args[0]) else name
 

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asyncml.console import printable
+from asyncml.failures import shorten
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -55,9 +58,10 @@ class Measurement:
         line = f"{self.what}: {rounded(self.value, self.unit)}"
         predicted = rounded(self.predicted, self.unit)
         if self.is_expected:
-            return f"{line} (predicted: {predicted})"
+            return printable(f"{line} (predicted: {predicted})")
         low, high = (rounded(bound, self.unit) for bound in self.bounds)
-        return f"{line} {MISSED} {predicted}, or {low} to {high}: is the machine busy, or capped?"
+        line += f" {MISSED} {predicted}, or {low} to {high}"
+        return printable(f"{line}: is the machine busy, or capped?")
 
 
 def measured(
@@ -89,10 +93,11 @@ def measured(
         raise ValueError(f"`unit` must be one of {', '.join(map(repr, _STEPS))}, got {unit!r}")
     if not 0 < predicted < math.inf:
         raise ValueError(f"`predicted` must be positive and finite, got {predicted}")
-    low, high = bounds or (predicted / _WITHIN, predicted * _WITHIN)
-    if not low <= high:
-        raise ValueError(f"`bounds` must be (least, most), got ({low}, {high})")
-    return Measurement(what, value, predicted, (low, high), unit)
+    if bounds is None:
+        bounds = predicted / _WITHIN, predicted * _WITHIN
+    if len(bounds) != 2 or not bounds[0] <= bounds[1]:
+        raise ValueError(f"`bounds` must be (least, most), got {shorten(bounds)}")
+    return Measurement(what, value, predicted, (bounds[0], bounds[1]), unit)
 
 
 def rounded(value: float, unit: str = "s") -> str:
@@ -112,7 +117,7 @@ def rounded(value: float, unit: str = "s") -> str:
     text = f"{number:,.0f}" if whole else f"{number:.1f}"
     if 0 < abs(number) < 1:
         text = f"{number:.2g}"
-    return f"{text}{name}" if unit == "x" else f"{text} {name}".strip()
+    return printable(f"{text}{name}" if unit == "x" else f"{text} {name}".strip())
 
 
 def plot_measured(measurements: Sequence[Measurement], ax: "Axes | None" = None) -> "Axes":

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asyncml.console import printable
 from asyncml.retrying import LOGGED, FailedItem
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Meter:
         self.on_loop = on_loop
         self.is_rebuild = failures is None
         self.failures = deque[FailedItem](maxlen=LOGGED) if failures is None else failures
+        self.last_failure: FailedItem | None = None
         self.failed_items = 0  # those that were skipped, and those that were replaced
         self.items = self.served_items = self.errors = self.skipped = self.retries = 0
         self.queued = 0
@@ -106,7 +108,7 @@ class PipelineStatistics:
             )
             for row in rows
         ]
-        return "\n".join([*lines, self._summary()])
+        return printable("\n".join([*lines, self._summary()]))
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw how busy each stage and the consumer are, and how much stands ready behind each.

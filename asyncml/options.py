@@ -7,9 +7,10 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-from asyncml.calls import Map, Where, check_function, is_async, name_of
+from asyncml.calls import Map, Where
 from asyncml.checks import check_int
 from asyncml.failures import shorten
+from asyncml.functions import check_function, is_async, name_of
 from asyncml.retrying import Backoff, OnError, RetryOn, Skip, skip
 from asyncml.sources import UNKNOWN
 

@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any
 
 from asyncml.batches import Batch, collate
-from asyncml.calls import Map, Where, check_function, is_async, name_of, unchanged
+from asyncml.calls import Map, Where
 from asyncml.checks import check_int
 from asyncml.epoch import Epoch, running_loop
+from asyncml.functions import check_function, is_async, name_of, unchanged
 from asyncml.iteration import Items, iterate
 from asyncml.meters import PipelineStatistics
 from asyncml.options import LOOKAHEAD, check_state, map_stage
@@ -123,7 +124,7 @@ class Pipeline:
             on_error: after the last attempt: "raise" the error when the items before have been
                 delivered, "skip" the item (`skip(log=True)` logs it as well), or a function
                 `(exception, item) -> replacement`. An executor that breaks or takes no work is
-                raised in any case. `statistics().failures` holds what was skipped or replaced.
+                raised in any case. `statistics().failures` holds the last 100 skipped or replaced.
             max_failures: how many items may be skipped or replaced before the epoch fails: a
                 count, or a share from 0.0 to 1.0 of the items so far (of 100 at least, until the
                 epoch ends). A resumed epoch counts anew.

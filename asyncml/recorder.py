@@ -21,7 +21,7 @@ from asyncml.hooks import hooks
 from asyncml.timeline import Timeline
 from asyncml.tracks import Job, Track
 from asyncml.unawaited import unawaited_noted
-from asyncml.waiting import Place, check_coroutine, coroutine_of, running_place
+from asyncml.waiting import GATHERING, Place, check_coroutine, coroutine_of, running_place
 from asyncml.watched import Watched, active, wait_of
 
 T = TypeVar("T")
@@ -134,7 +134,7 @@ class Recorder:
         if isinstance(awaited, asyncio.Task):
             watched = coroutine_of(awaited)
             return watched.track if isinstance(watched, Watched) else f"task {awaited.get_name()}"
-        if hasattr(awaited, "_children"):  # its type is not exported
+        if isinstance(awaited, GATHERING):
             return "gather"
         is_job = self.jobs and isinstance(awaited, asyncio.Future)
         return self.jobs_of.get(awaited) if is_job else None
@@ -146,7 +146,11 @@ class Recorder:
 
     def note_unseen(self, track: Track, error: BaseException | None) -> None:
         """Note an exception that nobody has asked for."""
-        track.error = f"{type(error).__name__}: {error}"
+        name = type(error).__name__
+        try:
+            track.error = f"{name}: {error}"
+        except Exception as another:  # what is to be said about an error must not replace it
+            track.error = f"{name}, whose str raises {type(another).__name__}"
 
     def _note_unawaited(self, name: str, file: str, line: int) -> None:
         if self.is_active():
@@ -215,8 +219,9 @@ async def record(main: Coroutine[Any, Any, T]) -> Timeline[T]:
                 problem = error
         if problem is None:
             return recorder.timeline(result)
-        with contextlib.suppress(Exception):  # nor attributes
-            problem.timeline = recorder.timeline(None)  # type: ignore[attr-defined]
+        timeline = recorder.timeline(None)
+        with contextlib.suppress(Exception):  # nor attributes in the way of every other
+            BaseException.__setattr__(problem, "timeline", timeline)
         raise problem
     finally:
         main.close()  # if it never began; otherwise it has ended

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from asyncml import drawing
+from asyncml.console import printable
 from asyncml.findings import Finding, find
 from asyncml.tracks import Job, State, Track, Wait
+from asyncml.units import figure
 from asyncml.waiting import Place
 
 if TYPE_CHECKING:
@@ -67,11 +69,11 @@ class TimelineStatistics:
     def __str__(self) -> str:
         """Return the figures as a small table."""
         rows = {
-            "duration": f"{self.duration_s:.3g} s",
+            "duration": f"{figure(self.duration_s, 3)} s",
             "loop busy": f"{self.busy:.0%}",
-            "longest block": f"{self.longest_block_s:.3g} s",
+            "longest block": f"{figure(self.longest_block_s, 3)} s",
             "peak concurrency": f"{self.peak_concurrency}",
-            "lag": f"{self.lag_s:.3g} s",
+            "lag": f"{figure(self.lag_s, 3)} s",
             "waiting hidden": f"{self.overlap:.0%}",
         }
         return "\n".join(f"{name:<16}  {value:>8}" for name, value in rows.items())
@@ -197,11 +199,11 @@ class Timeline(Generic[T]):
                   0                              1 s
             # running  = ready  . waiting
         """
-        return drawing.text(self, width)
+        return printable(drawing.text(self, width))
 
     def describe(self) -> str:
         """Tell the timeline in sentences: "fetch-3 waits 0-20 ms for sleep"."""
-        return drawing.describe(self)
+        return printable(drawing.describe(self))
 
     def save(self, path: str | Path) -> None:
         """Write the timeline as a trace that ui.perfetto.dev and chrome://tracing open.
@@ -265,7 +267,7 @@ class Timeline(Generic[T]):
     def __repr__(self) -> str:
         """Return its size in a line."""
         count = len(self.tracks) + len(self._threads)  # asyncio may ask, so do not draw it for that
-        return f"<Timeline of {count} lanes, {self.duration_s:.4g} s>"
+        return f"<Timeline of {count} lanes, {figure(self.duration_s)} s>"
 
 
 def _length(piece: Slice | Wait) -> float:

@@ -23,6 +23,8 @@ from types import (
 )
 from typing import Any, NamedTuple
 
+from asyncml.failures import shorten
+
 _OURS = str(Path(__file__).parent)
 _CLOCK = str(Path(__file__).with_name("clock.py"))  # stands where asyncio's own loop would
 _STDLIB = (sysconfig.get_path("stdlib"), str(Path(asyncio.__file__).parent.parent), "<frozen")
@@ -48,9 +50,14 @@ class Place(NamedTuple):
                 return line
         return self.code.co_firstlineno
 
+    @property
+    def function(self) -> str:
+        """`main`, after the file's name if the code is not a notebook's cell."""
+        return f"{file_part(self.code.co_filename)}{self.code.co_name}"
+
     def __str__(self) -> str:
-        """`main, line 7`, after the file's name if the code is not a notebook's cell."""
-        return f"{file_part(self.code.co_filename)}{self.code.co_name}, line {self.line}"
+        """`main, line 7`, after the file's name as in `function`."""
+        return f"{self.function}, line {self.line}"
 
 
 def file_part(filename: str) -> str:
@@ -76,6 +83,7 @@ def _hidden_steps() -> frozenset[type]:
     return types
 
 
+GATHERING: type = asyncio.tasks._GatheringFuture  # type: ignore[attr-defined]  # of asyncio.gather
 _HIDDEN_STEPS = _hidden_steps()
 _SUSPENDABLE = (CoroutineType, AsyncGeneratorType, GeneratorType)
 CHAINED = _HIDDEN_STEPS.union(_SUSPENDABLE)  # what a chain of awaits goes on through
@@ -193,9 +201,21 @@ def user_traceback(trace: TracebackType | None) -> TracebackType | None:
 def check_coroutine(caller: str, main: object) -> None:
     """Raise a TypeError that shows the mend if `main` is not a coroutine."""
     if not asyncio.iscoroutine(main):
-        name = getattr(main, "__name__", None)
+        name = own_name(main)
         hint = f": call it, `{caller}({name}())`" if callable(main) and name else ""
-        raise TypeError(f"`{caller}` needs a coroutine, got {name or repr(main)}{hint}")
+        raise TypeError(f"`{caller}` needs a coroutine, got {name or shorten(main)}{hint}")
+
+
+def own_name(thing: Any) -> str | None:
+    """Return the name that a function, a class or a coroutine has; None for what has none.
+
+    Anything may be asked: of some objects each attribute is another object, and some raise.
+    """
+    try:
+        name = thing.__name__
+    except Exception:
+        return None
+    return name if isinstance(name, str) else None
 
 
 def library_reason(codes: Sequence[CodeType]) -> str | None:
@@ -230,5 +250,4 @@ def reason(places: list[Place], awaited: object) -> str:
         return name
     if isinstance(awaited, asyncio.Task):
         return f"task {awaited.get_name()}"
-    # the future of asyncio.gather has a type of its own, which is not exported
-    return "gather" if hasattr(awaited, "_children") else "future"
+    return "gather" if isinstance(awaited, GATHERING) else "future"

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from asyncml.calls import DROPPED
+from asyncml.functions import DROPPED
 from asyncml.meters import Meter
 from asyncml.stages import PENDING, Entry, Flow
 

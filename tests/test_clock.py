@@ -302,6 +302,16 @@ def test_a_future_that_nobody_completes_is_a_deadlock_and_clean_up_still_runs():
     assert cleaned == [1]
 
 
+@pytest.mark.parametrize(("seconds", "shown"), [(0.1 + 0.2, "0.3"), (1_234_567.8, "1234568")])
+def test_a_deadlock_tells_the_time_rounded_and_in_full(seconds, shown):
+    async def main():
+        await asyncio.sleep(seconds)
+        await asyncio.Event().wait()
+
+    with pytest.raises(Deadlock, match=rf"^at {shown} s 1 task waits"):
+        simulate(main())
+
+
 def test_waiting_till_the_end_of_time_is_a_deadlock():
     async def main():
         await asyncio.wait_for(asyncio.Event().wait(), math.inf)

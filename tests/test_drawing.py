@@ -178,3 +178,34 @@ def test_legend_and_labels_do_not_overlap():
     ax = recorded(three()).plot()
     ax.figure.canvas.draw()
     assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1 - 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.1 + 0.2, "300 ms"),
+        (0.29000000000000004, "290 ms"),
+        (86_400, "86400 s"),
+        (123_456.789, "123457 s"),
+        (9999.99, "10000 s"),
+    ],
+)
+def test_times_are_rounded_and_written_in_full(seconds, shown):
+    timeline = recorded(fetch(seconds))
+    number = shown.split()[0]
+    assert (
+        timeline.describe()
+        == f"1 lane, {shown}.\nfetch waits 0-{number} {shown[-2:].strip()} for sleep"
+    )
+    assert timeline.text().splitlines()[1].endswith(f" {shown}")
+    for text in (str(timeline.statistics()), repr(timeline)):
+        assert "e+" not in text
+        assert "00000" not in text
+
+
+def test_many_long_waits_are_summed_up_in_full():
+    async def main():
+        for _ in range(20):
+            await fetch(1000.1)
+
+    assert recorded(main()).describe().endswith("main waits 20 times for sleep, 20002 s in all")

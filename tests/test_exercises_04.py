@@ -49,7 +49,8 @@ def hints(name, answer):
         ("-7, -6, -4, -1", "kind"),
         ([-7.5, -6, -4, -1], "kind"),
         ([True, True, True, True], "kind"),
-        (np.array([-7, -6, -4, -1]), "kind"),
+        (np.array([-7, -6, -4, -1]), "passed"),
+        (np.array([-7, -6, -4]), "kind"),
         ([7, 6, 4, 1], "sign"),
         ([-7, -6, -4, 0], "too-dear"),
         ([-1, -4, -6, -7], "order"),
@@ -419,6 +420,17 @@ async def polls(queue, server):
         await server.put(await server.get() - gradient)
 
 
+async def until_nothing(queue, server):
+    while gradient := await queue.get():
+        await server.put(await server.get() - gradient)
+
+
+async def skips_nothing(queue, server):
+    async for gradient in _until_none(queue):
+        if gradient:
+            await server.put(await server.get() - gradient)
+
+
 async def spins(queue, server):
     while queue.empty():
         pass
@@ -441,6 +453,8 @@ def not_async(queue, server):
         (not_async, "kind"),
         (until_empty, "too-soon"),
         (one_only, "too-soon"),
+        (until_nothing, "too-soon"),
+        (skips_nothing, "passed"),
         (does_not_wait, "empty"),
         (no_await, "await"),
         (takes_none_for_a_gradient, "none"),

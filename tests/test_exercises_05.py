@@ -97,6 +97,14 @@ def by_trying(load_s, train_s):
     return k
 
 
+def by_the_remainder(load_s, train_s):
+    return int(load_s / train_s) + (load_s % train_s > 1e-9)
+
+
+def by_floor(load_s, train_s):
+    return -(-load_s // train_s)
+
+
 def only_ceil(load_s, train_s):
     return math.ceil(load_s / train_s)
 
@@ -187,6 +195,8 @@ def divides_wrongly(load_s, train_s):
         (3, "kind"),
         (only_ceil, "rounding"),
         (twice_negative, "rounding"),
+        (by_floor, "rounding"),
+        (by_the_remainder, "one-more"),
         (rounds_off, "too-few"),
         (rounds_down, "too-few"),
         (one_more, "one-more"),

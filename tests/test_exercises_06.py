@@ -227,6 +227,34 @@ async def does_not_wait(fetch, keys):
     return images, {}
 
 
+async def waits_and_leaves(fetch, keys):
+    tasks = {key: asyncio.create_task(fetch(key)) for key in keys}
+    await asyncio.wait(tasks.values())
+    return sorted_by_outcome(tasks)
+
+
+async def waits_and_cancels(fetch, keys):
+    tasks = {key: asyncio.create_task(fetch(key)) for key in keys}
+    try:
+        await asyncio.wait(tasks.values())
+    except asyncio.CancelledError:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.wait(tasks.values())
+        raise
+    return sorted_by_outcome(tasks)
+
+
+def sorted_by_outcome(tasks):
+    errors = {key: task.exception() for key, task in tasks.items()}
+    images = {key: task.result() for key, task in tasks.items() if errors[key] is None}
+    failures = {key: error for key, error in errors.items() if isinstance(error, ValueError)}
+    for error in errors.values():
+        if error is not None and not isinstance(error, ValueError):
+            raise error
+    return images, failures
+
+
 background = []
 
 
@@ -287,6 +315,8 @@ async def spins(fetch, keys):
         (except_star, "cancelled"),
         (try_around_all, "lost"),
         (lets_it_out, "escaped"),
+        (waits_and_cancels, "passed"),
+        (waits_and_leaves, "left-running"),
         (ignores_exceptions, "among-images"),
         (drops_exceptions, "unreported"),
         (keeps_texts, "report"),
@@ -412,6 +442,30 @@ async def suppresses_the_time_out(open_file, seconds):
     finally:
         await file.close()
     return data
+
+
+async def opens_inside_the_try(open_file, seconds):
+    try:
+        file = await open_file()
+        async with asyncio.timeout(seconds):
+            return await file.read()
+    except TimeoutError:
+        return None
+    finally:
+        await file.close()
+
+
+async def asks_whether_there_is_a_file(open_file, seconds):
+    file = None
+    try:
+        file = await open_file()
+        async with asyncio.timeout(seconds):
+            return await file.read()
+    except TimeoutError:
+        return None
+    finally:
+        if file is not None:
+            await file.close()
 
 
 async def read_stub(open_file, seconds): ...
@@ -689,6 +743,8 @@ async def polls_without_end(open_file, seconds):
         (right, "passed"),
         (waits_for, "passed"),
         (suppresses_the_time_out, "passed"),
+        (asks_whether_there_is_a_file, "passed"),
+        (opens_inside_the_try, "unopened"),
         (..., "open"),
         (read_stub, "open"),
         (read_plain, "kind"),

@@ -6,6 +6,7 @@ import gc
 import random
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -958,6 +959,35 @@ def test_bucket(answer, expected):
 @pytest.mark.usefixtures("_little_time")
 def test_a_bucket_without_end():
     assert check("07-bucket", never_ends).code == "endless"
+
+
+def refills(keys, get):
+    async def generous(key):
+        get.__self__._tokens = float(BURST)
+        return await get(key)
+
+    images = aml.Pipeline(keys).map(generous, concurrency=100, retries=8)
+    return images.map(aml.decode_png, on_error="skip")
+
+
+async def looks_into_it(keys, get):
+    for key in keys:
+        get.__self__.asked[key] = 1
+    return list(get.__self__.good.values())
+
+
+async def in_another_loop(keys, get):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(aml.simulate, BOARD["ten by ten"](keys, get)).result()
+
+
+@pytest.mark.parametrize("loader", [refills, looks_into_it, in_another_loop])
+def test_no_score_is_better_than_the_bound(loader):
+    with pytest.raises(Wrong) as caught:
+        score(loader)
+    assert caught.value.code == "unfair"
+    assert "2.07 s are what nobody can beat." in caught.value.message
+    assert check("07-bucket", loader).code == "unfair"
 
 
 def test_the_verdict_on_a_bucket_is_one_line_with_the_score():

@@ -3,6 +3,7 @@
 import math
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from asyncml.measuring import MISSED, measured, plot_measured, rounded
@@ -53,6 +54,11 @@ def test_bounds_of_ones_own():
     assert not measured("ratio", 1.3, 1.0, unit="x", bounds=(0.8, 1.25)).is_expected
 
 
+def test_bounds_may_be_an_array():
+    assert measured("it", 1.5, 1.0, bounds=np.array([1, 2])).is_expected
+    assert not measured("it", 0.5, 1.0, bounds=np.zeros(2)).is_expected
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -60,6 +66,9 @@ def test_bounds_of_ones_own():
         ({"predicted": math.nan}, "`predicted` must be positive"),
         ({"unit": "ms"}, "`unit` must be one of 's', 'B', 'x', '', got 'ms'"),
         ({"bounds": (2, 1)}, "`bounds` must be (least, most), got (2, 1)"),
+        ({"bounds": ()}, "`bounds` must be (least, most), got ()"),
+        ({"bounds": (1, 2, 3)}, "`bounds` must be (least, most), got (1, 2, 3)"),
+        ({"bounds": (math.nan, 2)}, "`bounds` must be (least, most), got (nan, 2)"),
     ],
 )
 def test_nonsense_is_refused(arguments, message):

@@ -16,6 +16,7 @@ import traceback
 import warnings
 import weakref
 from collections import defaultdict
+from collections.abc import Coroutine
 from itertools import pairwise
 
 import pytest
@@ -462,8 +463,71 @@ def test_an_exception_that_takes_no_attributes_passes_through():
     async def main():
         raise Frozen
 
-    with pytest.raises(Frozen):
+    with pytest.raises(Frozen) as caught:
         asyncio.run(record(main()))
+    assert [track.label for track in caught.value.timeline.tracks] == ["main"]
+
+
+def test_an_error_that_cannot_be_printed_is_a_finding_all_the_same():
+    class Unprintable(Exception):
+        def __str__(self):
+            raise LookupError
+
+    async def bad():
+        raise Unprintable
+
+    async def main():
+        task = asyncio.create_task(bad())
+        await asyncio.wait([task])
+        kept.append(task)
+
+    kept = []
+    timeline = recorded(main())
+    message = str(timeline.findings()[0])
+    assert message.startswith("bad-1 failed with Unprintable, whose str raises LookupError, and")
+    assert isinstance(kept[0].exception(), Unprintable)
+
+
+class Odd:
+    """A function, or a coroutine, whose name is no text."""
+
+    def __init__(self, name):
+        self.named = name
+
+    @property
+    def __name__(self):
+        if self.named is None:
+            raise LookupError
+        return self.named
+
+    def __call__(self):
+        return "called"
+
+
+class OddCoroutine(Odd, Coroutine):
+    def __init__(self, name):
+        super().__init__(name)
+        self.coro = fetch(1, "awaited")
+        self.send, self.throw, self.close = self.coro.send, self.coro.throw, self.coro.close
+
+    def send(self, value): ...
+
+    def throw(self, *args): ...
+
+    def __await__(self):
+        return self.coro.__await__()
+
+
+@pytest.mark.parametrize("name", [None, 7, [], object()])
+@pytest.mark.parametrize("wrap", [lambda coro: coro, record])
+def test_a_name_may_be_anything(name, wrap):
+    async def main():
+        loop = asyncio.get_running_loop()
+        called = await loop.run_in_executor(None, Odd(name))
+        return called, await asyncio.create_task(OddCoroutine(name))
+
+    result = simulate(wrap(main()))
+    assert getattr(result, "result", result) == ("called", "awaited")
 
 
 def test_a_function_instead_of_a_coroutine_is_an_error_with_a_hint():

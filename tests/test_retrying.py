@@ -302,6 +302,15 @@ def test_the_end_of_the_epoch_looks_at_the_share_of_the_few():
         run(pipeline.take(6))  # which does not look at the end
     pipeline = Pipeline(range(9)).map(fn, on_error="skip", max_failures=0.4)
     assert len(run(pipeline)) == 6
+    below = (
+        Pipeline(range(9))
+        .map(fn, on_error="skip", max_failures=0.3)
+        .map(
+            failing(lambda value: KeyError(value), [], "thread"), on_error=lambda error, item: None
+        )
+    )
+    with pytest.raises(Broken):  # the error of the stage that has too many, and no other's
+        run(below)
     retried = Pipeline(range(9)).map(fn, on_error="skip", retries=3, max_failures=0.4)
     assert len(run(retried)) == 6  # attempts are no items
 

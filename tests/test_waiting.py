@@ -9,7 +9,8 @@ import pytest
 
 from asyncml import waiting
 from asyncml.clock import simulate
-from asyncml.waiting import Place, await_chain, check_coroutine, reason, user_place
+from asyncml.recorder import record
+from asyncml.waiting import Place, await_chain, check_coroutine, own_name, reason, user_place
 
 
 async def leaf():
@@ -113,3 +114,65 @@ def test_a_file_is_named_without_its_folder_and_a_cell_not_at_all(filename, part
 def test_what_is_no_coroutine_is_an_error(main):
     with pytest.raises(TypeError, match="`record` needs a coroutine, got"):
         check_coroutine("record", main)
+
+
+class Unnamed:
+    def __getattr__(self, name):
+        raise LookupError(name)
+
+    def __repr__(self):
+        raise LookupError
+
+    def __call__(self): ...
+
+
+class Endless:
+    def __getattr__(self, name):
+        return Endless()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Unnamed(), "<Unnamed"),
+        (lambda: Endless(), "<"),
+        (lambda: 10**5000, "<int"),
+        (lambda: "x" * 1000, "'xxx"),
+        (lambda: types.SimpleNamespace(__name__=7), "namespace"),
+    ],
+)
+def test_anything_can_be_refused(make, said):
+    with pytest.raises(TypeError, match=f"^`simulate` needs a coroutine, got {said}") as caught:
+        check_coroutine("simulate", make())
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: leaf, "leaf"),
+        (lambda: Unnamed, "Unnamed"),
+        (lambda: Unnamed(), None),
+        (lambda: Endless(), None),
+        (lambda: 7, None),
+    ],
+)
+def test_the_name_of_anything(make, name):
+    assert own_name(make()) == name
+
+
+def test_a_future_of_the_programs_own_may_have_any_attributes():
+    class Own(asyncio.Future):
+        @property
+        def _children(self):
+            raise LookupError
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        future = Own(loop=loop)
+        loop.call_later(1, future.set_result, "done")
+        found = reason([], future)
+        return await future, found
+
+    assert simulate(main()) == ("done", "future")
+    assert simulate(record(main())).result == ("done", "future")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from asyncml.console import printable
 from asyncml.failures import shorten
 
 __all__ = ["Verdict", "Wrong", "check", "exercise", "expect"]
@@ -40,7 +41,8 @@ class Verdict:
 
     def __repr__(self) -> str:
         """Return the verdict as one line."""
-        return f"{_MARKS.get(self.code, '✘')} {self.exercise} {self.code}: {self.message}"
+        mark = _MARKS.get(self.code, "✘")
+        return printable(f"{mark} {self.exercise} {self.code}: {self.message}")
 
 
 class Wrong(Exception):

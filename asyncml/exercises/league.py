@@ -75,6 +75,14 @@ def _score(task: tuple[Loader, int, int]) -> Score:
         _explain(run.error, bucket)
         play(_empty, loader, Bucket(seed, images), [], of=loader)  # says what was raised, and where
     _judge(bucket, delivered)
+    demand(
+        run.seconds >= bucket.bound_s() - 1e-6,
+        "unfair",
+        f"it took {run.seconds:.2f} s, and {bucket.bound_s():.2f} s are what nobody can beat.",
+        "Was the bucket asked in a loop of another thread, where virtual time does not pass, or "
+        "looked into?",
+        "Await `get`, the one that the loader was given, in its own event loop.",
+    )
     return Score(run.seconds, bucket.bound_s(), bucket.refused)
 
 

@@ -50,6 +50,8 @@ _CASES = [
     ("0.28", "0.04"),
     ("0.6", "0.2"),
     ("0.302", "0.1"),  # 3.02: no rounding error
+    ("0.03", "0.01"),  # exactly 3.0, but the remainder is 0.01
+    ("0.05", "0.01"),  # exactly 5.0, but `//` says 4
 ]
 
 

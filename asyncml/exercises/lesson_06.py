@@ -154,19 +154,28 @@ def _judge_mistake(answer: Any, shop: Shop) -> None:
 
 
 def _judge_stopped_harvest(answer: Any, shop: Shop) -> None:
-    async def scene(harvest: Callable[..., Coroutine[Any, Any, Any]]) -> bool:
+    async def scene(harvest: Callable[..., Coroutine[Any, Any, Any]]) -> tuple[bool, int]:
+        before = asyncio.all_tasks()
         task = asyncio.create_task(harvest(shop.fetch, list(shop.keys)))
         await asyncio.sleep(0.005)  # before the first one has come
         task.cancel()
         await asyncio.wait([task])
-        return task.cancelled()
+        return task.cancelled(), len(asyncio.all_tasks() - before)
 
+    was_stopped, left = play(scene, answer, of=answer).result
     demand(
-        play(scene, answer, of=answer).result,
+        was_stopped,
         "stop-swallowed",
         "it was cancelled from outside, and went on as if nothing were.",
         "A CancelledError is no failure of an object. Which `except` takes it?",
         "`except ValueError`: a bare `except` and `except BaseException` take the stop as well.",
+    )
+    demand(
+        not left,
+        "left-running",
+        f"it was cancelled from outside, and {left} of its tasks went on.",
+        "Who started them is gone. Which ways of waiting for tasks cancel them with it?",
+        "A `TaskGroup` and `gather` pass a stop on; `asyncio.wait` does not: cancel them yourself.",
     )
 
 
@@ -200,14 +209,16 @@ def read_within(answer: Any) -> str:
         Case("it was cancelled from outside", read_s=50.0, seconds=20.0, stop_at_s=0.7),
         Case("reading was done just in time", read_s=0.45, seconds=0.5),
         Case("opening took long, reading did not", read_s=0.3, seconds=0.5, open_s=0.4),
+        Case("opening raised an OSError", 0.3, 1.0, error=OSError("no such file"), opens=False),
     ]
     for number, case in enumerate(cases):
         file = readings.File(case, number)
         seen = readings.run_case(answer, case, file, file.open)
         readings.demand_outcome(case, seen)
         readings.demand_idle(case, file, seen)
-        readings.demand_closed(case, file, seen)
-        readings.demand_whole(case, file, seen)
+        if case.opens:
+            readings.demand_closed(case, file, seen)
+            readings.demand_whole(case, file, seen)
         readings.demand_result(case, file, seen)
         shown = f"{case.told}, and it took {seen.took_s:g} s; the limit is {case.seconds:g} s."
         least = case.open_s + min(case.read_s, case.seconds) + case.close_s

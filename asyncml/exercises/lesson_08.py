@@ -4,6 +4,8 @@ The answers are plain functions of NumPy arrays. Each is tried on arrays in whic
 of the same length, so that nothing fits by accident.
 """
 
+import dis
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +93,7 @@ def shapes(answer: Any) -> str:
 
 
 # ---- 08-gradient ----
+_LOOPS = ("FOR_ITER", "JUMP_BACKWARD", "POP_JUMP_BACKWARD")
 _RIGHT_SIDE = "`x.T @ (x @ weights - y)` has the shape of the weights. What is it multiplied with?"
 _GRADIENT_HINTS: Hints = {
     "mismatch in its core dimension": (
@@ -115,7 +118,22 @@ def gradient(answer: Any) -> str:
         found = _array(_call(answer, x, y, weights, hints=_GRADIENT_HINTS))
         _judge_gradient_shape(found, (n, n_in, n_out))
         _judge_factor(found, right, n, n_out)
+    _judge_loops(answer)
     return "as central differences have it, whatever the shapes."
+
+
+def _judge_loops(answer: Any) -> None:
+    names, has_loop = set[str](), False
+    codes = [answer.__code__]
+    for code in codes:
+        codes += [part for part in code.co_consts if isinstance(part, types.CodeType)]
+        names.update(code.co_names)
+        has_loop |= any(step.opname.startswith(_LOOPS) for step in dis.get_instructions(code))
+    shown = "it asks `central_differences`, which work out the loss again for every weight."
+    why = "They are there to compare with. What does the formula say, all weights at once?"
+    demand("central_differences" not in names, "differences", shown, why, _RIGHT_SIDE)
+    why = "The sum over the examples is what a product of matrices does. Which two?"
+    demand(not has_loop, "loop", "there is a loop in it.", why, _RIGHT_SIDE)
 
 
 def _judge_gradient_shape(found: Floats, sizes: tuple[int, int, int]) -> None:

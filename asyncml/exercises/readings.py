@@ -28,6 +28,11 @@ _HINTS: Hints = {
         NOT_AWAITABLE,
         ("plain-file", "The functions of this file are plain ones: there is nothing to await."),
     ),
+    "local variable": (
+        "unopened",
+        "Where opening raises there is no file yet. Does your `finally` close one all the same?",
+        "Open it before the `try` whose `finally` closes it.",
+    ),
     "in the main thread": ("thread", "In a thread there is no loop: give it a plain function."),
     "TaskGroup": ("group", "A `TaskGroup` wraps each error in a group. Is one needed here?"),
     "context manager protocol": (
@@ -49,6 +54,7 @@ class Case:
         error: what reading ends with.
         stop_at_s: when the answer is cancelled from outside.
         open_s: how long opening takes.
+        opens: whether it can be opened; otherwise that raises `error`.
         close_s: how long closing takes.
     """
 
@@ -59,6 +65,7 @@ class Case:
     stop_at_s: float | None = None
     open_s: float = 0.1
     close_s: float = 0.2
+    opens: bool = True
 
 
 @dataclass
@@ -83,6 +90,8 @@ class File:
     async def open(self) -> "File":
         """Open it."""
         await asyncio.sleep(self.case.open_s)
+        if not self.case.opens and self.case.error is not None:
+            raise self.case.error
         return self
 
     async def read(self) -> bytes:

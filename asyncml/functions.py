@@ -1,0 +1,136 @@
+"""Functions of the user's, as stages call them: what kind they are, and what their results mean.
+
+An `async def` runs on the event loop; a plain function runs in threads, in processes, in an
+executor of the caller's, or on the loop when asked. Lesson 07 compares them.
+"""
+
+import inspect
+import pickle
+import sys
+from collections.abc import AsyncIterable, Callable
+from functools import partial
+from typing import Any, Final
+
+from asyncml.failures import ENDINGS, check_plain, ordinary, shorten
+
+DROPPED: Final[Any] = object()  # instead of a result: the item goes no further
+_MEND_PLAIN = "write it as an `async def`, or pass the coroutine function itself"
+
+
+def name_of(fn: Any) -> str:
+    """Return the name of a function, of what a `partial` calls, or of a callable's class."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    return getattr(fn, "__name__", type(fn).__name__)
+
+
+def is_async(fn: Any) -> bool:
+    """Whether calling `fn` gives something to await, or to iterate with `async for`."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    call = getattr(fn, "__call__", None)  # noqa: B004  # of an object whose class is callable
+    tests = inspect.iscoroutinefunction, inspect.isasyncgenfunction
+    return any(test(it) for test in tests for it in (fn, call))
+
+
+def _plain(fn: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        result = fn(value)
+    except ENDINGS as error:
+        raise ordinary(name_of(fn), error) from error
+    check_plain(name_of(fn), result, _MEND_PLAIN)
+    return result
+
+
+class Unread:
+    """What a plain function of `flat_map` returned, if only the event loop can read it."""
+
+    def __init__(self, fn: Callable[[Any], Any], result: Any) -> None:
+        self._fn, self._result = fn, result
+
+    async def read(self) -> list[Any]:
+        """Return the items."""
+        return await _listed_result(self._fn, self._result)
+
+    def close(self) -> None:
+        """Let go of it: a coroutine that nobody awaits is complained of."""
+        if inspect.iscoroutine(self._result):
+            self._result.close()
+
+
+def _plain_list(fn: Callable[[Any], Any], value: Any) -> "list[Any] | Unread":
+    try:
+        result = fn(value)
+        if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
+            return Unread(fn, result)
+        return as_list(fn, result)
+    except ENDINGS as error:
+        raise ordinary(name_of(fn), error) from error
+
+
+def as_list(fn: Callable[..., Any], result: Any) -> list[Any]:
+    """Return the items of what a function has returned; raise TypeError if it is no iterable."""
+    if not hasattr(type(result), "__iter__") and not hasattr(type(result), "__getitem__"):
+        raise TypeError(f"`{name_of(fn)}` must return an iterable, got {type(result).__name__}")
+    return list(result)
+
+
+def _plain_kept(fn: Callable[[Any], Any], value: Any) -> Any:
+    return value if _plain(fn, value) else DROPPED
+
+
+async def _listed(fn: Callable[[Any], Any], value: Any) -> list[Any]:
+    return await _listed_result(fn, fn(value))
+
+
+async def _listed_result(fn: Callable[[Any], Any], result: Any) -> list[Any]:
+    if inspect.isawaitable(result):
+        result = await result
+    if isinstance(result, AsyncIterable):
+        return [item async for item in result]
+    return as_list(fn, result)
+
+
+async def _kept(fn: Callable[[Any], Any], value: Any) -> Any:
+    return value if await fn(value) else DROPPED
+
+
+# how a function of either kind is called in a stage of each kind; one on the loop, as it is
+PLAIN = {"map": _plain, "flat_map": _plain_list, "filter": _plain_kept}
+ASYNC = {"flat_map": _listed, "filter": _kept}
+
+
+async def unchanged(value: Any) -> Any:
+    """Return the value: what a stage calls that only runs ahead."""
+    return value
+
+
+def check_function(fn: Any, name: str, executor: Any) -> None:
+    """Raise TypeError where `fn` cannot be called in that executor."""
+    if not callable(fn):
+        raise TypeError(f"`{name}` needs a function, got {shorten(fn)}")
+    if name != "flat_map" and inspect.isasyncgenfunction(fn):
+        raise TypeError(f"`{name_of(fn)}` is an async generator: use flat_map instead of {name}")
+    if is_async(fn):
+        return
+    processes = sys.modules.get("concurrent.futures.process")  # if it is not there, nobody has any
+    if executor == "process" or (processes and isinstance(executor, processes.ProcessPoolExecutor)):
+        _check_importable(fn)
+
+
+def _check_importable(fn: Any) -> None:
+    mend = "define it in a module (not in a notebook or a function) or use executor='thread'"
+    try:
+        pickle.dumps(fn)
+    except Exception as error:
+        raise TypeError(
+            f"`{name_of(fn)}` cannot be sent to a process, since it cannot be pickled: {mend}"
+        ) from error
+    inner = fn
+    while isinstance(inner, partial):
+        inner = inner.func
+    in_notebook = not hasattr(sys.modules["__main__"], "__file__")
+    if in_notebook and getattr(inner, "__module__", None) == "__main__":
+        raise TypeError(
+            f"`{name_of(fn)}` is defined in a notebook, where no process finds it: {mend}"
+        )

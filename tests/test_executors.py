@@ -135,7 +135,7 @@ def test_a_machine_that_gives_some_threads_works_with_those(iterate, monkeypatch
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert iterate(Pipeline(range(99)).map(nap, concurrency=8)) == list(range(99))
-    assert len(given) == 2
+    assert 1 <= len(given) <= 2  # in virtual time they take turns
 
 
 def daemonic(queue):

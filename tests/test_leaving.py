@@ -565,20 +565,28 @@ OPTIONS = [
 
 def test_a_thread_that_goes_on_is_spoken_of(monkeypatch):
     monkeypatch.setattr(iteration, "PATIENCE_S", 0.05)
-    may_end = threading.Event()
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hold():
+        begun.set()
+        may_end.wait(20)
 
     async def holds(value):
         if value:
-            may_end.wait(20)
+            hold()
         return value
 
     async def hands_over(value):
-        return await asyncio.to_thread(may_end.wait, 20 if value else 0) or value
+        if value:
+            await asyncio.to_thread(hold)
+        return value
 
     for fn in (holds, hands_over):
+        begun.clear()
         may_end.clear()
         items = iter(Pipeline(range(9)).map(fn, concurrency=1, lookahead=1))
         next(items)
+        assert begun.wait(20)
         with pytest.warns(RuntimeWarning, match=r"after 0\.05 s one of its functions still holds"):
             items.close()
         may_end.set()

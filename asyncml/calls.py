@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from asyncml.failures import (
     FATAL,
-    PlainFunctionError,
     add_note,
     chain,
     check_plain,
@@ -22,7 +21,7 @@ from asyncml.failures import (
     noted,
     shorten,
 )
-from asyncml.functions import ASYNC, DROPPED, PLAIN, Unread, as_list, is_async, name_of
+from asyncml.functions import ASYNC, DROPPED, INLINE, PLAIN, as_list, is_async, name_of
 from asyncml.meters import Meter
 from asyncml.order import Reorder
 from asyncml.retrying import (
@@ -43,10 +42,6 @@ PAUSE_S = 0.005
 _BROKEN = (
     "a worker of the executor ended: by a crash, os._exit, for want of memory, "
     "or over an error that cannot be pickled"
-)
-_UNREADABLE = (
-    "`{}` returned an async iterable or an awaitable, which cannot be read inline: write it as an "
-    '`async def`, or use executor="thread"'
 )
 
 Where = Literal["thread", "process", "inline"] | Executor
@@ -158,6 +153,10 @@ class Map(Stage):
         """Return a function that does the whole of the work on a value; it can be pickled."""
         return partial(PLAIN[self.kind], self.fn)
 
+    def inline_call(self) -> Callable[[Any], Any]:
+        """Return the same for the event loop, where nothing can be awaited."""
+        return partial(INLINE[self.kind], self.fn)
+
     def async_call(self) -> Callable[[Any], Coroutine[Any, Any, Any]]:
         """Return a coroutine function that does the whole of the work on a value."""
         call = ASYNC.get(self.kind)
@@ -165,7 +164,8 @@ class Map(Stage):
 
     def flow(self, up: Flow, context: Context) -> Flow:
         """Run on the loop, within whoever drives the chain."""
-        call, meter, time = self.plain_call(), context.meter, context.time
+        call = self.inline_call()
+        meter, time = context.meter, context.time
         paused = time()
         for entry in up:
             value, mark = entry
@@ -175,9 +175,6 @@ class Map(Stage):
             begun = time()
             try:
                 result = call(value)
-                if type(result) is Unread:
-                    result.close()
-                    raise PlainFunctionError(_UNREADABLE.format(name_of(self.fn)))
             except Exception as error:
                 result = self.failed(error, value, mark, meter)
             now = time()

@@ -146,8 +146,9 @@ class Work(Window):
         if is_async(stage.fn):
             call = stage.async_call()
             return call if stage.timeout is None else partial(_limited, stage.timeout, call)
-        plain = stage.plain_call()
-        call = partial(self.place.call, plain) if self.place else partial(_inline, plain)
+        if self.place is None:
+            return partial(_inline, stage.inline_call())
+        call = partial(self.place.call, stage.plain_call())
         return partial(_read, stage.timeout, call) if stage.kind == "flat_map" else call
 
     async def _visit(self) -> None:
@@ -238,14 +239,14 @@ class Work(Window):
             if error is not None:
                 self._failed(job, error)
                 error = None  # frames hold those that called them
-            elif type(result) is Unread:
-                self._unread.append((job, result))
-                continue
-            elif result is not _UNBEGUN:
-                self._finish(job, result)
-            else:
+            elif result is _UNBEGUN:
                 self._place(job[0], DROPPED)
                 continue
+            elif result.__class__ is Unread:
+                self._unread.append((job, result))
+                continue
+            else:
+                self._finish(job, result)
             meter.busy_s += seconds
             meter.served_items += 1
             self._cost_s += (seconds - self._cost_s) / 4

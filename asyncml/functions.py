@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, Callable
 from functools import partial
 from typing import Any, Final
 
-from asyncml.failures import ENDINGS, check_plain, ordinary, shorten
+from asyncml.failures import ENDINGS, PlainFunctionError, check_plain, ordinary, shorten
 
 DROPPED: Final[Any] = object()  # instead of a result: the item goes no further
 _MEND_PLAIN = "write it as an `async def`, or pass the coroutine function itself"
@@ -38,7 +38,8 @@ def _plain(fn: Callable[[Any], Any], value: Any) -> Any:
         result = fn(value)
     except ENDINGS as error:
         raise ordinary(name_of(fn), error) from error
-    check_plain(name_of(fn), result, _MEND_PLAIN)
+    if inspect.iscoroutine(result):
+        check_plain(name_of(fn), result, _MEND_PLAIN)
     return result
 
 
@@ -66,6 +67,17 @@ def _plain_list(fn: Callable[[Any], Any], value: Any) -> "list[Any] | Unread":
         return as_list(fn, result)
     except ENDINGS as error:
         raise ordinary(name_of(fn), error) from error
+
+
+def _inline_list(fn: Callable[[Any], Any], value: Any) -> list[Any]:
+    result = _plain_list(fn, value)
+    if isinstance(result, list):
+        return result
+    result.close()
+    raise PlainFunctionError(
+        f"`{name_of(fn)}` returned an async iterable or an awaitable, which cannot be read inline: "
+        'write it as an `async def`, or use executor="thread"'
+    )
 
 
 def as_list(fn: Callable[..., Any], result: Any) -> list[Any]:
@@ -97,6 +109,7 @@ async def _kept(fn: Callable[[Any], Any], value: Any) -> Any:
 
 # how a function of either kind is called in a stage of each kind; one on the loop, as it is
 PLAIN = {"map": _plain, "flat_map": _plain_list, "filter": _plain_kept}
+INLINE = {**PLAIN, "flat_map": _inline_list}
 ASYNC = {"flat_map": _listed, "filter": _kept}
 
 

@@ -8,7 +8,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -22,37 +23,28 @@ _WORTH = 16  # so many addresses take as much memory as one entry
 class Given(list[Any]):
     """The mark `[address, ordinal]` of an item that has left such a stage.
 
-    When nobody holds it any more the item is lost to a filter, or long delivered: no state can be
-    asked for that stands right after it.
+    A class of its own, so that one can see when nobody holds it any more: then the item is lost to
+    a filter, or long delivered, and no state can be asked for that stands right after it.
     """
 
-    __slots__ = ("_gone",)
-
-    def __init__(self, address: Any, ordinal: int, gone: Callable[[int], None]) -> None:
-        super().__init__((address, ordinal))
-        self._gone = gone
-
-    def __del__(self) -> None:
-        self._gone(self[1])
+    __slots__ = ("__weakref__",)
 
 
-class Logged(NamedTuple):
-    """What a stage has done up to the item number `count` that it gave out."""
+# what a stage has done since the entry before: how many items it had given out by then, the mark of
+# the last one, the last item that it had taken in, the addresses that were added, and the slot that
+# was given out, to which the last one moved; or, in place of these two, None and all that it held
+Logged = tuple[int, "ref[Given]", Mark, list[Any] | None, Any]
 
-    count: int  # type: ignore[assignment]  # it is also a method of tuples
-    newest: Mark  # the last item that it had taken in by then
-    taken: list[Any]  # the addresses that were added
-    slot: int  # the one that was given out; the last moved there
-    held: list[Any] | None = None  # instead of these: all that it held then
 
-    def follow(self, held: list[Any]) -> list[Any]:
-        """Return what is held after this, given what was before."""
-        if self.held is not None:
-            return list(self.held)
-        held += self.taken
-        held[self.slot] = held[-1]
-        held.pop()
-        return held
+def _follow(held: list[Any], logged: Logged) -> list[Any]:
+    """Return what is held after an entry of the log, given what was before."""
+    _, _, _, taken, slot = logged
+    if taken is None:
+        return list(slot)
+    held += taken
+    held[slot] = held[-1]
+    held.pop()
+    return held
 
 
 class Held:
@@ -76,8 +68,6 @@ class Held:
         self._newest: Mark = None
         self._log: deque[Logged] = deque()
         self._longest = _LOG
-        self._gone: deque[int] = deque()  # filled by whatever thread drops a mark
-        self._dropped: set[int] = set()
         self._settling = threading.Lock()  # under plain `for` the consumer settles
 
     def take(self, address: Any, mark: Mark) -> None:
@@ -87,40 +77,39 @@ class Held:
 
     def give(self, address: Any, slot: int) -> Given:
         """Log that the item in `slot` went out and the last one moved there; return its mark."""
-        ordinal = self._given
+        mark = Given((address, self._given))
         self._given += 1
-        self._log.append(Logged(self._given, self._newest, self._taken, slot))
+        self._log.append((self._given, ref(mark), self._newest, self._taken, slot))
         self._taken = []
         if len(self._log) > self._longest:
             self._shorten()
-        return Given(address, ordinal, self._gone.append)
+        return mark
 
     def settle(self, count: int) -> dict[str, Any]:
         """Follow the log up to `count` items given out; return that state."""
         with self._settling:
             while self.count < count:
                 logged = self._log.popleft()
-                self.addresses = logged.follow(self.addresses)
-                self.last, self.count = logged.newest, logged.count
+                self.addresses = _follow(self.addresses, logged)
+                self.count, _, self.last, _, _ = logged
             return {"given": self.count, "held": list(self.addresses)}
 
     def _shorten(self) -> None:
         """Write one entry in place of many where no item between them can be delivered."""
         with self._settling:
-            self._dropped.update(self._gone.popleft() for _ in range(len(self._gone)))
             held, log, run = list(self.addresses), deque[Logged](), list[Logged]()
             for logged in self._log:
-                held = logged.follow(held)
+                held = _follow(held, logged)
                 run.append(logged)
-                if logged.count - 1 in self._dropped and logged is not self._log[-1]:
+                count, mark, newest, _, _ = logged
+                if mark() is None and logged is not self._log[-1]:
                     continue
                 if len(run) * _WORTH > len(held):
-                    run = [Logged(logged.count, logged.newest, [], 0, list(held))]
+                    run = [(count, mark, newest, None, list(held))]
                 log.extend(run)
                 run = []
             self._log = log
             self._longest = max(_LOG, 2 * len(log))
-            self._dropped &= {logged.count - 1 for logged in log}
 
 
 class Slots:

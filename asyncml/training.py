@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sized
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sized
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -196,8 +197,9 @@ class Training:
             if not self._feeder.cancelled():
                 self._feeder.result()
 
-    def __del__(self) -> None:
-        self._release()
+    def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_ending():  # by then modules are half gone, and nobody wants anything back
+            self._release()
 
     def _begin(self) -> None:
         self._pool = ThreadPool(1, name="trainer")

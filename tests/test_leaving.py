@@ -565,20 +565,26 @@ OPTIONS = [
 
 def test_a_thread_that_goes_on_is_spoken_of(monkeypatch):
     monkeypatch.setattr(iteration, "PATIENCE_S", 0.05)
-    may_end = threading.Event()
+    has_begun, may_end = threading.Event(), threading.Event()
 
-    async def holds(value):
+    def wait(value):
         if value:
+            has_begun.set()
             may_end.wait(20)
         return value
 
+    async def holds(value):
+        return wait(value)
+
     async def hands_over(value):
-        return await asyncio.to_thread(may_end.wait, 20 if value else 0) or value
+        return await asyncio.to_thread(wait, value)
 
     for fn in (holds, hands_over):
+        has_begun.clear()
         may_end.clear()
         items = iter(Pipeline(range(9)).map(fn, concurrency=1, lookahead=1))
         next(items)
+        assert has_begun.wait(20)
         with pytest.warns(RuntimeWarning, match=r"after 0\.05 s one of its functions still holds"):
             items.close()
         may_end.set()

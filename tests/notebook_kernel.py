@@ -244,14 +244,12 @@ def _add_missing_error(run: Run, reply: dict[str, Any]) -> None:
     """Make an error output where IPython only wrote to stderr: exception groups, bad magics."""
     if run.status != "error" or any(output["output_type"] == "error" for output in run.outputs):
         return
-    traceback = []
-    for output in [output for output in run.outputs if output.get("name") == "stderr"]:
-        before, start, rest = _split_traceback(output["text"])
-        traceback.append(start + rest)
-        output["text"] = before
-        if not before:
-            run.outputs.remove(output)
-    error = {"ename": reply["ename"], "evalue": reply["evalue"], "traceback": traceback}
+    pieces = [output for output in run.outputs if output.get("name") == "stderr"]
+    before, start, rest = _split_traceback("".join(piece["text"] for piece in pieces))
+    for place, piece in enumerate(pieces):  # as many as it took the kernel to send the text
+        piece["text"] = "" if place else before
+    run.outputs[:] = [output for output in run.outputs if output.get("text") != ""]
+    error = {"ename": reply["ename"], "evalue": reply["evalue"], "traceback": [start + rest]}
     run.outputs.append({"output_type": "error", **error})
 
 

@@ -181,6 +181,16 @@ def test_a_warning_before_an_expected_group_is_not_taken_for_its_traceback(kerne
     assert "careful" in "".join(problems(cell("x", *run.outputs, tags=[EXPECTS_ERROR]), run))
 
 
+@pytest.mark.parametrize("text", ["careful\nUsageError: no %x\n", "UsageError: no %x\n"])
+def test_an_error_that_comes_in_pieces_is_one(text):
+    for cut in range(len(text) + 1):
+        run = Run([printed(piece, "stderr") for piece in (text[:cut], text[cut:])], "error")
+        notebook_kernel._add_missing_error(run, {"ename": "UsageError", "evalue": "no %x"})
+        *before, error = run.outputs
+        assert "".join(out["text"] for out in before) == text[: text.index("UsageError")]
+        assert error["traceback"] == ["UsageError: no %x\n"]
+
+
 def test_output_after_the_end_of_its_cell_is_seen(kernel):
     before = len(kernel._sent)
     kernel.run(

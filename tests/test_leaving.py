@@ -565,28 +565,26 @@ OPTIONS = [
 
 def test_a_thread_that_goes_on_is_spoken_of(monkeypatch):
     monkeypatch.setattr(iteration, "PATIENCE_S", 0.05)
-    begun, may_end = threading.Event(), threading.Event()
+    has_begun, may_end = threading.Event(), threading.Event()
 
-    def hold():
-        begun.set()
-        may_end.wait(20)
+    def wait(value):
+        if value:
+            has_begun.set()
+            may_end.wait(20)
+        return value
 
     async def holds(value):
-        if value:
-            hold()
-        return value
+        return wait(value)
 
     async def hands_over(value):
-        if value:
-            await asyncio.to_thread(hold)
-        return value
+        return await asyncio.to_thread(wait, value)
 
     for fn in (holds, hands_over):
-        begun.clear()
+        has_begun.clear()
         may_end.clear()
         items = iter(Pipeline(range(9)).map(fn, concurrency=1, lookahead=1))
         next(items)
-        assert begun.wait(20)
+        assert has_begun.wait(20)
         with pytest.warns(RuntimeWarning, match=r"after 0\.05 s one of its functions still holds"):
             items.close()
         may_end.set()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from asyncml.failures import ENDINGS, check_plain, noted, shorten
-from asyncml.stages import END, Context, Entry, Flow, Mark, Rebuild, Stage, leaf
+from asyncml.stages import END, PAUSE_S, PAUSED, Context, Entry, Flow, Mark, Rebuild, Stage, leaf
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Batch(Stage):
     def flow(self, up: Flow, context: Context) -> Flow:
         """Collect `size` entries; before an error, what came before it."""
         batch: list[Entry] = []
-        failure = None
+        failure, paused_s = None, context.time()
         while True:
             try:
                 after = self._fill(batch, up, context.drain)
@@ -50,6 +50,9 @@ class Batch(Stage):
                 continue
             if batch and (len(batch) == self.size or not self.drop_last):
                 yield self._join(batch, context)
+                if context.time() - paused_s > PAUSE_S:
+                    yield PAUSED
+                    paused_s = context.time()
             if after is END:
                 break
         if failure is not None:  # what came before it has been delivered

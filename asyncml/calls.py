@@ -7,13 +7,14 @@ uses each option.
 import asyncio
 import warnings
 from collections.abc import Callable, Coroutine
-from concurrent.futures import BrokenExecutor, Executor
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
 from asyncml.failures import (
-    FATAL,
+    ExecutorError,
+    PlainFunctionError,
     add_note,
     chain,
     check_plain,
@@ -35,10 +36,8 @@ from asyncml.retrying import (
     Skip,
     log_skipped,
 )
-from asyncml.stages import PAUSED, Context, Flow, Mark, Stage, is_held, leaf
+from asyncml.stages import PAUSE_S, PAUSED, Context, Flow, Mark, Stage, is_held, leaf
 
-# a plain function on the loop may hold it this long before the loop's other tasks have their turn
-PAUSE_S = 0.005
 _BROKEN = (
     "a worker of the executor ended: by a crash, os._exit, for want of memory, "
     "or over an error that cannot be pickled"
@@ -151,7 +150,8 @@ class Map(Stage):
 
     def plain_call(self) -> Callable[[Any], Any]:
         """Return a function that does the whole of the work on a value; it can be pickled."""
-        return partial(PLAIN[self.kind], self.fn)
+        here = self.executor == "thread" or isinstance(self.executor, ThreadPoolExecutor)
+        return partial((PLAIN if here else INLINE)[self.kind], self.fn)
 
     def inline_call(self) -> Callable[[Any], Any]:
         """Return the same for the event loop, where nothing can be awaited."""
@@ -186,13 +186,18 @@ class Map(Stage):
             if now - paused > PAUSE_S:
                 yield PAUSED
                 paused = time()
-        self.ended(meter)
 
     # failures
 
+    def is_fatal(self, error: Exception) -> bool:
+        """Whether it is no error of an item: no retry mends it, and no `on_error` may hide it."""
+        if isinstance(error, BrokenExecutor):  # in threads it is one that the function uses
+            return self.executor not in ("thread", "inline") and not is_async(self.fn)
+        return isinstance(error, PlainFunctionError | ExecutorError)
+
     def tries_again(self, error: Exception, attempt: int) -> bool:
         """Whether another attempt follows the one that raised `error`."""
-        if attempt >= self.retries or isinstance(error, FATAL):
+        if attempt >= self.retries or self.is_fatal(error):
             return False
         if self.retry_on is None:
             return not isinstance(error, HOPELESS)
@@ -209,12 +214,13 @@ class Map(Stage):
         """Return what stands for an item whose last attempt failed, or raise its error."""
         meter.errors += 1
         try:
-            if isinstance(error, BrokenExecutor):  # one error for all items that were in work
+            # one error for all items that were in work
+            if isinstance(error, BrokenExecutor) and self.is_fatal(error):
                 text = f"in stage {self.label}: {_BROKEN}"
                 if text not in getattr(error, "__notes__", ()):
                     add_note(error, text)
                 raise error
-            if not isinstance(error, FATAL) and self.on_error != "raise":
+            if not self.is_fatal(error) and self.on_error != "raise":
                 try:
                     result = self._replaced(error, value)
                 except (Exception, asyncio.CancelledError) as failure:
@@ -254,16 +260,14 @@ class Map(Stage):
                 self._warn(meter)
         return True
 
-    def ended(self, meter: Meter) -> None:
-        """Look back at an epoch in which all items have ended."""
-        if meter.is_rebuild:
-            return
+    def ended(self, meter: Meter, *, is_whole: bool) -> None:
+        """Look back at an epoch in which all items have ended, or the rest of one."""
         ended = meter.served_items - meter.retries
         if self._are_too_many(meter, ended):
             assert meter.last_failure is not None
             add_note(meter.last_failure.error, f"in the end {self._too_many(meter)}")
             raise meter.last_failure.error
-        if 1 < meter.skipped == ended < SUSPICIOUS:
+        if is_whole and 1 < meter.skipped == ended < SUSPICIOUS:
             self._warn(meter)
 
     def _are_too_many(self, meter: Meter, of: int) -> bool:

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from asyncml.calls import Map
 from asyncml.executors import place, within
-from asyncml.failures import FATAL, is_asked_to_end, ordinary
+from asyncml.failures import is_asked_to_end, ordinary
 from asyncml.functions import DROPPED, Unread, is_async, name_of
 from asyncml.order import Slots
-from asyncml.stages import PAUSED, Context, Flow, Mark
+from asyncml.stages import PAUSE_S, PAUSED, Context, Flow, Mark
 from asyncml.window import Above, Failure, Window
 
 Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
@@ -70,6 +70,7 @@ class Work(Window):
         self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
         self._unread: deque[tuple[Job, Unread]] = deque()
         self._cost_s = VISIT_S
+        self._paused_s = self.time()
         self._jobs = self._intake(chain(context.first, up) if context.first else up)
 
     # workers: when they are woken
@@ -88,7 +89,7 @@ class Work(Window):
                 self._roused = True
                 worker.set_result(None)
                 return
-        if len(self.tasks) < self.stage.concurrency:
+        if len(self.tasks) < self.stage.slots:
             self._roused = True
             self.loop.call_soon(self._hire)  # not here: an eager task would start within this one
 
@@ -147,9 +148,16 @@ class Work(Window):
             call = stage.async_call()
             return call if stage.timeout is None else partial(_limited, stage.timeout, call)
         if self.place is None:
-            return partial(_inline, stage.inline_call())
+            return partial(self._inline, stage.inline_call())
         call = partial(self.place.call, stage.plain_call())
         return partial(_read, stage.timeout, call) if stage.kind == "flat_map" else call
+
+    async def _inline(self, plain: Callable[[Any], Any], value: Any) -> Any:
+        result = plain(value)
+        if self.time() - self._paused_s > PAUSE_S:  # the loop's other tasks have their turn
+            await asyncio.sleep(0)
+            self._paused_s = self.time()
+        return result
 
     async def _visit(self) -> None:
         """Hand items over to a thread: one, or as many as are quickly done."""
@@ -180,6 +188,9 @@ class Work(Window):
 
     async def _read(self, job: Job, unread: Unread) -> None:
         """Read on the loop what a thread could not."""
+        if job[0] >= self._barrier:
+            self._place(job[0], DROPPED)
+            return
         begun = self.time()
         try:
             self._finish(job, await unread.read())
@@ -229,6 +240,8 @@ class Work(Window):
                     return  # the loop decides whether another item is begun
             else:
                 now = time()
+                if self.closed:
+                    return
                 outbox.append((job, result, None, now - before))
             before = now
 
@@ -313,7 +326,7 @@ class Work(Window):
     def _is_fatal(self, job: Job, error: Exception) -> bool:
         """Whether it is certain, without asking, that the error ends the epoch."""
         stage = self.stage
-        if isinstance(error, FATAL):
+        if stage.is_fatal(error):
             return True
         if stage.on_error != "raise" or stage.asks_on_failure:
             return False
@@ -363,10 +376,6 @@ class Work(Window):
         if self._finished == self.taken - 1:
             self.put(self._finished, self._failure)
 
-    def over(self) -> None:
-        """Look back at the failures of the epoch."""
-        self.stage.ended(self.meter)
-
     def halt(self) -> None:
         """Begin nothing any more: a stage below has failed, and has taken all that comes before."""
         self.ended = self._dry = True
@@ -381,24 +390,22 @@ class Work(Window):
         self._again.clear()
         self._jobs = iter(())
         self._inbox.clear()
-        for _, unread in self._unread:
-            unread.close()
         self._unread.clear()
+        self._outbox.clear()
         if self.place:
             self.place.close()
 
 
-async def _inline(plain: Callable[[Any], Any], value: Any) -> Any:
-    return plain(value)
-
-
 async def _read(timeout: float | None, call: Callable[[Any], Any], value: Any) -> list[Any]:
     """Call a plain function of `flat_map`, and read what it returned if a thread cannot."""
+    time = asyncio.get_running_loop().time
+    begun = time()
     result = await call(value)
     if type(result) is not Unread:
         return result  # type: ignore[no-any-return]
-    reading = result.read()
-    return await (reading if timeout is None else within(timeout, reading))
+    if timeout is None:
+        return await result.read()
+    return await within(timeout, result.read(), left=timeout - (time() - begun))  # type: ignore[no-any-return]
 
 
 async def _limited(seconds: float, call: Callable[[Any], Any], value: Any) -> Any:

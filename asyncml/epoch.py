@@ -8,6 +8,7 @@ consumed, and what each stage behind them has counted or holds. Lesson 07 shows 
 import asyncio
 import contextlib
 import math
+import threading
 from collections import deque
 from dataclasses import replace
 from functools import partial
@@ -21,7 +22,7 @@ from asyncml.failures import shorten
 from asyncml.meters import Meter, PipelineStatistics, summarise
 from asyncml.order import Held
 from asyncml.retrying import LOGGED, FailedItem
-from asyncml.sources import Identity, Source, SyncSource, check_same
+from asyncml.sources import AsyncSource, Identity, Source, SyncSource, check_same, identify
 from asyncml.stages import END, PAUSED, Context, Entry, Flow, Mark, Stage, Take, is_count
 from asyncml.window import Above, Ready, Window
 
@@ -67,7 +68,9 @@ class Epoch:
         self._source = source
         self._before = before
         self._base = position, dict(parts or {})
-        self.made_of = made_of
+        self._expected = made_of
+        self._opened: Any = None  # what is iterated
+        self._made_of: Identity | None = None
         self._needs = _needed(stages)
         above = (place for place, stage in enumerate(stages) if not stage.is_above_keys)
         keys = next(above, len(stages))
@@ -79,8 +82,10 @@ class Epoch:
         batched = math.prod(stage.size for stage in self._stages if isinstance(stage, Batch))
         self._settles_every = max(1, SETTLE // batched)
         self._delivered = 0
+        self._standing = threading.Lock()  # who holds it sees the mark and the logs of one moment
         self._contexts: list[Context] = []
         self._failures = deque[FailedItem](maxlen=LOGGED)
+        self._called: list[tuple[Map, Meter]] = []
         self._meters = [Meter("source", advice="its items come slowly: list them, or read ahead")]
         self._windows: list[Window | SyncSource] = []
         self._top: Window | None = None  # whose entries `flow` gives, if nothing is in between
@@ -93,10 +98,23 @@ class Epoch:
 
     def deliver(self, mark: Mark) -> None:
         """Note that an item was handed to the consumer."""
-        self.mark = mark
-        self._delivered += 1
-        if self._reorders and not self._delivered % self._settles_every:
-            self.position()  # the stages' logs of what they did since then end with it
+        if not self._reorders:
+            self.mark = mark
+            return
+        with self._standing:
+            self.mark = mark
+            self._delivered += 1
+            if not self._delivered % self._settles_every:
+                self._position()  # the stages' logs of what they did since then end with it
+
+    @property
+    def made_of(self) -> Identity:
+        """By what its source can be told from another."""
+        if self._opened is None:
+            return self._source.identity
+        if self._made_of is None:  # once an epoch: a fingerprint may take its time
+            self._made_of = identify(self._opened)
+        return self._made_of
 
     @property
     def begun(self) -> bool:
@@ -149,11 +167,10 @@ class Epoch:
             self._stop()
 
     async def _open(self) -> None:
-        source, made_of = await self._source.open(self._meters[0], self._needs)
+        source, self._opened = await self._source.open(self._meters[0], self._needs)
         self._windows.append(source)
-        if self.made_of is not None:
-            check_same(self.made_of, made_of)
-        self.made_of = made_of
+        if self._expected is not None:
+            check_same(self._expected, self.made_of)
         self.flow, self._ready = iter(source), source
         self._top = source if isinstance(source, Window) else None
 
@@ -162,6 +179,8 @@ class Epoch:
         on_loop = isinstance(stage, Map) and stage.on_loop
         meter = Meter(stage.label, slots, advice, on_loop=on_loop, failures=self._failures)
         self._meters.append(meter)
+        if isinstance(stage, Map):
+            self._called.append((stage, meter))
         return meter
 
     def _attach(self, stage: Stage, context: Context) -> None:
@@ -285,7 +304,14 @@ class Epoch:
         return self._stages[level - 1].address(mark, partial(self._address, level - 1))
 
     def position(self) -> tuple[int, dict[str, Any]]:
-        """Return how many keys are consumed, and the states of the stages, after the last item."""
+        """Return how many keys are consumed, and the states of the stages, after the last item.
+
+        From any thread: another one may be handed the next item meanwhile.
+        """
+        with self._standing:
+            return self._position()
+
+    def _position(self) -> tuple[int, dict[str, Any]]:
         mark = self.mark
         if mark is None:
             return self._base
@@ -310,6 +336,11 @@ class Epoch:
         return summarise(self._meters, now - self._began_s, self.waited_s, failures)
 
     # the end
+
+    def look_back(self) -> None:
+        """Raise the last error of a stage in which too large a share of the items has failed."""
+        for stage, meter in self._called:
+            stage.ended(meter, is_whole=self._base == (0, {}))
 
     def stop(self) -> None:
         """End at once, from any thread; `aclose` waits until nothing is left."""
@@ -360,6 +391,7 @@ class Epoch:
                 await asyncio.wait(left)
             except asyncio.CancelledError as error:
                 cancelled = error
+        sources = [each for each in self._windows if isinstance(each, AsyncSource)]
         self._windows.clear()
         self._ready = self._top = None  # and with them all that the stages hold
         if cancelled is not None:
@@ -367,6 +399,8 @@ class Epoch:
                 raise cancelled
             finally:
                 del cancelled  # its traceback holds this frame
+        for source in sources:
+            source.raise_failure()
 
 
 def _needed(stages: tuple[Stage, ...]) -> int | None:

@@ -14,7 +14,7 @@ from concurrent.futures import BrokenExecutor, Executor
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from asyncml.failures import refused
+from asyncml.failures import is_asked_to_end, refused
 from asyncml.threads import ThreadPool, thread_limit
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ class Place:
         job = self.submit(fn, value)
         try:
             return await (job if self.timeout is None else within(self.timeout, job))
+        except asyncio.CancelledError as error:
+            if is_asked_to_end() or not job.cancelled():
+                raise
+            raise refused(self.executor, error) from error  # it was shut down over waiting calls
         finally:
             del job  # an error's traceback holds this frame, which must not hold the error
 
@@ -174,9 +178,9 @@ def submitted(executor: Executor, fn: Callable[..., Any], *args: Any) -> "asynci
         raise refused(executor, error) from error
 
 
-async def within(seconds: float, result: Awaitable[Any]) -> Any:
-    """Await a result for so many seconds; then cancel it and raise TimeoutError."""
-    limit = asyncio.timeout(seconds)
+async def within(seconds: float, result: Awaitable[Any], left: float | None = None) -> Any:
+    """Await a result for so many seconds, or what is `left` of them; then raise TimeoutError."""
+    limit = asyncio.timeout(seconds if left is None else left)
     try:
         async with limit:
             return await result

@@ -7,11 +7,11 @@ import asyncio
 import contextlib
 import inspect
 import reprlib
-from concurrent.futures import BrokenExecutor
 from typing import Any
 
 # they end an iteration or a task, so a function that raises them would end another's in silence
 ENDINGS = StopIteration, StopAsyncIteration, asyncio.CancelledError
+_BEHIND: Any = BaseException.__cause__, BaseException.__context__
 _shorten = reprlib.Repr()
 _shorten.maxstring = _shorten.maxother = 80
 
@@ -24,16 +24,12 @@ class ExecutorError(RuntimeError):
     """An executor took no work: what is wrong is wrong for every item."""
 
 
-def refused(executor: object, error: Exception) -> ExecutorError:
+def refused(executor: object, error: BaseException) -> ExecutorError:
     """Return the error for work that an executor did not take, with its own behind it."""
     kind = type(executor).__name__
-    mended = ExecutorError(f"the {kind} took no work: {type(error).__name__}: {error}")
+    mended = ExecutorError(f"the {kind} took no work: {type(error).__name__}: {said(error)}")
     mended.__cause__ = error
     return mended
-
-
-# what no retry mends and no `on_error` may hide
-FATAL = PlainFunctionError, BrokenExecutor, ExecutorError
 
 
 def ordinary(name: str, error: BaseException) -> Exception:
@@ -82,8 +78,11 @@ def drop_traceback(error: BaseException) -> None:
         one = rest.pop()
         if id(one) not in seen:
             seen.add(id(one))
-            one.with_traceback(None)
-            rest += [each for each in (one.__cause__, one.__context__) if each is not None]
+            BaseException.with_traceback(one, None)
+            behind = [descriptor.__get__(one) for descriptor in _BEHIND]
+            rest += [each for each in behind if isinstance(each, BaseException)]
+            if isinstance(one, BaseExceptionGroup):
+                rest += one.exceptions
 
 
 def check_plain(name: str, result: Any, mend: str) -> None:
@@ -97,6 +96,14 @@ def is_asked_to_end() -> bool:
     """Whether somebody has cancelled the task that runs."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
+
+
+def said(error: BaseException) -> str:
+    """Return the message of an error of whatever class."""
+    try:
+        return str(error)
+    except Exception:
+        return shorten(error)
 
 
 def shorten(value: Any) -> str:

@@ -53,8 +53,7 @@ class Unread:
         """Return the items."""
         return await _listed_result(self._fn, self._result)
 
-    def close(self) -> None:
-        """Let go of it: a coroutine that nobody awaits is complained of."""
+    def __del__(self) -> None:
         if inspect.iscoroutine(self._result):
             self._result.close()
 
@@ -73,10 +72,9 @@ def _inline_list(fn: Callable[[Any], Any], value: Any) -> list[Any]:
     result = _plain_list(fn, value)
     if isinstance(result, list):
         return result
-    result.close()
     raise PlainFunctionError(
-        f"`{name_of(fn)}` returned an async iterable or an awaitable, which cannot be read inline: "
-        'write it as an `async def`, or use executor="thread"'
+        f"`{name_of(fn)}` returned an async iterable or an awaitable, which only the event loop "
+        'can read: write it as an `async def`, or use executor="thread"'
     )
 
 

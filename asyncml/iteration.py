@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from asyncml.epoch import Epoch
-from asyncml.failures import add_note
+from asyncml.failures import add_note, said, shorten
 from asyncml.stages import END, PENDING, Entry
 from asyncml.window import Failure
 
@@ -26,6 +26,7 @@ from asyncml.window import Failure
 AHEAD = 2
 # how long to wait for the thread's end, in seconds: a function of the caller's may be slow
 PATIENCE_S = 1.0
+_OF_LOOPS = re.compile(r"different event loop|different loop|Event loop is closed")
 
 
 class Items:
@@ -61,9 +62,14 @@ class Items:
                 epoch.waited_s += epoch.time() - begun
                 if epoch.closed:
                     break
-            epoch.finished |= not epoch.closed
-        except BaseException:
-            await self.aclose()
+            if not epoch.closed:
+                epoch.look_back()
+                epoch.finished = True
+        except BaseException as error:
+            try:
+                await self.aclose()
+            except Exception as failure:
+                add_note(error, f"and the clean-up raised {shorten(failure)}")
             raise
         finally:
             self._busy = False
@@ -150,7 +156,7 @@ def iterate(epoch: Epoch) -> Generator[Any, None, None]:
 
 def _explain_loops(error: BaseException) -> None:
     """Say what is behind asyncio's errors about loops, which speak of what nobody has written."""
-    if isinstance(error, RuntimeError) and re.search(r"event loop|different loop", str(error)):
+    if isinstance(error, RuntimeError) and _OF_LOOPS.search(said(error)):
         add_note(
             error,
             "each epoch of plain `for` has an event loop of its own, which ends with the epoch: "
@@ -167,8 +173,8 @@ def _part_with(thread: threading.Thread) -> None:
     if thread.is_alive():
         warnings.warn(
             f"the loop over a pipeline has ended, but after {PATIENCE_S:g} s one of its functions "
-            "still holds the pipeline's event loop, or runs in asyncio.to_thread: its thread goes "
-            "on until that function returns",
+            "still holds the pipeline's event loop, runs in asyncio.to_thread, or cleans up: its "
+            "thread goes on until that has ended",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -185,20 +191,32 @@ def _run(epoch: Epoch, handover: Handover) -> None:
 async def _fill(epoch: Epoch, handover: Handover) -> None:
     last: Entry | Failure = PENDING  # ended before its time
     try:
-        await epoch.start()
-        for entry in epoch.flow:
-            if entry[1] is None:
-                await epoch.rest(entry)
-            else:
-                while handover.is_full() and not epoch.closed:
-                    await epoch.wait(handover)
-                handover.put(entry)
-            if epoch.closed:
-                return
-        last = END
+        if await _handed_over(epoch, handover):
+            last = END
     except BaseException as error:
         last = Failure(error)
-    finally:
-        handover.put(last)
-        del last  # the traceback of an error holds this frame
+    try:
         await epoch.aclose()
+    except Exception as error:
+        if isinstance(last, Failure):
+            add_note(last.error, f"and the clean-up raised {shorten(error)}")
+        else:
+            last = Failure(error)
+    handover.put(last)
+    del last  # the traceback of an error holds this frame
+
+
+async def _handed_over(epoch: Epoch, handover: Handover) -> bool:
+    """Hand over the items of an epoch; return whether it has come to its end."""
+    await epoch.start()
+    for entry in epoch.flow:
+        if entry[1] is None:
+            await epoch.rest(entry)
+        else:
+            while handover.is_full() and not epoch.closed:
+                await epoch.wait(handover)
+            handover.put(entry)
+        if epoch.closed:
+            return False
+    epoch.look_back()
+    return True

@@ -37,7 +37,6 @@ class Meter:
         self.slots = slots
         self.advice = advice
         self.on_loop = on_loop
-        self.is_rebuild = failures is None
         self.failures = deque[FailedItem](maxlen=LOGGED) if failures is None else failures
         self.last_failure: FailedItem | None = None
         self.failed_items = 0  # those that were skipped, and those that were replaced

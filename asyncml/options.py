@@ -40,7 +40,7 @@ def map_stage(
         raise ValueError(f"`lookahead` must be >= concurrency = {concurrency}, got {lookahead}")
     _check_executor(executor)
     check_function(fn, kind, executor)
-    _check_timeout(timeout)
+    timeout = _checked_timeout(timeout)
     if timeout is not None and executor == "inline" and not is_async(fn):
         raise ValueError(f"`timeout` cannot stop `{name_of(fn)}` on the loop: use another executor")
     return Map(
@@ -69,13 +69,14 @@ def _check_executor(executor: object) -> None:
         )
 
 
-def _check_timeout(timeout: Any) -> None:
+def _checked_timeout(timeout: Any) -> float | None:
     if timeout is None:
-        return
+        return None
     if isinstance(timeout, bool) or not isinstance(timeout, Real):
         raise TypeError(f"`timeout` must be seconds > 0, got {timeout!r}")
     if not float(timeout) > 0:
         raise ValueError(f"`timeout` must be seconds > 0, got {timeout}")
+    return float(timeout)
 
 
 def _checked_retry_on(retry_on: Any) -> RetryOn | None:
@@ -151,6 +152,7 @@ def _is_state(state: Any) -> bool:
         isinstance(state, dict)
         and {key: type(value) for key, value in state.items()} == kinds
         and state["source"].keys() == UNKNOWN.keys()
+        and all(type(value) in (int, str, type(None)) for value in state["source"].values())
         and all(isinstance(stage, str) for stage in state["stages"])
         and min(state["epoch"], state["position"]) >= 0
         and all(isinstance(key, str) and key.isdecimal() for key in state["parts"])

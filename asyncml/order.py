@@ -177,6 +177,10 @@ class Shuffle(Reorder):
         """Name it, with all that a saved state depends on."""
         return f"shuffle({self.buffer_size}, seed={self.seed})"
 
+    def accepts(self, part: Any) -> bool:
+        """Whether it is a count and no more addresses than fit in."""
+        return part is None or (is_held(part) and len(part["held"]) <= self.buffer_size)
+
     def needs(self, items: int) -> int | None:
         """It gives out nothing before its buffer is full."""
         return items + self.buffer_size - 1 if items else 0

@@ -38,8 +38,10 @@ class Pipeline:
     stage, by the items of one batch, by 16 of an asynchronous source, and never by more.
     Plain `for` has a thread of its own, an event loop for each epoch, and another 3 items; inside
     simulate() use `async for`. When a loop ends, in whatever way, no task is left and no thread but
-    one that is still inside a plain function: its result is dropped. An `async def` that holds the
-    loop itself keeps the thread of plain `for`, with a RuntimeWarning. Functions see the context
+    one that is still inside a plain function: its result is dropped. After a `break` the tasks of
+    `async for` end within the loop's next turns. Where an `async def` holds the loop itself, or
+    cleans up for more than a second, plain `for` leaves its thread to it, with a RuntimeWarning.
+    Functions see the context
     variables of whoever iterates, in threads too. A copy, as by pickle, stands where the pipeline
     does, and has a cursor of its own.
 
@@ -134,7 +136,8 @@ class Pipeline:
             ValueError: an option is out of its range.
 
         Warns:
-            RuntimeWarning: all of the first 16 items are skipped, or all of an epoch.
+            RuntimeWarning: the first 16 items that end are all skipped, or all of an epoch of
+                two or more.
         """
         where = concurrency, executor, ordered, lookahead, timeout
         stage = map_stage("map", fn, *where, retries, retry_on, backoff, on_error, max_failures)
@@ -325,7 +328,7 @@ class Pipeline:
         return {
             "version": _VERSION,
             "stages": self._labels(),
-            "source": (epoch and epoch.made_of) or self._source.identity,
+            "source": epoch.made_of if epoch and not over else self._source.identity,
             "epoch": epoch.number + over if epoch else 0,
             "position": position,
             "parts": parts,

@@ -117,7 +117,9 @@ class FailedItem(NamedTuple):
 
     Attributes:
         stage: its stage, such as `map(decode)`.
-        index: the position in the source of the (first) item that it was made of.
+        index: the number, from 0, of the (first) item that it was made of, among those that came
+            to the first function or batch: its position in the source, if no shard or shuffle
+            stands before that.
         item: what the function was called with.
         error: what the last attempt raised, without its traceback, which would keep alive what
             the function had in its variables.

@@ -13,11 +13,9 @@ from typing import Any, Final, TypedDict
 
 from asyncml.failures import is_asked_to_end, noted, shorten
 from asyncml.meters import Meter
-from asyncml.stages import PAUSED, Flow
+from asyncml.stages import PAUSED, TURN, Flow
 from asyncml.window import Failure, Window
 
-# how many items a source gives before the loop's other tasks have their turn
-TURN = 1024
 # how far an asynchronous source may run ahead of what asks it
 SOURCE_AHEAD = 16
 _METHODS = "__iter__", "__aiter__", "__getitem__"
@@ -37,7 +35,7 @@ def identify(items: Any) -> Identity:
     """Look at what is iterated; raise TypeError for a fingerprint that JSON cannot hold."""
     length = None
     if hasattr(type(items), "__len__"):
-        with contextlib.suppress(TypeError, NotImplementedError):  # it has none after all
+        with contextlib.suppress(Exception):  # it has none after all, or one that is too large
             length = len(items)
     fingerprint = getattr(items, "fingerprint", None)
     if callable(fingerprint):
@@ -85,10 +83,8 @@ class Source:
         """What is known of it before it is opened."""
         return identify(self.items) if self._is_iterable else UNKNOWN
 
-    async def open(
-        self, meter: Meter, most: int | None
-    ) -> "tuple[AsyncSource | SyncSource, Identity]":
-        """Begin to iterate, for at most so many items; say what the source is like.
+    async def open(self, meter: Meter, most: int | None) -> "tuple[AsyncSource | SyncSource, Any]":
+        """Begin to iterate, for at most so many items; return what is iterated as well.
 
         Raises:
             RuntimeError: the source can be iterated only once, and has been.
@@ -101,9 +97,9 @@ class Source:
         if isinstance(items, AsyncIterable):
             asynchronous = aiter(items)
             own = asynchronous is not self.items
-            return AsyncSource(asynchronous, meter, most, own=own), identify(items)
+            return AsyncSource(asynchronous, meter, most, own=own), items
         iterator = iter(items)
-        return SyncSource(iterator, meter, most, own=iterator is not self.items), identify(items)
+        return SyncSource(iterator, meter, most, own=iterator is not self.items), items
 
     async def _call(self) -> Any:
         try:
@@ -199,6 +195,7 @@ class AsyncSource(Window):
         self._most = most
         self._own = own
         self._closes = False
+        self._failure: Exception | None = None  # of the clean-up, which nobody has heard of
         self._room: asyncio.Future[None] | None = None
 
     def room(self) -> None:
@@ -214,7 +211,10 @@ class AsyncSource(Window):
         finally:
             self._closes = True
             if self._own and hasattr(self._items, "aclose"):
-                await self._items.aclose()
+                try:
+                    await self._items.aclose()
+                except Exception as error:
+                    self._failure = noted("source", error, "in the source, as it was closed")
 
     async def _ask(self) -> None:
         time, meter = self.loop.time, self.meter
@@ -233,8 +233,12 @@ class AsyncSource(Window):
                 if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
                     raise
                 self.ended = True
-                where = f"in the source, after {self.taken} items"
-                self.put(self.taken, Failure(noted("source", error, where)))
+                failure = noted("source", error, f"in the source, after {self.taken} items")
+                if self.closed:
+                    self._failure = failure
+                else:
+                    self.put(self.taken, Failure(failure))
+                del failure
             else:
                 meter.served_items += 1
                 self.put(self.taken, (value, self.taken))
@@ -247,6 +251,11 @@ class AsyncSource(Window):
     def halt(self) -> None:
         """Ask for no more."""
         self.ended = True
+
+    def raise_failure(self) -> None:
+        """Raise what went wrong as it was closed."""
+        if self._failure is not None:
+            raise self._failure
 
     def close(self) -> None:
         """Stop at once; the iterator is closed by the task."""

@@ -24,6 +24,9 @@ Rebuild = Callable[[list[Any]], Awaitable[list[Entry]]]
 PENDING: Final[Entry] = ("nothing ready", None)
 PAUSED: Final[Entry] = ("more at the loop's next turn", None)
 END: Final[Entry] = ("no more", None)
+# what works on the loop may hold it this long, in seconds, and gives so many items, before the
+# loop's other tasks have their turn
+PAUSE_S, TURN = 0.005, 1024
 
 
 @dataclass
@@ -123,6 +126,10 @@ class Take(Ordinal):
     """The first `n` items."""
 
     n: int
+
+    def accepts(self, part: Any) -> bool:
+        """Whether it is a count that it can have come to."""
+        return part is None or (is_count(part) and part <= self.n)
 
     @property
     def label(self) -> str:
@@ -225,6 +232,8 @@ class Flatten(Stage):
         for ordinal in range(given, len(values)):
             context.meter.items += 1
             yield values[ordinal], [mark, ordinal, ordinal == last, given > 0]
+            if not ordinal % TURN and ordinal:
+                yield PAUSED
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
         """Stand after the parent, and hold it if some of its items are still to come."""
@@ -242,6 +251,8 @@ class Flatten(Stage):
 
     def inner(self, addresses: list[Any]) -> list[Any]:
         """Return the addresses of the parents, each once."""
+        if not all(isinstance(a, list) and len(a) == 2 and is_count(a[1]) for a in addresses):
+            raise ValueError("an item is one of a parent's, counted from 0")
         return list({_key(address[0]): address[0] for address in addresses}.values())
 
     async def rebuild(self, addresses: list[Any], above: Rebuild) -> list[Entry]:
@@ -268,11 +279,12 @@ def is_held(part: Any) -> bool:
         and part.keys() == keys
         and is_count(part["given"])
         and isinstance(part["held"], list)
+        and len({repr(address) for address in part["held"]}) == len(part["held"])
     )
 
 
 def leaf(mark: Mark) -> int:
-    """Return the position in the source of the (first) item that a mark stands for."""
+    """Return the number, as a key, of the (first) item that a mark stands for."""
     while isinstance(mark, list):
         mark = mark[0]
     return int(mark)

@@ -78,7 +78,6 @@ class Window:
             elif self._broken is not None:
                 raise self._broken
             elif self.ended and self.head == self.taken:
-                self.over()
                 return
             else:
                 yield PENDING
@@ -112,9 +111,6 @@ class Window:
 
     def room(self) -> None:
         """Be told that an item has left."""
-
-    def over(self) -> None:
-        """Be told that all items have left; an error is raised where the next would be."""
 
     def put(self, ticket: int, entry: Any) -> None:
         """Place a result; tell who waits if it is the next to leave."""

@@ -296,6 +296,85 @@ def test_so_does_an_error_that_ends_the_epoch(where):
         gc.enable()
 
 
+def test_a_group_of_errors_lets_go_too():
+    alive = weakref.WeakSet()
+
+    async def part(value):
+        large = Large()
+        alive.add(large)
+        raise OSError(value)
+
+    async def load(value):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(part(value))
+
+    pipeline = Pipeline(range(30)).map(load, on_error=lambda error, item: item)
+    assert run(pipeline) == list(range(30))
+    gc.collect()
+    assert not alive
+    assert len(pipeline.statistics().failures) == 30
+
+
+class Unsayable(RuntimeError):
+    def __str__(self):
+        raise ValueError("no words")
+
+
+class Possessive(Exception):
+    __cause__ = 3
+
+    def with_traceback(self, trace):
+        raise ValueError("mine")
+
+
+@pytest.mark.parametrize("kind", [Unsayable, Possessive])
+def test_an_error_with_methods_of_its_own_is_only_looked_at(kind):
+    fn = raising(kind, "thread")
+    with pytest.raises(kind):
+        list(Pipeline(range(6)).map(fn))
+    assert list(Pipeline(range(6)).map(fn, on_error="skip")) == [0, 1, 2, 4, 5]
+
+
+# turns of the loop
+
+
+def held(value):
+    time.sleep(0.02)
+    return value
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda p: p.map(held, executor="inline"),
+        lambda p: p.map(held, executor="inline", retries=1),
+        lambda p: p.map(held, executor="inline", ordered=False),
+        lambda p: p.batch(1, collate=held),
+        lambda p: p.batch(1, collate=held).prefetch(20),
+        lambda p: p.flat_map(lambda value: range(1000), executor="inline").filter(
+            lambda value: held(value) is None if value % 500 == 0 else False
+        ),
+    ],
+    ids=["inline", "retries", "out of order", "collate", "prefetched collate", "flat_map, filter"],
+)
+def test_whatever_works_on_the_loop_gives_its_other_tasks_their_turn(add):
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def main():
+        counting = asyncio.create_task(count())
+        await collect(add(Pipeline(range(20))))
+        counting.cancel()
+
+    asyncio.run(main())
+    assert turns >= 18
+
+
 # busy
 
 

@@ -158,6 +158,56 @@ def test_a_daemonic_process_can_start_none_and_says_so():
     queue.join_thread()
 
 
+@iterate
+def test_work_that_the_executor_drops_is_not_an_items_error(iterate):
+    begun, dropped = threading.Event(), threading.Event()
+
+    def hold(value):
+        begun.set()
+        dropped.wait(20)
+        return value
+
+    def drop():
+        begun.wait(20)
+        deadline = time.monotonic() + 0.5  # in virtual time they are handed over one by one
+        while pool._jobs.qsize() < 5 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        pool.shutdown(wait=False, cancel_futures=True)
+        dropped.set()
+
+    pool = ThreadPool(1)
+    thread = threading.Thread(target=drop)
+    thread.start()
+    with pytest.raises(ExecutorError, match="the ThreadPool took no work"):
+        iterate(Pipeline(range(6)).map(hold, executor=pool, concurrency=6, on_error="skip"))
+    thread.join()
+
+
+@iterate
+def test_a_broken_pool_of_the_functions_own_is_its_error(iterate):
+    def load(value):
+        if value == 2:
+            raise BrokenExecutor("an inner pool")
+        return value
+
+    pipeline = Pipeline(range(5)).map(load, on_error="skip")
+    assert iterate(pipeline) == [0, 1, 3, 4]
+    assert isinstance(pipeline.statistics().failures[0].error, BrokenExecutor)
+
+
+def later(value):
+    async def load():
+        return [value]
+
+    return load()
+
+
+def test_what_only_the_loop_can_read_does_not_come_out_of_a_process():
+    pipeline = Pipeline([1, 2]).flat_map(later, executor="process", on_error="skip")
+    with pytest.raises(TypeError, match="only the event loop can read"):
+        list(pipeline)
+
+
 # a process that dies
 
 

@@ -688,3 +688,63 @@ def test_what_is_taken_is_the_same_as_without_that_bound(add):
     whole = simulate(collect(add(Pipeline(range(40)))))
     for n in range(12):
         assert simulate(collect(add(Pipeline(range(40))).take(n))) == whole[:n]
+
+
+# errors of the clean-up
+
+
+def flushes():
+    try:
+        yield from range(10)
+    finally:
+        raise OSError("flush failed")
+
+
+async def flushes_later():
+    try:
+        for value in range(10):
+            yield value
+    finally:
+        await asyncio.sleep(0.001)
+        raise OSError("flush failed")
+
+
+WAYS = {
+    "for": list,
+    "async for": lambda p: asyncio.run(collect(p)),
+    "in virtual time": lambda p: simulate(collect(p)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("source", [flushes, flushes_later])
+@pytest.mark.parametrize("add", [lambda p: p.take(3), lambda p: p, lambda p: p.map(nap).take(3)])
+def test_an_error_of_the_clean_up_is_raised_at_the_end(add, source, way):
+    with pytest.raises(OSError, match="flush failed"):
+        WAYS[way](add(Pipeline(source)))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("source", [flushes, flushes_later])
+def test_the_first_error_is_the_one_that_is_raised(source, way):
+    with pytest.raises(ZeroDivisionError) as caught:
+        WAYS[way](Pipeline(source).map(lambda value: 1 // (2 - value), executor="inline"))
+    if source is flushes:
+        assert "the clean-up raised OSError('flush failed')" in " ".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_clean_up_that_takes_long_is_waited_for_at_the_end(way, monkeypatch):
+    monkeypatch.setattr(iteration, "PATIENCE_S", 0.01)
+    closed = []
+
+    async def source():
+        try:
+            for value in range(10):
+                yield value
+        finally:
+            await asyncio.sleep(0.05)
+            closed.append(True)
+
+    assert WAYS[way](Pipeline(source).take(3)) == [0, 1, 2]
+    assert closed

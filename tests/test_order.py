@@ -1,5 +1,7 @@
 """What a saved state knows of stages that change the order, and what that costs."""
 
+import threading
+import time
 import tracemalloc
 from itertools import chain
 
@@ -208,3 +210,38 @@ def test_what_drop_last_drops_comes_again_after_an_error():
     pipeline.load_state_dict(state)
     simulate(consume(pipeline))
     assert items == [[0, 1, 2, 3], "again", [4, 5, 6, 7]]
+
+
+def test_a_state_taken_in_another_thread_is_that_of_one_moment(monkeypatch):
+    """Whoever asks is held up in the midst of it, while the consumer goes on."""
+
+    def make():
+        pipeline = Pipeline(range(1000)).map(abs, executor="inline")
+        return pipeline.shuffle(50).take(900)
+
+    settle, asked = Held.settle, []
+
+    def slow(held, count):
+        if threading.current_thread().name == "asks":
+            time.sleep(0.02)
+        return settle(held, count)
+
+    def ask():
+        asked.append((len(items), pipeline.state_dict(), len(items)))
+
+    monkeypatch.setattr(Held, "settle", slow)
+    pipeline, items, threads = make(), [], []
+    for item in pipeline:
+        items.append(item)
+        if len(items) % 40 == 0 and len(items) <= 200:
+            threads.append(threading.Thread(target=ask, name="asks"))
+            threads[-1].start()
+        if len(items) < 300:
+            time.sleep(0.0002)
+    for thread in threads:
+        thread.join()
+    for least, state, most in asked:
+        again = make()
+        again.load_state_dict(state)
+        rest = list(again)
+        assert rest in [items[count:] for count in range(least - 1, most + 2)]

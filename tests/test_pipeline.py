@@ -1,13 +1,16 @@
 """What a pipeline promises: stages, epochs, exact resume, and errors that say what to do."""
 
 import asyncio
+import contextlib
 import copy
+import gc
 import json
 import pickle
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from itertools import chain
 from zlib import crc32
 
@@ -162,10 +165,60 @@ def test_leaving_it_early_leaves_no_coroutine_behind():
     simulate(main())
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_nothing_is_read_any_more_after_an_error(ordered):
+    begun = []
+
+    def load(value):
+        async def read():
+            if value == 20:
+                raise OSError(value)
+            begun.append(value)
+            await asyncio.sleep(1)
+            return [value]
+
+        return [value] if value < 20 else read()
+
+    async def main():
+        pipeline = Pipeline(range(99)).flat_map(load, concurrency=2, lookahead=90, ordered=ordered)
+        with contextlib.suppress(OSError):
+            await collect(pipeline)
+        return asyncio.get_running_loop().time()
+
+    assert simulate(main()) <= 1
+    assert len(begun) <= 1
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": 5}])
+def test_a_coroutine_that_comes_too_late_is_dropped_in_silence(options):
+    def load(value):
+        time.sleep(0.01)
+        return awaited([value])
+
+    for _ in Pipeline(range(50)).flat_map(load, concurrency=4, **options):
+        break
+    time.sleep(0.05)
+    gc.collect()  # a coroutine that nobody awaited would be complained of
+
+
+def test_the_time_out_is_one_for_the_call_and_what_it_returns():
+    def load(value):
+        compute(0.6)
+        return awaited_for(value)
+
+    async def awaited_for(value):
+        await asyncio.sleep(value)
+        return [value]
+
+    pipeline = Pipeline([0.3, 0.5]).flat_map(load, timeout=Fraction(1), on_error="skip")
+    assert run(pipeline) == [0.3]
+    assert str(pipeline.statistics().failures[0].error) == "no result within 1 s"
+
+
 @pytest.mark.parametrize("made", [awaited, streamed])
 def test_inline_it_says_where_that_can_be_read(made):
     pipeline = Pipeline([[1]]).flat_map(lambda n: made(n), executor="inline", on_error="skip")
-    with pytest.raises(TypeError, match="cannot be read inline: write it as an `async def`"):
+    with pytest.raises(TypeError, match="only the event loop can read: write it as an"):
         run(pipeline)
 
 
@@ -762,6 +815,11 @@ HOLDING = [
         ([-1], 1),
         (["a"], 1),
         ([[[0, 1]]], 1),
+        ([[0, "x"]], 1),
+        ([[0, -1]], 1),
+        ([[0]], 1),
+        ([1, 1], 1),
+        ([0, 1, 2, 3, 4, 5, 6], 1),
         ([None], 1),
         ([{}], 1),
         ([[]], 1),
@@ -772,14 +830,16 @@ HOLDING = [
         ([1, 2], 1),
     ]
 ]
+ONE = {"held": [[0]], "given": 1}  # a batch of one item
+UNIQUE = [HOLDING[0], HOLDING[1], {"held": [0, 1, 2, 3, 4, 5, 6], "given": 1}]
 # for each shape: the place of its stage with a part, and the parts of those above that it can have
 SHAPED = {
-    "take": (lambda p: p.map(slow).take(5), "1", [1, 10**30]),
+    "take": (lambda p: p.map(slow).take(5), "1", [1]),
     "shard": (lambda p: p.map(slow).shard(0, 2), "1", [1, 10**30]),
     "shuffle": (lambda p: p.map(slow).shuffle(3), "1", [HOLDING[0], HOLDING[1], HOLDING[-1]]),
-    "unordered": (lambda p: p.map(slow, ordered=False), "0", [HOLDING[0], HOLDING[1], HOLDING[-1]]),
+    "unordered": (lambda p: p.map(slow, ordered=False), "0", [*UNIQUE, HOLDING[-1]]),
     "flat_map": (lambda p: p.flat_map(triple), "1", [HOLDING[1]]),
-    "batches": (lambda p: p.batch(2).shuffle(2), "1", [HOLDING[0], HOLDING[2]]),
+    "batches": (lambda p: p.batch(2).shuffle(2), "1", [HOLDING[0], HOLDING[2], ONE]),
     "children": (lambda p: p.flat_map(triple).shuffle(2), "2", [HOLDING[0], HOLDING[2]]),
     "map": (lambda p: p.map(slow), "0", []),
     "key shuffle": (lambda p: p.shuffle(3).map(slow), "0", []),
@@ -892,8 +952,7 @@ def test_a_fingerprint_that_json_cannot_hold_is_an_error(fingerprint):
     pipeline = Pipeline(Folder("abc", fingerprint))
     with pytest.raises(TypeError, match="`fingerprint` of a source must be a str or an int"):
         pipeline.state_dict()
-    with pytest.raises(TypeError, match="`fingerprint` of a source must be a str or an int"):
-        run(pipeline)
+    assert run(pipeline) == ["a", "b", "c"]  # who wants no state is not asked
 
 
 class Unsized:
@@ -904,10 +963,31 @@ class Unsized:
         return iter("ab")
 
 
-def test_a_length_that_is_none_is_no_error():
-    pipeline = Pipeline(Unsized())
+class Lost(Unsized):
+    def __len__(self):
+        raise AttributeError("no connection yet")
+
+
+@pytest.mark.parametrize("source", [Unsized(), Lost(), lambda: Lost()])
+def test_a_length_that_is_none_is_no_error(source):
+    pipeline = Pipeline(source)
     assert run(pipeline) == ["a", "b"]
     assert pipeline.state_dict()["source"] == {"length": None, "fingerprint": None}
+
+
+def test_a_range_that_is_too_long_to_count_can_be_iterated():
+    pipeline = Pipeline(range(10**20)).take(2)
+    assert run(pipeline) == [0, 1]
+    assert pipeline.state_dict()["source"]["length"] is None
+
+
+def test_a_source_that_differs_from_epoch_to_epoch_goes_on_after_the_end_of_one():
+    days = iter([3, 4, 5])
+    pipeline = Pipeline(lambda: range(next(days)))
+    assert run(pipeline) == [0, 1, 2]
+    again = copy.copy(pipeline)
+    assert run(pipeline) == [0, 1, 2, 3]
+    assert run(again) == [0, 1, 2, 3, 4]
 
 
 # copies

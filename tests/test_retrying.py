@@ -299,7 +299,8 @@ def test_the_end_of_the_epoch_looks_at_the_share_of_the_few():
         with pytest.raises(Broken) as caught:
             run(pipeline)
         assert "in the end 3 items of map" in " ".join(caught.value.__notes__)
-        run(pipeline.take(6))  # which does not look at the end
+        with pytest.raises(Broken):  # an end that `take` makes is one
+            run(pipeline.take(6))
     pipeline = Pipeline(range(9)).map(fn, on_error="skip", max_failures=0.4)
     assert len(run(pipeline)) == 6
     below = (
@@ -313,6 +314,17 @@ def test_the_end_of_the_epoch_looks_at_the_share_of_the_few():
         run(below)
     retried = Pipeline(range(9)).map(fn, on_error="skip", retries=3, max_failures=0.4)
     assert len(run(retried)) == 6  # attempts are no items
+
+
+def test_an_end_that_take_makes_is_an_end():
+    fn = failing(lambda value: Broken(value) if value % 2 else None, [], "thread")
+    for add in (lambda p: p.take(5), lambda p: p.batch(2).take(2)):
+        for options in ({}, {"executor": "inline"}):
+            pipeline = Pipeline(range(10)).map(
+                fn, on_error=lambda error, item: item, max_failures=0.1, **options
+            )
+            with pytest.raises(Broken):
+                run(add(pipeline))
 
 
 def test_items_before_the_one_too_many_are_delivered():

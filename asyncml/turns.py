@@ -11,7 +11,7 @@ import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor, Future
 from typing import Any, TypeVar
 
 from asyncml.failures import refused
@@ -43,18 +43,34 @@ class _Job:
         self.turns, self.pool, self.call = turns, pool, call
         self.future = JobFuture()
         self.wake = threading.Event()
+        self._claim = threading.Lock()  # held by what ends the job: its thread, or a failed pool
 
     def start(self) -> None:
         if not self.future.set_running_or_notify_cancel():
             self.turns._end(self)
             return
         try:
-            self.pool.executor.submit(self._run)
+            handed = self.pool.executor.submit(self._run)
         except Exception as error:  # it was shut down, say: no fault of the function's
-            self.future.set_exception(refused(self.pool.executor, error))
-            self.turns._end(self)
+            self._fail(refused(self.pool.executor, error))
+        else:
+            handed.add_done_callback(self._come_back)
+
+    def _come_back(self, handed: Future[None]) -> None:
+        """End with what the pool gives instead, if no thread has run the job.
+
+        A pool drops what waits in it when it is shut down, or when its threads cannot begin.
+        """
+        self._fail(CancelledError() if handed.cancelled() else handed.exception())
+
+    def _fail(self, error: BaseException | None) -> None:
+        if self._claim.acquire(blocking=False):
+            self.future.set_exception(error)
+            self.turns._call_back(self.turns._end, self)
 
     def _run(self) -> None:
+        if not self._claim.acquire(blocking=False):  # its pool had queued it, and failed then
+            return
         _here.job = self
         try:
             self.future.set_result(self.call())
@@ -136,7 +152,7 @@ class Turns:
 
     def close(self) -> None:
         """End the jobs that wait in virtual time, once the loop is closed."""
-        for job in self._asleep:
+        for job in list(self._asleep):  # a thread may add itself meanwhile
             job.wake.set()
         self._asleep.clear()
         self._pools.clear()
@@ -158,7 +174,6 @@ class Turns:
 
     def _put_to_sleep(self, job: _Job, seconds: float) -> None:
         self._running -= 1
-        self._asleep.add(job)
         self._loop.call_later(seconds, self._waiting.append, functools.partial(self._wake, job))
 
     def _wake(self, job: _Job) -> None:
@@ -184,6 +199,7 @@ def hold(seconds: float) -> bool:
     if job is None:
         return False
     job.wake.clear()
+    job.turns._asleep.add(job)  # here, lest the loop be closed before it puts the job to sleep
     told = job.turns._call_back(job.turns._put_to_sleep, job, seconds)
     if told:
         job.wake.wait()

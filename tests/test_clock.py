@@ -21,6 +21,7 @@ import pytest
 
 from asyncml import clock
 from asyncml.clock import Deadlock, VirtualLoop, compute, simulate
+from asyncml.failures import ExecutorError
 from asyncml.recorder import record
 from asyncml.threads import ThreadPool
 
@@ -212,6 +213,93 @@ def test_a_pool_that_was_shut_down_says_so():
     simulate(main())
 
 
+POOLS = [ThreadPool, concurrent.futures.ThreadPoolExecutor]
+
+
+@pytest.mark.parametrize("make", POOLS)
+def test_a_job_that_its_pool_drops_is_cancelled_and_time_goes_on(make, monkeypatch):
+    monkeypatch.setattr(clock, "_PATIENCE_S", 0.05)
+    release, ran = threading.Event(), []
+
+    async def main(pool):
+        pool.submit(release.wait, 10)  # past the clock: so what that hands over has no thread yet
+        job = asyncio.get_running_loop().run_in_executor(pool, ran.append, "dropped")
+        await asyncio.to_thread(pool.shutdown, wait=False, cancel_futures=True)
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        await asyncio.sleep(5)
+        return now()
+
+    with make(1) as pool:
+        assert simulate(main(pool)) == 5
+        release.set()
+    assert ran == []
+
+
+@pytest.mark.parametrize("make", POOLS)
+def test_a_job_that_its_pool_drops_after_its_task_was_cancelled_holds_no_time(make, monkeypatch):
+    monkeypatch.setattr(clock, "_PATIENCE_S", 0.05)
+    release = threading.Event()
+
+    async def main(pool):
+        pool.submit(release.wait, 10)
+        job = asyncio.get_running_loop().run_in_executor(pool, print, "dropped")
+        other = asyncio.create_task(asyncio.to_thread(compute, 3))
+        await asyncio.to_thread(time.sleep, 0)
+        job.cancel()
+        pool.shutdown(wait=False, cancel_futures=True)
+        await other
+        return now()
+
+    with make(1) as pool:
+        assert simulate(main(pool)) == 3
+        release.set()
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_pool_whose_threads_cannot_begin_says_so_and_time_goes_on(jobs):
+    def fail():
+        raise ValueError("no thread of mine")
+
+    async def main(pool):
+        loop = asyncio.get_running_loop()
+        some = [loop.run_in_executor(pool, print, "never") for _ in range(jobs)]
+        errors = await asyncio.gather(*some, return_exceptions=True)
+        await asyncio.sleep(5)
+        return {type(error) for error in errors}, now()
+
+    with concurrent.futures.ThreadPoolExecutor(2, initializer=fail) as pool:
+        kinds, end = simulate(main(pool))
+    broken = {concurrent.futures.thread.BrokenThreadPool}
+    assert broken <= kinds <= broken | {ExecutorError}
+    assert end == 5
+
+
+def test_a_job_that_its_pool_has_refused_and_yet_queued_does_not_run(monkeypatch):
+    release, start, ran = threading.Event(), threading.Thread.start, []
+
+    def refuse(thread):
+        if thread.name.startswith("mine"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    async def main(pool):
+        loop = asyncio.get_running_loop()
+        with pytest.raises(ExecutorError, match="can't start new thread"):
+            await loop.run_in_executor(pool, ran.append, "refused")
+        monkeypatch.undo()
+        release.set()
+        await loop.run_in_executor(pool, compute, 2)
+        await asyncio.gather(asyncio.to_thread(compute, 3), asyncio.sleep(1))
+        return now()
+
+    with concurrent.futures.ThreadPoolExecutor(2, "mine") as pool:
+        pool.submit(release.wait, 10)
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        assert simulate(main(pool)) == 5
+    assert ran == []
+
+
 def test_a_process_pool_works_and_takes_no_virtual_time():
     async def main(pool):
         timer = asyncio.create_task(asyncio.sleep(1))
@@ -254,6 +342,31 @@ def test_a_job_in_a_pool_of_ones_own_is_dropped_when_the_loop_ends():
 
     with ThreadPool(1) as pool:  # leaving joins the thread: a job that still waits would hang here
         simulate(main(pool))
+    assert ended == []
+
+
+def test_a_job_that_begins_to_wait_as_the_loop_ends_is_dropped():
+    loop, works, go, ended = VirtualLoop(), asyncio.Event(), threading.Event(), []
+
+    def work():
+        loop.call_soon_threadsafe(works.set)
+        go.wait(10)
+        compute(7)
+        ended.append("late")
+
+    async def main(pool):
+        job = loop.run_in_executor(pool, work)
+        await works.wait()
+        job.cancel()  # else it tells the closed loop
+
+    with ThreadPool(1) as pool:
+        loop.run_until_complete(main(pool))
+        go.set()
+        sleep, deadline = loop.turns._put_to_sleep, time.monotonic() + 10
+        while not any(handle._callback == sleep for handle in list(loop._ready)):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        loop.close()
     assert ended == []
 
 

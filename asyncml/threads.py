@@ -46,6 +46,7 @@ class ThreadPool(Executor):
         self._idle = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._closed = False
+        self._is_short = False  # whether the machine has once refused a thread
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue `fn(*args, **kwargs)` and return its future at once.
@@ -67,6 +68,7 @@ class ThreadPool(Executor):
                     if not self._threads:
                         self._jobs.get_nowait()
                         raise
+                    self._is_short = True
                 else:
                     self._threads.append(thread)
         return future
@@ -107,7 +109,7 @@ class ThreadPool(Executor):
 def thread_limit(executor: Executor) -> int | None:
     """Return the number of threads of an executor; None if it runs things in other processes."""
     if isinstance(executor, ThreadPool):
-        return executor.max_workers
+        return len(executor._threads) if executor._is_short else executor.max_workers
     elsewhere = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # from Python 3.14
     if isinstance(executor, ThreadPoolExecutor) and not isinstance(executor, elsewhere):
         return executor._max_workers

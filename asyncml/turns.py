@@ -33,7 +33,8 @@ class _Pool:
     def __init__(self, executor: Executor, limit: int) -> None:
         self.executor, self.limit = executor, limit
         self.begun = 0
-        self.line: deque[_Job] = deque()
+        self.line: deque[Callable[[], None]] = deque()  # jobs to start
+        self.returned: deque[Callable[[], None]] = deque()  # jobs for which there was no thread
 
 
 class _Job:
@@ -49,10 +50,20 @@ class _Job:
         if not self.future.set_running_or_notify_cancel():
             self.turns._end(self)
             return
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        pool = self.pool
         try:
-            handed = self.pool.executor.submit(self._run)
+            handed = pool.executor.submit(self._run)
         except Exception as error:  # it was shut down, say: no fault of the function's
-            self._fail(refused(self.pool.executor, error))
+            self._fail(refused(pool.executor, error))
+            return
+        pool.limit = thread_limit(pool.executor) or pool.limit
+        # the machine gives too few threads, and those there are may all wait for time to go on
+        if pool.begun > pool.limit and handed.cancel():
+            pool.returned.append(self._hand_over)
+            self.turns._end(self)
         else:
             handed.add_done_callback(self._come_back)
 
@@ -113,7 +124,7 @@ class Turns:
             pool = self._pools[executor] = _Pool(executor, limit)
             self.strangers.know(executor)
         job = _Job(self, pool, functools.partial(func, *args))
-        pool.line.append(job)
+        pool.line.append(job.start)
         self._begin(pool)
         return asyncio.wrap_future(job.future, loop=self._loop)
 
@@ -158,9 +169,9 @@ class Turns:
         self._pools.clear()
 
     def _begin(self, pool: _Pool) -> None:
-        while pool.line and pool.begun < pool.limit:
+        while (line := pool.returned or pool.line) and pool.begun < pool.limit:
             pool.begun += 1
-            self._waiting.append(pool.line.popleft().start)
+            self._waiting.append(line.popleft())
 
     def _end(self, job: _Job) -> None:
         self._running -= 1

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncml.clock import simulate
+from asyncml.clock import compute, simulate
 from asyncml.executors import _end_with_parent
 from asyncml.failures import ExecutorError
 from asyncml.pipeline import Pipeline
@@ -136,6 +136,34 @@ def test_a_machine_that_gives_some_threads_works_with_those(iterate, monkeypatch
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert iterate(Pipeline(range(99)).map(nap, concurrency=8)) == list(range(99))
     assert 1 <= len(given) <= 2  # in virtual time they take turns
+
+
+@pytest.mark.parametrize("timeout", [None, 99])
+@pytest.mark.parametrize(("count", "seconds"), [(1, 6), (2, 3), (3, 2), (4, 2)])
+def test_where_a_machine_gives_some_threads_virtual_time_goes_on(
+    timeout, count, seconds, monkeypatch
+):
+    start, given, begun = threading.Thread.start, [], []
+
+    def refuse(thread):
+        if thread.name.startswith("nap"):
+            if len(given) == count:
+                raise RuntimeError("can't start new thread")
+            given.append(thread)
+        start(thread)
+
+    def nap(value):
+        begun.append(value)
+        compute(1)
+        return value
+
+    async def main():
+        items = [item async for item in Pipeline(range(6)).map(nap, concurrency=4, timeout=timeout)]
+        return items, asyncio.get_running_loop().time()
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert simulate(main()) == (list(range(6)), seconds)
+    assert begun == list(range(6))
 
 
 def daemonic(queue):

@@ -275,8 +275,10 @@ def tell(value):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such signals")
-@pytest.mark.parametrize("options", [{}, {"timeout": 30}])
-@pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL", "SIGINT"])
+@pytest.mark.parametrize(
+    ("end", "options"),
+    [("SIGTERM", {}), ("SIGKILL", {}), ("SIGKILL", {"timeout": 30}), ("SIGINT", {})],
+)
 def test_the_workers_of_a_program_that_is_killed_end_with_it(end, options, tmp_path):
     script = tmp_path / "program.py"
     script.write_text(PROGRAM.replace("{options}", repr(options)))

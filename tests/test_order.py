@@ -100,7 +100,7 @@ def test_a_stage_that_replaces_what_is_then_dropped_leaves_none_either(above, mo
 
 @pytest.mark.parametrize("above", ABOVE)
 @pytest.mark.parametrize("below", DROPPING)
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(st.integers(1, 9), st.integers(20, 60))
 def test_the_rest_is_exact_however_short_the_log_was_made(above, below, every, size):
     before = order._LOG

@@ -56,6 +56,7 @@ class Work(Window):
         self._slots = Slots(context.held, len(context.first)) if context.held else None
         self.place = None if is_async(stage.fn) else place(stage)
         self._address = context.address
+        self._most = stage.slots  # workers
         self._idle: deque[asyncio.Future[None]] = deque()
         self._roused = False
         self._dry = False  # the stage above has nothing, now or any more
@@ -89,7 +90,7 @@ class Work(Window):
                 self._roused = True
                 worker.set_result(None)
                 return
-        if len(self.tasks) < self.stage.slots:
+        if len(self.tasks) < self._most:
             self._roused = True
             self.loop.call_soon(self._hire)  # not here: an eager task would start within this one
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from asyncml.clock import compute, simulate
 from asyncml.pipeline import Pipeline, collate
+from tests.consuming import first, through_json
 
 few = settings(deadline=None, max_examples=40)
 
@@ -31,12 +32,6 @@ async def collect(pipeline):
 
 def run(pipeline):
     return simulate(collect(pipeline))
-
-
-def through_json(state):
-    copied = json.loads(json.dumps(state))
-    assert copied == state
-    return copied
 
 
 def number(value):
@@ -455,19 +450,6 @@ def build(names, size=14, source=None):
     for name in names:
         pipeline = {**STAGES, **UNORDERED}[name](pipeline)
     return pipeline
-
-
-async def first(pipeline, count):
-    """The first `count` items, and the state after each."""
-    iterator, items, states = aiter(pipeline), [], [pipeline.state_dict()]
-    while len(items) < count:
-        try:
-            items.append(await anext(iterator))
-        except StopAsyncIteration:
-            break
-        states.append(through_json(pipeline.state_dict()))
-    await iterator.aclose()
-    return items, states
 
 
 @few

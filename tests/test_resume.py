@@ -1,7 +1,6 @@
 """One property over all of a pipeline: whatever it is made of, it goes on where it stood."""
 
 import asyncio
-import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from zlib import crc32
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from asyncml.clock import compute, simulate
 from asyncml.pipeline import Pipeline
 from asyncml.retrying import Backoff
+from tests.consuming import first
 
 
 def number(value):
@@ -161,18 +161,6 @@ def leaves(items):
 
 def is_part(item):
     return len(item) == 2 and isinstance(item[1], int) and not isinstance(item[0], int)
-
-
-async def first(pipeline, count):
-    iterator, items, states = aiter(pipeline), [], [pipeline.state_dict()]
-    while len(items) < count:
-        try:
-            items.append(await anext(iterator))
-        except StopAsyncIteration:
-            break
-        states.append(json.loads(json.dumps(pipeline.state_dict())))
-    await iterator.aclose()
-    return items, states
 
 
 @pytest.mark.filterwarnings("ignore:.*has skipped all of its first:RuntimeWarning")

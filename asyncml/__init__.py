@@ -12,76 +12,30 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asyncml.checkpoint import CheckpointError as CheckpointError, Checkpointer as Checkpointer
-    from asyncml.clock import Deadlock as Deadlock, compute as compute, simulate as simulate
-    from asyncml.datasets import (
-        CLASS_NAMES as CLASS_NAMES,
-        Dataset as Dataset,
-        DatasetError as DatasetError,
-        decode_png as decode_png,
-        encode_png as encode_png,
-        fashion_mnist as fashion_mnist,
-        label_of as label_of,
-        write_objects as write_objects,
-    )
-    from asyncml.findings import Finding as Finding
-    from asyncml.layers import (
-        Layer as Layer,
-        Linear as Linear,
-        ReLU as ReLU,
-        softmax_cross_entropy as softmax_cross_entropy,
-    )
-    from asyncml.loss_curve import LossCurve as LossCurve
-    from asyncml.measuring import (
-        Measurement as Measurement,
-        measured as measured,
-        plot_measured as plot_measured,
-    )
-    from asyncml.meters import PipelineStatistics as PipelineStatistics
-    from asyncml.nn import MLP as MLP, Sequential as Sequential
-    from asyncml.object_store import ObjectStore as ObjectStore
-    from asyncml.optimizers import SGD as SGD, Adam as Adam, Optimizer as Optimizer
-    from asyncml.pipeline import Pipeline as Pipeline, collate as collate
-    from asyncml.recorder import record as record
-    from asyncml.retrying import Backoff as Backoff, FailedItem as FailedItem, skip as skip
-    from asyncml.stores import (
-        MemoryStore as MemoryStore,
-        ObjectNotFound as ObjectNotFound,
-        RequestFailed as RequestFailed,
-        SlowStore as SlowStore,
-        Store as Store,
-    )
+    from asyncml.clock import *
+    from asyncml.course import *
+    from asyncml.images import *
+    from asyncml.network import *
+    from asyncml.pipeline import *
+    from asyncml.stores import *
     from asyncml.threads import ThreadPool as ThreadPool
-    from asyncml.timeline import (
-        Slice as Slice,
-        Timeline as Timeline,
-        TimelineStatistics as TimelineStatistics,
-    )
-    from asyncml.training import Step as Step, evaluate as evaluate, fit as fit
+    from asyncml.timeline import *
+    from asyncml.training import *
 
 __version__ = "0.1.0"
 
-# room -> what is public of it; the imports above say the same to type checkers and editors
+# room -> what is public of it
 _ROOMS = {
-    "checkpoint": "CheckpointError Checkpointer",
     "clock": "Deadlock compute simulate",
-    "datasets": "CLASS_NAMES Dataset DatasetError decode_png encode_png fashion_mnist label_of "
+    "course": "Measurement measured plot_measured",
+    "images": "CLASS_NAMES Dataset DatasetError decode_png encode_png fashion_mnist label_of "
     "write_objects",
-    "findings": "Finding",
-    "layers": "Layer Linear ReLU softmax_cross_entropy",
-    "loss_curve": "LossCurve",
-    "measuring": "Measurement measured plot_measured",
-    "meters": "PipelineStatistics",
-    "nn": "MLP Sequential",
-    "object_store": "ObjectStore",
-    "optimizers": "SGD Adam Optimizer",
-    "pipeline": "Pipeline collate",
-    "recorder": "record",
-    "retrying": "Backoff FailedItem skip",
-    "stores": "MemoryStore ObjectNotFound RequestFailed SlowStore Store",
+    "network": "Adam Layer Linear MLP Optimizer ReLU SGD Sequential softmax_cross_entropy",
+    "pipeline": "Backoff FailedItem Pipeline PipelineStatistics collate skip",
+    "stores": "MemoryStore ObjectNotFound ObjectStore RequestFailed SlowStore Store",
     "threads": "ThreadPool",
-    "timeline": "Slice Timeline TimelineStatistics",
-    "training": "Step evaluate fit",
+    "timeline": "Finding Slice Timeline TimelineStatistics record",
+    "training": "Checkpointer CheckpointError LossCurve Step evaluate fit",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

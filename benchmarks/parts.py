@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from asyncml import layers, nn, optimizers
+from asyncml.network import layers, optimizers, sequential
 from benchmarks.measuring import interleaved
 from benchmarks.network import Batches, images, in_batches
 from benchmarks.peers import gemms, trains_ours
@@ -37,7 +37,7 @@ WATCHED = (
     (layers.Linear, "backward", BIASES),
     (layers.ReLU, "forward", RELU),
     (layers.ReLU, "backward", RELU),
-    (nn, "loss_of", LOSS),
+    (sequential, "loss_of", LOSS),
     (optimizers.Adam, "step", ADAM),
 )
 

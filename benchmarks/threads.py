@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import asyncml as aml
-from asyncml.blas import LARGE
+from asyncml.training.blas import LARGE
 from benchmarks.measuring import in_child, interleaved, machine
 from benchmarks.network import Batches
 from benchmarks.results import digits, markdown, plain, write_section

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asyncml import exercises
 from asyncml.clock import Deadlock
+from asyncml.course import exercises
 
 # the same examples in every run, so that a change is what turns a test red; `explore` looks further
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
-from asyncml.measuring import MISSED
+from asyncml.course.measuring import MISSED
 from tests.notebook_kernel import Output, Run
 
 EXPECTS_ERROR = "raises-exception"

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from asyncml import layers
+from asyncml.network import layers
 from benchmarks import __main__ as command
 from benchmarks import accuracy, epochs, figure, loading, million, overlap, parts, threads, training
 from benchmarks.measuring import THREADS, in_child, interleaved

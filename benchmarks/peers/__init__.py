@@ -41,7 +41,7 @@ class Peer:
 
 
 # the pipeline by name: `import asyncml` alone would load nothing yet
-US = Peer("us", "asyncml", "ours", "asyncml", "asyncml.pipeline")
+US = Peer("us", "asyncml", "ours", "asyncml", "asyncml.pipeline.pipeline")
 PEERS = (
     US,
     Peer("hand", "by hand", "by_hand"),

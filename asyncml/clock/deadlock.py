@@ -1,0 +1,61 @@
+"""Says why a program in virtual time cannot go on: what each task waits for, and on which line.
+
+Part of the clock (lesson 03), which raises it.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from asyncml.clock.waiting import Place, await_chain, is_ours, own_coroutine_of, reason, user_place
+from asyncml.units import figure
+
+_POLLING_HINT = (
+    "Wait for what is being polled with an asyncio.Event, a Queue or a task; "
+    "or sleep for more than 0 s, so that time can pass."
+)
+_STRANGERS_HINT = (
+    "Still there, and none of its own: {}. If that is to wake the loop, start it with "
+    "`asyncio.to_thread` or `loop.run_in_executor`: then time stands still until it has ended."
+)
+
+
+class Deadlock(RuntimeError):
+    """Every task waits, and there is no timer and no thread that could wake one of them.
+
+    Or every task that does not wait has only yielded, very often, and nothing has changed.
+
+    Attributes:
+        waits: for each waiting task (its name, what it waits for, where).
+    """
+
+    def __init__(
+        self,
+        now: float,
+        tasks: Iterable[asyncio.Task[Any]],
+        *,
+        strangers: Sequence[str] = (),
+        is_polling: bool = False,
+    ) -> None:
+        in_order = sorted(tasks, key=lambda task: (len(task.get_name()), task.get_name()))
+        waits = [_wait(task) for task in in_order]
+        # those that stand in this package wait for one that stands in the program
+        theirs = [wait for wait in waits if wait[2] is None or not is_ours(wait[2].code)]
+        self.waits = [(name, why, str(at or "code unknown")) for name, why, at in theirs or waits]
+        count = "1 task waits" if len(self.waits) == 1 else f"{len(self.waits)} tasks wait"
+        what = f"{count}, and no timer and no thread is left that could end this:"
+        hint = []
+        if is_polling:
+            what = "nothing happens but `await asyncio.sleep(0)`, and time stands still meanwhile:"
+            hint.append(_POLLING_HINT)
+        elif strangers:
+            what = f"{count}, and no timer and no thread that simulate() knows could end this:"
+            hint.append(_STRANGERS_HINT.format(", ".join(strangers)))
+        lines = [f"  {name} waits for {why} in {where}" for name, why, where in self.waits]
+        super().__init__("\n".join([f"at {figure(now, 6)} s {what}", *lines, *hint]))
+
+
+def _wait(task: asyncio.Task[Any]) -> tuple[str, str, Place | None]:
+    places = [Place(code, lasti) for _, code, lasti in await_chain(own_coroutine_of(task))]
+    awaited = getattr(task, "_fut_waiter", None)
+    return task.get_name(), reason(places, awaited), user_place(places)

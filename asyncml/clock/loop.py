@@ -1,0 +1,247 @@
+"""An event loop whose clock jumps to the next timer instead of waiting for it.
+
+Time stands still while anything runs, worker threads included. Lesson 03 builds such a loop.
+"""
+
+import asyncio
+import contextvars
+import heapq
+import itertools
+import math
+import selectors
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, NoReturn, TypeVar
+
+from asyncml.clock.deadlock import Deadlock as Deadlock
+from asyncml.clock.strangers import LAST_PATIENCE_S
+from asyncml.clock.turns import Turns, is_job
+from asyncml.clock.waiting import own_name, variables
+
+T = TypeVar("T")
+
+# asyncio's default pool grows with the machine's cores; the same picture everywhere needs one size
+_DEFAULT_THREADS = 32
+# a job that really runs this long, in seconds, may be waiting for the next one: let that start too
+_PATIENCE_S = 1.0
+# how often it is seen, in seconds, whether a thread of somebody else's still works
+_GLANCE_S = 0.001
+# short ways to what is needed at every wait
+_Future, _frame = asyncio.Future, sys._getframe
+_WRAP_FUTURE = asyncio.wrap_future.__code__
+
+
+def _not_virtual(what: str) -> RuntimeError:
+    return RuntimeError(
+        f"simulate() runs in virtual time and cannot wait for a real {what}: "
+        "use MemoryStore or SlowStore there, or asyncio.run for the real thing"
+    )
+
+
+class _Selector(selectors.DefaultSelector):
+    """Where the loop would wait for the operating system, asks the loop what to do instead."""
+
+    loop: "VirtualLoop | None" = None
+    yields = 0  # how often in a row the loop has gone round, and nothing came but its own turns
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        if self.loop is not None:
+            raise _not_virtual("socket or pipe")
+        return super().register(fileobj, events, data)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events, loop = super().select(0), self.loop
+        if timeout is not None and timeout <= 0:
+            self.yields = yields = 0 if events else self.yields + 1
+            if loop is not None and yields and not yields % 1000:
+                loop.look_at_polling(yields)
+            return events
+        self.yields = 0
+        if events or loop is None:
+            return events
+        if loop.turns.hold_time():
+            is_due = loop.turns.are_due()
+            events = super().select(_PATIENCE_S if is_due else None)
+            if is_due and not events:
+                loop.turns.give()
+            return events
+        if loop.turns.strangers.exist():
+            events = self._wait_for_strangers(loop)
+            if events or loop.turns.hold_time():
+                return events
+        # a thread that had called before it was looked at, or a job cancelled before its turn
+        if not loop._ready:  # type: ignore[attr-defined]
+            loop.jump()
+        return []
+
+    def _wait_for_strangers(self, loop: "VirtualLoop") -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait in real time while threads work that the clock did not start, but not for long."""
+        strangers, timers = loop.turns.strangers, loop._scheduled  # type: ignore[attr-defined]
+        is_last = not timers or timers[0].when() == math.inf
+        end_s = time.monotonic() + (LAST_PATIENCE_S if is_last else strangers.patience_s)
+        while strangers.are_at_work() and not loop.turns.hold_time():
+            if time.monotonic() > end_s:
+                strangers.patience_s /= 2
+                break
+            events = super().select(_GLANCE_S)
+            if events:
+                return events
+        return []
+
+
+class _Timer(asyncio.TimerHandle):
+    """A timer that lets those set before it for the same time go first, which asyncio's do not."""
+
+    def __init__(self, when: float, order: int, *args: Any) -> None:
+        super().__init__(when, *args)
+        self.key = when, order
+
+    def __lt__(self, other: Any) -> bool:
+        return bool(self.key < other.key)
+
+
+def _is_task(step: object) -> bool:
+    return isinstance(step, asyncio.Task)
+
+
+def _refused(what: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+    async def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: it takes real time."""
+        raise _not_virtual(what)
+
+    return refuse
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """The event loop behind `simulate`; `time()` starts at 0 s and jumps from timer to timer.
+
+    Tasks without a name are numbered per loop, after their coroutine: asyncio counts them per
+    process, so its names differ from run to run. Worker threads take turns (`turns.py`).
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._order = itertools.count()
+        self._names: Counter[str] = Counter()
+        self.turns = Turns(self)
+        selector = _Selector()
+        super().__init__(selector)
+        selector.loop = self
+        self.set_default_executor(ThreadPoolExecutor(_DEFAULT_THREADS))
+
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._now
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., Any],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call back at the virtual time `when`; equal times in the order in which they were set."""
+        if when is None:
+            raise TypeError("when cannot be None")
+        self._check_closed()  # type: ignore[attr-defined]
+        if self._debug:  # type: ignore[attr-defined]
+            self._check_thread()  # type: ignore[attr-defined]
+            self._check_callback(callback, "call_at")  # type: ignore[attr-defined]
+        timer = _Timer(when, next(self._order), callback, args, self, context)
+        if self._debug:  # type: ignore[attr-defined]  # it was set where this was called
+            del timer._source_traceback[-2:]  # type: ignore[attr-defined]
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass at once, without running anything: what `compute` does on a loop."""
+        self._now += seconds
+
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, T], *, name: str | None = None, **kwargs: Any
+    ) -> asyncio.Task[T]:
+        """Start a task; without a name it is `fetch-1`, `fetch-2`, and the first of all `main`."""
+        if name is None:
+            kind = own_name(coro) or type(coro).__name__
+            first = not self._names
+            self._names[kind] += 1
+            name = kind if first else f"{kind}-{self._names[kind]}"
+        return super().create_task(coro, name=name, **kwargs)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Make a future; take note if it is to end with one of another thread's."""
+        future: asyncio.Future[Any] = _Future(loop=self)
+        caller = _frame(1)
+        if caller.f_code is _WRAP_FUTURE:
+            self.turns.strangers.note_future(future, variables(caller)["future"])
+        return future
+
+    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:  # type: ignore[override]
+        """Call back on the loop from any thread; take note of one that is none of the loop's."""
+        if threading.get_ident() != self._thread_id and not is_job():  # type: ignore[attr-defined]
+            self.turns.strangers.note_caller()
+        return super().call_soon_threadsafe(*args, **kwargs)
+
+    # at once: what these start later, in a callback, would only be logged
+    subprocess_exec = subprocess_shell = _refused("process")
+    connect_read_pipe = connect_write_pipe = _refused("pipe")
+    create_connection = create_unix_connection = connect_accepted_socket = _refused("socket")
+    create_server = create_unix_server = create_datagram_endpoint = _refused("socket")
+
+    def close(self) -> None:
+        """Close the loop and end the jobs that still wait in virtual time."""
+        super().close()
+        self.turns.close()
+
+    def jump(self) -> None:
+        """Move the clock to the next timer, when nothing is left to run; name a deadlock."""
+        timers = self._scheduled  # type: ignore[attr-defined]
+        if not timers or timers[0].when() == math.inf:
+            names = self.turns.strangers.names()
+            self.give_up(Deadlock(self._now, asyncio.all_tasks(self), strangers=names))
+        # not by adding up what asyncio says remains: that would round, and is capped at a day
+        self._now = max(self._now, timers[0].when())
+        # asyncio fires what is due before now + resolution; after 97 days 1 ns is lost in rounding
+        self._clock_resolution = max(1e-9, math.ulp(self._now))
+
+    def look_at_polling(self, yields: int) -> None:
+        """Give jobs their turn while tasks only yield, and name it if that never ends."""
+        handles = self._ready  # type: ignore[attr-defined]
+        steps = (getattr(handle._callback, "__self__", None) for handle in handles)
+        # a thread may yet change what they ask for, and so may another callback
+        if self.turns.hold_time() or self.turns.strangers.exist() or not all(map(_is_task, steps)):
+            self.turns.polling.reset()
+        elif self.turns.polling.is_certain(yields, lambda: asyncio.all_tasks(self)):
+            self.give_up(Deadlock(self._now, asyncio.all_tasks(self), is_polling=True))
+
+    def give_up(self, error: Deadlock) -> NoReturn:
+        """End the loop with an error."""
+        raise error
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Run `func(*args)` in a thread or process; virtual time stands still meanwhile."""
+        self._check_closed()  # type: ignore[attr-defined]
+        if self.get_debug():
+            self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
+        if executor is None:
+            self._check_default_executor()  # type: ignore[attr-defined]
+            executor = self._executor
+        return self.turns.submit(executor, func, args)
+
+    def set_default_executor(self, executor: Executor) -> None:
+        """Use `executor`, a ThreadPoolExecutor, for `asyncio.to_thread`."""
+        super().set_default_executor(executor)  # type: ignore[arg-type]
+        self._executor = executor
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait until its jobs have ended, in virtual time, and then its threads."""
+        await self.turns.drain(self._executor)
+        with self.turns.stopped():
+            await super().shutdown_default_executor()

@@ -1,0 +1,219 @@
+"""Worker threads in virtual time: they take turns, so that equal times come in the same order.
+
+Functions given to `run_in_executor` begin in the order in which they were given. One runs until it
+ends or says with `compute` that it works for a while, then the next. While any of them runs,
+virtual time stands still. Part of the clock (lesson 03), used by nothing else.
+"""
+
+import asyncio
+import contextlib
+import functools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor, Future
+from typing import Any, TypeVar
+
+from asyncml.clock.polling import Polling
+from asyncml.clock.strangers import JobFuture, Strangers
+from asyncml.failures import refused
+from asyncml.threads import thread_limit
+
+T = TypeVar("T")
+_here = threading.local()  # .job: the job that this thread runs
+
+
+class _Abandoned(BaseException):
+    """Ends a job that waits in virtual time on a loop that has been closed."""
+
+
+class _Pool:
+    """A thread pool as the clock sees it: at most `limit` jobs begun, the others in line."""
+
+    def __init__(self, executor: Executor, limit: int) -> None:
+        self.executor, self.limit = executor, limit
+        self.begun = 0
+        self.line: deque[Callable[[], None]] = deque()  # jobs to start
+        self.returned: deque[Callable[[], None]] = deque()  # jobs for which there was no thread
+
+
+class _Job:
+    """One function for a worker thread; whatever changes `Turns` is called back on the loop."""
+
+    def __init__(self, turns: "Turns", pool: _Pool, call: Callable[[], Any]) -> None:
+        self.turns, self.pool, self.call = turns, pool, call
+        self.future = JobFuture()
+        self.wake = threading.Event()
+        self._claim = threading.Lock()  # held by what ends the job: its thread, or a failed pool
+
+    def start(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            self.turns._end(self)
+            return
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        pool = self.pool
+        try:
+            handed = pool.executor.submit(self._run)
+        except Exception as error:  # it was shut down, say: no fault of the function's
+            self._fail(refused(pool.executor, error))
+            return
+        pool.limit = thread_limit(pool.executor) or pool.limit
+        # the machine gives too few threads, and those there are may all wait for time to go on
+        if pool.begun > pool.limit and handed.cancel():
+            pool.returned.append(self._hand_over)
+            self.turns._end(self)
+        else:
+            handed.add_done_callback(self._come_back)
+
+    def _come_back(self, handed: Future[None]) -> None:
+        """End with what the pool gives instead, if no thread has run the job.
+
+        A pool drops what waits in it when it is shut down, or when its threads cannot begin.
+        """
+        self._fail(CancelledError() if handed.cancelled() else handed.exception())
+
+    def _fail(self, error: BaseException | None) -> None:
+        if self._claim.acquire(blocking=False):
+            self.future.set_exception(error)
+            self.turns._call_back(self.turns._end, self)
+
+    def _run(self) -> None:
+        if not self._claim.acquire(blocking=False):  # its pool had queued it, and failed then
+            return
+        _here.job = self
+        try:
+            self.future.set_result(self.call())
+        except BaseException as error:
+            self.future.set_exception(error)
+        finally:
+            # an error has this frame in its traceback, and with it those of its callers, who hold
+            # the job: so that must not hold the error, nor a result, once time may go on
+            del self.future, self.call
+            self.turns._call_back(self.turns._end, self)
+            _here.job = None
+
+
+class Turns:
+    """The worker threads of one virtual loop. All but `hold` runs on the loop's own thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.strangers, self.polling = Strangers(), Polling()
+        self._waiting: deque[Callable[[], None]] = deque()  # jobs to start or to wake, in order
+        self._running = 0
+        self._outside = 0  # what runs out of our sight, such as process pools
+        self._asleep: set[_Job] = set()
+        self._pools: dict[Executor, _Pool] = {}
+        self._drained: asyncio.Future[None] | None = None
+
+    def submit(
+        self, executor: Executor, func: Callable[..., T], args: tuple[Any, ...]
+    ) -> asyncio.Future[T]:
+        """Put `func(*args)` in line, or hand it on at once if the executor has no threads here."""
+        limit = thread_limit(executor)
+        if limit is None:
+            outside = executor.submit(func, *args)
+            self._outside += 1
+            future = asyncio.wrap_future(outside, loop=self._loop)
+            outside.add_done_callback(lambda _: self._call_back(self._end_outside))
+            return future
+        pool = self._pools.get(executor)
+        if pool is None:
+            pool = self._pools[executor] = _Pool(executor, limit)
+            self.strangers.know(executor)
+        job = _Job(self, pool, functools.partial(func, *args))
+        pool.line.append(job.start)
+        self._begin(pool)
+        return asyncio.wrap_future(job.future, loop=self._loop)
+
+    def hold_time(self) -> bool:
+        """Give the next job its turn if none runs, and say whether any does."""
+        while self._waiting and not self._running:
+            self.give()
+        if self._running or self._outside:
+            return True
+        return bool(self.strangers.sources) and self.strangers.run_for_us()
+
+    def are_due(self) -> bool:
+        """Tell whether a job waits for its turn."""
+        return bool(self._waiting)
+
+    def give(self) -> None:
+        """Let the next job run, beside those that do."""
+        self._running += 1
+        self._waiting.popleft()()
+
+    async def drain(self, executor: Executor) -> None:
+        """Wait until the executor has no job left."""
+        pool = self._pools.get(executor)
+        while pool is not None and pool.begun:
+            self._drained = self._loop.create_future()
+            await self._drained
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let time stand still in the block: something runs out of our sight."""
+        self._outside += 1
+        try:
+            yield
+        finally:
+            self._outside -= 1
+
+    def close(self) -> None:
+        """End the jobs that wait in virtual time, once the loop is closed."""
+        for job in list(self._asleep):  # a thread may add itself meanwhile
+            job.wake.set()
+        self._asleep.clear()
+        self._pools.clear()
+
+    def _begin(self, pool: _Pool) -> None:
+        while (line := pool.returned or pool.line) and pool.begun < pool.limit:
+            pool.begun += 1
+            self._waiting.append(line.popleft())
+
+    def _end(self, job: _Job) -> None:
+        self._running -= 1
+        job.pool.begun -= 1
+        self._begin(job.pool)
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _end_outside(self) -> None:
+        self._outside -= 1
+
+    def _put_to_sleep(self, job: _Job, seconds: float) -> None:
+        self._running -= 1
+        self._loop.call_later(seconds, self._waiting.append, functools.partial(self._wake, job))
+
+    def _wake(self, job: _Job) -> None:
+        self._asleep.discard(job)
+        job.wake.set()
+
+    def _call_back(self, callback: Callable[..., Any], *args: Any) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # the loop is closed, nobody listens any more
+            return False
+        return True
+
+
+def is_job() -> bool:
+    """Tell whether this thread runs a job."""
+    return getattr(_here, "job", None) is not None
+
+
+def hold(seconds: float) -> bool:
+    """Let virtual time pass in the job that this thread runs; False if it runs none."""
+    job: _Job | None = getattr(_here, "job", None)
+    if job is None:
+        return False
+    job.wake.clear()
+    job.turns._asleep.add(job)  # here, lest the loop be closed before it puts the job to sleep
+    told = job.turns._call_back(job.turns._put_to_sleep, job, seconds)
+    if told:
+        job.wake.wait()
+    if not told or job.turns._loop.is_closed():
+        raise _Abandoned
+    return True

@@ -1,0 +1,253 @@
+"""What a suspended coroutine waits for, and on which line.
+
+A coroutine that waits holds a chain of awaitables: it awaits another, which awaits another, down to
+the future that the event loop will complete. Walking that chain gives a wait its reason and its
+place in the program. The clock names a deadlock with it, the timeline every wait. Lesson 03.
+"""
+
+import asyncio
+import gc
+import inspect
+import sysconfig
+from collections.abc import AsyncGenerator, Sequence
+from functools import lru_cache
+from itertools import takewhile
+from pathlib import Path
+from types import (
+    AsyncGeneratorType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    GeneratorType,
+    TracebackType,
+)
+from typing import Any, NamedTuple
+
+from asyncml.failures import shorten
+
+_OURS = str(Path(__file__).parents[1])  # all of the package
+_LOOP = str(Path(__file__).with_name("loop.py"))  # stands where asyncio's own loop would
+_STDLIB = (sysconfig.get_path("stdlib"), str(Path(asyncio.__file__).parent.parent), "<frozen")
+
+# how asyncio's own coroutines are called -> what a reader calls the wait
+_REASONS = {
+    "to_thread": "thread",
+    "TaskGroup._aexit": "TaskGroup",
+}
+
+
+class Place(NamedTuple):
+    """A frame that stands still: its code, and the instruction it stopped at."""
+
+    code: CodeType
+    lasti: int
+
+    @property
+    def line(self) -> int:
+        """The line of the source, counted from 1; 0 if Python does not know it."""
+        for start, end, line in self.code.co_lines():
+            if start <= self.lasti < end and line is not None:
+                return line
+        return self.code.co_firstlineno
+
+    @property
+    def function(self) -> str:
+        """`main`, after the file's name if the code is not a notebook's cell."""
+        return f"{file_part(self.code.co_filename)}{self.code.co_name}"
+
+    def __str__(self) -> str:
+        """`main, line 7`, after the file's name as in `function`."""
+        return f"{self.function}, line {self.line}"
+
+
+def file_part(filename: str) -> str:
+    """Return `name.py, `; nothing for a cell of a notebook, whose file has a name of no meaning."""
+    name = Path(filename).name
+    return "" if "ipykernel" in filename or name.startswith("<") else f"{name}, "
+
+
+async def _some_generator() -> AsyncGenerator[None, None]:
+    yield
+
+
+async def _some_coroutine() -> None: ...
+
+
+def _hidden_steps() -> frozenset[type]:
+    """Return the types that stand in a chain without naming the coroutine that follows."""
+    generator, coroutine = _some_generator(), _some_coroutine()
+    steps = [generator.asend(None), generator.athrow(ValueError), coroutine.__await__()]
+    types = frozenset(type(step) for step in steps)
+    for step in reversed(steps):
+        step.close()  # type: ignore[attr-defined]
+    return types
+
+
+GATHERING: type = asyncio.tasks._GatheringFuture  # type: ignore[attr-defined]  # of asyncio.gather
+_HIDDEN_STEPS = _hidden_steps()
+_SUSPENDABLE = (CoroutineType, AsyncGeneratorType, GeneratorType)
+CHAINED = _HIDDEN_STEPS.union(_SUSPENDABLE)  # what a chain of awaits goes on through
+
+
+def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
+    """Return the suspended coroutines and generators of a chain, outermost first.
+
+    Each comes with its code and the instruction where it stands still: what a `Place` is made of,
+    which is left to the caller since the timeline walks a chain at every step.
+    """
+    chain = []
+    frame: FrameType | None
+    while awaitable is not None:
+        kind = type(awaitable)
+        if kind is CoroutineType:
+            frame, inner = awaitable.cr_frame, awaitable.cr_await
+        elif kind is GeneratorType:
+            frame, inner = awaitable.gi_frame, awaitable.gi_yieldfrom
+        elif kind is AsyncGeneratorType:
+            frame, inner = awaitable.ag_frame, awaitable.ag_await
+        elif kind in _HIDDEN_STEPS:
+            referents = gc.get_referents(awaitable)
+            awaitable = next((r for r in referents if isinstance(r, _SUSPENDABLE)), None)
+            continue
+        else:
+            break
+        if frame is None:
+            break
+        chain.append((awaitable, frame.f_code, frame.f_lasti))
+        awaitable = inner
+    return chain
+
+
+def coroutine_of(task: Any) -> Any:
+    """Return a task's coroutine: of a recorded task its wrapper, of one that has ended maybe None.
+
+    Not by `get_coro`, which kills some interpreters, as that of Python 3.12.1, if an eager task had
+    ended before it was made (CPython issue 122332).
+    """
+    return getattr(task, "_coro", None)
+
+
+def own_coroutine_of(task: Any) -> Any:
+    """Return the program's own coroutine of a task."""
+    coro = coroutine_of(task)
+    return getattr(coro, "coro", coro)
+
+
+def variables(frame: FrameType) -> dict[str, Any]:
+    """Return the variables of a function's frame, of which it keeps no second copy.
+
+    Before Python 3.13 a frame that was asked for them does, and with it what they hold: an error's
+    traceback leads to many frames.
+    """
+    names = frame.f_locals
+    found = dict(names)
+    if isinstance(names, dict) and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+        names.clear()
+    return found
+
+
+def is_library(code: CodeType) -> bool:
+    """Tell whether the code belongs to the standard library, or to the loop in its place."""
+    return is_library_file(code.co_filename)
+
+
+@lru_cache(1000)
+def is_library_file(name: str) -> bool:
+    """Tell whether code with that file's name does."""
+    return (name.startswith(_STDLIB) and "-packages" not in name) or name == _LOOP
+
+
+def is_ours(code: CodeType) -> bool:
+    """Tell whether the code belongs to this package."""
+    return code.co_filename.startswith(_OURS)
+
+
+def user_place(places: list[Place]) -> Place | None:
+    """Return the innermost place that is neither the standard library's nor this package's."""
+    outside = [place for place in places if not is_library(place.code)]
+    theirs = [place for place in outside if not is_ours(place.code)]
+    return (theirs or outside or [None])[-1]  # type: ignore[list-item]
+
+
+def running_place(frame: FrameType | None) -> Place | None:
+    """Return the innermost place from a running frame outwards that `user_place` would accept."""
+    while frame is not None:
+        code = frame.f_code
+        if not is_library(code) and not is_ours(code):
+            return Place(code, frame.f_lasti)
+        frame = frame.f_back
+    return None
+
+
+def caller_place(frame: FrameType | None) -> Place | None:
+    """Return the innermost place outside the standard library; None if it is in this package."""
+    while frame is not None and is_library(frame.f_code):
+        frame = frame.f_back
+    if frame is None or is_ours(frame.f_code):
+        return None
+    return Place(frame.f_code, frame.f_lasti)
+
+
+def user_traceback(trace: TracebackType | None) -> TracebackType | None:
+    """Return the part of a traceback that begins in the user's program; None if none does."""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not is_library(code) and not is_ours(code):
+            return trace
+        trace = trace.tb_next
+    return None
+
+
+def check_coroutine(caller: str, main: object) -> None:
+    """Raise a TypeError that shows the mend if `main` is not a coroutine."""
+    if not asyncio.iscoroutine(main):
+        name = own_name(main)
+        hint = f": call it, `{caller}({name}())`" if callable(main) and name else ""
+        raise TypeError(f"`{caller}` needs a coroutine, got {name or shorten(main)}{hint}")
+
+
+def own_name(thing: Any) -> str | None:
+    """Return the name that a function, a class or a coroutine has; None for what has none.
+
+    Anything may be asked: of some objects each attribute is another object, and some raise.
+    """
+    try:
+        name = thing.__name__
+    except Exception:
+        return None
+    return name if isinstance(name, str) else None
+
+
+def library_reason(codes: Sequence[CodeType]) -> str | None:
+    """Name a wait after asyncio's coroutine in which it is: `sleep`, `Queue.get`, or None.
+
+    Args:
+        codes: the code of each coroutine in the chain of the wait, outermost first.
+    """
+    names = [code.co_qualname for code in takewhile(is_library, reversed(codes))]
+    return _word(tuple(names)) if names else None
+
+
+@lru_cache(1000)
+def _word(names: tuple[str, ...]) -> str:
+    """Choose the innermost name that is public: a reader knows those."""
+    if any(name.endswith("_wait_for_one") for name in names):
+        return "as_completed"
+    public = (name for name in names if not name.rpartition(".")[2].startswith("_"))
+    name = next(public, names[0].partition(".__")[0])
+    return _REASONS.get(name, name)
+
+
+def reason(places: list[Place], awaited: object) -> str:
+    """Say in a word or two what a wait is for: `sleep`, `Queue.get`, `task fetch-2`, `gather`.
+
+    Args:
+        places: the chain of the wait, outermost first.
+        awaited: the future or the task that it ends in.
+    """
+    name = library_reason([place.code for place in places])
+    if name is not None:
+        return name
+    if isinstance(awaited, asyncio.Task):
+        return f"task {awaited.get_name()}"
+    return "gather" if isinstance(awaited, GATHERING) else "future"

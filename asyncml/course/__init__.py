@@ -1,0 +1,24 @@
+"""What only the course needs: the module does without it.
+
+    ready      see whether a machine can run it
+    measuring  what was measured, beside what was predicted
+    workloads  work for threads and processes, which notebooks cannot define themselves
+    exercises  the checks of the learner's answers
+
+Every lesson uses it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncml.course.measuring import Measurement, measured, plot_measured
+
+__all__ = ["Measurement", "measured", "plot_measured"]
+
+
+def __getattr__(name: str) -> Any:
+    # not before it is asked for: `ready` also runs where a package is missing, or Python is too old
+    if name in __all__:
+        return getattr(import_module("asyncml.course.measuring"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

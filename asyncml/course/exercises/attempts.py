@@ -1,0 +1,203 @@
+"""Runs a learner's function where it can do no harm: in virtual time, watched, and not for ever.
+
+`time.sleep` is replaced meanwhile by one that says so: it would block the loop without moving the
+virtual clock. A function that does not end is ended from outside.
+"""
+
+import contextlib
+import contextvars
+import ctypes
+import gc
+import inspect
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from asyncml.clock import Deadlock, compute, simulate
+from asyncml.clock.turns import hold
+from asyncml.course.exercises import Wrong, said_by
+from asyncml.failures import shorten
+from asyncml.timeline.recorder import record
+from asyncml.timeline.timeline import Timeline
+
+_LIMIT_S = 3.0  # of real time; a right answer takes a hundredth of that
+_real_sleep = time.sleep
+
+
+class _TimeIsUp(BaseException):
+    """Ends an answer that does not end."""
+
+
+@dataclass
+class Attempt:
+    """What came of running an answer once.
+
+    Attributes:
+        result: what it returned.
+        error: what it raised, if that was expected.
+        seconds: how long it took, in virtual time; 0 for a plain function.
+        timeline: what it did; None for a plain function.
+    """
+
+    result: Any
+    error: BaseException | None
+    seconds: float
+    timeline: Timeline[Any] | None
+
+
+def attempt(
+    function: Callable[..., Any],
+    *args: Any,
+    is_async: bool = True,
+    may_raise: type[BaseException] | tuple[type[BaseException], ...] = (),
+    may_block: bool = False,
+) -> Attempt:
+    """Run an answer once, and take its failures for what they usually mean.
+
+    Args:
+        function: the learner's function.
+        args: what it is called with.
+        is_async: whether it has to be an `async def`, which runs in virtual time.
+        may_raise: exceptions that the check wants to see.
+        may_block: whether `time.sleep` is allowed.
+
+    Raises:
+        Wrong: it is still a stub ("open"), is of the wrong kind ("kind"), does not end ("endless"),
+            blocks the loop ("blocking"), waits for ever ("deadlock"), or raises ("raised").
+    """
+    check_kind(function, is_async)
+    run = _Run(function, args, is_async)
+    run.go()
+    if run.is_endless:
+        raise Wrong(
+            "endless",
+            f"it was still running after {_LIMIT_S:g} s, so it was stopped.",
+            "Which loop in it has no end, or no `await` that could let others run?",
+        )
+    if run.slept_s and not may_block:
+        raise Wrong(
+            "blocking",
+            f"`time.sleep` held the whole event loop for {run.slept_s:.3g} s.",
+            "Nothing else can run meanwhile: wait with `await asyncio.sleep(...)`.",
+        )
+    if isinstance(run.error, Deadlock) and not isinstance(run.error, may_raise):
+        name, why, where = run.error.waits[0]
+        raise Wrong(
+            "deadlock",
+            f"`{name}` waits for {why} in {where}, and nothing is left that could end that.",
+            "Who was to wake it?",
+        )
+    if run.error is not None and not isinstance(run.error, may_raise):
+        raise Wrong("raised", _tell(run.error, function), "Did you expect that?")
+    return Attempt(run.result, run.error, run.seconds, run.timeline)
+
+
+class _Run:
+    """One call of an answer, in a thread of its own, which can be ended."""
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], is_async: bool) -> None:
+        self.function, self.args, self.is_async = function, args, is_async
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.timeline: Timeline[Any] | None = None
+        self.seconds = self.slept_s = 0.0
+        self.is_endless = False
+        self.thread: threading.Thread | None = None
+
+    def go(self) -> None:
+        context = contextvars.copy_context()  # so that prints find their cell
+        self.thread = thread = threading.Thread(
+            target=context.run, args=(self._call,), name="answer", daemon=True
+        )
+        with self._sleep_watched():
+            thread.start()
+            thread.join(_LIMIT_S)
+            # sent again, since an answer may catch it; but not into the clean-up of the first
+            for patience_s in (1.0, *[0.05] * 10):
+                if not thread.is_alive():
+                    break
+                self.is_endless = True
+                ident = ctypes.c_ulong(thread.ident or 0)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_TimeIsUp))
+                thread.join(patience_s)
+        if self.is_endless:  # what it has left half done would be reported later, elsewhere
+            logger = logging.getLogger("asyncio")
+            logger.disabled = True
+            gc.collect()
+            logger.disabled = False
+
+    def _call(self) -> None:
+        try:
+            if self.is_async:
+                self.timeline = simulate(record(self.function(*self.args)))
+                self.result = self.timeline.result
+            else:
+                self.result = self.function(*self.args)
+        except BaseException as error:
+            self.error = error
+            self.timeline = getattr(error, "timeline", None)
+        if self.timeline is not None:
+            self.seconds = self.timeline.duration_s
+
+    @contextlib.contextmanager
+    def _sleep_watched(self) -> Iterator[None]:
+        """Replace `time.sleep`, also where the answer's cell imported it by name."""
+
+        def sleep(seconds: Any) -> None:
+            if threading.current_thread() is self.thread:
+                self.slept_s += seconds
+                if self.is_async:  # otherwise there is no virtual time to pass
+                    compute(seconds)
+            elif not hold(seconds):  # neither the answer's loop nor a worker thread of it
+                _real_sleep(seconds)
+
+        scope = getattr(inspect.unwrap(self.function), "__globals__", {})
+        names = [name for name, value in scope.items() if value is _real_sleep]
+        time.sleep = sleep
+        scope.update(dict.fromkeys(names, sleep))
+        try:
+            yield
+        finally:
+            time.sleep = _real_sleep
+            scope.update(dict.fromkeys(names, _real_sleep))
+
+
+def check_kind(function: Any, is_async: bool) -> None:
+    """Demand a function of the right kind that is not a stub; raise `Wrong` otherwise."""
+    if function is ... or function is None:
+        raise Wrong("open", "put your answer in place of the `...`")
+    if not callable(function):
+        message = f"the answer is a function, got {shorten(function)}."
+        raise Wrong("kind", message, "Without the `()`?")
+    if is_stub(function):
+        raise Wrong("open", f"write the body of `{function.__name__}` in place of the `...`")
+    name = getattr(function, "__name__", "it")
+    if is_async and inspect.isasyncgenfunction(function):
+        message = f"`{name}` has a `yield` in it, which makes it a generator."
+        raise Wrong("kind", message, "Give the result back with `return`.")
+    if is_async and not inspect.iscoroutinefunction(function):
+        raise Wrong("kind", f"`{name}` must be an `async def`.", "Put `async` before its `def`.")
+
+
+def is_stub(function: Any) -> bool:
+    """Tell whether the body of a function is still nothing but `...`, after any docstring."""
+    code = getattr(function, "__code__", None)
+    if code is None or set(code.co_consts) - {None, function.__doc__}:
+        return False
+    kind = "async def" if inspect.iscoroutinefunction(function) else "def"
+    scope: dict[str, Any] = {}
+    exec(f"{kind} bare(): ...\n{kind} told():\n    'doc'\n    ...", scope)
+    return any(code.co_code == scope[name].__code__.co_code for name in ("bare", "told"))
+
+
+def _tell(error: BaseException, function: Callable[..., Any]) -> str:
+    """Say in a sentence what was raised, and on which line of the answer."""
+    code = getattr(inspect.unwrap(function), "__code__", None)  # what is built in has none
+    file = code.co_filename if code else None
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    where = f" on line {lines[-1]} of its cell" if lines else ""
+    return f"it raised {said_by(error)}{where}."

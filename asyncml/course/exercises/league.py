@@ -1,0 +1,317 @@
+"""The league of the loaders that empty the bucket from hell: times over the lower bound.
+
+Virtual time makes a score exact and the same everywhere, so a room full of people can compare.
+The last part of lesson 07.
+"""
+
+import asyncio
+import inspect
+import types
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from asyncml.clock import Deadlock
+from asyncml.course.exercises import Wrong
+from asyncml.course.exercises.attempts import is_stub
+from asyncml.course.exercises.bucket import (
+    HOPELESS,
+    IMAGES,
+    LOST,
+    PATIENCE,
+    RATE,
+    SEED,
+    Bucket,
+    TooManyRequests,
+)
+from asyncml.course.exercises.scenes import demand, play, quietly
+from asyncml.images.datasets import decode_png
+from asyncml.pipeline.pipeline import Pipeline
+from asyncml.stores.memory import RequestFailed
+
+Get = Callable[[str], Awaitable[bytes]]
+Loader = Callable[[list[str], Get], Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a loader did; shows as one line.
+
+    Attributes:
+        seconds: how long it took, in virtual time.
+        bound_s: what no loader can beat.
+        refused: how often the bucket refused it.
+    """
+
+    seconds: float
+    bound_s: float
+    refused: int
+
+    @property
+    def score(self) -> float:
+        """How many times longer than the bound it took."""
+        return self.seconds / self.bound_s
+
+    def __repr__(self) -> str:
+        """Return the line."""
+        return f"{self.seconds:6.2f} s {self.score:7.2f} {self.refused:8}"
+
+
+@quietly
+def _score(task: tuple[Loader, int, int]) -> Score:
+    loader, seed, images = task
+    bucket = Bucket(seed, images)
+    may_raise = (ConnectionError, ValueError, BaseExceptionGroup, Deadlock)
+    delivered: list[Any] = []
+    try:
+        run = play(_empty, loader, bucket, delivered, of=loader, may_raise=may_raise)
+    except Wrong:
+        _refuse_storm(bucket)
+        raise
+    if run.error is not None:
+        _explain(run.error, bucket)
+        play(_empty, loader, Bucket(seed, images), [], of=loader)  # says what was raised, and where
+    _judge(bucket, delivered)
+    demand(
+        run.seconds >= bucket.bound_s() - 1e-6,
+        "unfair",
+        f"it took {run.seconds:.2f} s, and {bucket.bound_s():.2f} s are what nobody can beat.",
+        "Was the bucket asked in a loop of another thread, where virtual time does not pass, or "
+        "looked into?",
+        "Await `get`, the one that the loader was given, in its own event loop.",
+    )
+    return Score(run.seconds, bucket.bound_s(), bucket.refused)
+
+
+def score(loader: Any, seed: int = SEED, images: int = IMAGES) -> Score:
+    """Let a loader empty a bucket.
+
+    Args:
+        loader: called with the keys and `get`. An async generator of images, an `async def` that
+            returns a list of them, or a plain function that returns a `Pipeline`.
+        seed: which bucket.
+        images: how many are in it.
+
+    Raises:
+        Wrong: not every good image came, in order, once, and nothing else.
+    """
+    is_open = loader is ... or loader is None or is_stub(loader)
+    demand(not is_open, "open", "write a loader in place of the `...`")
+    is_function = isinstance(loader, types.FunctionType)
+    demand(is_function, "kind", f"a function was expected, got {loader!r:.40}.", "Without `()`?")
+    return _score((loader, seed, images))
+
+
+async def _empty(loader: Loader, bucket: Bucket, delivered: list[Any]) -> None:
+    made = loader(list(bucket.keys), bucket.get)
+    if inspect.isawaitable(made):
+        made = await made
+    if isinstance(made, list | tuple):
+        delivered += made
+    elif hasattr(made, "__aiter__"):
+        async for image in made:
+            delivered.append(image)
+    else:
+        message = f"the loader gave {made!r:.40}, and no images."
+        raise Wrong("kind", message, "`yield` each image, or `return` a list or a Pipeline.")
+
+
+def _refuse_storm(bucket: Bucket) -> None:
+    demand(
+        bucket.refused <= PATIENCE,
+        "storm",
+        f"the bucket refused {PATIENCE} requests, and then answered none any more.",
+        f"It takes {RATE} requests a second. How many are in flight, and what do you do when it "
+        "says 429?",
+        f"By Little's law, {RATE} a second at a mean of 64 ms are 13 in flight: bound them. After "
+        "a 429 pause, longer each time, each by its own chance.",
+    )
+    worst = max(bucket.asked.values(), default=0)
+    demand(
+        worst <= HOPELESS,
+        "hopeless",
+        f"one key was asked for {worst} times, without end.",
+        "Which errors does another attempt mend? A damaged image stays damaged.",
+        "Retry around `get` alone, and decode outside of that `try`.",
+    )
+
+
+def _explain(error: BaseException, bucket: Bucket) -> None:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, Deadlock):
+        _refuse_storm(bucket)
+        name, why, where = error.waits[0]
+        message = f"`{name}` waits for {why} in {where}, and nothing is left that could end that."
+        raise Wrong("deadlock", message, "Who was to wake it?")
+    if isinstance(error, TooManyRequests):
+        raise Wrong(
+            "refused",
+            f"a `TooManyRequests` ended it, after {sum(bucket.asked.values())} requests.",
+            f"More than {RATE} a second will be refused now and then: ask again, after a pause.",
+            "Catch it where you catch `RequestFailed`: both are a ConnectionError.",
+        )
+    if isinstance(error, RequestFailed):
+        raise Wrong(
+            "lost",
+            f"{error}, and that ended it.",
+            f"One request in {1 / LOST:.0f} is lost. The image is still there: ask again.",
+            f"In {IMAGES} images some are lost three times in a row: allow for eight retries.",
+        )
+    if isinstance(error, ValueError) and "does not decode" in str(error):
+        raise Wrong(
+            "stopped",
+            "a damaged image ended it: " + str(error).split(" (")[0] + ".",
+            "Nothing will mend that one. What becomes of the others?",
+            "Catch the ValueError of `decode_png`, and leave that image out: "
+            '`on_error="skip"` in a Pipeline.',
+        )
+
+
+def _judge(bucket: Bucket, delivered: list[Any]) -> None:
+    names = {image.tobytes(): key for key, image in bucket.good.items()}
+    is_image = [isinstance(item, np.ndarray) and item.dtype == np.uint8 for item in delivered]
+    if not all(is_image):
+        item = delivered[is_image.index(False)]
+        few = sum(is_image) >= len(delivered) - len(bucket.damaged)
+        kind = "None" if item is None else f"something of type {type(item).__name__}"
+        message = f"it delivered {kind}, which is no image."
+        demand(not few, "damaged", message, "Leave out what is damaged: put nothing in its place.")
+        raise Wrong("kind", message, "Images are what `aml.decode_png` returns.")
+    found = [names.get(item.tobytes()) for item in delivered]
+    if None in found:
+        message = f"number {found.index(None) + 1} is an image that is not in the bucket."
+        raise Wrong("damaged", message, "Leave out what is damaged, and change nothing.")
+    _judge_keys(bucket, [str(key) for key in found])
+
+
+def _judge_keys(bucket: Bucket, found: list[str]) -> None:
+    right, counts = list(bucket.good), Counter(found)
+    twice = [key for key, count in counts.items() if count > 1]
+    shown = f"{len(twice)} images came more than once, {_some(twice)}."
+    demand(not twice, "twice", shown, "Who asked again had it already: count what is delivered.")
+    missing = [key for key in right if key not in counts]
+    tried = [key for key in missing if bucket.asked[key]]
+    lost = [key for key in tried if bucket.fate(key, bucket.asked[key])[1]]
+    shown = f"{len(missing)} of {len(right)} good images are missing, {_some(missing)}: "
+    none = len(missing) - len(tried)
+    shown += f"{none} only refused or never asked for, {len(lost)} given up when it was lost."
+    why = "Was it given up too early, or skipped along with the damaged ones?"
+    more = "Skip only where `decode_png` raises; let `get` have eight retries."
+    demand(not missing, "missing", shown, why, more)
+    wrong = [pair for pair in zip(found, right, strict=True) if pair[0] != pair[1]]
+    shown = "all images, but not in order: "
+    shown += "{} came where {} was due.".format(*wrong[0]) if wrong else ""
+    why = "Results come as they like. Who puts them in the order of the keys?"
+    demand(not wrong, "order", shown, why, "A reorder window, or `aml.Pipeline` as it is.")
+    unasked = [key for key in bucket.keys if key not in bucket.asked]
+    shown = f"{len(unasked)} keys were never asked for, {_some(unasked)}."
+    demand(not unasked, "unasked", shown, "Ask for every key: who knows what is damaged?")
+
+
+def _some(keys: list[str]) -> str:
+    return f"such as {keys[0]}" if keys else "none"
+
+
+# ---- the loaders that stand on the board ----
+
+
+async def _patient(get: Get, key: str) -> bytes:
+    while True:
+        try:
+            return await get(key)
+        except ConnectionError:
+            await asyncio.sleep(0.05)
+
+
+def _decoded(data: list[bytes]) -> list[Any]:
+    images = []
+    for one in data:
+        try:
+            images.append(decode_png(one))
+        except ValueError:
+            continue
+    return images
+
+
+async def one_at_a_time(keys: list[str], get: Get) -> list[Any]:
+    """Ask, wait, and ask for the next."""
+    return _decoded([await _patient(get, key) for key in keys])
+
+
+async def all_at_once(keys: list[str], get: Get) -> list[Any]:
+    """Ask for everything, and for what was refused again and again."""
+    return _decoded(await asyncio.gather(*[_patient(get, key) for key in keys]))
+
+
+async def ten_by_ten(keys: list[str], get: Get) -> list[Any]:
+    """Ask for ten, and for the next ten when all of them are there."""
+    data: list[bytes] = []
+    for start in range(0, len(keys), 10):
+        data += await asyncio.gather(*[_patient(get, key) for key in keys[start : start + 10]])
+    return _decoded(data)
+
+
+async def as_they_come(keys: list[str], get: Get) -> AsyncIterator[Any]:
+    """Bound the requests, and deliver whatever comes first."""
+    slots = asyncio.Semaphore(13)
+
+    async def one(key: str) -> bytes:
+        async with slots:
+            return await _patient(get, key)
+
+    for done in asyncio.as_completed([asyncio.ensure_future(one(key)) for key in keys]):
+        for image in _decoded([await done]):
+            yield image
+
+
+def pipeline(keys: list[str], get: Get) -> Pipeline:
+    """Bound them by Little's law: 200 a second at a mean of 64 ms are 13 in flight."""
+    images = Pipeline(keys).map(get, concurrency=13, retries=8)
+    return images.map(decode_png, concurrency=2, on_error="skip")
+
+
+BOARD: dict[str, Loader] = {
+    "one at a time": one_at_a_time,
+    "all at once": all_at_once,
+    "ten by ten": ten_by_ten,
+    "as they come": as_they_come,
+    "aml.Pipeline": pipeline,
+}
+
+
+class League:
+    """A table of loaders, the fastest first; shows as text.
+
+    Attributes:
+        rows: for each loader its name, and its `Score`, or the code of what went wrong.
+    """
+
+    def __init__(self, rows: dict[str, Score | str]) -> None:
+        ranks = {name: row.score for name, row in rows.items() if isinstance(row, Score)}
+        self.rows = {name: rows[name] for name in sorted(rows, key=lambda n: ranks.get(n, 1e9))}
+
+    def __repr__(self) -> str:
+        """Return the table."""
+        width = max(map(len, self.rows))
+        lines = [f"{name:{width}} {row}" for name, row in self.rows.items()]
+        return "\n".join([f"{'loader':{width}}     time   score  refused", *lines])
+
+
+def league(yours: Any = None) -> League:
+    """Let a loader of yours, if there is one, run against those of the board.
+
+    Args:
+        yours: a loader, as in `score`; a stub takes no part.
+    """
+    rows: dict[str, Score | str] = {}
+    for name, loader in [*BOARD.items(), ("yours", yours)]:
+        try:
+            rows[name] = score(loader)
+        except Wrong as wrong:
+            if wrong.code != "open":
+                rows[name] = f"     did not finish: {wrong.code}"
+    return League(rows)

@@ -1,0 +1,333 @@
+"""The exercises of lesson 02: a bet on ticks, a run that works anywhere, a task stopped cleanly."""
+
+import asyncio
+import functools
+import inspect
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from asyncml.clock.loop import VirtualLoop
+from asyncml.course.exercises import Wrong, exercise, expect, plain
+from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
+from asyncml.course.exercises.scenes import Hints, play
+
+_GRACE_S = 0.5  # a thread that has been told to end needs a moment
+_HINTS: Hints = {
+    "InvalidStateError": ("not-awaited", "The task has not ended yet: wait for it first."),
+    "list of futures": ("no-list", "A list, even for one task: `asyncio.wait([task])`."),
+    "still running": (
+        "endless",
+        "Virtual time stands still in a loop of `done()` and `sleep(0)`: wait for the task itself.",
+    ),
+}
+_ROUNDS, _PAUSE_S = 1000, 0.3  # a background task that nobody stops ends by itself some day
+
+
+@exercise("02-ticks")
+def ticks(answer: Any) -> str:
+    """Check the bet on how often a background task ticks between and during cells."""
+    through = ("through", "Can the task run while a cell computes? Only an `await` lets it.")
+    wrong = {
+        10: through,
+        11: through,
+        0: ("between", "Between two cells the loop runs: it waits for the next cell, with others."),
+        3: ("for-ever", "The cell that computes holds the loop for 2 s, and then lets go of it."),
+        5: ("skipped", "The tick that falls due while the loop is held comes late, but it comes."),
+    }
+    expect(answer, 6, wrong, "Write down the time of each tick, and who has the loop then.")
+    return "three before the cell that computes (0, 0.4, 0.8 s), three after it (3, 3.4, 3.8 s)."
+
+
+class _OwnLoop(BaseException):
+    """An answer hands work to the loop that it holds, and would wait for it for ever."""
+
+
+class _Job:
+    """What an answer is to run: a coroutine that waits for real and notes on which loop."""
+
+    def __init__(self, seed: int, error: Exception | None) -> None:
+        self.number, self.error = random.Random(seed).randrange(10**6), error
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.coroutine = self._work()
+
+    async def _work(self) -> int:
+        self.loop = asyncio.get_running_loop()
+        await asyncio.sleep(0.001)
+        if self.error is not None:
+            raise self.error
+        return self.number
+
+
+@exercise("02-run-anywhere")
+def run_anywhere(answer: Any) -> str:
+    """Check a function that runs a coroutine to its end whether or not a loop is running."""
+    check_kind(answer, False)
+    _refuse_as_given(answer)
+    for seed, (place, call) in enumerate([("notebook", _call_on_a_loop), ("script", _call)] * 2):
+        job = _Job(seed, RuntimeError("CUDA out of memory") if seed >= 2 else None)
+        before = set(threading.enumerate())
+        hook, threading.excepthook = threading.excepthook, lambda args: None
+        try:  # the verdict tells what is lost in a thread, and not a traceback through this file
+            _judge_run(place, job, call(answer, job.coroutine))
+        finally:
+            threading.excepthook = hook
+            job.coroutine.close()
+        _refuse_left_over(job, before)
+    return "in a script and in a notebook: results and errors come out, and nothing is left."
+
+
+def _refuse_as_given(answer: Callable[..., Any]) -> None:
+    names = _names(answer)
+    if names == {"asyncio", "run"}:
+        raise Wrong("open", "as it stands it raises in a notebook, where a loop runs: mend it")
+    if hasattr(asyncio, "_nest_patched") or names & {"nest_asyncio", "nest_asyncio2"}:
+        raise Wrong(
+            "nested",
+            "nest_asyncio changes asyncio for the whole process, and here that is the kernel.",
+            "Is there a place where no loop is running yet?",
+            "Run it in a thread of its own. If nest_asyncio was applied, restart the kernel.",
+        )
+
+
+def _names(answer: Callable[..., Any]) -> set[str]:
+    return set(getattr(getattr(answer, "__code__", None), "co_names", ()))
+
+
+def _call(answer: Callable[..., Any], coroutine: Any) -> Attempt:
+    return attempt(answer, coroutine, is_async=False, may_raise=Exception)
+
+
+def _call_on_a_loop(answer: Callable[..., Any], coroutine: Any) -> Attempt:
+    @functools.wraps(answer)
+    async def cell() -> Any:
+        loop = asyncio.get_running_loop()
+        hand_over, here = loop.call_soon_threadsafe, threading.get_ident()
+
+        def refuse(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() == here:
+                raise _OwnLoop
+            return hand_over(*args, **kwargs)
+
+        loop.call_soon_threadsafe = refuse  # type: ignore[method-assign, assignment]
+        try:
+            return answer(coroutine)
+        finally:
+            loop.call_soon_threadsafe = hand_over  # type: ignore[method-assign]
+
+    return attempt(cell, may_raise=(Exception, _OwnLoop))
+
+
+def _judge_run(place: str, job: _Job, run: Attempt) -> None:
+    if isinstance(run.error, _OwnLoop):
+        raise Wrong(
+            "own-loop",
+            "in a notebook it waits for ever: it asks the running loop, and holds it meanwhile.",
+            "Which thread is to run the coroutine, and what is that thread doing?",
+            "Start another thread, and call `asyncio.run` there.",
+        )
+    if job.error is not None and run.error is not job.error:
+        _refuse_lost_error(place, job.error, run.error)
+    if run.error is not None and run.error is not job.error:
+        raise Wrong(
+            place,
+            f"in a {place} it raised {type(run.error).__name__}: {run.error}.",
+            "In which of the two places is a loop running?",
+            "`asyncio.get_running_loop()` raises a RuntimeError where no loop runs: call "
+            "`asyncio.run` there, and in a thread of its own where one does.",
+        )
+    _refuse_unfinished(place, run.result)
+    if job.error is None and plain(run.result) != job.number:
+        message = f"in a {place} it returned {run.result!r:.40}, "
+        message += f"but the coroutine returns {job.number}."
+        raise Wrong("result", message, "Is there a `return` on each way through it?")
+
+
+def _refuse_lost_error(place: str, error: Exception, got: BaseException | None) -> None:
+    message = f"in a {place} the coroutine raised {error!r}, and "
+    if isinstance(got, RuntimeError):
+        raise Wrong(
+            "mistaken",
+            f"{message}out came `{got}`.",
+            "Your `except RuntimeError` caught the coroutine's own error, and took it for a loop.",
+            "Have only `asyncio.get_running_loop()` in the `try`, and run nothing in it.",
+        )
+    raise Wrong(
+        "lost-error",
+        message + (f"out came {type(got).__name__}." if got else "nobody heard of it."),
+        "No error comes out of a `threading.Thread`. What does `future.result()` do with one?",
+        "`pool.submit(...).result()` of a ThreadPoolExecutor raises what was raised in its thread.",
+    )
+
+
+def _refuse_unfinished(place: str, result: Any) -> None:
+    if inspect.iscoroutine(result):
+        result.close()
+    if inspect.isawaitable(result) or hasattr(result, "add_done_callback"):
+        raise Wrong(
+            "unfinished",
+            f"in a {place} it returned a {type(result).__name__}, and not what is in it.",
+            "Who calls it is plain code, which cannot await.",
+            "Wait for the result inside: a plain `def`, with `asyncio.run` in a thread of its own.",
+        )
+
+
+def _refuse_left_over(job: _Job, before: set[threading.Thread]) -> None:
+    deadline = time.monotonic() + _GRACE_S
+    while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    if left:
+        raise Wrong(
+            "left",
+            "the result is right, and a thread is still running.",
+            "Who ends the thread?",
+            "`with ThreadPoolExecutor(1) as pool:` ends its thread, and so does `thread.join()` "
+            "after the function of the thread has returned.",
+        )
+    if isinstance(job.loop, VirtualLoop):
+        message = "it ran in virtual time: in earnest it would wait for nothing real."
+        raise Wrong("virtual", message, "What runs a coroutine in real time?")
+    if job.loop is not None and not job.loop.is_closed():
+        message = "the result is right, and its loop was not closed."
+        raise Wrong("left", message, "`asyncio.run` makes a loop and closes it.")
+
+
+@exercise("02-stop-task")
+def stop_task(answer: Any) -> str:
+    """Check a coroutine that ends a background task, and lets neither errors nor stops get lost."""
+    check_kind(answer, True)
+    for seed in range(1, 4):
+        _judge_stop(answer, random.Random(seed).randrange(1, 50) / 10)
+    _judge_failed(answer)
+    _judge_own_stop(answer)
+    return "stopped, tidied up, and neither an error nor a stop of its own is lost."
+
+
+class _Background:
+    """A task that works in the background and takes a while to tidy up."""
+
+    def __init__(self, clean_up_s: float) -> None:
+        self.clean_up_s, self.is_clean = clean_up_s, False
+        self.task = asyncio.create_task(self._work(), name="background")
+
+    async def _work(self) -> None:
+        try:
+            for _ in range(_ROUNDS):
+                await asyncio.sleep(_PAUSE_S)
+        finally:
+            await asyncio.sleep(self.clean_up_s)
+            self.is_clean = True
+
+
+@dataclass
+class _Seen:
+    """How things stand when `stop_task` has returned."""
+
+    is_done: bool
+    was_asked: bool
+    is_clean: bool
+    took_s: float
+
+
+def _judge_stop(answer: Any, clean_up_s: float) -> None:
+    async def scene(stop: Callable[..., Any]) -> _Seen:
+        background = _Background(clean_up_s)
+        task = background.task
+        await asyncio.sleep(1)
+        await stop(task)
+        took_s = asyncio.get_running_loop().time() - 1
+        seen = _Seen(task.done(), task.cancelling() > 0, background.is_clean, took_s)
+        task.cancel()
+        await asyncio.wait([task])
+        return seen
+
+    may_raise = (asyncio.CancelledError,)
+    run = play(scene, answer, of=answer, hints=_HINTS, may_raise=may_raise)
+    if run.error is not None:
+        message = "the task was stopped, and its CancelledError came out of `stop_task` as well."
+        if "wait" in _names(answer):
+            why = "`result()` of a cancelled task raises CancelledError, `exception()` too: "
+            raise Wrong("escaped", message, why + "ask `task.cancelled()` first.")
+        raise Wrong(
+            "escaped",
+            message,
+            "Awaiting a cancelled task raises: which function waits without raising?",
+            "`await asyncio.wait([task])` waits until the task has ended, however it ended.",
+        )
+    _judge_state(run.result, clean_up_s)
+
+
+def _judge_state(seen: _Seen, clean_up_s: float) -> None:
+    if not seen.is_done and not seen.was_asked:
+        message = "the task is still running when `stop_task` has returned."
+        raise Wrong("running", message, "Which method asks a task to end?")
+    if not seen.is_done:
+        raise Wrong(
+            "not-awaited",
+            "the task was asked to end, and it was still tidying up when `stop_task` had returned.",
+            "`cancel` only asks. Who waits until it has been done?",
+            "Add `await asyncio.wait([task])` after `task.cancel()`.",
+        )
+    if seen.took_s > _ROUNDS * _PAUSE_S / 2:
+        message = f"it waited {seen.took_s:.0f} s until the task ended by itself."
+        raise Wrong("waited", message, "Which method asks a task to end?")
+    if not seen.is_clean:
+        message = "the task ended in the middle of its tidying up."
+        raise Wrong("disturbed", message, "Ask it once, and then wait.")
+    if seen.took_s > clean_up_s + 0.1:
+        message = f"the task took {clean_up_s:g} s to end, and `stop_task` {seen.took_s:g} s."
+        raise Wrong("late", message, "Wait for the task, not for a time.")
+
+
+def _judge_failed(answer: Any) -> None:
+    error = ZeroDivisionError("a mistake in the background")
+
+    async def scene(stop: Callable[..., Any]) -> None:
+        async def fails() -> None:
+            raise error
+
+        task = asyncio.create_task(fails(), name="background")
+        await asyncio.wait([task])
+        try:
+            await stop(task)
+        finally:
+            task.exception()
+
+    if play(scene, answer, of=answer, may_raise=(Exception,)).error is not error:
+        raise Wrong(
+            "lost-error",
+            "a task that had failed before was stopped, and nobody heard of its error.",
+            "How does one get at the error of a task that has ended?",
+            "`if not task.cancelled(): task.result()` raises what the task raised.",
+        )
+
+
+def _judge_own_stop(answer: Any) -> None:
+    async def scene(stop: Callable[..., Any]) -> tuple[bool, bool]:
+        background = _Background(clean_up_s=5)
+        await asyncio.sleep(1)
+        stopping = asyncio.create_task(stop(background.task))
+        await asyncio.sleep(1)
+        stopping.cancel()  # as the stop button does
+        await asyncio.wait([stopping])
+        await asyncio.wait([background.task])
+        return stopping.cancelled(), background.is_clean
+
+    was_cancelled, is_clean = play(scene, answer, of=answer).result
+    if not was_cancelled:
+        raise Wrong(
+            "swallowed",
+            "`stop_task` was itself cancelled while it waited, and went on all the same.",
+            "Whose CancelledError does your `except` catch: that of the task, or your own?",
+            "With `await asyncio.wait([task])` there is nothing to catch: it raises only yours.",
+        )
+    if not is_clean:
+        raise Wrong(
+            "disturbed",
+            "`stop_task` was itself cancelled, and the task could not finish its tidying up.",
+            "Cancelling who awaits a task cancels the task too.",
+            "`await asyncio.wait([task])` waits without handing a cancellation on.",
+        )

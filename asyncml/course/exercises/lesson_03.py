@@ -1,0 +1,318 @@
+"""The exercises of lesson 03: an averager, a scheduler's order, naps in a heap, a Future.
+
+Nothing in them needs asyncio, but each answer runs inside a virtual loop all the same: there a
+`time.sleep` is seen, and costs no time.
+"""
+
+import contextlib
+import inspect
+import itertools
+import random
+import types
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any
+
+from asyncml.course.exercises import Wrong, exercise, expect, plain
+from asyncml.course.exercises.attempts import is_stub
+from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play
+
+Events = list[tuple[float, str]]
+
+
+def _play(scene: Callable[..., Any], *args: Any, of: Callable[..., Any], hints: Hints) -> Any:
+    return play(scene, *args, of=of, hints=hints).result
+
+
+# ---- 03-averager ----
+_LINE = "One line hands out the mean and takes the next value: `value = yield mean`."
+_AVERAGER_HINTS: Hints = {
+    "StopIteration": ("return", "A `return` ends it for good. To go on, `yield` it.", _LINE),
+    "ZeroDivisionError": ("too-soon", "At the first `yield` there is no mean yet: None.", _LINE),
+    "just-started": ("not-primed", "Prime it: `next(...)`, once, before the first `send`."),
+    "and 'NoneType'": ("primed-again", "Prime once: each extra `next` sends None."),
+}
+
+
+@exercise("03-averager")
+def averager(answer: Any) -> str:
+    """Check a generator that averages what it is sent, and the function that drives it."""
+    is_pair = isinstance(answer, tuple) and len(answer) == 2
+    demand(is_pair, "kind", "the answer is the pair `(averager, means)`.")
+    make, means = answer
+    check_plain(make)
+    shown = f"calling `{make.__name__}()` gives no generator."
+    steps = _play(make, of=make, hints={})
+    demand(isinstance(steps, types.GeneratorType), "no-yield", shown, "It needs a `yield`.", _LINE)
+    is_fresh = inspect.getgeneratorstate(steps) == inspect.GEN_CREATED
+    shown = f"`{make.__name__}` hands out a generator that has begun already."
+    demand(is_fresh, "primed", shown, "Prime it in `means`, not in `averager`.")
+    chance = random.Random(3)
+    trials = [[10.0, 20.0, 60.0], [float(chance.randint(-9, 9)) for _ in range(7)], []]
+    for values in trials:
+        _judge_means(_play(_send_all, make, values, of=make, hints=_AVERAGER_HINTS), values)
+    check_plain(means)
+    for values in trials:
+        found = plain(_play(means, list(values), of=means, hints=_AVERAGER_HINTS))
+        demand(isinstance(found, list), "kind", f"`means` must return a list, got {found!r}.")
+        _judge_means(found, values)
+    return "sent 10, 20 and 60, it hands out 10, 15 and 30."
+
+
+def _send_all(make: Callable[[], Any], values: list[float]) -> list[Any]:
+    steps = make()
+    next(steps)
+    return [steps.send(value) for value in values]
+
+
+def _judge_means(found: list[Any], values: list[float]) -> None:
+    right = _rounded([sum(values[:n]) / n for n in range(1, len(values) + 1)])
+    found = _rounded(found)
+    if found == right:
+        return
+    shown = f"the means of {values} are {right}, got {found}."
+    primer = "What `next` hands out while it primes the generator is no mean: leave it away."
+    demand(found[1:] != right or found[0] is not None, "primer", shown, primer)
+    is_behind = len(right) > 1 and found[1:] == right[:-1]
+    demand(not is_behind, "behind", f"{shown} Yours is one value behind.", "", _LINE)
+    twice = "Each `yield` stops for one `send`. Is there more than one of them in a round?"
+    demand(None not in found, "two-yields", shown, twice, _LINE)
+    raise Wrong("mean", shown, "A mean is the sum of all values so far, divided by their number.")
+
+
+def _rounded(values: list[Any]) -> list[Any]:
+    return [round(value, 4) if isinstance(value, int | float) else value for value in values]
+
+
+# ---- 03-order ----
+@exercise("03-order")
+def order(answer: Any) -> str:
+    """Check a bet on the order in which coroutines run if the newest in the queue comes first."""
+    wrong = {
+        "abcac": ("first-in", "That is `popleft`: who has waited longest comes first."),
+        "cbaca": ("rounds", "Where does `c` stand after its first step, and what does `pop` take?"),
+        "aabcc": ("from-left", "`pop` takes the last one of the queue, not the first."),
+    }
+    hint = "Five letters, such as 'abcac'. Write down the queue after each step."
+    letters = "".join(answer.lower().split()) if isinstance(answer, str) else answer
+    expect(letters, "ccbaa", wrong, hint)
+    return "the newest runs until it ends. The order is the scheduler's, and nobody else's."
+
+
+# ---- 03-heap ----
+_HEAP_HINTS: Hints = {
+    "'<' not supported": (
+        "ties",
+        "Two are due at the same time, so the heap compares what stands next in their tuples.",
+        "Put a number between: `(when, next(order), coro)`, with `order = itertools.count()`.",
+    ),
+    "`time.sleep`": ("time-sleep", "Use `wait_until`: on its clock nobody may have to wait."),
+    "StopIteration": ("end", "A coroutine that ends raises it out of `send`: nothing to push."),
+    "is not an iterator": ("next", "`next` does not work on a coroutine; `send(None)` does."),
+    "index out of range": ("empty", "Stop when the heap is empty: `while timers:`."),
+    "already awaited": ("ended", "You resumed one that has ended: pop it."),
+    "'now'": ("no-wait", "Call `wait_until(when)` and take `now` from it."),
+}
+
+
+@types.coroutine
+def _nap(seconds: float) -> Generator[float, Any, None]:
+    yield seconds
+
+
+class _Stage:
+    """Coroutines that nap as planned, a clock that jumps, once too far, and what happened when."""
+
+    def __init__(self, plan: dict[str, list[float]], late_s: float) -> None:
+        self.now, self.late_s = 0.0, late_s
+        self.events: Events = []
+        self.coros = [self._sleeper(name, naps) for name, naps in plan.items()]
+
+    async def _sleeper(self, name: str, naps: list[float]) -> None:
+        self.events.append((self.now, name))
+        for seconds in naps:
+            await _nap(seconds)
+            self.events.append((self.now, name))
+
+    def wait_until(self, when: float) -> float:
+        if when > self.now:
+            self.now, self.late_s = when + self.late_s, 0.0
+        return self.now
+
+    def close(self) -> None:
+        for coro in self.coros:
+            coro.close()  # those that never began would complain
+
+
+@exercise("03-heap")
+def heap(answer: Any) -> str:
+    """Check a scheduler of coroutines that yield how many seconds they want to sleep."""
+    check_plain(answer)
+    chance = random.Random(3)
+    drawn = {name: [float(chance.randint(0, 3)) for _ in range(5)] for name in "vwxyz"}
+    plans = [{"a": [3.0]}, {"a": [2.0, 2.0], "b": [1.0]}, {"a": [2.0, 2.0], "b": [4.0]}, drawn]
+    for plan, late_s in [*((plan, 0.0) for plan in plans), (plans[1], 1.5)]:
+        with contextlib.closing(_Stage(plan, late_s)) as stage:
+            _play(answer, list(stage.coros), stage.wait_until, of=answer, hints=_HEAP_HINTS)
+        _judge_naps(stage.events, _right_events(plan, late_s), late_s)
+    return "each wakes on time, and at equal times who went to sleep first."
+
+
+def _right_events(plan: dict[str, list[float]], late_s: float) -> Events:
+    """Work out the same by looking for the smallest, without a heap and without coroutines."""
+    events: Events = []
+    clock = _Stage({}, late_s)
+    asleep = {name: (0.0, place) for place, name in enumerate(plan)}
+    left = {name: iter(naps) for name, naps in plan.items()}
+    places = itertools.count(len(plan))
+    while asleep:
+        name = min(asleep, key=lambda name: asleep[name])
+        when, _ = asleep.pop(name)
+        events.append((now := clock.wait_until(when), name))
+        if (seconds := next(left[name], None)) is not None:
+            asleep[name] = now + seconds, next(places)
+    return events
+
+
+def _judge_naps(found: Events, right: Events, late_s: float) -> None:
+    if found == right:
+        return
+    shown = f"expected {_story(right)}; seen: {_story(found) or 'nothing'}."
+    why = f"The clock woke you {late_s:g} s late, once: `now` is what `wait_until` returned."
+    demand(not late_s, "late-clock", shown, why, "Push `now + seconds`, not `when + seconds`.")
+    for name in sorted({name for _, name in right}):
+        woken, dues = ([at for at, who in seen if who == name] for seen in (found, right))
+        for at, due in zip(woken, dues, strict=False):
+            seen = f"`{name}` woke at {at:g} s and not at {due:g} s."
+            why = "Call `wait_until(when)` and take `now` from it; in the heap stands when."
+            demand(at >= due, "early", seen, why, "Push the time `now + seconds`.")
+            why = "While one sleeps the others must run: push it, and pop whoever is due first."
+            demand(at <= due, "late", seen, why)
+    demand(len(found) >= len(right), "unfinished", shown, "Go on until nobody is left.")
+    ties = "Equal times: who went to sleep first wakes first."
+    raise Wrong("tie-order", shown, ties, "Number them in that order: `(when, next(order), coro)`.")
+
+
+def _story(events: Events) -> str:
+    return ", ".join(f"{name} at {at:g}" for at, name in events)
+
+
+# ---- 03-future ----
+_AWAIT = "What can be awaited has a plain method `__await__` with a `yield` in it."
+_FUTURE_HINTS: Hints = {
+    **dict.fromkeys(NOT_AWAITABLE, ("no-await", _AWAIT)),
+    "__await__() returned": ("no-await", _AWAIT),
+    "__await__() must return": ("no-await", _AWAIT),  # from 3.15 on
+    "'bool' object is not callable": ("kind", "`done` is a method, and nothing else has its name."),
+}
+
+
+class _Loop:
+    """As much of a loop as a Future needs."""
+
+    def __init__(self) -> None:
+        self.ready: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
+        self.ready.append((callback, args))
+
+    def run(self) -> None:
+        while self.ready:
+            callback, args = self.ready.popleft()
+            callback(*args)
+
+
+@exercise("03-future")
+def future(answer: Any) -> str:
+    """Check a class of futures: what it says of itself, whom it calls back, how it is awaited."""
+    demand(answer not in (..., None), "open", "put your class in place of the `...`")
+    is_class = isinstance(answer, type)
+    demand(is_class, "kind", f"a class was expected, got {answer!r}.", "Without the `()`?")
+    methods = [method for method in vars(answer).values() if isinstance(method, types.FunctionType)]
+    demand(bool(methods), "kind", f"`{answer.__name__}` has no methods of its own.")
+    is_open = all(map(is_stub, methods))
+    demand(not is_open, "open", f"write the methods of `{answer.__name__}` in place of each `...`")
+    for method in methods:
+        is_async = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
+        demand(not is_async, "no-await", f"`{method.__name__}` must be a plain `def`.", _AWAIT)
+    for result in (f"batch {random.Random(3).randint(10, 99)}", None):
+        for scene in (_see_states, _see_callbacks, _see_await):
+            _play(scene, answer, result, of=methods[0], hints=_FUTURE_HINTS)
+    return "pending, then done; it calls back soon; `await` hands it out, and gives its result."
+
+
+def _see_states(make: Any, result: Any) -> None:
+    new = make(_Loop())
+    demand(new.done() is False, "done", f"a new one's `done()` must be False, got {new.done()!r}.")
+    try:
+        early = f"returned {new.result()!r}"
+    except RuntimeError:
+        early = ""
+    except Exception as error:
+        early = f"raised {error!r}"
+    why = "There is none yet: raise a RuntimeError, so that nobody takes None for a result."
+    demand(not early, "no-result-yet", f"`result()` while it is pending {early}.", why)
+    new.set_result(result)
+    shown = f"after `set_result({result!r})` its `done()` is {new.done()!r}."
+    why = "None is a result like any other: keep in an attribute of its own whether it is done."
+    demand(new.done() is True, "done", shown, why)
+    demand(new.result() == result, "result", f"not {new.result()!r} was set, but {result!r}.")
+
+
+def _see_callbacks(make: Any, result: Any) -> None:
+    loop, called = _Loop(), list[tuple[Any, ...]]()
+    new, other = make(loop), make(loop)
+    for name, whose in (("first", new), ("second", new), ("other", other)):
+        whose.add_done_callback(lambda *args, name=name: called.append((name, *args)))
+    loop.run()
+    demand(not called, "too-soon", "a callback was called while it was pending.", "Keep them.")
+    new.set_result(result)
+    why = "Whoever calls it would have to run everybody's code first. Let the loop do it."
+    more = "For each callback `self.loop.call_soon(callback, self)`."
+    demand(not called, "at-once", "`set_result` itself called a callback.", why, more)
+    loop.run()
+    is_shared, own = called[-1:] == [("other", new)], "Make the list in `__init__`: one for each."
+    demand(not is_shared, "shared", "the callback of another future was called.", own)
+    new.add_done_callback(lambda *args: called.append(("late", *args)))
+    is_direct = called[-1:] == [("late", new)]
+    demand(not is_direct, "at-once", "`add_done_callback` itself called it.", why, more)
+    loop.run()
+    names = [name for name, *_ in called]
+    shown = f"expected calls of first, second, late; seen: {', '.join(names) or 'none'}."
+    why = "Callbacks go to `call_soon`: when it is set, or at once where it is done already."
+    demand(names == ["first", "second", "late"], "callbacks", shown, why)
+    with_itself = all(args == [new] for _, *args in called)
+    demand(with_itself, "argument", "callbacks are called with the future, and no more.", more)
+
+
+def _see_await(make: Any, result: Any) -> None:
+    new = make(_Loop())
+    handed, got = _await(new, result)
+    shown = f"`await` did not wait for a result, and gave {got!r}."
+    why = "While it is pending, `__await__` must `yield self`; what it returns is the result."
+    demand(handed != [], "no-wait", shown, why)
+    why = "Who drives the coroutine must learn what it waits for: `yield self`."
+    demand(handed[0] is new, "yields", f"`await` handed out {handed[0]!r}, and not itself.", why)
+    handed += _await(new, result)[0]
+    demand(len(handed) == 1, "again", "it was done, and `await` still waited.", "Ask `done()`.")
+    shown = f"`await` gave {got!r}, and not {result!r}."
+    demand(got == result, "no-result", shown, "What `__await__` returns is its value.")
+
+
+def _await(new: Any, result: Any) -> tuple[list[Any], Any]:
+    """Return what an `await` hands out, at most twice, and gives; the result is set in between."""
+
+    async def wait() -> Any:
+        return await new
+
+    coro, handed = wait(), list[Any]()
+    try:
+        while len(handed) < 2:
+            handed.append(coro.send(None))
+            if not new.done():
+                new.set_result(result)
+    except StopIteration as stop:
+        return handed, stop.value
+    finally:
+        coro.close()
+    return handed, None

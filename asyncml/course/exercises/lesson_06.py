@@ -1,0 +1,343 @@
+"""The exercises of lesson 06: failures reported, time-outs that close their files, a diagnosis."""
+
+import asyncio
+import inspect
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from asyncml.clock import compute, simulate
+from asyncml.course.exercises import Wrong, exercise, expect, readings
+from asyncml.course.exercises.attempts import Attempt, check_kind
+from asyncml.course.exercises.fetches import Shop, run_fetches
+from asyncml.course.exercises.readings import Case
+from asyncml.course.exercises.scenes import demand, play, quietly
+from asyncml.timeline.recorder import record
+from asyncml.timeline.timeline import Timeline
+
+_TRY_INSIDE = (
+    "Put `try: ... await fetch(key) ... except ValueError` into a small `async def` of your own, "
+    "and start that for each key: then no task fails, and none is cancelled."
+)
+_WHOSE = "Does your loop know which key a result is of? `as_completed` does not tell."
+_GIVEN_ITS_KEY = "Start a small `async def` that is given its key, with the `try` in it."
+
+
+# ---- 06-harvest ----
+@exercise("06-harvest")
+@quietly
+def harvest(answer: Any) -> str:
+    """Check a function that fetches all keys at once, and returns the data and the failures."""
+    for seed in range(1, 4):
+        shop = Shop(seed)
+        broken = random.Random(seed).sample(shop.keys, seed)
+        shop.errors = {key: ValueError(f"{key} is broken") for key in broken}
+        run = _run_harvest(answer, shop)
+        if run.error is not None:
+            _refuse_escaped(run.error)
+        _judge_harvest(shop, *_two_dicts(run.result))
+        shown = f"right, but in {run.seconds:.2f} s; the slowest takes {shop.longest_s:.2f} s."
+        why = "Does the second fetch begin before the first one has ended?"
+        more = "Start them all, with `asyncio.gather` or in a `TaskGroup`, and only then wait."
+        demand(run.seconds < shop.longest_s + 1e-6, "sequence", shown, why, more)
+    _judge_mistake(answer, shop)
+    _judge_stopped_harvest(answer, Shop(seed=4))
+    return "the good ones kept, the failures named, and a mistake or a stop is neither of the two."
+
+
+def _run_harvest(answer: Any, shop: Shop) -> Attempt:
+    try:
+        return run_fetches(answer, shop, may_raise=(ValueError, BaseExceptionGroup))
+    except Wrong as wrong:
+        if "await wasn't used" in wrong.message:
+            why = "`gather` gives a future, and its list comes of the `await`: is there one?"
+            raise Wrong("not-awaited", wrong.message, why) from None
+        raise
+
+
+def _refuse_escaped(error: BaseException) -> None:
+    if isinstance(error, BaseExceptionGroup):
+        raise Wrong(
+            "group",
+            f"two objects are broken, and out came an {type(error).__name__}.",
+            "A plain `except ValueError` does not take a group, even if all in it are ValueErrors. "
+            "And by then the group has cancelled the other fetches: where must the `try` stand?",
+            "`except*` would catch it, too late for the successes. " + _TRY_INSIDE,
+        )
+    raise Wrong(
+        "escaped",
+        "one object is broken, and its ValueError ended everything.",
+        "On which line is it raised: where the task is made, or where it is awaited?",
+        _TRY_INSIDE,
+    )
+
+
+def _two_dicts(result: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    pair = list(result) if isinstance(result, tuple | list) else []
+    is_pair = len(pair) == 2 and all(isinstance(part, dict) for part in pair)
+    kinds = " and ".join(type(part).__name__ for part in pair) or repr(result)[:40]
+    shown = f"it returned {kinds}, and not two dicts."
+    demand(is_pair, "kind", shown, "It ends with `return images, failures`.")
+    return pair[0], pair[1]
+
+
+def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any]) -> None:
+    awaitables = [v for v in [*images.values(), *failures.values()] if inspect.isawaitable(v)]
+    for value in filter(inspect.iscoroutine, awaitables):
+        value.close()
+    shown = "there are tasks or coroutines in the dicts, and not what comes out of them."
+    demand(not awaitables, "not-awaited", shown, "How does one get the result of a task?")
+    errors = [key for key, value in images.items() if isinstance(value, BaseException)]
+    shown = f"among the images, under {errors[0]!r}, stands an exception." if errors else ""
+    why = "`return_exceptions=True` puts them into the list of results. Who sorts them out?"
+    more = "Go through `zip(keys, results)`: `isinstance(result, ValueError)` is a failure."
+    demand(not errors, "among-images", shown, why, more)
+    shown = "both dicts were empty: it came back before any of the fetches."
+    demand(bool(images or failures), "early", shown, "Who waits for the tasks, and where?")
+    strange = [key for key in [*images, *failures] if key not in shop.keys]
+    shown = f"there is something under {strange[0]!r}, which is no key." if strange else ""
+    demand(not strange, "which-key", shown, _WHOSE, _GIVEN_ITS_KEY)
+    for key, error in shop.errors.items():
+        others = [other for other in failures if other != key and failures[other] is error]
+        shown = f"the ValueError of {key!r} stands under {others[0]!r}." if others else ""
+        demand(not others, "which-key", shown, _WHOSE, _GIVEN_ITS_KEY)
+        shown = f"the object {key!r} is broken, and `failures` does not say so."
+        why = "Nobody will know that it is missing. Where does your `except` note it?"
+        demand(
+            key in failures,
+            "unreported",
+            shown,
+            why,
+            "Write `except ValueError as error`, and in it `failures[key] = error`.",
+        )
+        shown = f"`failures[{key!r}]` is {failures[key]!r:.40}, and not the ValueError."
+        why = "Its text says what was wrong: keep the exception itself."
+        demand(
+            isinstance(failures[key], ValueError),
+            "report",
+            shown,
+            why,
+            "Write `except ValueError as error`, and keep `error`.",
+        )
+    for key in (key for key in shop.keys if key not in shop.errors):
+        if key not in images and key in shop.cancelled:
+            shown = f"the object {key!r} is whole, and its fetch was cancelled."
+            why = "When one task of a group fails, the group cancels the others."
+            raise Wrong("cancelled", shown, why, _TRY_INSIDE)
+        shown = f"the object {key!r} is whole, and it is not among the images."
+        why = "One failure may cost one image, and no more. Around what does the `try` stand?"
+        demand(key in images, "lost", shown, why, _TRY_INSIDE)
+        shown = f"`images[{key!r}]` is {images[key]!r:.40}, and not {shop.data[key]!r}."
+        demand(images[key] == shop.data[key], "mixed-up", shown, "Which result is of which key?")
+    shown = f"{len(images)} images and {len(failures)} failures for {len(shop.keys)} keys."
+    is_each_once = len(images) + len(failures) == len(shop.keys)
+    demand(is_each_once, "count", shown, "Each key stands in one of the two, and in no other.")
+    shown, is_once = (
+        f"`fetch` was called {len(shop.asked)} times.",
+        len(shop.asked) == len(shop.keys),
+    )
+    demand(is_once, "calls", shown, "Once for each key will do.")
+
+
+def _judge_mistake(answer: Any, shop: Shop) -> None:
+    shop.errors = {shop.keys[2]: ZeroDivisionError("a mistake in the program")}
+    run = run_fetches(answer, shop, may_raise=(ZeroDivisionError, BaseExceptionGroup))
+    more = "Write `except ValueError`, not `except Exception`. With `return_exceptions`: sort by "
+    more += "`isinstance(result, ValueError)`, and `raise` every other exception."
+    demand(
+        run.error is not None,
+        "swallowed",
+        "`fetch` raised a ZeroDivisionError, a mistake in the program, and nothing came out.",
+        "Which exceptions do you expect? Only those are failures.",
+        more,
+    )
+
+
+def _judge_stopped_harvest(answer: Any, shop: Shop) -> None:
+    async def scene(harvest: Callable[..., Coroutine[Any, Any, Any]]) -> tuple[bool, int]:
+        before = asyncio.all_tasks()
+        task = asyncio.create_task(harvest(shop.fetch, list(shop.keys)))
+        await asyncio.sleep(0.005)  # before the first one has come
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled(), len(asyncio.all_tasks() - before)
+
+    was_stopped, left = play(scene, answer, of=answer).result
+    demand(
+        was_stopped,
+        "stop-swallowed",
+        "it was cancelled from outside, and went on as if nothing were.",
+        "A CancelledError is no failure of an object. Which `except` takes it?",
+        "`except ValueError`: a bare `except` and `except BaseException` take the stop as well.",
+    )
+    demand(
+        not left,
+        "left-running",
+        f"it was cancelled from outside, and {left} of its tasks went on.",
+        "Who started them is gone. Which ways of waiting for tasks cancel them with it?",
+        "A `TaskGroup` and `gather` pass a stop on; `asyncio.wait` does not: cancel them yourself.",
+    )
+
+
+# ---- 06-clean-up ----
+@exercise("06-clean-up")
+def clean_up(answer: Any) -> str:
+    """Check the bet on when a time-out comes out of a group whose tasks take time to tidy up."""
+    wrong = {
+        1: ("punctual", "At 1 s the tasks are cancelled. Have they ended by then?"),
+        1.7: ("in-turn", "That is one tidying up after the other. Does one wait for the other?"),
+        1.2: ("first", "That is the quicker one. Which of them does a group wait for?"),
+        1500: ("unit", "That would be milliseconds."),
+    }
+    never = "never", "At 1 s the time-out cancels: nobody sleeps to the end."
+    wrong |= dict.fromkeys((10, 10.2, 10.5), never)
+    hint = "When are the two tasks cancelled, and when has the last one ended?"
+    expect(answer, 1.5, wrong, hint)
+    return "cancelled at 1 s, tidied up until 1.2 and 1.5 s; the group waits for both."
+
+
+# ---- 06-read-within ----
+@exercise("06-read-within")
+@quietly
+def read_within(answer: Any) -> str:
+    """Check a function that reads a file of coroutines within a time, and closes it anyhow."""
+    check_kind(answer, True)
+    cases = [
+        Case("reading went well", read_s=0.3, seconds=1.0),
+        Case("reading took too long", read_s=50.0, seconds=0.5),
+        Case("`read` raised an OSError", read_s=0.3, seconds=1.0, error=OSError("disk failure")),
+        Case("it was cancelled from outside", read_s=50.0, seconds=20.0, stop_at_s=0.7),
+        Case("reading was done just in time", read_s=0.45, seconds=0.5),
+        Case("opening took long, reading did not", read_s=0.3, seconds=0.5, open_s=0.4),
+        Case("opening raised an OSError", 0.3, 1.0, error=OSError("no such file"), opens=False),
+    ]
+    for number, case in enumerate(cases):
+        file = readings.File(case, number)
+        seen = readings.run_case(answer, case, file, file.open)
+        readings.demand_outcome(case, seen)
+        readings.demand_idle(case, file, seen)
+        if case.opens:
+            readings.demand_closed(case, file, seen)
+            readings.demand_whole(case, file, seen)
+        readings.demand_result(case, file, seen)
+        shown = f"{case.told}, and it took {seen.took_s:g} s; the limit is {case.seconds:g} s."
+        least = case.open_s + min(case.read_s, case.seconds) + case.close_s
+        is_on_time = case.stop_at_s is not None or seen.took_s < least + 0.01
+        demand(is_on_time, "late", shown, "What was waited for?")
+    return "read, too slow, broken or stopped: the file is closed, and nothing is swallowed."
+
+
+# ---- 06-read-in-thread ----
+@exercise("06-read-in-thread")
+@quietly
+def read_in_thread(answer: Any) -> str:
+    """Check a function that reads a blocking file in a thread, which no time-out stops."""
+    check_kind(answer, True)
+    cases = [
+        Case("reading went well", read_s=0.3, seconds=1.0),
+        Case("reading took too long", read_s=5.0, seconds=0.5),
+        Case("`read` raised an OSError", read_s=0.3, seconds=1.0, error=OSError("disk failure")),
+        Case("it was cancelled from outside", read_s=5.0, seconds=2.0, stop_at_s=0.7),
+    ]
+    for number, case in enumerate(cases):
+        file = readings.BlockingFile(case, number)
+        seen = readings.run_case(answer, case, file, file)
+        if file.closes_read:
+            raise Wrong(
+                "under-it",
+                f"{case.told}, and the file was closed while the thread was still reading it.",
+                "The time-out ends your waiting. Does it end the thread?",
+                "Only the thread knows when it has done: let it open, read and close, in a plain "
+                "`def` with a `with open_file() as file:` in it.",
+            )
+        shown = "it read in a thread of its own making, for which nobody can wait without blocking."
+        why = "`await asyncio.to_thread(...)` waits for its thread and lets the others run."
+        demand(not file.is_by_hand, "by-hand", shown, why)
+        readings.demand_outcome(case, seen)
+        shown = f"{case.told}: with a limit of {case.seconds:g} s it came back after "
+        why = "Whoever waits for the thread waits to its end. What may end is the waiting."
+        more = "`await asyncio.to_thread(...)` in an `asyncio.timeout`, and after that nothing "
+        more += "that waits for the thread: no executor to close, and no `await` of its task."
+        is_late = case.stop_at_s is None and seen.took_s > case.seconds + 0.01
+        demand(not is_late, "late", f"{shown}{seen.took_s:g} s.", why, more)
+        readings.demand_closed(case, file, seen)
+        readings.demand_result(case, file, seen)
+    return "you stop waiting on time; the thread ends when it ends, and closes what it opened."
+
+
+# ---- 06-triage ----
+WORDS = ("blocked loop", "deadlock", "one at a time", "slow network", "swallowed stop")
+_TRIAGE = {
+    "A": (
+        "blocked loop",
+        {
+            "slow network": "How long does each task wait, and how long is it only ready (`=`)? "
+            "Its data has been there for long: who has the loop?",
+            "one at a time": "Their waits lie side by side. What comes one after the other is `#`.",
+        },
+        "Look for the lane that is `#` while others are `=`.",
+    ),
+    "B": (
+        "slow network",
+        {
+            "blocked loop": "Is there any `#` or `=` in it? The loop is idle all the time.",
+            "one at a time": "All of them begin at 0, and most end early.",
+        },
+        "All wait at once, and the loop is free. What is left?",
+    ),
+    "C": (
+        "one at a time",
+        {
+            "slow network": "Each single wait is short. When does the next one begin?",
+            "blocked loop": "There is no `#` and no `=`: the loop would have had time.",
+        },
+        "When does the second wait begin, and when could it have begun?",
+    ),
+}
+
+
+async def _load(arrives_s: float, decode_s: float = 0.0) -> None:
+    await asyncio.sleep(arrives_s)
+    compute(decode_s)
+
+
+async def patient_a() -> None:
+    """Compute on the loop, one task after the other."""
+    async with asyncio.TaskGroup() as group:
+        for number in range(1, 5):
+            group.create_task(_load(0.02, decode_s=0.195), name=f"load-{number}")
+
+
+async def patient_b() -> None:
+    """Wait for one answer that is late."""
+    async with asyncio.TaskGroup() as group:
+        for number, arrives_s in enumerate((0.02, 0.8, 0.03, 0.02), start=1):
+            group.create_task(_load(arrives_s), name=f"load-{number}")
+
+
+async def patient_c() -> None:
+    """Wait for one answer after the other."""
+    for number in range(1, 5):
+        await asyncio.create_task(_load(0.2), name=f"load-{number}")
+
+
+def waiting_room() -> dict[str, Timeline[None]]:
+    """Return the timelines of three programs that take 0.8 s each, under the letters A to C."""
+    patients = zip("ABC", (patient_a, patient_b, patient_c), strict=True)
+    return {letter: simulate(record(patient())) for letter, patient in patients}
+
+
+@exercise("06-triage")
+def triage(answer: Any) -> str:
+    """Check the diagnoses of three timelines."""
+    demand(answer not in (..., None), "open", "put three diagnoses in place of the `...`")
+    words = list(answer) if isinstance(answer, list | tuple) else [answer]
+    demand(... not in words, "open", "put a diagnosis in place of each `...`")
+    is_listed = len(words) == len(_TRIAGE) and all(word in WORDS for word in words)
+    shown = f"three of {', '.join(map(repr, WORDS))} are expected, got {answer!r:.60}."
+    demand(is_listed, "kind", shown)
+    for (letter, (right, hints, more)), word in zip(_TRIAGE.items(), words, strict=True):
+        why = hints.get(word, "Nothing hangs and nothing was to stop: it ends by itself, at 0.8 s.")
+        code = f"{letter}-{word.replace(' ', '-')}"
+        demand(word == right, code, f"{letter} is not {word!r}.", why, f"{why} {more}")
+    return "three times 0.8 s, of which only one is the network's."

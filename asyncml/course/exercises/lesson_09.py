@@ -1,0 +1,352 @@
+"""The exercises of lesson 09: five bets on a pace, how far ahead, a stop, and a snapshot."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from asyncml.clock import compute
+from asyncml.course.exercises import Wrong, exercise
+from asyncml.course.exercises.attempts import attempt, check_kind
+from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play, quietly
+from asyncml.network.optimizers import SGD, Adam, Optimizer
+from asyncml.network.sequential import MLP
+from asyncml.pipeline.pipeline import Pipeline
+
+# ---- 09-pace ----
+_PACE = {
+    "as it is": (60, "sum", "While one batch is trained on, the next is loading. Who is last?"),
+    "the trainer twice as fast": (60, "trainer", "Does a batch come any sooner than before?"),
+    "eight ahead": (60, "deeper", "There is room for eight. Who fills it, and how fast?"),
+    "two loads at once": (40, "two-loads", "A batch comes every 30 ms. Who needs longer?"),
+    "two loads at once, the trainer twice as fast": (
+        30,
+        "both",
+        "The trainer could do it in 20 ms. How often does a batch come?",
+    ),
+}
+
+
+@exercise("09-pace")
+def pace(answer: Any) -> str:
+    """Check five bets on how often a pipeline takes a step."""
+    demand(answer not in (..., None), "open", "put a number in place of each `...`")
+    is_whole = isinstance(answer, dict) and set(answer) == set(_PACE)
+    demand(is_whole, "kind", "the answer is the dictionary as it was, with numbers in it.")
+    demand(... not in answer.values(), "open", "put a number in place of each `...`")
+    for name, (right, code, why) in _PACE.items():
+        bet = answer[name]
+        is_number = isinstance(bet, int | float) and not isinstance(bet, bool)
+        demand(is_number, "kind", f"{name}: the answer is a number of milliseconds, got {bet!r}.")
+        if abs(bet - right) > 1e-6:
+            demand(not 0 < bet < 1, "unit", f"{name}: not {bet:g}.", "In milliseconds.")
+            shown = f"{name}: not {bet:g} ms."
+            demand(bet <= 100, "whole-run", shown, "From one step to the next, not the whole run.")
+            more = f"{why} A step comes every max(load / k, train), with k loads at once."
+            raise Wrong(code, shown, why, more)
+    return "the slower side sets the pace, and only a change of that side shows."
+
+
+# ---- 09-ahead ----
+_MOST, _SLACK = 64, 1.02
+
+
+class _Jitter:
+    """On paper, what `train_ahead` of the lesson takes in virtual time, for uneven loads."""
+
+    def __init__(self, loads_s: list[float], train_s: float) -> None:
+        self.loads_s, self.train_s = loads_s, train_s
+
+    def run(self, ahead: int) -> float:
+        """Return the seconds that the run takes with so many batches ahead."""
+        if not (isinstance(ahead, int | np.integer) and 0 <= ahead <= _MOST):
+            raise ValueError(f"`ahead` must be a whole number from 0 to {_MOST}, got {ahead!r}")
+        if not ahead:
+            return sum(self.loads_s) + self.train_s * len(self.loads_s)
+        loaded = trained = 0.0
+        taken: list[float] = []
+        for index, load_s in enumerate(self.loads_s):
+            room = taken[index - ahead] if index >= ahead else 0.0
+            loaded = max(loaded, room) + load_s
+            taken.append(max(loaded, trained))
+            trained = taken[-1] + self.train_s
+        return trained
+
+    @property
+    def best(self) -> int:
+        """The fewest ahead that are enough."""
+        enough = _SLACK * self.run(_MOST)
+        return next(ahead for ahead in range(_MOST + 1) if self.run(ahead) <= enough)
+
+
+def _runs() -> Iterator[_Jitter]:
+    """One where one is enough, four where it takes more, and one where none is needed."""
+    chance = random.Random(9)
+    yield _Jitter([0.03] * 60, 0.04)
+    for mean_s in (0.03, 0.036, 0.05):
+        yield _Jitter([chance.uniform(0, 2 * mean_s) for _ in range(60)], 0.04)
+    yield _Jitter([0.25 if chance.random() < 0.1 else 0.01 for _ in range(80)], 0.04)
+    yield _Jitter([0.0] * 60, 0.04)
+
+
+@exercise("09-ahead")
+@quietly
+def choose_ahead(answer: Any) -> str:
+    """Check a function that finds the fewest batches ahead that are enough."""
+    check_plain(answer)
+    for jitter in _runs():
+        found = attempt(answer, jitter.run, is_async=False).result
+        demand(found is not None, "no-return", "it returned None.", "Is there a `return`?")
+        is_whole = isinstance(found, int | np.integer) and not isinstance(found, bool)
+        why = "How far ahead, and not how long it takes: that is what `run` returns."
+        demand(is_whole, "kind", f"it returned {found!r:.40}, and not a whole number.", why)
+        _judge_ahead(jitter, int(found))
+    return "the fewest that are enough: in the six runs tried, between 0 and 11."
+
+
+def _judge_ahead(jitter: _Jitter, found: int) -> None:
+    best = jitter.best
+    if found == best:
+        return
+    demand(0 <= found <= _MOST, "range", f"{found} is not between 0 and {_MOST}.")
+    seen, least, enough = jitter.run(found), jitter.run(_MOST), jitter.run(best)
+    more = "Go up from 0 one by one, and return the first that takes at most 1.02 * run(64)."
+    if found > best:
+        shown = f"{found} ahead take {seen:.2f} s, and {best} take {enough:.2f} s: enough as well."
+        raise Wrong("bigger", shown, "Bigger is not faster, and each lies in memory.", more)
+    shown = f"{found} ahead: {seen:.3f} s; 64: {least:.3f} s; 2 % more: {_SLACK * least:.3f} s."
+    if found == 0:
+        raise Wrong("zero", shown, "With none ahead, each load waits for the step before.", more)
+    why = "A slow load empties the shelf sooner than it is filled again."
+    raise Wrong("too-few", shown, why, more)
+
+
+# ---- 09-stop ----
+_STEP_S = 0.1
+_STOP_HINTS: Hints = {
+    "object is not callable": (
+        "not-called",
+        "A thread calls the function itself: `asyncio.to_thread(train_step)`.",
+    ),
+    **dict.fromkeys(
+        NOT_AWAITABLE,
+        (
+            "await-plain",
+            "`train_step` is a plain function: a thread can run it, and that can be awaited.",
+            "`await asyncio.to_thread(train_step)`.",
+        ),
+    ),
+}
+
+
+class _Bench:
+    """A training that somebody wants to stop, and a heart that beats beside it."""
+
+    def __init__(self, epochs: int, steps: int, stop_at_s: float | None) -> None:
+        self.epochs, self.steps, self.stop_at_s = epochs, steps, stop_at_s
+        self.began: list[float] = []
+        self.late_s = self.ended_s = 0.0
+        self.jobs = self.running = self.at_once = 0
+
+    async def run(self, train: Callable[..., Any]) -> Any:
+        loop = self.loop = asyncio.get_running_loop()
+        stop, submit = asyncio.Event(), loop.run_in_executor
+        if self.stop_at_s == 0:
+            stop.set()
+        elif self.stop_at_s is not None:
+            loop.call_later(self.stop_at_s, stop.set)
+
+        def counted(*args: Any) -> Any:
+            self.jobs += 1
+            return submit(*args)
+
+        loop.run_in_executor = counted  # type: ignore[method-assign, assignment]
+        heart = asyncio.create_task(self.beat(), name="heart")
+        await asyncio.sleep(0)
+        try:
+            result = await train(self.step, self.epochs, self.steps, stop)
+            self.ended_s = loop.time()
+            await asyncio.sleep(0.5)  # what has been left running shows now
+        finally:
+            heart.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await heart
+        return result
+
+    def step(self) -> None:
+        self.began.append(self.loop.time())
+        self.running += 1
+        self.at_once = max(self.at_once, self.running)
+        compute(_STEP_S)
+        self.running -= 1
+
+    async def beat(self) -> None:
+        for _ in range(300):  # and not for ever, so that a training that waits for ever is seen
+            due = self.loop.time() + 0.03
+            await asyncio.sleep(0.03)
+            self.late_s = max(self.late_s, self.loop.time() - due)
+
+
+@exercise("09-stop")
+@quietly
+def stop_between_steps(answer: Any) -> str:
+    """Check a training that ends between two steps when it is told to."""
+    check_kind(answer, True)
+    chance = random.Random(3)
+    stops = [None, 0.23, 0.0, 0.65 + chance.randint(0, 3) / 10]
+    for number, stop_at_s in enumerate(stops):
+        bench = _Bench(2 + number % 2, chance.randint(5, 7), stop_at_s)
+        _judge_stop(bench, play(bench.run, answer, of=answer, hints=_STOP_HINTS).result)
+    return "whole steps, none after the stop, and the loop was free all the time."
+
+
+def _judge_stop(bench: _Bench, found: Any) -> None:
+    done, total, stop_s = len(bench.began), bench.epochs * bench.steps, bench.stop_at_s
+    shown = f"{bench.at_once} steps ran at once, and there is one model."
+    demand(bench.at_once < 2, "at-once", shown, "Await each step before the next one begins.")
+    late = [at for at in bench.began if stop_s is not None and at >= (stop_s and stop_s + 1e-6)]
+    left = [at for at in bench.began if at > bench.ended_s - _STEP_S + 1e-6]
+    shown = f"it returned at {bench.ended_s:.2f} s, and a step was still running."
+    demand(not left, "left-running", shown, "A thread works on. `await` its step to the end.")
+    if bench.late_s > 0.03:
+        shown = f"a heart beside it beat {bench.late_s * 1000:.0f} ms late."
+        why = "Nobody can press stop while the loop computes. Who should compute instead?"
+        more = "`await asyncio.to_thread(train_step)` for each step."
+        raise Wrong("on-the-loop", shown, why, more)
+    if late:
+        _refuse_late(bench, len(late))
+    if stop_s is None:
+        why = "Nobody set `stop`, so all steps of all epochs are to be done."
+        why = why if done else "Is each step awaited, and `stop.is_set()` written with its `()`?"
+        demand(done == total, "count", f"{done} steps were done, not {total}.", why)
+    possible = int(stop_s / _STEP_S) + 1 if stop_s else 0
+    shown = f"by {stop_s} s {possible} steps of {_STEP_S} s could have begun, and {done} did."
+    demand(done >= possible, "slow", shown, "What else does it wait for?")
+    demand(found is not None, "no-return", "it returned None.", "The number of steps is asked for.")
+    why = "Each step that was done counts as one, the last one too."
+    demand(found == done, "count", f"it returned {found!r:.40}, and did {done} steps.", why)
+
+
+def _refuse_late(bench: _Bench, late: int) -> None:
+    shown = f"stop at {bench.stop_at_s} s, and {late} more began after it."
+    if late == 1 and not bench.stop_at_s:
+        raise Wrong("looks-late", shown, "Ask `stop.is_set()` before the first step, too.")
+    if 0 < bench.jobs < len(bench.began):
+        why = "The thread was given many steps in one go, and does not look up in between."
+        more = "Let the thread do one step at a time, and look at `stop` before each."
+        raise Wrong("whole-epoch", shown, why, more)
+    if len(bench.began) == bench.epochs * bench.steps and late > bench.steps:
+        why = "Who looks whether `stop` is set?"
+        raise Wrong("never-looks", shown, why, "`if stop.is_set(): return ...` before each step.")
+    if len(bench.began) % bench.steps == 0:
+        why = "It went on to the end of the epoch. How often is `stop` looked at?"
+        raise Wrong("once-an-epoch", shown, why, "In the inner loop, before each step.")
+    why = "Which loop does it leave, when it finds `stop` set?"
+    raise Wrong("late", shown, why, "`break` leaves only the inner loop: `return` leaves both.")
+
+
+# ---- 09-snapshot ----
+_KEYS = ("params", "optimizer", "data")
+_FORGOTTEN = {
+    "params": "What has the training learnt so far?",
+    "optimizer": "The next step depends on what the optimiser remembers: `optimizer.state()`.",
+    "data": "Which batches come next, and in which order? `pipeline.state_dict()` knows.",
+}
+
+
+class _Course:
+    """A small training, whose steps can be counted off."""
+
+    def __init__(self, seed: int) -> None:
+        chance = np.random.default_rng(seed)
+        x = chance.standard_normal((8, 4, 3)).astype(np.float32)
+        batches = [(part, chance.integers(0, 3, 4)) for part in x]
+        self.model = MLP([3, 4, 3], seed=seed)
+        is_adam = seed % 2
+        self.optimizer: Optimizer = (
+            Adam(self.model, lr=0.05) if is_adam else SGD(self.model, lr=0.05, momentum=0.9)
+        )
+        self.pipeline = Pipeline(batches).shuffle(8, seed=seed)
+
+    async def steps(self) -> Any:
+        for _ in range(2):  # what is left of this epoch, and the next one
+            async for x, y in self.pipeline:
+                self.model.loss_and_grads(x, y)
+                self.optimizer.step()
+                yield
+
+
+@exercise("09-snapshot")
+@quietly
+def take_snapshot(answer: Any) -> str:
+    """Check a snapshot from which a run goes on as if it had never stopped."""
+    check_plain(answer)
+    for seed, stop_after in (1, 5), (2, 3):
+        play(_interrupt, answer, seed, stop_after, of=answer)
+    return "a run that goes on from it ends with the weights of the run never stopped."
+
+
+async def _interrupt(snapshot: Callable[..., Any], seed: int, stop_after: int) -> None:
+    course, done, kept = _Course(seed), 0, None
+    async for _ in course.steps():
+        done += 1
+        if done == stop_after:
+            before = course.model.params.copy()
+            kept = snapshot(course.model, course.optimizer, course.pipeline)
+            is_same = np.array_equal(before, course.model.params)
+            demand(is_same, "changed", "taking the snapshot has changed the model.")
+            _judge_parts(kept, course)
+    again = _Course(seed)
+    _put_back(kept, again)
+    async for _ in again.steps():
+        pass
+    shown = "a run that goes on from it ends with other weights than the run never stopped."
+    why = "Are the values those of the moment when the snapshot was taken?"
+    demand(np.array_equal(course.model.params, again.model.params), "other", shown, why)
+
+
+def _judge_parts(kept: Any, course: _Course) -> None:
+    demand(kept is not None, "no-return", "it returned None.", "Is there a `return`?")
+    shown = f"it returned {type(kept).__name__}, and not a dict with the keys {', '.join(_KEYS)}."
+    demand(isinstance(kept, dict), "kind", shown)
+    for key in _KEYS:
+        code = "shuffle" if key == "data" else key
+        shown = f"there is nothing under the key {key!r}."
+        demand(kept.get(key) is not None, f"{code}-forgotten", shown, _FORGOTTEN[key])
+    live, found = course.optimizer.state(), kept["optimizer"]
+    shown = f"`params` is of type {type(kept['params']).__name__}, and not an array."
+    demand(isinstance(kept["params"], np.ndarray), "kind", shown)
+    has_names = isinstance(found, dict) and set(found) == set(live)
+    shown = f"`optimizer` does not hold the arrays {', '.join(sorted(live))}."
+    why = "`optimizer.state()` returns a dictionary of arrays: keep all of them, by their names."
+    demand(has_names, "optimizer-kind", shown, why)
+    shown = f"`data` is of type {type(kept['data']).__name__}, and not a state."
+    demand(isinstance(kept["data"], dict), "data-kind", shown, "`pipeline.state_dict()` is one.")
+    _judge_copies(kept, live, course)
+
+
+def _judge_copies(kept: dict[str, Any], live: dict[str, Any], course: _Course) -> None:
+    shown = "`params` is the model's own array: the next step changes the snapshot as well."
+    why = "A name is no copy. What makes one of an array?"
+    is_own = not np.shares_memory(kept["params"], course.model.params)
+    demand(is_own, "reference", shown, why, "`model.params.copy()`.")
+    for name, array in live.items():
+        is_own = not np.shares_memory(kept["optimizer"][name], array)
+        shown = f"the optimiser's {name!r} is its own array: the next step changes it as well."
+        why = "A copy of the dictionary still holds the same arrays."
+        more = "Copy each: `{name: array.copy() for name, array in optimizer.state().items()}`."
+        demand(is_own, "reference-optimizer", shown, why, more)
+
+
+def _put_back(kept: Any, course: _Course) -> None:
+    try:
+        course.model.params = kept["params"]
+        for name, array in course.optimizer.state().items():
+            array[...] = kept["optimizer"][name]
+        course.pipeline.load_state_dict(kept["data"])
+    except (KeyError, TypeError, ValueError) as error:
+        text = str(error).partition("\n")[0]
+        raise Wrong("not-whole", f"it could not be put back: {text}.") from None

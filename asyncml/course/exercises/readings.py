@@ -1,0 +1,302 @@
+"""Judges functions that read a file within a time: what came out, and whether the file was closed.
+
+A file notes what is done to it, and when: one of coroutines, and one that blocks its thread.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import random
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from asyncml.clock.turns import hold
+from asyncml.course.exercises import Wrong
+from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
+
+_HINTS: Hints = {
+    "'coroutine' object": ("no-await", "`open_file` is a coroutine function: await its call."),
+    "an awaitable is required": ("no-call", "A coroutine comes of the call: `file.read()`."),
+    **dict.fromkeys(
+        ("object method can't be used", "'method' object can't be awaited"),
+        ("no-call", "A coroutine comes of the call: `file.read()`."),
+    ),
+    **dict.fromkeys(
+        NOT_AWAITABLE,
+        ("plain-file", "The functions of this file are plain ones: there is nothing to await."),
+    ),
+    "local variable": (
+        "unopened",
+        "Where opening raises there is no file yet. Does your `finally` close one all the same?",
+        "Open it before the `try` whose `finally` closes it.",
+    ),
+    "in the main thread": ("thread", "In a thread there is no loop: give it a plain function."),
+    "TaskGroup": ("group", "A `TaskGroup` wraps each error in a group. Is one needed here?"),
+    "context manager protocol": (
+        "no-with",
+        "`asyncio.timeout` needs `async with`; this file has `close`, and no `async with`.",
+    ),
+    "still running": ("endless", "Virtual time stands still in a loop that never waits."),
+}
+
+
+@dataclass
+class Case:
+    """How reading goes, and what ends it; all times in seconds.
+
+    Attributes:
+        told: the same in words.
+        read_s: how long reading takes.
+        seconds: the limit that the answer is given.
+        error: what reading ends with.
+        stop_at_s: when the answer is cancelled from outside.
+        open_s: how long opening takes.
+        opens: whether it can be opened; otherwise that raises `error`.
+        close_s: how long closing takes.
+    """
+
+    told: str
+    read_s: float
+    seconds: float
+    error: Exception | None = None
+    stop_at_s: float | None = None
+    open_s: float = 0.1
+    close_s: float = 0.2
+    opens: bool = True
+
+
+@dataclass
+class Seen:
+    """How things stood when the answer had returned, and what came out of it."""
+
+    took_s: float
+    was_closed: bool
+    was_reading: bool
+    was_cancelled: bool
+    error: BaseException | None = None
+    result: Any = None
+
+
+class File:
+    """A file of coroutines, which notes what is done to it."""
+
+    def __init__(self, case: Case, number: int) -> None:
+        self.case, self.data = case, random.Random(number).randbytes(4)
+        self.close_calls, self.is_reading, self.is_closed, self.closes_read = 0, False, False, False
+
+    async def open(self) -> "File":
+        """Open it."""
+        await asyncio.sleep(self.case.open_s)
+        if not self.case.opens and self.case.error is not None:
+            raise self.case.error
+        return self
+
+    async def read(self) -> bytes:
+        """Return its data, after a while."""
+        self.is_reading = True
+        try:
+            await asyncio.sleep(self.case.read_s)
+        finally:
+            self.is_reading = False
+        return self._outcome()
+
+    def _outcome(self) -> bytes:
+        if self.case.error is not None:
+            raise self.case.error
+        return self.data
+
+    def close(self) -> Coroutine[Any, Any, None]:
+        """Close it, which takes a while."""
+        self.close_calls += 1
+        return self._close()
+
+    aclose = close  # as `contextlib.aclosing` calls it
+
+    async def _close(self) -> None:
+        self.closes_read = self.closes_read or self.is_reading
+        await asyncio.sleep(self.case.close_s)
+        self.is_closed = True
+
+
+class BlockingFile:
+    """A file of plain functions, which hold the thread that calls them; called to be opened."""
+
+    def __init__(self, case: Case, number: int) -> None:
+        self.case, self.data = case, random.Random(number).randbytes(4)
+        self.close_calls, self.is_reading, self.is_closed, self.closes_read = 0, False, False, False
+        self.is_by_hand = False
+
+    def __call__(self) -> "BlockingFile":
+        """Open it, at once."""
+        return self
+
+    def read(self) -> bytes:
+        """Return its data, and hold the thread for a while."""
+        if asyncio._get_running_loop() is not None:
+            shown = "`read` was called on the event loop, which stands still meanwhile."
+            why = "`asyncio.to_thread(function)` calls it in another thread; with "
+            why += "`to_thread(function())` you call it yourself, first."
+            raise Wrong("blocking", shown, why)
+        self.is_reading = True
+        self.is_by_hand = not hold(self.case.read_s)  # the clock knows the threads of pools only
+        self.is_reading = False
+        if self.is_closed:
+            raise ValueError("I/O operation on closed file")
+        if self.case.error is not None:
+            raise self.case.error
+        return self.data
+
+    def close(self) -> None:
+        """Close it, at once."""
+        self.close_calls += 1
+        self.closes_read, self.is_closed = self.closes_read or self.is_reading, True
+
+    def __enter__(self) -> "BlockingFile":
+        """Return the file."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def run_case(answer: Any, case: Case, file: File | BlockingFile, open_file: Any) -> Seen:
+    """Have the answer read the file in virtual time; raise `Wrong` for an error of its own."""
+
+    async def scene(read_within: Callable[..., Coroutine[Any, Any, Any]]) -> Seen:
+        loop = asyncio.get_running_loop()
+        task = asyncio.create_task(read_within(open_file, case.seconds), name="read_within")
+        if case.stop_at_s is not None:
+            loop.call_later(case.stop_at_s, task.cancel)
+        await asyncio.wait([task])
+        seen = Seen(loop.time(), file.is_closed, file.is_reading, task.cancelled())
+        if isinstance(file, BlockingFile):
+            await asyncio.sleep(case.read_s + 1)  # by then its thread has ended
+        if task.cancelled():
+            return seen
+        seen.error = task.exception()
+        if seen.error is None:
+            seen.result = task.result()
+        elif not isinstance(seen.error, OSError) and not file.closes_read:  # also a TimeoutError
+            raise seen.error
+        return seen
+
+    with _no_pool_awaits(file):
+        seen: Seen = play(scene, answer, of=answer, hints=_HINTS).result
+    return seen
+
+
+@contextlib.contextmanager
+def _no_pool_awaits(file: File | BlockingFile) -> Iterator[None]:
+    """Refuse a pool that ends on the loop and waits for its thread: for ever, in virtual time."""
+    shutdown = ThreadPoolExecutor.shutdown
+
+    def watched(pool: ThreadPoolExecutor, wait: bool = True, **kwargs: Any) -> None:
+        is_held = wait and file.is_reading and asyncio._get_running_loop() is not None
+        shutdown(pool, wait=wait and not is_held, **kwargs)
+        if is_held:
+            shown = "the `with` block of the pool held the event loop until its thread had ended."
+            raise Wrong("holds", shown, "`asyncio.to_thread` uses a pool that nobody has to close.")
+
+    ThreadPoolExecutor.shutdown = watched  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        ThreadPoolExecutor.shutdown = shutdown  # type: ignore[method-assign]
+
+
+def demand_outcome(case: Case, seen: Seen) -> None:
+    """Demand that an error, a stop or a time-out came out as it has to."""
+    if inspect.iscoroutine(seen.result):
+        seen.result.close()
+        shown = f"it returned a coroutine, `{seen.result.__name__}`, and not what comes out of it."
+        why = "Where is the `await`? And `to_thread` takes plain functions, not coroutines."
+        raise Wrong("coroutine", shown, why)
+    if case.stop_at_s is not None:
+        shown = "it was cancelled from outside while it read, and went on as if time were up."
+        why = "Your `except` takes every CancelledError for the time-out's. Whose was this one?"
+        more = "Catch `TimeoutError`, around the block of `asyncio.timeout`: it is only yours."
+        demand(seen.was_cancelled, "swallowed", shown, why, more)
+        return
+    shown = f"{case.told}, and a CancelledError came out."
+    demand(not seen.was_cancelled, "cancelled", shown, "Whose CancelledError is it?")
+    if isinstance(seen.error, TimeoutError):
+        raise Wrong(
+            "escaped",
+            f"{case.told}, and a TimeoutError came out; None was to be returned.",
+            "Inside the block of the time-out it is still a CancelledError. Where does it change?",
+            "`try:` around the whole `async with asyncio.timeout(...)`, then `except TimeoutError`",
+        )
+    shown = f"{case.told}, and it did not come out."
+    why = "Only a time-out is answered with None. Is there a `return` in your `finally`?"
+    more = "`except TimeoutError`, and not `except Exception`; and no `return` in the `finally`."
+    demand(seen.error is case.error, "lost-error", shown, why, more)
+
+
+def demand_closed(case: Case, file: File | BlockingFile, seen: Seen) -> None:
+    """Demand that the file was closed, and only once."""
+    shown = f"{case.told}, and the file was never closed."
+    why = "Which lines run however it ends?"
+    demand(
+        file.close_calls > 0,
+        "not-closed",
+        shown,
+        why,
+        "Close it in a `finally`, or use a `with`: both act however it ends.",
+    )
+    shown = f"{case.told}, and `close` was called {file.close_calls} times."
+    demand(file.close_calls == 1, "twice", shown, "One `finally` is enough for all ways out.")
+
+
+def demand_idle(case: Case, file: File, seen: Seen) -> None:
+    """Demand that nothing reads on when the file is closed or the answer has returned."""
+    shown = f"{case.told}; the file was closed, or left, while it was still being read."
+    why = "Some ways of waiting with a limit leave the task running when time is up. Which?"
+    more = "`asyncio.timeout` and `wait_for` cancel and wait; after `asyncio.wait` do it yourself."
+    demand(not (seen.was_reading or file.closes_read), "runs-on", shown, why, more)
+
+
+def demand_whole(case: Case, file: File, seen: Seen) -> None:
+    """Demand that closing was awaited, to its end."""
+    if seen.was_closed:
+        return
+    if case.told == "reading was done just in time":
+        raise Wrong(
+            "cut-off",
+            f"{case.told}, and `close` was cut off in the middle: the time was up.",
+            "What does the time-out limit: the reading, or the closing as well?",
+            "Only `await file.read()` stands in the block of the time-out; the `try ... finally` "
+            "with `await file.close()` stands around that block.",
+        )
+    raise Wrong(
+        "not-awaited",
+        f"{case.told}; `close` was called, and the file was still open at the end.",
+        "`close` is a coroutine, and takes 0.2 s. Who waits for it?",
+        "`await file.close()`, in the `finally`: an `await` is allowed there.",
+    )
+
+
+def demand_result(case: Case, file: File | BlockingFile, seen: Seen) -> None:
+    """Demand the data, or None if it was late."""
+    if case.error is not None or case.stop_at_s is not None:
+        return
+    is_late = case.read_s > case.seconds
+    shown = f"{case.told}: {case.read_s:g} s at a limit of {case.seconds:g} s, and it returned "
+    if is_late:
+        why = "What ends the waiting when time is up?"
+        more = "`async with asyncio.timeout(seconds):` around the reading."
+        demand(seen.result is None, "no-time-out", f"{shown}{seen.result!r:.40}.", why, more)
+        return
+    why = "From when on does the time count? Only the reading is limited."
+    is_opening = seen.result is None and case.open_s + case.read_s > case.seconds
+    demand(not is_opening, "opening", f"{shown}None.", why, "Open the file before the time-out.")
+    why = f"The file holds {file.data!r}. Is there a `return`?"
+    demand(seen.result == file.data, "result", f"{shown}{seen.result!r:.40}.", why)

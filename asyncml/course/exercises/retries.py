@@ -1,0 +1,147 @@
+"""Judges a fetch that is tried again after a failure; for lesson 07."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from asyncml.course.exercises.fetches import refuse_unfinished
+from asyncml.course.exercises.scenes import Hints, demand, play
+from asyncml.stores.memory import ObjectNotFound, RequestFailed
+
+TRIES, FIRST_S = 4, 0.1
+_RETRY_HINTS: Hints = {
+    "still running": ("endless", f"After {TRIES} tries it has to give up: `raise` the error."),
+}
+
+
+class _Flaky:
+    """Loses each key's first requests, and notes when they were made and who held a slot."""
+
+    def __init__(self, slots: int, losses: int, error: type[Exception] = RequestFailed) -> None:
+        self.slots, self.losses, self.error = asyncio.Semaphore(slots), losses, error
+        self.tries: dict[str, list[float]] = {}
+        self.now = 0
+        self.ended_s = 0.0  # when the last answer had ended
+        self.was_outside = self.was_held = False
+
+    async def fetch(self, key: str) -> bytes:
+        tries = self.tries.setdefault(key, [])
+        tries.append(asyncio.get_running_loop().time())
+        if len(tries) > 50:
+            raise asyncio.CancelledError  # of an answer that goes on for ever
+        self.now += 1
+        self.was_outside |= not self.slots.locked()
+        await asyncio.sleep(0.01)
+        self.now -= 1
+        if len(tries) <= self.losses:
+            raise self.error(f"{key!r}: request {len(tries)}")
+        return key.encode() * 2
+
+    async def watch(self) -> None:
+        for _ in range(3000):  # not for ever: then a deadlock would not show
+            await asyncio.sleep(0.007)
+            self.was_held |= self.now == 0 and self.slots.locked()
+
+    async def run(self, answer: Callable[..., Any], keys: list[str]) -> list[Any]:
+        watching = asyncio.create_task(self.watch(), name="watch")
+        jobs = [asyncio.create_task(answer(self.fetch, key, self.slots)) for key in keys]
+        await asyncio.wait(jobs)
+        self.ended_s = asyncio.get_running_loop().time()
+        watching.cancel()
+        for job in jobs:
+            error = None if job.cancelled() else job.exception()
+            if error and not isinstance(error, RequestFailed | self.error):
+                raise error  # a mistake of the answer's own
+        return [asyncio.CancelledError() if j.cancelled() else j.exception() or j for j in jobs]
+
+
+def _try(answer: Any, store: _Flaky, keys: list[str]) -> list[Any]:
+    found: list[Any] = play(store.run, answer, keys, of=answer, hints=_RETRY_HINTS).result
+    return found
+
+
+def judge_retries(answer: Any) -> None:
+    """Refuse what is wrong with a fetch that is tried again; raise `Wrong`."""
+    store = _Flaky(slots=1, losses=2)
+    (came,) = _try(answer, store, ["a"])
+    _judge_tries(store, came)
+    lost = _Flaky(slots=1, losses=99)
+    (came,) = _try(answer, lost, ["b"])
+    _judge_end(lost, came)
+    _judge_pauses(lost.tries["b"])
+    for error in (ObjectNotFound, ZeroDivisionError, ConnectionRefusedError):
+        hopeless = _Flaky(1, 99, error)
+        (came,) = _try(answer, hopeless, ["c"])
+        tries, name = len(hopeless.tries["c"]), error.__name__
+        shown = f"`fetch` raised {name}, and it was tried {_times(tries)}."
+        why = "Which errors can another try mend? A missing object stays missing, a bug a bug."
+        if error is ConnectionRefusedError:
+            why = "That is no `RequestFailed`, and goes on to the caller at once."
+        demand(tries == 1, "hopeless", shown, why, "`except aml.RequestFailed`, and nothing wider.")
+        shown = f"`fetch` raised {name}, and nobody heard of it."
+        demand(isinstance(came, error), "swallowed", shown, "Let it through: do not catch it.")
+    herd = _Flaky(slots=10, losses=1)
+    _try(answer, herd, list("defghijk"))
+    seconds = {round(tries[1], 9) for tries in herd.tries.values()}
+    moments = "the same moment" if len(seconds) == 1 else f"{len(seconds)} different moments"
+    shown = f"eight requests failed together, and were made again at {moments}."
+    why = "A store that had too much to do gets all of them at once again. What would spread them?"
+    more = "Jitter: `seconds * random.uniform(0.5, 1.5)`, drawn anew for each pause."
+    demand(len(seconds) > 4, "no-jitter", shown, why, more)
+
+
+def _judge_tries(store: _Flaky, came: Any) -> None:
+    tries = len(store.tries.get("a", []))
+    got = came.result() if isinstance(came, asyncio.Task) else came
+    refuse_unfinished([got])
+    demand(tries > 0, "calls", "`fetch` was not called.", "`await fetch(key)` is one try.")
+    shown = f"a key was lost twice and would have come then; it was tried {_times(tries)}."
+    why = "Catch `aml.RequestFailed` around the `await`, and go round again."
+    demand(tries >= 3, "gave-up", shown, why, f"`for attempt in range({TRIES})`.")
+    shown = f"the third try brought the data, and it was tried {_times(tries)}."
+    demand(tries == 3, "goes-on", shown, "`return` it: that ends the loop, too.")
+    shown = "`fetch` was awaited without a slot."
+    demand(not store.was_outside, "no-slot", shown, "`async with slots:` goes around each try.")
+    shown = "during the pause between two tries it kept its slot."
+    why = "Nobody else could use it meanwhile. Where does the `async with` end?"
+    more = "Only `await fetch(key)` stands in the `async with slots:`; the pause comes after it."
+    demand(not store.was_held, "holds", shown, why, more)
+    why = "`return` what `fetch` gave, and leave the loop with it."
+    demand(got == b"aa", "results", f"the data of 'a' is b'aa', got {got!r:.40}.", why)
+
+
+def _judge_end(store: _Flaky, came: Any) -> None:
+    tries = len(store.tries["b"])
+    shown = f"a store that loses everything was tried {_times(tries)}."
+    why = f"{TRIES} tries, and then the caller has to know."
+    demand(tries == TRIES, "endless" if tries > TRIES else "gave-up", shown, why)
+    got = f"it returned {came.result()!r}" if isinstance(came, asyncio.Task) else f"came {came!r}"
+    more = "In the last round `raise`, so that the error of the last try goes on to the caller."
+    shown = f"after {TRIES} lost tries {got}."
+    is_error = isinstance(came, RequestFailed)
+    demand(is_error, "swallowed", shown, "Who asked takes that for data: what should it get?", more)
+    late = store.ended_s - store.tries["b"][-1] - 0.01
+    shown = f"after the last try it paused for {late:.2f} s more, and raised only then."
+    why = f"Nothing comes after that pause: {TRIES} tries have three pauses between them."
+    demand(late < 1e-9, "late", shown, why, "In the last round `raise`, before the pause.")
+
+
+def _judge_pauses(tries: list[float]) -> None:
+    pauses = [max(0.0, after - before - 0.01) for before, after in itertools.pairwise(tries)]
+    shown = "the pauses were " + ", ".join(f"{pause:.2f}" for pause in pauses) + " s"
+    why = "Pause before each new try: the store has trouble, and needs time."
+    demand(max(pauses) > 1e-9, "no-pause", f"{shown}.", why, "`await asyncio.sleep(...)`.")
+    for number, pause in enumerate(pauses):
+        right = FIRST_S * 2**number
+        where = f"{shown}: number {number + 1} must be {right / 2:g} to {right * 1.5:g} s."
+        more = f"`{FIRST_S} * 2**attempt`, times `random.uniform(0.5, 1.5)`."
+        is_right = right / 2 - 1e-9 <= pause <= right * 1.5 + 1e-9
+        why = "Does it double from one try to the next?" if number else f"The first is {FIRST_S} s."
+        demand(is_right, "pause", where, why, more)
+
+
+def _times(count: int) -> str:
+    if count > 50:
+        return "without end"
+    return f"{count} times" if count > 1 else "once"

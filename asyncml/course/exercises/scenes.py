@@ -1,0 +1,98 @@
+"""Scenes: a check's own code in which an answer is used, watched as if it were the answer's."""
+
+import functools
+import gc
+import inspect
+import logging
+import traceback
+import types
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from asyncml.course.exercises import Wrong
+from asyncml.course.exercises.attempts import Attempt, attempt, is_stub
+from asyncml.failures import shorten
+
+T = TypeVar("T")
+Hints = dict[str, tuple[str, ...]]  # words of a message: the code, the hint, the fuller hint
+NOT_AWAITABLE = ("can't be used in 'await' expression", "object can't be awaited")  # to 3.13; 3.14
+
+
+def play(
+    scene: Callable[..., Any],
+    *args: Any,
+    of: Callable[..., Any],
+    hints: Hints | None = None,
+    may_raise: tuple[type[BaseException], ...] = (),
+) -> Attempt:
+    """Run a scene in virtual time.
+
+    Args:
+        scene: a function, `async` or not, that calls the answer; it may raise `Wrong`.
+        args: what the scene is called with.
+        of: the answer: errors are told with its lines, and its module's `time.sleep` is watched.
+        hints: the errors that are typical, each with a code and hints of its own.
+        may_raise: exceptions that the check wants to see.
+
+    Raises:
+        Wrong: what the scene raised, or what `attempt` made of the answer's failure.
+    """
+
+    @functools.wraps(of)
+    async def run() -> Any:
+        result = scene(*args)
+        return await result if inspect.iscoroutinefunction(scene) else result
+
+    try:
+        done = attempt(run, may_raise=(Wrong, *may_raise))
+    except Wrong as wrong:
+        message = wrong.message.replace("RuntimeError: coroutine raised ", "")
+        for words, (code, *said) in (hints or {}).items():
+            if words in message:
+                raise Wrong(code, message, *said) from None
+        raise
+    if isinstance(done.error, Wrong):
+        raise done.error
+    return done
+
+
+def demand(is_right: bool, code: str, message: str, hint: str = "", more: str = "") -> None:
+    """Raise `Wrong`, unless it is right."""
+    if not is_right:
+        raise Wrong(code, message, hint, more)
+
+
+def check_plain(function: Any) -> None:
+    """Demand a function that is not async, and not a stub."""
+    is_empty = function is ... or function is None
+    demand(not is_empty, "open", "put your answer in place of the `...`")
+    name = getattr(function, "__name__", "it")
+    demand(not is_stub(function), "open", f"write the body of `{name}` in place of the `...`")
+    is_function = isinstance(function, types.FunctionType)
+    shown = f"a function was expected, got {shorten(function)}."
+    demand(is_function, "kind", shown, "Without the `()`?")
+    is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    demand(not is_async, "kind", f"`{name}` must be a plain `def`.")
+
+
+def quietly(judge: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Let the verdict be all that shows: nothing about what a wrong answer left lying about."""
+
+    @functools.wraps(judge)
+    def quiet(answer: Any) -> T:
+        logger = logging.getLogger("asyncio")
+        was_disabled, logger.disabled = logger.disabled, True
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".* was never awaited", RuntimeWarning)
+                try:
+                    return judge(answer)
+                except Wrong as wrong:
+                    traceback.clear_frames(wrong.__traceback__)  # they hold what was left
+                    gc.collect()
+                    raise
+        finally:
+            logger.disabled = was_disabled
+
+    return quiet

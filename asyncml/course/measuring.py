@@ -1,0 +1,164 @@
+"""A figure that was measured, in one line: rounded, with what was expected beside it.
+
+Stopwatch readings differ from machine to machine, so they are shown with two digits, and checked
+against bounds wide enough for a busy laptop. One outside of them is marked, and nobody's notebook
+stops for it; the tests of the course fail on the mark. Used by lessons 04, 05 and later ones.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asyncml.failures import shorten
+from asyncml.look import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MISSED = "✘ expected"  # the mark of a figure out of bounds
+_WITHIN = 10.0  # times more or less than predicted, unless bounds are given
+_STEPS = {
+    "s": [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")],
+    "B": [(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")],
+    "x": [(1.0, "x")],
+    "": [(1.0, "")],
+}
+_UNIT_NAMES = {"s": "seconds", "B": "bytes", "x": "times", "": ""}
+_NEAR = 8.0  # times a figure: on a logarithmic axis, some of its label's width
+_BAR, _PREDICTION = "#0072B2", "#D55E00"  # as in a timeline: told apart by colour-blind readers
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A figure that was measured, and what was expected; shows as one line.
+
+    Attributes:
+        what: what was measured.
+        value: the figure, in `unit`.
+        predicted: what the formula, or experience, says.
+        bounds: the least and the most that count as expected.
+        unit: "s", "B" (bytes), "x" (a ratio) or "" (a count).
+    """
+
+    what: str
+    value: float
+    predicted: float
+    bounds: tuple[float, float]
+    unit: str = "s"
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether the figure lies within the bounds."""
+        low, high = self.bounds
+        return low <= self.value <= high
+
+    def __repr__(self) -> str:
+        """Return the line."""
+        line = f"{self.what}: {rounded(self.value, self.unit)}"
+        predicted = rounded(self.predicted, self.unit)
+        if self.is_expected:
+            return printable(f"{line} (predicted: {predicted})")
+        low, high = (rounded(bound, self.unit) for bound in self.bounds)
+        line += f" {MISSED} {predicted}, or {low} to {high}"
+        return printable(f"{line}: is the machine busy, or capped?")
+
+
+def measured(
+    what: str,
+    value: float,
+    predicted: float,
+    *,
+    unit: str = "s",
+    bounds: tuple[float, float] | None = None,
+) -> Measurement:
+    """Set a measured figure beside its prediction.
+
+    Args:
+        what: what was measured, in a few words.
+        value: the figure, in `unit`.
+        predicted: what was expected, in `unit`, > 0.
+        unit: "s", "B" (bytes), "x" (a ratio) or "" (a count).
+        bounds: the least and the most that count as expected; by default a tenth of the prediction,
+            and ten times as much.
+
+    Raises:
+        ValueError: an unknown unit, a prediction that is not positive, or empty bounds.
+
+    Example:
+        >>> measured("starting a thread", 6.24e-05, 5e-05)
+        starting a thread: 62 µs (predicted: 50 µs)
+    """
+    if unit not in _STEPS:
+        raise ValueError(f"`unit` must be one of {', '.join(map(repr, _STEPS))}, got {unit!r}")
+    if not 0 < predicted < math.inf:
+        raise ValueError(f"`predicted` must be positive and finite, got {predicted}")
+    if bounds is None:
+        bounds = predicted / _WITHIN, predicted * _WITHIN
+    if len(bounds) != 2 or not bounds[0] <= bounds[1]:
+        raise ValueError(f"`bounds` must be (least, most), got {shorten(bounds)}")
+    return Measurement(what, value, predicted, (bounds[0], bounds[1]), unit)
+
+
+def rounded(value: float, unit: str = "s") -> str:
+    """Write a figure with two digits, in the unit that suits its size.
+
+    Example:
+        >>> rounded(0.0001234), rounded(2_345_678, "B"), rounded(1.04, "x")
+        ('120 µs', '2.3 MB', '1.0x')
+    """
+    if not math.isfinite(value):
+        return f"{value} {unit}".strip()
+    digits = float(f"{value:.1e}")  # first, so that 999.9 µs becomes 1.0 ms
+    steps = _STEPS[unit]
+    size, name = next((step for step in steps if abs(digits) >= step[0]), steps[-1])
+    number = digits / size
+    whole = abs(number) >= 10 or not number or (not unit and value == int(value))  # a small count
+    text = f"{number:,.0f}" if whole else f"{number:.1f}"
+    if 0 < abs(number) < 1:
+        text = f"{number:.2g}"
+    return printable(f"{text}{name}" if unit == "x" else f"{text} {name}".strip())
+
+
+def plot_measured(measurements: Sequence[Measurement], ax: "Axes | None" = None) -> "Axes":
+    """Draw figures of one unit as bars over a logarithmic axis, with a diamond at each prediction.
+
+    Args:
+        measurements: what to draw, from top to bottom.
+        ax: the axes to draw on; by default a new figure of fitting height.
+
+    Raises:
+        ValueError: nothing to draw, or figures of several units.
+        ModuleNotFoundError: matplotlib is not installed.
+    """
+    import matplotlib.pyplot as plt
+
+    units = {measurement.unit for measurement in measurements}
+    if len(units) != 1:
+        raise ValueError(f"`measurements` must be of one unit, got {sorted(units) or 'none'}")
+    (unit,) = units
+    rows = range(len(measurements))
+    if ax is None:
+        _, ax = plt.subplots(figsize=(8, 1 + 0.36 * len(measurements)), layout="constrained")
+    values = [measurement.value for measurement in measurements]
+    predictions = [measurement.predicted for measurement in measurements]
+    ax.set_xscale("log")
+    # bars have no zero to stand on here: they begin a step below the smallest figure
+    left = 10 ** (math.floor(math.log10(min(v for v in values + predictions if v > 0))) - 0.5)
+    widths = [max(0.0, value - left) for value in values]
+    ax.barh(rows, widths, left=left, height=0.6, color=_BAR, label="measured")
+    ax.plot(predictions, rows, "D", color=_PREDICTION, mec="white", ms=8, label="predicted")
+    for row, measurement in enumerate(measurements):
+        # at the end of the bar, unless the diamond stands in its way
+        is_near = measurement.value <= measurement.predicted <= _NEAR * measurement.value
+        end = measurement.predicted if is_near else measurement.value
+        ax.text(end * 1.15, row, "  " + rounded(measurement.value, unit), va="center")
+    ax.set_yticks(rows, labels=[measurement.what for measurement in measurements])
+    ax.set_ylim(len(measurements) - 0.4, -0.6)
+    ax.set_xlim(left, 12 * max(values + predictions))
+    name = _UNIT_NAMES[unit]
+    ax.set_xlabel(f"{name} (logarithmic)".strip())
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", left=False)
+    ax.legend(ncols=2, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    return ax

@@ -1,0 +1,229 @@
+"""Optimisers: from a model's gradients to its next parameters, in place on the flat vectors.
+
+What a step remembers of the steps before it (velocity, moments) is a flat vector like the
+parameters, so that a checkpoint holds all of it in a few copies. Lesson 08 derives both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asyncml.checks import check_model, check_number
+from asyncml.network.aligned import zeros
+from asyncml.network.layers import Array
+
+if TYPE_CHECKING:
+    from asyncml.network.sequential import Sequential
+
+# parameters at a time: the five vectors of a step in Adam, 640 KB, stay in a core's cache from the
+# first of its ten operations to the last
+BLOCK = 32_768
+
+
+class Optimizer:
+    """Changes `model.params` by `model.grads`, in place; `SGD` and `Adam` are those given here.
+
+    Attributes:
+        model: whose parameters it changes.
+    """
+
+    def __init__(self, model: Sequential, lr: float) -> None:
+        check_model(model)
+        self._lr = _checked("lr", lr, "a finite number > 0", lambda number: 0 < number < math.inf)
+        self.model = model
+        self._room = zeros(min(len(model.params), BLOCK))
+
+    @property
+    def lr(self) -> float:
+        """The learning rate; may be set anew between two steps, to 0 too, where a schedule ends."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        rule = "a finite number >= 0"
+        self._lr = _checked("lr", value, rule, lambda number: 0 <= number < math.inf)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the live arrays that the next step depends on: copy them to keep, fill to restore.
+
+        Example:
+            >>> from asyncml.network.sequential import MLP
+            >>> sorted(Adam(MLP([4, 3])).state())
+            ['g2_sum', 'g_sum', 't']
+        """
+        raise NotImplementedError
+
+    def step(self) -> None:
+        """Change the parameters by one step."""
+        raise NotImplementedError
+
+    def _blocks(self) -> Iterator[tuple[slice, Array]]:
+        """Give the vectors block by block, each with room for an intermediate result.
+
+        The first block comes last: it is still in the cache when the next forward pass begins with
+        the first layer.
+        """
+        size = len(self.model.params)
+        for start in reversed(range(0, size, BLOCK)):
+            end = min(start + BLOCK, size)
+            yield slice(start, end), self._room[: end - start]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: velocity = momentum velocity + g, p -= lr velocity.
+
+    Source: Goodfellow, Bengio & Courville 2016, section 8.3.2, with lr taken out of the velocity,
+    as PyTorch has it, so that a change of lr acts at once.
+
+    Args:
+        model: whose parameters it changes.
+        lr: the learning rate.
+        momentum: how much of the velocity is kept, from 0 to below 1.
+
+    Raises:
+        TypeError: `model` is no model, or another argument no number.
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(self, model: Sequential, lr: float, momentum: float = 0.0) -> None:
+        super().__init__(model, lr)
+        self.momentum = momentum
+        self.velocity = zeros(len(model.params))
+
+    @property
+    def momentum(self) -> float:
+        """How much of the velocity is kept; may be set anew between two steps."""
+        return self._momentum
+
+    @momentum.setter
+    def momentum(self, value: float) -> None:
+        self._momentum = _share("momentum", value)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return `velocity`, (P,) float32."""
+        return {"velocity": self.velocity}
+
+    def step(self) -> None:
+        """Change the parameters by one step."""
+        lr, momentum = self.lr, self.momentum
+        for block, update in self._blocks():
+            params, grads = self.model.params[block], self.model.grads[block]
+            velocity = self.velocity[block]
+            np.multiply(velocity, momentum, out=velocity)
+            np.add(velocity, grads, out=velocity)
+            np.multiply(velocity, lr, out=update)
+            np.subtract(params, update, out=params)
+
+
+# float32 below 1e-38 is denormal, and arithmetic with it many times slower: what decays is cut off
+# long before, every so many steps; it is far too small to change a parameter
+_NEGLIGIBLE, _EVERY = 1e-30, 64
+
+
+class Adam(Optimizer):
+    """Steps of about lr in each parameter: its mean gradient over its root mean square gradient.
+
+    p -= lr m / (sqrt(v) + eps), where m and v are weighted means of g and of g^2: what is i steps
+    old has the weight beta1^i in m and beta2^i in v. A mean is a sum over the sum of the weights;
+    kept are the sums, since g_sum = beta1 g_sum + g is one operation less than a moving average.
+    Source: Kingma & Ba 2015, algorithm 1: its corrected m and v are these means.
+
+    Args:
+        model: whose parameters it changes.
+        lr: the learning rate.
+        betas: how much of m and of v is kept, each from 0 to below 1.
+        eps: keeps a parameter without gradient from dividing by 0.
+
+    Raises:
+        TypeError: `model` is no model, or another argument no number.
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        lr: float = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(model, lr)
+        self.betas, self.eps = betas, eps
+        self.g_sum, self.g2_sum = zeros(len(model.params)), zeros(len(model.params))
+        self.t = np.zeros((), np.int64)
+        self._negligible = np.zeros(len(self._room), np.bool_)
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """How much of m and of v is kept; what they were before counts as if it had been these."""
+        return self._betas
+
+    @betas.setter
+    def betas(self, value: tuple[float, float]) -> None:
+        if not isinstance(value, Sequence | np.ndarray) or np.shape(value) != (2,):
+            raise TypeError(f"`betas` must be two numbers, each >= 0 and < 1, got {value!r}")
+        self._betas = _share("betas", value[0]), _share("betas", value[1])
+
+    @property
+    def eps(self) -> float:
+        """Keeps a parameter without gradient from dividing by 0."""
+        return self._eps
+
+    @eps.setter
+    def eps(self, value: float) -> None:
+        self._eps = _checked("eps", value, "> 0", lambda number: 0 < number < math.inf)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the sums, (P,) float32 each, and `t`, () int64, the number of steps taken."""
+        return {"g_sum": self.g_sum, "g2_sum": self.g2_sum, "t": self.t}
+
+    def step(self) -> None:
+        """Change the parameters by one step."""
+        self.t += 1
+        betas = self.betas
+        n1, n2 = (_weights(beta, int(self.t)) for beta in betas)
+        root = math.sqrt(n2)  # taken out of sqrt(v), to divide one number and not a vector
+        lr, eps = self.lr * root / n1, self.eps * root
+        for block, update in self._blocks():
+            params, grads = self.model.params[block], self.model.grads[block]
+            g_sum, g2_sum = self.g_sum[block], self.g2_sum[block]
+            np.multiply(g_sum, betas[0], out=g_sum)
+            np.add(g_sum, grads, out=g_sum)
+            np.multiply(g2_sum, betas[1], out=g2_sum)
+            np.multiply(grads, grads, out=update)
+            np.add(g2_sum, update, out=g2_sum)
+            np.sqrt(g2_sum, out=update)
+            np.add(update, eps, out=update)
+            np.divide(g_sum, update, out=update)
+            np.multiply(update, lr, out=update)
+            np.subtract(params, update, out=params)
+        if self.t % _EVERY == 0:  # by t alone, so that a resumed run does the same
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        for block, size in self._blocks():
+            g_sum, negligible = self.g_sum[block], self._negligible[: len(size)]
+            np.less(np.abs(g_sum, out=size), _NEGLIGIBLE, out=negligible)
+            np.copyto(g_sum, 0, where=negligible)
+
+
+def _checked(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> float:
+    number = check_number(name, value, rule)
+    if not holds(number):
+        got = value if math.isfinite(number) else number  # not a number of thousands of digits
+        raise ValueError(f"`{name}` must be {rule}, got {got}")
+    return number
+
+
+def _share(name: str, value: object) -> float:
+    return _checked(name, value, ">= 0 and < 1", lambda number: 0 <= number < 1)
+
+
+def _weights(beta: float, t: int) -> float:
+    """Return 1 + beta + beta^2 + ..., t terms."""
+    return (1 - beta**t) / (1 - beta)

@@ -1,0 +1,228 @@
+"""A neural network in NumPy: layers in a row, over one flat vector of parameters.
+
+All parameters of a model lie in one vector, all gradients in another, and each layer holds views
+into both: an optimiser is a few operations on whole vectors, a checkpoint is one copy, and an
+all-reduce is one message. A step writes into buffers kept from the step before. Synchronous, with
+no asyncio in it: lesson 08 builds it piece by piece.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asyncml.checks import check_int, check_labels
+from asyncml.network.aligned import zeros
+from asyncml.network.layers import Array, Layer, Linear, ReLU, copy_into, loss_of
+
+
+class Sequential:
+    """Layers one after the other; the last one's outputs are the logits of a classifier.
+
+    A copy (`copy.copy`, `copy.deepcopy`, pickle) is a model of its own: its layers look into its
+    own vectors. `forward` and `predict` may run in several threads at once; `loss_and_grads` may
+    not, since it writes into `grads` and into buffers that it keeps.
+
+    Args:
+        layers: what is applied, in this order.
+        seed: of the generator that draws the initial parameters.
+
+    Attributes:
+        layers: the layers, a tuple.
+        n_in: values in a row of x.
+        n_out: values in a row of the output, the number of classes.
+
+    Raises:
+        ValueError: a layer's output does not fit the next one, or a layer is in a model already.
+
+    Example:
+        >>> model = Sequential(Linear(2, 3), ReLU(), Linear(3, 2), seed=0)
+        >>> model
+        Sequential(Linear(2, 3), ReLU(), Linear(3, 2))
+        >>> model.params.shape
+        (17,)
+    """
+
+    def __init__(self, *layers: Layer, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)  # before the layers are bound, in case it is refused
+        self._adopt(layers)
+        for layer in self.layers:
+            layer.initialise(rng)
+
+    def _adopt(self, layers: Sequence[Layer]) -> None:
+        self._widths = _chain(layers)
+        self.layers = tuple(layers)
+        self.n_in, self.n_out = self._widths[0], self._widths[-1]
+        size = sum(layer.n_params for layer in layers)
+        self._params, self._grads = zeros(size), zeros(size)
+        start = 0
+        for layer in layers:
+            end = start + layer.n_params
+            layer.bind(self._params[start:end], self._grads[start:end])
+            start = end
+        self._outputs: list[Array] = []  # of each layer, in the largest batch yet
+        self._deltas: list[Array] = []  # dL/d(output) of each layer
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_outputs": [], "_deltas": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        layers = [copy.copy(layer) for layer in state["layers"]]
+        own = {id(old): new for old, new in zip(state["layers"], layers, strict=True)}
+        # with what a subclass has added, such as another name for a layer
+        vars(self).update({name: own.get(id(value), value) for name, value in state.items()})
+        self._adopt(layers)
+        self.params, self.grads = state["_params"], state["_grads"]
+
+    @property
+    def params(self) -> Array:
+        """All parameters, (P,) float32; assigning copies into it."""
+        return self._params
+
+    @params.setter
+    def params(self, value: npt.ArrayLike) -> None:
+        copy_into(self._params, value, "params")
+
+    @property
+    def grads(self) -> Array:
+        """The gradient of the loss by each parameter, (P,) float32; assigning copies into it."""
+        return self._grads
+
+    @grads.setter
+    def grads(self, value: npt.ArrayLike) -> None:
+        copy_into(self._grads, value, "grads")
+
+    def forward(self, x: npt.ArrayLike) -> Array:
+        """Return the logits of `x`, in an array of their own.
+
+        Args:
+            x: (batch, n_in) float32; other floats are converted, which costs a copy.
+
+        Raises:
+            TypeError: x holds no floats, such as unscaled pixels.
+            ValueError: x has another shape.
+        """
+        given = y = self._checked_input(x)
+        for layer in self.layers:
+            y = layer.forward(y, out=y if layer.in_place and y is not given else None)
+        return y
+
+    def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.intp]:
+        """Return the label with the largest logit for each row of x: (batch,) int."""
+        labels: npt.NDArray[np.intp] = self.forward(x).argmax(axis=1)
+        return labels
+
+    def loss_and_grads(self, x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+        """Fill `grads` with the gradient of the mean softmax cross-entropy, and return the loss.
+
+        Once it has seen the largest batch this allocates a few numbers for each row, for the loss,
+        and nothing the size of a layer's output.
+
+        Args:
+            x: (batch, n_in) float32; other floats are converted, which costs a copy.
+            y: (batch,) integer labels, 0 to n_out - 1.
+
+        Raises:
+            TypeError: x holds no floats, or y no integers.
+            ValueError: a shape is wrong, the batch is empty, or a label is out of range.
+
+        Example:
+            >>> model = MLP([4, 8, 3])
+            >>> round(model.loss_and_grads(np.zeros((2, 4), np.float32), [0, 2]), 4)
+            1.0986
+        """
+        x = self._checked_input(x)
+        labels = check_labels(y, x.shape, self.n_out)
+        outputs, deltas = self._buffers(len(x))
+        inputs = [x, *outputs[:-1]]
+        for layer, given, out in zip(self.layers, inputs, outputs, strict=True):
+            layer.forward(given, out)
+        loss = loss_of(outputs[-1], labels, deltas[-1])
+        for i in reversed(range(len(self.layers))):
+            dx = deltas[i - 1] if i else None  # nobody asks how the data should have been
+            self.layers[i].backward(inputs[i], outputs[i], deltas[i], dx)
+        return loss
+
+    def _buffers(self, n: int) -> tuple[list[Array], list[Array]]:
+        """Return room for the output of each layer, and for its gradient, in a batch of n."""
+        if not self._outputs or len(self._outputs[0]) < n:
+            self._outputs, self._deltas = [], []
+            for i, layer in enumerate(self.layers):
+                reuse = i > 0 and layer.in_place and not self.layers[i - 1].reads_output
+                for arrays in (self._outputs, self._deltas):
+                    shape = (n, self._widths[i + 1])
+                    arrays.append(arrays[-1] if reuse else zeros(shape))
+        return [a[:n] for a in self._outputs], [a[:n] for a in self._deltas]
+
+    def _checked_input(self, x: npt.ArrayLike) -> Array:
+        x = np.asarray(x)
+        if not np.issubdtype(x.dtype, np.floating):
+            hint = ": scale pixels first, x.astype(np.float32) / 255" if x.dtype == np.uint8 else ""
+            raise TypeError(f"`x` must hold floats, got {x.dtype}{hint}")
+        if x.ndim != 2 or x.shape[1] != self.n_in:
+            flat = x.ndim > 2 and math.prod(x.shape[1:]) == self.n_in
+            hint = ": flatten it first, x.reshape(len(x), -1)" if flat else ""
+            raise ValueError(f"`x` must have shape (batch, {self.n_in}), got {x.shape}{hint}")
+        return x.astype(np.float32, copy=False)
+
+
+class MLP(Sequential):
+    """A multi-layer perceptron: Linear layers with a ReLU between each two.
+
+    Args:
+        sizes: values in a row of x, of each hidden layer, and the number of classes.
+        seed: of the generator that draws the initial parameters.
+
+    Raises:
+        TypeError: `sizes` is no list of ints.
+        ValueError: fewer than two sizes, or one below 1.
+
+    Example:
+        >>> MLP([784, 256, 10])
+        MLP(Linear(784, 256), ReLU(), Linear(256, 10))
+    """
+
+    def __init__(self, sizes: Sequence[int], *, seed: int = 0) -> None:
+        if not isinstance(sizes, Iterable):
+            raise TypeError(f"`sizes` must be a list such as [784, 256, 10], got {sizes!r}")
+        sizes = [check_int("sizes", size) for size in sizes]
+        if len(sizes) < 2:
+            raise ValueError(f"`sizes` must name the input and the output at least, got {sizes}")
+        layers: list[Layer] = []
+        for n_in, n_out in pairwise(sizes):
+            layers += [Linear(n_in, n_out), ReLU()]
+        super().__init__(*layers[:-1], seed=seed)
+
+
+def _chain(layers: Sequence[Layer]) -> list[int]:
+    """Return the values in a row of the input and of each layer's output, or say what is wrong."""
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"a model is made of Layer objects, got {layer!r}: Sequential(*layers)")
+        if layer.bound or (layer.n_params and any(layer is other for other in layers[:i])):
+            raise ValueError(f"{layer} is in a model already: make a new layer for each place")
+    if not layers or layers[0].n_in is None:
+        got = layers[0] if layers else "no layers"
+        raise ValueError(
+            f"the first layer must say how wide its input is, as Linear does, got {got}"
+        )
+    widths, source = [layers[0].n_in], ""
+    for i, layer in enumerate(layers):
+        if layer.n_in not in (None, widths[-1]):
+            raise ValueError(
+                f"layer {i}, {layer}, takes rows of {layer.n_in} values, "
+                f"but {source} gives rows of {widths[-1]}"
+            )
+        if layer.n_out is not None:
+            source = f"layer {i}, {layer},"
+        widths.append(widths[-1] if layer.n_out is None else layer.n_out)
+    return widths

@@ -1,0 +1,438 @@
+"""One epoch of a pipeline as it runs: the chain of its stages, where it stands, and its end.
+
+The epoch owns every task and every pool of its stages; its end cancels the ones, awaits them, and
+closes the others. Where it stands follows from the mark of the last item handed out: the keys
+consumed, and what each stage behind them has counted or holds. Lesson 07 shows a resumed run.
+"""
+
+import asyncio
+import contextlib
+import math
+import threading
+from collections import deque
+from dataclasses import replace
+from functools import partial
+from itertools import accumulate, chain
+from typing import Any
+
+from asyncml.failures import shorten
+from asyncml.pipeline.batches import Batch
+from asyncml.pipeline.engine import Work
+from asyncml.pipeline.map import Map
+from asyncml.pipeline.meters import Meter, PipelineStatistics, summarise
+from asyncml.pipeline.order import Held
+from asyncml.pipeline.retrying import LOGGED, FailedItem
+from asyncml.pipeline.sources import AsyncSource, Identity, Source, SyncSource, check_same, identify
+from asyncml.pipeline.stages import END, PAUSED, Context, Entry, Flow, Mark, Stage, Take, is_count
+from asyncml.pipeline.window import Above, Ready, Window
+
+# how many items may be delivered, in batches or not, before stages that change the order settle
+# their logs
+SETTLE = 64
+
+
+class Epoch:
+    """One pass through the stages, from a position on.
+
+    Args:
+        source: what is iterated, and how it is opened.
+        stages: what to do with its items.
+        number: which epoch this is: a shuffle depends on it.
+        position: how many keys were consumed before; a key is what comes to the first function or
+            the first batch.
+        parts: the states of the stages behind the keys, by their place.
+        made_of: what the source was like, if it is to be the same.
+        before: the epoch that ends when this one starts.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        stages: tuple[Stage, ...],
+        number: int,
+        *,
+        position: int = 0,
+        parts: dict[str, Any] | None = None,
+        made_of: Identity | None = None,
+        before: "Epoch | None" = None,
+    ) -> None:
+        self.number = number
+        self.finished = False
+        self.closed = False
+        self.stopped = False  # by somebody else than what runs it
+        self.left = False  # its consumer has closed it
+        self._why = ""  # somebody else has ended it
+        self.mark: Mark = None  # of the last item handed to the consumer
+        self.waited_s = 0.0
+        self.flow: Flow = iter(())
+        self._source = source
+        self._before = before
+        self._base = position, dict(parts or {})
+        self._expected = made_of
+        self._opened: Any = None  # what is iterated
+        self._made_of: Identity | None = None
+        self._needs = _needed(stages)
+        above = (place for place, stage in enumerate(stages) if not stage.is_above_keys)
+        keys = next(above, len(stages))
+        self._keys, self._stages = stages[:keys], stages[keys:]
+        # a transparent stage shares the place of the one above: it leaves no trace in a state
+        counted = (not stage.is_transparent for stage in stages)
+        self._places = [count - 1 for count in accumulate(counted)]
+        self._reorders = any(stage.reorders for stage in self._stages)
+        batched = math.prod(stage.size for stage in self._stages if isinstance(stage, Batch))
+        self._settles_every = max(1, SETTLE // batched)
+        self._delivered = 0
+        self._standing = threading.Lock()  # who holds it sees the mark and the logs of one moment
+        self._contexts: list[Context] = []
+        self._failures = deque[FailedItem](maxlen=LOGGED)
+        self._called: list[tuple[Map, Meter]] = []
+        self._meters = [Meter("source", advice="its items come slowly: list them, or read ahead")]
+        self._windows: list[Window | SyncSource] = []
+        self._top: Window | None = None  # whose entries `flow` gives, if nothing is in between
+        self._kept: dict[int, Any] = {}
+        self._ready: Above | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._began_s = 0.0
+        self._ended_s: float | None = None
+
+    def deliver(self, mark: Mark) -> None:
+        """Note that an item was handed to the consumer."""
+        if not self._reorders:
+            self.mark = mark
+            return
+        with self._standing:
+            self.mark = mark
+            self._delivered += 1
+            if not self._delivered % self._settles_every:
+                self._position()  # the stages' logs of what they did since then end with it
+
+    @property
+    def made_of(self) -> Identity:
+        """By what its source can be told from another."""
+        if self._opened is None:
+            return self._source.identity
+        if self._made_of is None:  # once an epoch: a fingerprint may take its time
+            self._made_of = identify(self._opened)
+        return self._made_of
+
+    @property
+    def begun(self) -> bool:
+        """Whether somebody has asked for an item."""
+        return self._loop is not None
+
+    def time(self) -> float:
+        """Return the time of the loop that the epoch runs on, in seconds."""
+        assert self._loop is not None
+        return self._loop.time()
+
+    async def rest(self, entry: Entry) -> None:
+        """Wait until it is worth asking the flow again, which gave PENDING or PAUSED."""
+        if entry is PAUSED:
+            await asyncio.sleep(0)
+        else:
+            assert self._ready is not None
+            await self.wait(self._ready)
+
+    async def wait(self, ready: Ready) -> None:
+        """Wait until it is worth asking whoever is to be `ready` again."""
+        if self.closed:  # by a function that the flow has just called
+            return
+        assert self._loop is not None
+        self._waiter = self._loop.create_future()
+        ready.notify(partial(_wake, self._waiter))
+        await self._waiter
+
+    # the beginning
+
+    async def start(self) -> None:
+        """Build the chain of stages, and bring it to where the epoch stood."""
+        self._loop = asyncio.get_running_loop()
+        self._began_s = self._loop.time()
+        while self._before:  # more than one where an iterator was made and not used
+            await self._before.aclose()
+            self._before = self._before._before
+        if self.closed:
+            return
+        await self._open()
+        for place, stage in zip(self._places, self._keys, strict=False):
+            self._attach(stage, Context(self.number, place, None, self._meter(stage), self.time))
+        if self._keys:
+            self.flow, self._top = _number(self.flow), None
+        await self._skip()
+        for level, stage in enumerate(self._stages):
+            await self._resume(level, stage)
+        self._kept.clear()
+        if self.closed:  # meanwhile
+            self._stop()
+
+    async def _open(self) -> None:
+        source, self._opened = await self._source.open(self._meters[0], self._needs)
+        self._windows.append(source)
+        if self._expected is not None:
+            check_same(self._expected, self.made_of)
+        self.flow, self._ready = iter(source), source
+        self._top = source if isinstance(source, Window) else None
+
+    def _meter(self, stage: Stage) -> Meter:
+        slots, advice = (stage.slots, stage.advice) if isinstance(stage, Map) else (1, "")
+        on_loop = isinstance(stage, Map) and stage.on_loop
+        meter = Meter(stage.label, slots, advice, on_loop=on_loop, failures=self._failures)
+        self._meters.append(meter)
+        if isinstance(stage, Map):
+            self._called.append((stage, meter))
+        return meter
+
+    def _attach(self, stage: Stage, context: Context) -> None:
+        if isinstance(stage, Map) and not stage.inline:
+            assert self._ready is not None
+            self._ready = work = Work(stage, self.flow, self._ready, context)
+            self._windows.append(work)
+            self.flow = iter(work)
+            self._top = work
+        else:
+            if self._top:  # in a copy: a context outlives the epoch, and what waits here must not
+                context = replace(context, drain=self._top.drain)
+            self.flow = stage.flow(self.flow, context)
+            self._top = None
+
+    async def _skip(self) -> None:
+        """Pass over the keys consumed before, and keep those whose items a stage still held."""
+        position, wanted = self._base[0], self._wanted()
+        again: list[Entry] = []  # a stage may hold some items of a key, and need the others still
+        passed = 0
+        while (passed < position or wanted) and not self.closed:
+            entry = next(self.flow, END)
+            if entry is END:
+                raise ValueError(
+                    f"the source ended after {passed} items, but the state that was loaded "
+                    f"stands at {position}: load it into a pipeline over the same source"
+                )
+            if entry[1] is None:
+                await self.rest(entry)
+                continue
+            if passed in wanted:
+                wanted.remove(passed)
+                self._kept[passed] = entry[0]
+            if passed >= position:
+                again.append(entry)
+            passed += 1
+        if again:
+            self.flow, self._top = chain(again, self.flow), None
+
+    def _wanted(self) -> set[int]:
+        """Return the keys whose items a stage still held."""
+        wanted: set[int] = set()
+        for level in range(len(self._stages)):
+            addresses = self._held(level)["held"]
+            for stage in reversed(self._stages[:level]):
+                addresses = stage.inner(addresses)
+            wanted.update(addresses)
+        return wanted
+
+    def check_parts(self) -> None:
+        """Raise ValueError where the states of the stages cannot be theirs."""
+        places = {str(place) for place in self._places[len(self._keys) :]}
+        wrong = [place for place in self._base[1] if place not in places]
+        for level, stage in enumerate(self._stages):
+            if not stage.is_transparent and not stage.accepts(self._part(level)):
+                wrong.append(str(self._places[len(self._keys) + level]))
+        if wrong:
+            raise ValueError(f"`state` has wrong `parts`: {shorten(self._base[1])}, see {wrong[0]}")
+        try:
+            known = all(map(is_count, self._wanted()))
+        except (TypeError, LookupError, ValueError, RecursionError):
+            known = False
+        if not known:
+            raise ValueError(f"`state` holds items that are of no place: {shorten(self._base[1])}")
+
+    def _part(self, level: int) -> Any:
+        """Return the state of a stage when the epoch was resumed, if it had one."""
+        if self._stages[level].is_transparent:  # its place is another's
+            return None
+        return self._base[1].get(str(self._places[len(self._keys) + level]))
+
+    def _held(self, level: int) -> dict[str, Any]:
+        part = self._part(level)
+        return part if isinstance(part, dict) else {"held": [], "given": 0}
+
+    async def _resume(self, level: int, stage: Stage) -> None:
+        place, part = self._places[len(self._keys) + level], self._part(level)
+        address = partial(self._address, level)
+        meter = self._meter(stage)
+        context = Context(self.number, place, part, meter, self.time, address)
+        held = self._held(level)
+        first = await self._rebuild(level, held["held"])
+        context.first = [(value, held["held"][index]) for value, index in first]
+        if stage.reorders:
+            context.held = Held([address for _, address in context.first], held["given"])
+        self._contexts.append(context)
+        self._attach(stage, context)
+
+    async def _rebuild(self, level: int, addresses: list[Any]) -> list[Entry]:
+        """Make items again that came out of the stage above `level`."""
+        if not level:
+            kept = enumerate(addresses)
+            return [(self._kept[key], index) for index, key in kept if key in self._kept]
+        stage, above = self._stages[level - 1], partial(self._rebuild, level - 1)
+        if not isinstance(stage, Map) or stage.kind in ("filter", "prefetch") or not addresses:
+            return await stage.rebuild(addresses, above)
+        entries = await above(addresses)
+        main = self.flow, self._ready, self._top
+        context = Context(self.number, -1, None, Meter(stage.label), self.time)
+        self.flow = iter(entries)
+        again = replace(stage, ordered=True)
+        self._attach(again, context)
+        made = []
+        for entry in self.flow:
+            if entry[1] is not None:
+                made.append(entry)
+            elif self.closed:
+                break
+            else:
+                await self.rest(entry)
+        if not again.inline:
+            self._windows[-1].close()
+        self.flow, self._ready, self._top = main
+        return made
+
+    # where it stands
+
+    def _address(self, level: int, mark: Mark) -> Any:
+        if not level:
+            return mark
+        return self._stages[level - 1].address(mark, partial(self._address, level - 1))
+
+    def position(self) -> tuple[int, dict[str, Any]]:
+        """Return how many keys are consumed, and the states of the stages, after the last item.
+
+        From any thread: another one may be handed the next item meanwhile.
+        """
+        with self._standing:
+            return self._position()
+
+    def _position(self) -> tuple[int, dict[str, Any]]:
+        mark = self.mark
+        if mark is None:
+            return self._base
+        parts: dict[str, Any] = {}
+        for stage, context in zip(self._stages[::-1], self._contexts[::-1], strict=True):
+            if mark is None:  # nothing came from above since the epoch was resumed
+                old = {
+                    key: part for key, part in self._base[1].items() if int(key) <= context.index
+                }
+                return self._base[0], parts | old
+            mark, part = stage.split(mark, context)
+            if part is not None:
+                parts[str(context.index)] = part
+        return (self._base[0] if mark is None else mark + 1), parts
+
+    def statistics(self) -> PipelineStatistics:
+        """Return what each stage has done so far."""
+        now = self._ended_s
+        if now is None:
+            now = self._loop.time() if self._loop else 0.0
+        failures = tuple(self._failures)
+        return summarise(self._meters, now - self._began_s, self.waited_s, failures)
+
+    # the end
+
+    def look_back(self) -> None:
+        """Raise the last error of a stage in which too large a share of the items has failed."""
+        for stage, meter in self._called:
+            stage.ended(meter, is_whole=self._base == (0, {}))
+
+    def stop(self) -> None:
+        """End at once, from any thread; `aclose` waits until nothing is left."""
+        self.stopped = True
+        if self._loop is not None and self._loop is not running_loop():
+            with contextlib.suppress(RuntimeError):  # that loop is closed
+                self._loop.call_soon_threadsafe(self._stop)
+                return
+        self._stop()
+
+    def supersede(self, why: str) -> None:
+        """End at once; the next step of an iteration that is not over says why."""
+        if not (self.finished or self.left):
+            self._why = why
+        self.stop()
+
+    def check(self) -> None:
+        """Raise RuntimeError if somebody else has ended the epoch before its consumer did."""
+        if self._why and not self.left:
+            raise RuntimeError(self._why)
+
+    def _stop(self) -> None:
+        if not self.closed and self._loop:
+            self._ended_s = self._loop.time()
+        self.closed = True
+        self.flow = iter(())
+        if self._waiter and self._loop and not self._loop.is_closed():
+            _wake(self._waiter)
+        for window in self._windows[::-1]:  # the source comes last: its own clean-up may fail
+            window.close()
+
+    async def aclose(self) -> None:
+        """End, and return when no task is left; a cancellation is passed on after that."""
+        if self._loop is not running_loop():
+            self.stop()  # of another thread, or of a loop that is no more
+            return
+        try:
+            self._stop()
+        finally:
+            await self._rest()
+
+    async def _rest(self) -> None:
+        cancelled = None
+        while left := [
+            task for window in self._windows for task in window.tasks if not task.done()
+        ]:
+            try:
+                await asyncio.wait(left)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        sources = [each for each in self._windows if isinstance(each, AsyncSource)]
+        self._windows.clear()
+        self._ready = self._top = None  # and with them all that the stages hold
+        if cancelled is not None:
+            try:
+                raise cancelled
+            finally:
+                del cancelled  # its traceback holds this frame
+        for source in sources:
+            source.raise_failure()
+
+
+def _needed(stages: tuple[Stage, ...]) -> int | None:
+    """Return how many items of the source are enough for what is taken further down, if known."""
+    items: int | None = None
+    for stage in reversed(stages):
+        if isinstance(stage, Take):
+            items = stage.n if items is None else stage.needs(items)
+        elif items is not None:
+            items = stage.needs(items)
+    return items
+
+
+def _number(flow: Flow) -> Flow:
+    """Replace the marks of keys by their ordinals."""
+    ordinal = 0
+    for entry in flow:
+        if entry[1] is None:
+            yield entry
+        else:
+            yield entry[0], ordinal
+            ordinal += 1
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs in this thread, if any."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

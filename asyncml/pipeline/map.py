@@ -1,0 +1,301 @@
+"""A stage that calls a function on each item, with its options, and what a failure means to it.
+
+What its functions may be is said in `functions.py`, how its calls run in `engine.py`. Lesson 07
+uses each option.
+"""
+
+import asyncio
+import warnings
+from collections.abc import Callable, Coroutine
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from asyncml.failures import (
+    ExecutorError,
+    PlainFunctionError,
+    add_note,
+    chain,
+    check_plain,
+    drop_traceback,
+    noted,
+    shorten,
+)
+from asyncml.pipeline.functions import ASYNC, DROPPED, INLINE, PLAIN, as_list, is_async, name_of
+from asyncml.pipeline.meters import Meter
+from asyncml.pipeline.order import Reorder
+from asyncml.pipeline.retrying import (
+    HOPELESS,
+    SHARE_OF,
+    SUSPICIOUS,
+    Backoff,
+    FailedItem,
+    OnError,
+    RetryOn,
+    Skip,
+    log_skipped,
+)
+from asyncml.pipeline.stages import PAUSE_S, PAUSED, Context, Flow, Mark, Stage, is_held, leaf
+
+_BROKEN = (
+    "a worker of the executor ended: by a crash, os._exit, for want of memory, "
+    "or over an error that cannot be pickled"
+)
+
+Where = Literal["thread", "process", "inline"] | Executor
+
+
+@dataclass(frozen=True)
+class Map(Stage):
+    """A stage that calls `fn` on each item; `kind` says what becomes of the result.
+
+    `map` passes it on, `flat_map` makes it a list for the stage `Flatten`, `filter` drops the item
+    where it is false, and `prefetch` calls nothing: it only runs ahead.
+    """
+
+    kind: str
+    fn: Callable[..., Any]
+    concurrency: int = 1
+    executor: Any = "inline"
+    ordered: bool = True
+    lookahead: int = 1
+    timeout: float | None = None
+    retries: int = 0
+    retry_on: RetryOn | None = None
+    backoff: Backoff = field(default=Backoff())
+    on_error: OnError = "raise"
+    max_failures: float | None = None
+
+    @property
+    def is_above_keys(self) -> bool:  # type: ignore[override]
+        """Whether it calls no function of the user's."""
+        return self.kind == "prefetch"
+
+    @property
+    def is_transparent(self) -> bool:  # type: ignore[override]
+        """Whether it only runs ahead."""
+        return self.kind == "prefetch"
+
+    @property
+    def reorders(self) -> bool:  # type: ignore[override]
+        """Whether items leave as they are ready."""
+        return not self.ordered
+
+    @property
+    def label(self) -> str:
+        """Name it, with all that a saved state depends on."""
+        if self.kind == "prefetch":
+            return f"prefetch({self.lookahead})"
+        return f"{self.kind}({name_of(self.fn)}{'' if self.ordered else ', ordered=False'})"
+
+    @property
+    def name(self) -> str:
+        """What its workers are called."""
+        return self.kind if self.kind == "prefetch" else name_of(self.fn)
+
+    @property
+    def inline(self) -> bool:
+        """Whether it runs within whoever drives it, without a task."""
+        return self.on_loop and self.ordered and not self.retries
+
+    @property
+    def slots(self) -> int:
+        """How many calls may be in work at once."""
+        return 1 if self.on_loop else self.concurrency
+
+    @property
+    def on_loop(self) -> bool:
+        """Whether it holds the event loop while it works."""
+        return bool(self.executor == "inline" and not is_async(self.fn))
+
+    @property
+    def asks_on_failure(self) -> bool:
+        """Whether a failure is followed by something that is decided on the loop."""
+        asks = callable(self.retry_on) and not isinstance(self.retry_on, type)
+        return asks or callable(self.on_error) or self.max_failures is not None
+
+    @property
+    def advice(self) -> str:
+        """What to change where this stage is the bottleneck."""
+        if is_async(self.fn):
+            return f"raise `concurrency` above {self.concurrency}, if what it waits for can take it"
+        if self.executor == "inline":
+            return 'it runs on the event loop: use executor="thread"'
+        if self.executor == "thread":
+            more = f"raise `concurrency` above {self.concurrency} while cores are idle"
+            return f'{more}; pure-Python work needs executor="process"'
+        return f"raise `concurrency` above {self.concurrency} while cores are idle"
+
+    def length(self, items: int) -> int | None:
+        """None where items may be dropped."""
+        return None if self.kind == "filter" or isinstance(self.on_error, Skip) else items
+
+    def needs(self, items: int) -> int | None:
+        """None where items may be dropped, or where the first to be ready leave."""
+        return items if self.ordered and self.length(items) == items else None
+
+    def accepts(self, part: Any) -> bool:
+        """Whether it is that of a stage that changes the order, if this one does."""
+        return part is None or (not self.ordered and is_held(part))
+
+    def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
+        """Pass the mark on, or take from the log what was in work."""
+        stage = Stage if self.ordered else Reorder
+        return stage.split(self, mark, context)
+
+    def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
+        """Pass it on, or take it out of the mark."""
+        return above(mark) if self.ordered else mark[0]
+
+    def plain_call(self) -> Callable[[Any], Any]:
+        """Return a function that does the whole of the work on a value; it can be pickled."""
+        here = self.executor == "thread" or isinstance(self.executor, ThreadPoolExecutor)
+        return partial((PLAIN if here else INLINE)[self.kind], self.fn)
+
+    def inline_call(self) -> Callable[[Any], Any]:
+        """Return the same for the event loop, where nothing can be awaited."""
+        return partial(INLINE[self.kind], self.fn)
+
+    def async_call(self) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+        """Return a coroutine function that does the whole of the work on a value."""
+        call = ASYNC.get(self.kind)
+        return self.fn if call is None else partial(call, self.fn)
+
+    def flow(self, up: Flow, context: Context) -> Flow:
+        """Run on the loop, within whoever drives the chain."""
+        call = self.inline_call()
+        meter, time = context.meter, context.time
+        paused = time()
+        for entry in up:
+            value, mark = entry
+            if mark is None:
+                yield entry
+                continue
+            begun = time()
+            try:
+                result = call(value)
+            except Exception as error:
+                result = self.failed(error, value, mark, meter)
+            now = time()
+            meter.served(now - begun)
+            if result is DROPPED:
+                meter.items -= 1
+            else:
+                yield result, mark
+            if now - paused > PAUSE_S:
+                yield PAUSED
+                paused = time()
+
+    # failures
+
+    def is_fatal(self, error: Exception) -> bool:
+        """Whether it is no error of an item: no retry mends it, and no `on_error` may hide it."""
+        if isinstance(error, BrokenExecutor):  # in threads it is one that the function uses
+            return self.executor not in ("thread", "inline") and not is_async(self.fn)
+        return isinstance(error, PlainFunctionError | ExecutorError)
+
+    def tries_again(self, error: Exception, attempt: int) -> bool:
+        """Whether another attempt follows the one that raised `error`."""
+        if attempt >= self.retries or self.is_fatal(error):
+            return False
+        if self.retry_on is None:
+            return not isinstance(error, HOPELESS)
+        if isinstance(self.retry_on, type | tuple):
+            return isinstance(error, self.retry_on)
+        try:
+            answer = self.retry_on(error)
+            check_plain("retry_on", answer, "it must answer at once")
+            return bool(answer)
+        except (Exception, asyncio.CancelledError) as failure:
+            raise self._blamed("retry_on", failure, error)  # noqa: B904  # that is its context
+
+    def failed(self, error: Exception, value: Any, mark: Mark, meter: Meter) -> Any:
+        """Return what stands for an item whose last attempt failed, or raise its error."""
+        meter.errors += 1
+        try:
+            # one error for all items that were in work
+            if isinstance(error, BrokenExecutor) and self.is_fatal(error):
+                text = f"in stage {self.label}: {_BROKEN}"
+                if text not in getattr(error, "__notes__", ()):
+                    add_note(error, text)
+                raise error
+            if not self.is_fatal(error) and self.on_error != "raise":
+                try:
+                    result = self._replaced(error, value)
+                except (Exception, asyncio.CancelledError) as failure:
+                    error = self._blamed("on_error", failure, error)
+                else:
+                    if self._has_let_go(error, value, mark, meter):
+                        return result
+            add_note(error, f"in stage {self.label}, item {leaf(mark)}: {shorten(value)}")
+            raise error
+        finally:
+            del error  # its traceback holds this frame
+
+    def _replaced(self, error: Exception, value: Any) -> Any:
+        if isinstance(self.on_error, Skip):
+            return DROPPED
+        assert callable(self.on_error)
+        replacement = self.on_error(error, value)
+        check_plain("on_error", replacement, "it must return the replacement itself")
+        return as_list(self.on_error, replacement) if self.kind == "flat_map" else replacement
+
+    def _has_let_go(self, error: Exception, value: Any, mark: Mark, meter: Meter) -> bool:
+        """Note that an item is left out or replaced; False if these have become too many."""
+        meter.failed_items += 1
+        ended = meter.served_items + 1 - meter.retries
+        if self._are_too_many(meter, max(ended, SHARE_OF)):
+            add_note(error, f"with it {self._too_many(meter)}")
+            return False
+        failed = FailedItem(self.label, leaf(mark), value, error)
+        drop_traceback(error)
+        meter.failures.append(failed)
+        meter.last_failure = failed
+        if isinstance(self.on_error, Skip):
+            meter.skipped += 1
+            if self.on_error.log:
+                log_skipped(failed)
+            if meter.skipped == SUSPICIOUS == ended:
+                self._warn(meter)
+        return True
+
+    def ended(self, meter: Meter, *, is_whole: bool) -> None:
+        """Look back at an epoch in which all items have ended, or the rest of one."""
+        ended = meter.served_items - meter.retries
+        if self._are_too_many(meter, ended):
+            assert meter.last_failure is not None
+            add_note(meter.last_failure.error, f"in the end {self._too_many(meter)}")
+            raise meter.last_failure.error
+        if is_whole and 1 < meter.skipped == ended < SUSPICIOUS:
+            self._warn(meter)
+
+    def _are_too_many(self, meter: Meter, of: int) -> bool:
+        most = self.max_failures
+        if most is None:
+            return False
+        return meter.failed_items > (most if isinstance(most, int) else most * of)
+
+    def _too_many(self, meter: Meter) -> str:
+        return (
+            f"{meter.failed_items} items of {self.label} have failed, "
+            f"more than max_failures={self.max_failures}"
+        )
+
+    def _warn(self, meter: Meter) -> None:
+        last = meter.last_failure
+        assert last is not None
+        warnings.warn(
+            f"{self.label} has skipped all of its first {meter.skipped} items, the last one for "
+            f"{type(last.error).__name__}: {shorten(last.error)}; "
+            "statistics().failures holds them",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+    def _blamed(self, name: str, failure: BaseException, original: Exception) -> Exception:
+        """Return the error of an option that is a function, with the one that it was given."""
+        if failure is original:
+            return original
+        chain(failure, original)
+        return noted(name, failure, f"the `{name}` of {self.label} failed")

@@ -1,0 +1,159 @@
+"""What may be passed to the methods of a pipeline, and what is said where something may not.
+
+Lesson 07 uses each option once.
+"""
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+from asyncml.checks import check_int
+from asyncml.failures import shorten
+from asyncml.pipeline.functions import check_function, is_async, name_of
+from asyncml.pipeline.map import Map, Where
+from asyncml.pipeline.retrying import Backoff, OnError, RetryOn, Skip, skip
+from asyncml.pipeline.sources import UNKNOWN
+
+# times the concurrency: one straggler in 20 at 30 times the latency is hidden
+LOOKAHEAD = 16
+
+
+def map_stage(
+    kind: str,
+    fn: Callable[[Any], Any],
+    concurrency: int,
+    executor: Where,
+    ordered: bool,
+    lookahead: int | None,
+    timeout: float | None,
+    retries: int,
+    retry_on: RetryOn | None,
+    backoff: Backoff | None,
+    on_error: OnError,
+    max_failures: float | None,
+) -> Map:
+    """Return the stage of `Pipeline.map` or `flat_map`, or say which option is wrong."""
+    concurrency = check_int("concurrency", concurrency, 1)
+    retries = check_int("retries", retries, 0)
+    lookahead = LOOKAHEAD * concurrency if lookahead is None else check_int("lookahead", lookahead)
+    if lookahead < concurrency:
+        raise ValueError(f"`lookahead` must be >= concurrency = {concurrency}, got {lookahead}")
+    _check_executor(executor)
+    check_function(fn, kind, executor)
+    timeout = _checked_timeout(timeout)
+    if timeout is not None and executor == "inline" and not is_async(fn):
+        raise ValueError(f"`timeout` cannot stop `{name_of(fn)}` on the loop: use another executor")
+    return Map(
+        kind,
+        fn,
+        concurrency,
+        executor,
+        bool(ordered),
+        lookahead,
+        timeout,
+        retries,
+        _checked_retry_on(retry_on),
+        _checked_backoff(backoff),
+        _checked_on_error(on_error),
+        _checked_max_failures(max_failures, on_error),
+    )
+
+
+def _check_executor(executor: object) -> None:
+    is_one = hasattr(executor, "submit") and not isinstance(executor, type)
+    if executor not in ("thread", "process", "inline") and not is_one:
+        hint = f": make one, {executor.__name__}(...)" if isinstance(executor, type) else ""
+        raise ValueError(
+            '`executor` must be "thread", "process", "inline", '
+            f"or a concurrent.futures.Executor, got {executor!r}{hint}"
+        )
+
+
+def _checked_timeout(timeout: Any) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
+        raise TypeError(f"`timeout` must be seconds > 0, got {timeout!r}")
+    if not float(timeout) > 0:
+        raise ValueError(f"`timeout` must be seconds > 0, got {timeout}")
+    return float(timeout)
+
+
+def _checked_retry_on(retry_on: Any) -> RetryOn | None:
+    if isinstance(retry_on, list | set | frozenset):
+        retry_on = tuple(retry_on)
+    kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    if all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
+        return retry_on  # type: ignore[no-any-return]
+    if retry_on is None or (len(kinds) == 1 and callable(retry_on) and not _is_kind(retry_on)):
+        return retry_on  # type: ignore[no-any-return]
+    raise TypeError(
+        "`retry_on` must be exception types, such as (OSError, TimeoutError), or a plain function "
+        f"exception -> bool, got {shorten(retry_on)}"
+    )
+
+
+def _is_kind(value: object) -> bool:
+    return isinstance(value, type) or is_async(value)
+
+
+def _checked_backoff(backoff: Backoff | None) -> Backoff:
+    if backoff is None:
+        return Backoff()
+    if not isinstance(backoff, Backoff):
+        raise TypeError(f"`backoff` must be a Backoff(first_s=...), got {shorten(backoff)}")
+    return backoff
+
+
+def _checked_on_error(on_error: Any) -> OnError:
+    if isinstance(on_error, Skip):
+        return on_error
+    if isinstance(on_error, str) and on_error in ("raise", "skip"):
+        return Skip() if on_error == "skip" else "raise"
+    if on_error is skip:
+        raise TypeError("`on_error=skip` lacks its brackets: write skip(), or skip(log=True)")
+    if not callable(on_error) or is_async(on_error):
+        raise ValueError(
+            '`on_error` must be "raise", "skip", skip(log=True) or a plain function '
+            f"(exception, item) -> replacement, got {on_error!r}"
+        )
+    return on_error  # type: ignore[no-any-return]
+
+
+def _checked_max_failures(most: Any, on_error: Any) -> float | None:
+    if most is None:
+        return None
+    if isinstance(on_error, str) and on_error == "raise":
+        raise ValueError('`max_failures` counts what is skipped or replaced: add on_error="skip"')
+    if not isinstance(most, bool) and hasattr(most, "__index__"):
+        return check_int("max_failures", most, 0)
+    if isinstance(most, bool) or not isinstance(most, Real):
+        raise TypeError(f"`max_failures` must be a count or a share from 0 to 1, got {most!r}")
+    if not 0 <= float(most) <= 1:
+        raise ValueError(f"`max_failures` must be a count or a share from 0 to 1, got {most}")
+    return float(most)
+
+
+def check_state(state: Any, version: int) -> None:
+    """Raise ValueError for what `Pipeline.state_dict` did not return."""
+    if isinstance(state, dict) and state.get("version", version) != version:
+        raise ValueError(
+            f"`state` has the form number {shorten(state['version'])}, this version of asyncml "
+            f"reads number {version}: begin the epoch anew"
+        )
+    if not _is_state(state):
+        raise ValueError(f"`state` must be what state_dict() returned, got {shorten(state)}")
+
+
+def _is_state(state: Any) -> bool:
+    numbers = dict.fromkeys(("version", "epoch", "position"), int)
+    kinds = {**numbers, "stages": list, "source": dict, "parts": dict}
+    return (
+        isinstance(state, dict)
+        and {key: type(value) for key, value in state.items()} == kinds
+        and state["source"].keys() == UNKNOWN.keys()
+        and all(type(value) in (int, str, type(None)) for value in state["source"].values())
+        and all(isinstance(stage, str) for stage in state["stages"])
+        and min(state["epoch"], state["position"]) >= 0
+        and all(isinstance(key, str) and key.isdecimal() for key in state["parts"])
+    )

@@ -1,0 +1,359 @@
+"""What a data pipeline is: a source, stages, and a cursor that says which item comes next.
+
+Stages describe and never run; each iteration is one epoch, and `epoch.py` and `engine.py` run it.
+Lesson 07 builds a pipeline from nothing.
+"""
+
+import copy
+import reprlib
+from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from functools import partial
+from typing import Any
+
+from asyncml.checks import check_int
+from asyncml.pipeline.batches import Batch, collate
+from asyncml.pipeline.epoch import Epoch, running_loop
+from asyncml.pipeline.functions import check_function, is_async, name_of, unchanged
+from asyncml.pipeline.iteration import Items, iterate
+from asyncml.pipeline.map import Map, Where
+from asyncml.pipeline.meters import PipelineStatistics
+from asyncml.pipeline.options import LOOKAHEAD, check_state, map_stage
+from asyncml.pipeline.order import Shuffle
+from asyncml.pipeline.retrying import Backoff, OnError, RetryOn
+from asyncml.pipeline.sources import Source, check_same
+from asyncml.pipeline.stages import Flatten, Shard, Stage, Take
+
+__all__ = ["Pipeline", "collate"]
+
+_VERSION = 3
+_FILTERS = 16  # how many items an asynchronous filter looks at at once
+
+
+class Pipeline:
+    """Items of a source, on their way through stages; each iteration is one epoch.
+
+    Every method that adds a stage returns a new pipeline, with a cursor of its own. Items run ahead
+    of the consumer by the `lookahead` of each `map` and `flat_map`, 256 for an `async def` in a
+    `filter`, the `n` of each `prefetch` and the `buffer_size` of each `shuffle`, in items of that
+    stage, by the items of one batch, by 16 of an asynchronous source, and never by more.
+    Plain `for` has a thread of its own, an event loop for each epoch, and another 3 items; inside
+    simulate() use `async for`. When a loop ends, in whatever way, no task is left and no thread but
+    one that is still inside a plain function: its result is dropped. After a `break` the tasks of
+    `async for` end within the loop's next turns. Where an `async def` holds the loop itself, or
+    cleans up for more than a second, plain `for` leaves its thread to it, with a RuntimeWarning.
+    Functions see the context
+    variables of whoever iterates, in threads too. A copy, as by pickle, stands where the pipeline
+    does, and has a cursor of its own.
+
+    Args:
+        source: an iterable, an async iterable, or a function of no arguments that returns either
+            (or an awaitable of it). One that can be iterated only once serves one epoch.
+
+    Raises:
+        TypeError: `source` is none of these, or is itself a pipeline.
+
+    Example:
+        >>> pipeline = Pipeline(range(5)).map(abs, concurrency=2).batch(2)
+        >>> list(pipeline)
+        [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, source: Iterable[Any] | AsyncIterable[Any] | Callable[[], Any]) -> None:
+        if isinstance(source, Pipeline):
+            raise TypeError(
+                "`source` must not be a pipeline, since a state would not say where that one "
+                "stands: add the stages to that pipeline instead"
+            )
+        self._source = Source(source)
+        self._stages: tuple[Stage, ...] = ()
+        self._epoch: Epoch | None = None
+        self._state: dict[str, Any] | None = None
+
+    def _with(self, *stages: Stage) -> "Pipeline":
+        pipeline = type(self).__new__(type(self))
+        pipeline.__dict__.update(self.__dict__)
+        pipeline._stages = (*self._stages, *stages)
+        pipeline._epoch = pipeline._state = None
+        return pipeline
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Let a copy, also one in another process, stand where this one does."""
+        state = self.state_dict() if self._state or self._epoch else None
+        return {**self.__dict__, "_epoch": None, "_state": state}
+
+    # stages
+
+    def map(
+        self,
+        fn: Callable[[Any], Any],
+        *,
+        concurrency: int = 16,
+        executor: Where = "thread",
+        ordered: bool = True,
+        lookahead: int | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: RetryOn | None = None,
+        backoff: Backoff | None = None,
+        on_error: OnError = "raise",
+        max_failures: float | None = None,
+    ) -> "Pipeline":
+        """Call `fn` on each item, up to `concurrency` at once.
+
+        Args:
+            fn: an `async def` runs on the event loop; a plain function runs in `executor`.
+            concurrency: how many items are worked on at once, never more.
+            executor: "thread" (daemon threads, for an epoch), "process" (fresh ones, for an epoch),
+                "inline" (on the event loop), or an executor of yours, which stays open, such as
+                `client.get_executor()` of a Dask cluster.
+            ordered: whether items leave in the order in which they came.
+            lookahead: how many items may be in work or finished ahead of what follows; the default
+                is 16 times `concurrency`.
+            timeout: seconds for one attempt. A plain function is abandoned after that: a process
+                is ended, a thread goes on unheard. Once `concurrency` abandoned functions run,
+                another one keeps its slot until one of them ends: never more than twice
+                `concurrency` threads.
+            retries: how many attempts may follow a failed one.
+            retry_on: which errors are tried again: exception types, or a function
+                `exception -> bool`. By default every Exception but those that another attempt
+                cannot mend: ArithmeticError, AssertionError, AttributeError, ImportError,
+                LookupError (KeyError, IndexError and ObjectNotFound are of that kind), NameError,
+                NotImplementedError, TypeError, FileNotFoundError, IsADirectoryError,
+                NotADirectoryError and PermissionError.
+            backoff: the pauses before further attempts. By default 0.05 s before the second, twice
+                as long before each next one, at most 5 s, each times a random factor from 0.5 to
+                1.5: see `Backoff`.
+            on_error: after the last attempt: "raise" the error when the items before have been
+                delivered, "skip" the item (`skip(log=True)` logs it as well), or a function
+                `(exception, item) -> replacement`. An executor that breaks or takes no work is
+                raised in any case. `statistics().failures` holds the last 100 skipped or replaced.
+            max_failures: how many items may be skipped or replaced before the epoch fails: a
+                count, or a share from 0.0 to 1.0 of the items so far (of 100 at least, until the
+                epoch ends). A resumed epoch counts anew.
+
+        Raises:
+            TypeError: `fn` cannot be called, or cannot be sent to a process.
+            ValueError: an option is out of its range.
+
+        Warns:
+            RuntimeWarning: the first 16 items that end are all skipped, or all of an epoch of
+                two or more.
+        """
+        where = concurrency, executor, ordered, lookahead, timeout
+        stage = map_stage("map", fn, *where, retries, retry_on, backoff, on_error, max_failures)
+        return self._with(stage)
+
+    def flat_map(
+        self,
+        fn: Callable[[Any], Any],
+        *,
+        concurrency: int = 16,
+        executor: Where = "thread",
+        ordered: bool = True,
+        lookahead: int | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: RetryOn | None = None,
+        backoff: Backoff | None = None,
+        on_error: OnError = "raise",
+        max_failures: float | None = None,
+    ) -> "Pipeline":
+        """Call `fn` on each item as `map` does, and pass on the items of what it returns.
+
+        `fn` returns an iterable, or is a generator function: it is run to its end where `fn` runs.
+        An async iterable, or an awaitable of either, is read on the event loop, whether an
+        `async def` or a plain function in a thread has returned it. A replacement from `on_error`
+        is an iterable.
+
+        Example:
+            >>> list(Pipeline([1, 2]).flat_map(range, executor="inline"))
+            [0, 0, 1]
+        """
+        where = concurrency, executor, ordered, lookahead, timeout
+        stage = map_stage(
+            "flat_map", fn, *where, retries, retry_on, backoff, on_error, max_failures
+        )
+        return self._with(stage, Flatten())
+
+    def filter(self, fn: Callable[[Any], Any]) -> "Pipeline":
+        """Keep the items for which `fn` is true.
+
+        A plain function runs on the event loop, so it should be quick; an `async def` looks at up
+        to 16 items at once.
+
+        Example:
+            >>> list(Pipeline(range(6)).filter(lambda number: number % 2))
+            [1, 3, 5]
+        """
+        check_function(fn, "filter", "inline")
+        if is_async(fn):
+            return self._with(Map("filter", fn, _FILTERS, lookahead=LOOKAHEAD * _FILTERS))
+        return self._with(Map("filter", fn))
+
+    def shard(self, rank: int, world_size: int) -> "Pipeline":
+        """Keep every `world_size`-th item, beginning with number `rank`: one worker's part.
+
+        Example:
+            >>> list(Pipeline("abcde").shard(1, 2))
+            ['b', 'd']
+        """
+        world_size = check_int("world_size", world_size, 1)
+        rank = check_int("rank", rank, 0)
+        if rank >= world_size:
+            raise ValueError(f"`rank` must be < world_size = {world_size}, got {rank}")
+        return self._with(Shard(rank, world_size))
+
+    def shuffle(self, buffer_size: int, *, seed: int = 0) -> "Pipeline":
+        """Give out a random one of the next `buffer_size` items; another order in each epoch.
+
+        Shuffle keys, before the first `map`: a saved state is then one number, and nothing is
+        loaded again. The order depends on `seed`, epoch and place in the pipeline, nothing else.
+
+        Example:
+            >>> sorted(Pipeline(range(4)).shuffle(4, seed=1))
+            [0, 1, 2, 3]
+        """
+        buffer_size = check_int("buffer_size", buffer_size, 1)
+        return self._with(Shuffle(buffer_size, check_int("seed", seed, 0)))
+
+    def take(self, n: int) -> "Pipeline":
+        """Keep the first `n` items of each epoch.
+
+        Example:
+            >>> list(Pipeline(range(1000)).take(2))
+            [0, 1]
+        """
+        return self._with(Take(check_int("n", n, 0)))
+
+    def batch(
+        self,
+        size: int,
+        *,
+        drop_last: bool = False,
+        collate: Callable[[list[Any]], Any] | None = None,
+    ) -> "Pipeline":
+        """Put `size` items together: into a list, or into what `collate` makes of that list.
+
+        `drop_last` leaves out a last batch that is not full. `collate` runs on the event loop;
+        `.batch(64).map(aml.collate)` runs it in a thread.
+        """
+        size = check_int("size", size, 1)
+        if collate is not None:
+            check_function(collate, "collate", "inline")
+            if is_async(collate):
+                raise TypeError(f"`collate` must be a plain function, got {name_of(collate)}")
+        return self._with(Batch(size, drop_last, collate))
+
+    def prefetch(self, n: int) -> "Pipeline":
+        """Have up to `n` items ready before they are asked for."""
+        return self._with(Map("prefetch", unchanged, lookahead=check_int("n", n, 1)))
+
+    # iteration
+
+    def __aiter__(self) -> Items:
+        return Items(self._begin())
+
+    def __iter__(self) -> Generator[Any, None, None]:
+        if hasattr(running_loop(), "advance"):  # a loop in virtual time
+            raise RuntimeError(
+                "plain `for` waits in a thread, which virtual time cannot see: "
+                "inside simulate() use `async for`"
+            )
+        return iterate(self._begin())
+
+    def _begin(self) -> Epoch:
+        state, before = self._state, self._epoch
+        if before:
+            before.supersede(
+                "another iteration of this pipeline has begun, which ended this one: "
+                "derive a pipeline for each, for example with .prefetch(1)"
+            )
+        if before and not (state or before.begun):  # as when tqdm makes an iterator too many
+            state = self.state_dict()
+        self._epoch = self._next(state, before)
+        self._state = None
+        return self._epoch
+
+    def _next(self, state: dict[str, Any] | None, before: Epoch | None = None) -> Epoch:
+        """Return the epoch that comes after a state, or after the one before; else the first."""
+        make = partial(Epoch, self._source, self._stages, before=before)
+        if state is None:
+            return make(before.number + 1 if before else 0)
+        rest = {"position": state["position"], "parts": state["parts"]}
+        return make(state["epoch"], made_of=state["source"], **rest)
+
+    def __len__(self) -> int:
+        """Return how many items a whole epoch has, wherever it stands; TypeError if unknown."""
+        items: int | None = None
+        if hasattr(self._source.items, "__len__"):
+            items = len(self._source.items)
+        for stage in self._stages:
+            items = items if items is None else stage.length(items)
+        if items is None:
+            raise TypeError("the length of this pipeline is not known before it has run")
+        return items
+
+    def __bool__(self) -> bool:
+        return True  # whether or not its length is known
+
+    def __repr__(self) -> str:
+        stages = (stage.label for stage in self._stages if not isinstance(stage, Flatten))
+        return ".".join([f"Pipeline({reprlib.repr(self._source.items)})", *stages])
+
+    def statistics(self) -> PipelineStatistics:
+        """Return what each stage has done in the epoch that runs, or ran last."""
+        return (self._epoch or Epoch(self._source, (), 0)).statistics()
+
+    # state
+
+    def _labels(self) -> list[str]:
+        return [stage.label for stage in self._stages if not stage.is_transparent]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where this pipeline stands, after the last item that it has handed out, as JSON.
+
+        It holds positions and no data. Executors, concurrency and prefetching may be others when
+        it is loaded; the stages and their order may not, nor the source. By what a source is known
+        again: its length, and its attribute or method `fingerprint` (a str or an int), where it, or
+        what a function returns as the source, has them.
+
+        Raises:
+            TypeError: the fingerprint is of another type.
+        """
+        if self._state:
+            return copy.deepcopy(self._state)
+        epoch = self._epoch
+        over = epoch is not None and epoch.finished
+        position, parts = epoch.position() if epoch and not over else (0, {})
+        return {
+            "version": _VERSION,
+            "stages": self._labels(),
+            "source": epoch.made_of if epoch and not over else self._source.identity,
+            "epoch": epoch.number + over if epoch else 0,
+            "position": position,
+            "parts": parts,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next iteration yield the rest of the epoch in which `state` was taken.
+
+        Where that epoch was over, the next one begins. Right after its last item a pipeline does
+        not know yet that it is: then the rest is nothing. An iteration that is running ends.
+
+        Raises:
+            ValueError: `state` comes from a pipeline of other stages, from a source of another
+                length or fingerprint, or from another version of this module; or it is no state.
+                Where a function returns the source, it is the iteration that raises.
+        """
+        check_state(state, _VERSION)
+        if state["stages"] != self._labels():
+            raise ValueError(
+                "`state` comes from a pipeline of other stages:\n"
+                f"  it was {' -> '.join(state['stages']) or 'the source alone'}\n"
+                f"  this is {' -> '.join(self._labels()) or 'the source alone'}"
+            )
+        check_same(state["source"], self._source.identity)
+        self._next(state).check_parts()
+        if self._epoch:
+            self._epoch.supersede("load_state_dict() was called, which ended this iteration")
+        self._state = copy.deepcopy(state)

@@ -1,0 +1,270 @@
+"""The beginning of a pipeline: an iterable, an async iterable, or a function that returns one.
+
+A source gives keys: small, quick to come by, and passed over when a run is resumed. What takes time
+belongs into the first `map`.
+"""
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from itertools import count, islice
+from typing import Any, Final, TypedDict
+
+from asyncml.failures import is_asked_to_end, noted, shorten
+from asyncml.pipeline.meters import Meter
+from asyncml.pipeline.stages import PAUSED, TURN, Flow
+from asyncml.pipeline.window import Failure, Window
+
+# how far an asynchronous source may run ahead of what asks it
+SOURCE_AHEAD = 16
+_METHODS = "__iter__", "__aiter__", "__getitem__"
+
+
+class Identity(TypedDict):
+    """By what a source that has changed is told: its length and its fingerprint, if it has them."""
+
+    length: int | None
+    fingerprint: str | int | None
+
+
+UNKNOWN: Final[Identity] = {"length": None, "fingerprint": None}
+
+
+def identify(items: Any) -> Identity:
+    """Look at what is iterated; raise TypeError for a fingerprint that JSON cannot hold."""
+    length = None
+    if hasattr(type(items), "__len__"):
+        with contextlib.suppress(Exception):  # it has none after all, or one that is too large
+            length = len(items)
+    fingerprint = getattr(items, "fingerprint", None)
+    if callable(fingerprint):
+        fingerprint = fingerprint()
+    if not isinstance(fingerprint, str | int | None):
+        raise TypeError(
+            f"the `fingerprint` of a source must be a str or an int, got {shorten(fingerprint)}"
+        )
+    return {"length": length, "fingerprint": fingerprint}
+
+
+def check_same(before: Identity, now: Identity) -> None:
+    """Raise ValueError if a source is known not to be the one of a saved state."""
+    for what in ("length", "fingerprint"):
+        old, new = before[what], now[what]
+        if old is not None and new is not None and old != new:
+            raise ValueError(
+                f"`state` was saved over a source of another {what}, {shorten(old)}, and this one "
+                f"has {shorten(new)}: items would come twice or never. Give the pipeline the "
+                "source that it had, or begin anew without the state"
+            )
+
+
+class Source:
+    """What a pipeline iterates; pipelines derived from one another share it."""
+
+    def __init__(self, items: Any) -> None:
+        kind = type(items)  # a class may have these methods, and is called all the same
+        self._is_iterable = any(hasattr(kind, method) for method in _METHODS)
+        if not self._is_iterable and not callable(items):
+            raise TypeError(
+                "`source` must be an iterable, an async iterable, or a function that returns "
+                f"either, got {kind.__name__}"
+            )
+        if not self._is_iterable:
+            _check_arguments(items)
+        self.items = items
+        self._used: Any = None  # the last iterator that was opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_used": None}
+
+    @property
+    def identity(self) -> Identity:
+        """What is known of it before it is opened."""
+        return identify(self.items) if self._is_iterable else UNKNOWN
+
+    async def open(self, meter: Meter, most: int | None) -> "tuple[AsyncSource | SyncSource, Any]":
+        """Begin to iterate, for at most so many items; return what is iterated as well.
+
+        Raises:
+            RuntimeError: the source can be iterated only once, and has been.
+            TypeError: a function returned what cannot be iterated.
+        """
+        items = self.items
+        if not self._is_iterable:
+            items = await self._call()
+        self._check_used(items)
+        if isinstance(items, AsyncIterable):
+            asynchronous = aiter(items)
+            own = asynchronous is not self.items
+            return AsyncSource(asynchronous, meter, most, own=own), items
+        iterator = iter(items)
+        return SyncSource(iterator, meter, most, own=iterator is not self.items), items
+
+    async def _call(self) -> Any:
+        try:
+            items = self.items()
+            if inspect.isawaitable(items):
+                items = await items
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
+                raise
+            raise noted("source", error, "in the source, as it was opened")  # noqa: B904  # as below
+        kind = type(items)
+        if not any(hasattr(kind, method) for method in _METHODS):
+            raise TypeError(
+                "`source` must return an iterable or an async iterable, "
+                f"but it returned {kind.__name__}"
+            )
+        return items
+
+    def _check_used(self, items: Any) -> None:
+        if hasattr(items, "__next__") or hasattr(items, "__anext__"):
+            if items is self._used:
+                raise RuntimeError(
+                    "the source can be iterated only once, and has been: "
+                    "pass a function that makes it anew, such as Pipeline(lambda: read(path))"
+                )
+            self._used = items
+
+
+def _check_arguments(function: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of some functions in C nobody knows it
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise TypeError(f"`source` must take no arguments: {error}") from None
+
+
+class SyncSource:
+    """Entries of an iterable, numbered; its own iterator is closed with the epoch."""
+
+    def __init__(self, items: Iterator[Any], meter: Meter, most: int | None, *, own: bool) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._items = items
+        self._meter = meter
+        self._most = most
+        self._own = own
+        self._loop = asyncio.get_running_loop()
+
+    def __iter__(self) -> Flow:
+        meter, numbered = self._meter, zip(islice(self._items, self._most), count())
+        try:
+            for turn in count(TURN, TURN):
+                for entry in islice(numbered, TURN):
+                    meter.items += 1
+                    yield entry
+                if meter.items < turn:
+                    return
+                yield PAUSED
+        except (Exception, asyncio.CancelledError) as error:
+            where = f"in the source, after {self._meter.items} items"
+            raise noted("source", error, where)  # noqa: B904  # this error, or one that names it
+
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Call back at the loop's next turn: it always has something."""
+        self._loop.call_soon(callback)
+
+    def halt(self) -> None:
+        """Do nothing: it does not run ahead."""
+
+    def close(self) -> None:
+        """Let the iterator clean up, if it is a generator or has a `close` of another kind."""
+        items, self._items = self._items, iter(())
+        if self._own and hasattr(items, "close"):
+            if getattr(items, "gi_running", False):  # whoever ends the epoch is the source itself
+                self._loop.call_soon(items.close)
+            else:
+                items.close()
+
+
+class AsyncSource(Window):
+    """Entries of an asynchronous iterator, numbered; it is asked a few items ahead.
+
+    The task that asks for items is also the one that closes the iterator, at the end.
+    """
+
+    def __init__(
+        self, items: AsyncIterator[Any], meter: Meter, most: int | None, *, own: bool
+    ) -> None:
+        super().__init__(meter)
+        self._items = items
+        self._most = most
+        self._own = own
+        self._closes = False
+        self._failure: Exception | None = None  # of the clean-up, which nobody has heard of
+        self._room: asyncio.Future[None] | None = None
+
+    def room(self) -> None:
+        """Start asking, or go on."""
+        if not self.tasks:
+            self.start(self._pump(), "source")
+        if self._room and not self._room.done():
+            self._room.set_result(None)
+
+    async def _pump(self) -> None:
+        try:
+            await self._ask()
+        finally:
+            self._closes = True
+            if self._own and hasattr(self._items, "aclose"):
+                try:
+                    await self._items.aclose()
+                except Exception as error:
+                    self._failure = noted("source", error, "in the source, as it was closed")
+
+    async def _ask(self) -> None:
+        time, meter = self.loop.time, self.meter
+        while not (self.ended or self.closed):
+            if self.taken == self._most:  # not to be asked for one more, which nobody needs
+                self.ended = True
+                self.tell()
+                return
+            begun = time()
+            try:
+                value = await anext(self._items)
+            except StopAsyncIteration:
+                self.ended = True
+                self.tell()
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
+                    raise
+                self.ended = True
+                failure = noted("source", error, f"in the source, after {self.taken} items")
+                if self.closed:
+                    self._failure = failure
+                else:
+                    self.put(self.taken, Failure(failure))
+                del failure
+            else:
+                meter.served_items += 1
+                self.put(self.taken, (value, self.taken))
+                self.taken += 1
+            meter.busy_s += time() - begun
+            while self.taken - self.head >= SOURCE_AHEAD and not self.closed:
+                self._room = self.loop.create_future()
+                await self._room
+
+    def halt(self) -> None:
+        """Ask for no more."""
+        self.ended = True
+
+    def raise_failure(self) -> None:
+        """Raise what went wrong as it was closed."""
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """Stop at once; the iterator is closed by the task."""
+        idle = not self.closed and not self.tasks and not self.loop.is_closed()
+        if self._closes:  # a cancellation would interrupt that
+            self.closed = True
+            self.results.clear()
+            return
+        super().close()
+        if idle:
+            self.ended = True
+            self.start(self._pump(), "source")

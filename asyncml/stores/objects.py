@@ -1,0 +1,357 @@
+"""Objects in a folder, on a web server, or in a bucket of S3, Google Cloud or Azure, by their URL.
+
+What runs on a laptop's folder runs on a bucket unchanged: another URL is all that differs. obstore
+makes the requests, in threads of its own; this file gives it the keys, the bytes and the errors of
+the other stores. Lesson 07 loads from it.
+"""
+
+import asyncio
+import atexit
+import re
+import time
+import weakref
+from collections.abc import AsyncIterator
+from typing import Any, Final, TypeAlias
+
+from asyncml.failures import shorten
+from asyncml.stores.memory import Keys, ObjectNotFound, RequestFailed, StoredObject, check_data
+
+_SCHEMES: Final = (
+    *("file", "https", "http", "s3", "s3a", "gs"),
+    *("az", "azure", "adl", "abfs", "abfss"),
+)
+# what obstore takes as `client_options`; among the others, some of these make it panic
+_CLIENT_OPTIONS: Final = frozenset(
+    (
+        *("allow_http", "allow_invalid_certificates", "connect_timeout", "default_content_type"),
+        *("default_headers", "http1_only", "http2_keep_alive_interval", "http2_keep_alive_timeout"),
+        *("http2_keep_alive_while_idle", "http2_only", "pool_idle_timeout"),
+        *("pool_max_idle_per_host", "proxy_ca_certificate", "proxy_excludes", "proxy_url"),
+        *("randomize_addresses", "read_timeout", "root_certificate", "timeout", "user_agent"),
+    )
+)
+_CREDENTIALS: Final = (
+    "set the variables of the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ...), "
+    "or pass them as options (access_key_id=..., secret_access_key=...); "
+    "what everyone may read needs skip_signature=True"
+)
+# in what obstore says of a lost request -> what that means; the first that is found
+_CAUSES: Final = (
+    ("ConnectionRefused", "the connection was refused"),
+    ("dns error", "no host has this name"),
+    ("TimedOut", "no answer in time"),
+    ("kind: Connect", "no connection was made"),
+    ("response body error", "the connection ended in the middle of the answer"),
+    ("error sending request", "the connection ended before the answer"),
+)
+_Metas: TypeAlias = list[Any]  # inside the class below, `list` is a method
+_EXIT_S: Final = 1.0  # the longest that the end of the program waits for obstore's threads
+_asked: weakref.WeakSet[Any] = weakref.WeakSet()  # obstore's futures, which its threads hold too
+
+
+class ObjectStore:
+    """A folder, a web server or a bucket as a store, by its URL; needs obstore.
+
+    Requests are asked once: obstore's own retries are off, so that failures show where the program
+    can count them, and `Pipeline.map(store.get, retries=3)` asks again. A request may take 30 s,
+    answer included, and connecting 5 s; the options `timeout` and `connect_timeout` change that.
+
+    obstore answers from threads of its own, which virtual time cannot see: under `simulate` each
+    method raises RuntimeError. A `SlowStore` over a `MemoryStore` is the store for that.
+
+    Keys have parts between slashes, none of them empty, "." or "..", and no control characters.
+
+    When the program ends, it waits for obstore's threads to finish, a millisecond or so; for
+    requests of a loop that was left open, a second at most.
+
+    Args:
+        url: where the objects are: `file:///folder` (`Path("folder").resolve().as_uri()`),
+            `https://host/path`, `s3://bucket/prefix`, `gs://bucket/prefix`,
+            `az://container/prefix`. Keys are relative to it.
+        options: what obstore knows for that kind of store, such as `region`, `endpoint`,
+            `skip_signature`, or `mkdir=True` for a folder that may be missing; of any connection,
+            such as `timeout="5s"`; or `retry_config={"max_retries": 3}`, to let obstore ask again.
+            Unencrypted connections are made where the URL or the `endpoint` begins with `http:`,
+            or with `allow_http=True`.
+
+    Attributes:
+        url: where the objects are, without a password or a query.
+
+    Raises:
+        ModuleNotFoundError: obstore is not installed.
+        FileNotFoundError, NotADirectoryError: the URL of a folder is not that of a folder.
+        ValueError: nothing can be at that URL.
+        TypeError: `url` is no str, or an option is unknown.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = ObjectStore(pathlib.Path(folder).as_uri())
+        ...     asyncio.run(store.put("a/1", b"one"))
+        ...     asyncio.run(store.list("a/")), asyncio.run(store.get("a/1"))
+        (['a/1'], b'one')
+    """
+
+    def __init__(self, url: str, **options: Any) -> None:
+        _check_url(url)
+        if url.startswith("http"):
+            url = url.rstrip("/")  # obstore would double it
+        self.url = re.sub(r"//[^/@]*:[^/@]*@", "//", url).partition("?")[0]
+        self._store = _open(url, self.url, options)
+        self._web = type(self._store).__name__ == "HTTPStore"  # not so for https: to a bucket
+
+    def __repr__(self) -> str:
+        return f"ObjectStore({self.url!r})"
+
+    async def get(self, key: str) -> bytes:
+        """Return the object under `key`.
+
+        Cancelled here, the request is called off and its connection closed.
+
+        Raises:
+            ObjectNotFound: there is none.
+            RequestFailed: the request, or its answer, was lost or refused; says why.
+            FileNotFoundError: there is no such bucket.
+            PermissionError: the credentials are missing, or do not allow this.
+            OSError: the file cannot be read.
+            RuntimeError: this is virtual time.
+        """
+        import obstore
+
+        _check_time()
+        if fault := _fault(key):
+            name = repr(key) if type(key) is str else shorten(key)
+            raise ObjectNotFound(f"no object {name} in {self.url}: no key has {fault}")
+        try:
+            answer = await _watched(obstore.get_async(self._store, key))
+            return StoredObject(await _watched(answer.bytes_async()), key=key)
+        except Exception as error:
+            raise self._failure("get", key, error) from error
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep `data` under `key`, in place of what was there, in one request.
+
+        Cancelled here, the object is the old one or the new one, and whole.
+
+        Raises:
+            ValueError: `key` cannot be one.
+            TypeError: `key` is no str, or `data` is not bytes.
+            NotImplementedError: the web server takes no objects.
+            Exception: as of `get`, but for `ObjectNotFound`.
+        """
+        import obstore
+
+        _check_time()
+        if not isinstance(key, str):
+            raise TypeError(f"`key` must be a str, got {type(key).__name__}")
+        if fault := _fault(key):
+            raise ValueError(f"`key` must not have {fault}, got {key!r}")
+        data = check_data(key, data)
+        try:
+            put = obstore.put_async(self._store, key, bytes(data), use_multipart=False)
+            await _watched(put)
+        except Exception as error:
+            raise self._failure("put", key, error) from error
+
+    async def list(self, prefix: str = "") -> Keys:
+        """Return the keys that start with `prefix`, sorted.
+
+        Up to its last slash, `prefix` is looked up; what is there is fetched, and compared here.
+
+        Another program may have put objects into a bucket whose keys begin or end with a slash, as
+        `train/` does, the mark of a folder. They are no keys here, and are left out. To tell them
+        from `train`, a bucket is asked once more for each empty object, and for the first key where
+        the URL is that of a whole bucket. An object that ends with a slash and is not empty cannot
+        be told: it is listed without the slash, and `get` does not find it.
+
+        Raises:
+            ValueError: there is an object whose key can be none here, such as `a//b`; names it.
+            NotImplementedError: this is a web server, which cannot list.
+            Exception: as of `get`, but for `ObjectNotFound`.
+        """
+        _check_time()
+        if self._web:
+            mend = "keep the list of the keys in an object, or in the program"
+            raise NotImplementedError(f"a web server such as {self.url} cannot list; {mend}")
+        folder = prefix.rpartition("/")[0]
+        if folder and _fault(folder):
+            return []
+        try:
+            parts = self._store.list(folder or None, chunk_size=1000)
+            metas = [meta async for part in _parts(parts) for meta in part]
+            metas = [meta for meta in metas if meta["path"].startswith(prefix)]
+            foreign = await self._foreign(metas, is_root=not folder)
+        except Exception as error:
+            raise self._failure("list", prefix, error) from error
+        return sorted({meta["path"] for meta in metas} - foreign)
+
+    async def _foreign(self, metas: _Metas, is_root: bool) -> set[str]:
+        """Return the paths of listed objects whose keys obstore has shorn of a slash."""
+        foreign = {""}  # the mark of this very folder
+        if self.url.startswith("file:"):
+            return foreign
+        if is_root and not getattr(self._store, "prefix", None):
+            # buckets list in order, so keys that begin with a slash are the first
+            for path in (meta["path"] for meta in metas if meta["path"] > "/"):
+                if await self._has(path):
+                    break
+                foreign.add(path)
+        empty = sorted({meta["path"] for meta in metas if not meta["size"]} - foreign)
+        for start in range(0, len(empty), 16):
+            part = empty[start : start + 16]
+            answers = await asyncio.gather(*map(self._has, part), return_exceptions=True)
+            for path, answer in zip(part, answers, strict=True):
+                if isinstance(answer, BaseException):
+                    raise answer
+                if not answer:
+                    foreign.add(path)
+        return foreign
+
+    async def _has(self, key: str) -> bool:
+        """Tell whether an object has this very key, as far as the bucket tells."""
+        import obstore
+        from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+        try:
+            await _watched(obstore.head_async(self._store, key))
+        except FileNotFoundError:
+            return False
+        except (PermissionDeniedError, UnauthenticatedError):  # it may be listed, not read
+            return True
+        return True
+
+    def _failure(self, operation: str, key: str, error: Exception) -> Exception:
+        """Return what to raise for an error of obstore's."""
+        text = str(error)
+        what = f"{operation} {key!r} in {self.url} failed: "
+        reason, again = _reason(text)
+        if re.search("<Code>(NoSuchBucket|ContainerNotFound)", text):
+            mend = "create it, or correct its name, the region or the endpoint"
+            return FileNotFoundError(f"{what}there is no such bucket; {mend}")
+        if found := re.search(r'Path "(.*?)"(?: contained empty|: Encountered)', text, re.DOTALL):
+            alien = found[1].removeprefix("/" * self.url.startswith("file:"))
+            wrong = f"the key {alien!r} has {_fault(alien)}, which no key of a store has"
+            return ValueError(f"{what}{wrong}; rename that object, or list a folder without it")
+        gone = re.search("kind: NotADirectory|status code: 410", text)
+        if operation == "get" and (gone or isinstance(error, FileNotFoundError)):
+            return ObjectNotFound(f"no object {key!r} in {self.url}")
+        if re.search(r"/latest/api/token|/latest/meta-data|token request", text):
+            return PermissionError(f"{what}no credentials were found; {_CREDENTIALS}")
+        if re.search(r"status code: 40[13]", text):
+            return PermissionError(f"{what}{reason}; correct the credentials, or {_CREDENTIALS}")
+        if "BadScheme" in text:
+            return ValueError(f"{what}this connection is not encrypted; allow it: allow_http=True")
+        if self._web and operation == "put" and not again:
+            mend = "write to where its files come from"
+            return NotImplementedError(f"{what}this server takes no objects ({reason}); {mend}")
+        if self.url.startswith("file:"):
+            return OSError(what + reason)
+        return RequestFailed(what + reason + "; ask again, e.g. map(..., retries=3)" * again)
+
+
+def _watched(future: Any) -> Any:
+    """Return a future of obstore's; when the program ends, its thread is waited for."""
+    _asked.add(future)
+    return future
+
+
+async def _parts(stream: Any) -> AsyncIterator[Any]:
+    """Yield what a listing consists of."""
+    while True:
+        try:
+            part = await _watched(stream.__anext__())
+        except StopAsyncIteration:
+            return
+        yield part
+
+
+@atexit.register
+def _let_threads_finish() -> None:
+    """Wait until obstore's threads have let go of all futures; Python may end only then.
+
+    A thread that hands over an answer wakes the event loop first, and takes the interpreter's lock
+    once more to clean up. When the program has ended in between, CPython before 3.14 ends such a
+    thread by force, Rust does not allow that, and the process aborts:
+    github.com/PyO3/pyo3-async-runtimes/issues/40.
+    """
+    deadline = time.monotonic() + _EXIT_S
+    while len(_asked) and time.monotonic() < deadline:
+        import obstore
+
+        obstore.parse_scheme("file:///")  # any call drops what the threads have let go of
+        time.sleep(0.0005)
+
+
+def _check_url(url: str) -> None:
+    if not isinstance(url, str):
+        hint = ": Path(...).resolve().as_uri()" if hasattr(url, "as_uri") else ""
+        raise TypeError(f"`url` must be a str{hint}, got {type(url).__name__}")
+    scheme, colon, _ = url.partition("://")
+    if not colon or scheme not in _SCHEMES:
+        raise ValueError(
+            "`url` must begin with file:///, https://, http://, s3://, gs:// or az://, "
+            f"got {url!r}; a folder's is Path(...).resolve().as_uri()"
+        )
+
+
+def _open(url: str, shown: str, options: dict[str, Any]) -> Any:
+    """Return obstore's store: no retries, and plain HTTP where the caller wrote `http:`."""
+    try:
+        from obstore.exceptions import BaseError
+        from obstore.store import from_url
+    except ModuleNotFoundError:
+        mend = 'ObjectStore needs obstore: pip install "asyncml[stores]"'
+        raise ModuleNotFoundError(mend, name="obstore") from None
+    client = {name: options.pop(name) for name in _CLIENT_OPTIONS & set(options)}
+    client |= options.pop("client_options", None) or {}
+    if any(str(place).startswith("http:") for place in (url, options.get("endpoint"))):
+        client.setdefault("allow_http", True)
+    options.setdefault("retry_config", {"max_retries": 0})
+    try:
+        open_url: Any = from_url  # typed for each kind of store alone
+        store = open_url(url, client_options=client, **options)
+    except (BaseError, ValueError, TypeError) as error:
+        raise _refusal(shown, error) from error
+    folder = getattr(store, "prefix", None) if url.startswith("file:") else None
+    if folder and not folder.is_dir():
+        raise NotADirectoryError(f"{shown} is a file; name the folder that it is in")
+    return store
+
+
+def _refusal(url: str, error: Exception) -> Exception:
+    text = str(error)
+    if "UnableToCanonicalize" in text:
+        return FileNotFoundError(f"no folder is at {url}; create it, or pass mkdir=True")
+    line = text.partition("\n")[0]
+    if re.search("onfiguration|nvalid key", line) or isinstance(error, TypeError):
+        return TypeError(f"an option of {url} is wrong: {line}")
+    return ValueError(f"nothing can be at `url` {url}: {line}")
+
+
+def _check_time() -> None:
+    if hasattr(asyncio.get_running_loop(), "advance"):
+        raise RuntimeError(
+            "an ObjectStore answers from threads that virtual time cannot see: in `simulate` use "
+            "SlowStore(MemoryStore(...)), or run this in real time, with asyncio.run or await"
+        )
+
+
+def _fault(key: str) -> str:
+    """Return what keeps `key` from being one, or nothing: what obstore refuses or would change."""
+    if not isinstance(key, str):
+        return f"the type {type(key).__name__}"
+    if not {"", ".", ".."}.isdisjoint(key.split("/")):
+        return 'a part between slashes that is empty, "." or ".."'
+    return "a control character" if re.search("[\x00-\x1f\x7f\ud800-\udfff]", key) else ""
+
+
+def _reason(text: str) -> tuple[str, bool]:
+    """Return why a request failed in a few words, and whether it may succeed when asked again."""
+    if found := re.search(r"status code: ((\d+)[\w -]*)", text):
+        code = re.search(r"<Code>(\w+)</Code>", text)
+        seen = f"the server answered {found[1].strip()}" + (f", {code[1]}" if code else "")
+        return seen, found[2] in ("408", "429") or (found[2] > "499" and found[2] != "501")
+    for sign, words in _CAUSES:
+        if sign in text:
+            return words, True
+    return re.sub(r" in [\d.]+[nµm]?s\b", "", text.partition("\n")[0]), False

@@ -1,0 +1,186 @@
+"""Draws a timeline: as a picture, in characters and in sentences."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from asyncml.units import figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from asyncml.timeline.timeline import Slice, Timeline
+
+_MOST_LANES = 40
+_MOST_SENTENCES = 8  # in a lane; more are summed up
+_MARKS = {"running": "#", "ready": "=", "waiting": "."}
+# told apart by colour-blind readers (Okabe and Ito 2008), by brightness, and by hatches
+_COLOURS = {"running": "#0072B2", "ready": "#E69F00", "waiting": "#B4BAC0"}
+_HATCHES = {"running": "", "ready": "////", "waiting": ""}
+_BLOCKED_HATCH = "xx"
+_BLOCKED_FRAME: Any = {"facecolor": "none", "edgecolor": "#D55E00", "linewidth": 2}
+
+
+def _scale(duration_s: float) -> tuple[float, str]:
+    return (1.0, "s") if duration_s >= 1 else (1e3, "ms")
+
+
+def _lanes(timeline: "Timeline[Any]") -> tuple[dict[str, list["Slice"]], str]:
+    """Return the lanes to draw with their slices, and a word about those left out."""
+    lanes: dict[str, list[Slice]] = {}
+    for piece in timeline.slices:
+        lanes.setdefault(piece.lane, []).append(piece)
+    threads = [lane for lane in lanes if timeline.is_thread(lane)]
+    tasks = [lane for lane in lanes if lane not in threads]
+    shown = tasks[: max(1, _MOST_LANES - len(threads))] + threads[:_MOST_LANES]
+    left_out = len(lanes) - len(shown)
+    return {lane: lanes[lane] for lane in shown}, f"and {left_out} more lanes" if left_out else ""
+
+
+def plot(timeline: "Timeline[Any]", ax: "Axes | None" = None) -> "Axes":
+    """Draw the lanes as bars; see `Timeline.plot`."""
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
+
+    lanes, left_out = _lanes(timeline)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(8, 1.2 + 0.28 * len(lanes)), layout="constrained")
+    scale, unit = _scale(timeline.duration_s)
+    for row, pieces in enumerate(lanes.values()):
+        _draw_lane(ax, row, pieces, scale, timeline.blocks_loop)
+    ax.set_yticks(range(len(lanes)), labels=[_plain(lane, 32) for lane in lanes], parse_math=False)
+    ax.set_ylim(len(lanes) - 0.4, -0.6)
+    ax.set_xlim(0, timeline.duration_s * scale or 1)
+    ax.set_xlabel(f"time ({unit})" + (f"   ({left_out})" if left_out else ""))
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(left=False)
+    handles: list[Any] = [
+        Patch(facecolor=_COLOURS[state], hatch=_HATCHES[state], edgecolor="white")
+        for state in _MARKS
+    ]
+    if any(timeline.blocks_loop(piece) for pieces in lanes.values() for piece in pieces):
+        fill = Patch(facecolor=_COLOURS["running"], hatch=_BLOCKED_HATCH, edgecolor="white")
+        handles.append((fill, Patch(**_BLOCKED_FRAME)))
+    ax.legend(
+        handles,
+        [*_MARKS, "loop blocked"][: len(handles)],
+        ncols=len(handles),
+        frameon=False,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0.2,
+    )
+    return ax
+
+
+def _draw_lane(
+    ax: "Axes", row: int, pieces: list["Slice"], scale: float, is_block: Callable[["Slice"], bool]
+) -> None:
+    edge = 0.6 if len(pieces) <= 150 else 0  # borders between more would hide the bars
+    for state in _MARKS:
+        for blocked in (False, True):
+            spans = [
+                (piece.start_s * scale, (piece.end_s - piece.start_s) * scale)
+                for piece in pieces
+                if piece.state == state and is_block(piece) == blocked
+            ]
+            if spans:
+                rows = row - 0.38, 0.76
+                hatch = _BLOCKED_HATCH if blocked else _HATCHES[state]
+                style: Any = {"facecolor": _COLOURS[state], "hatch": hatch, "edgecolor": "white"}
+                ax.broken_barh(spans, rows, linewidth=edge, zorder=2, **style)
+                if blocked:
+                    ax.broken_barh(spans, rows, zorder=3, clip_on=False, **_BLOCKED_FRAME)
+
+
+def text(timeline: "Timeline[Any]", width: int = 72) -> str:
+    """Draw the lanes as lines of characters; see `Timeline.text`."""
+    if width < 40:
+        raise ValueError(f"`width` must be >= 40, got {width}")
+    lanes, left_out = _lanes(timeline)
+    margin = min(16, max(map(len, lanes), default=0))
+    columns = width - margin - 3
+    lines = [
+        f"{_plain(lane, margin):<{margin}} |{_bar(pieces, timeline.duration_s, columns)}|"
+        for lane, pieces in lanes.items()
+    ]
+    if left_out:
+        lines.append(f"{'...':<{margin}}  {left_out}")
+    scale, unit = _scale(timeline.duration_s)
+    end = f"{figure(timeline.duration_s * scale)} {unit}"
+    lines.append(f"{'':<{margin}}  0{end:>{columns - 1}}")
+    lines.append("# running  = ready  . waiting")
+    return "\n".join(lines)
+
+
+def _plain(name: str, length: int) -> str:
+    """Return a name that fits into a line."""
+    name = " ".join(name.split())
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def _bar(pieces: list["Slice"], duration_s: float, columns: int) -> str:
+    """Give each column the state that fills most of it, and mark where one wait follows another."""
+    cells = [dict.fromkeys(_MARKS, 0.0) for _ in range(columns)]
+    per_s = columns / duration_s if duration_s else 0.0
+    for piece in pieces:
+        start, end = piece.start_s * per_s, piece.end_s * per_s
+        for column in range(int(start), min(columns, int(end) + 1)):
+            part = min(end, column + 1) - max(start, column)
+            cells[column][piece.state] += max(part, 0.0)
+    bar = [
+        _MARKS[max(cell, key=lambda state: cell[state])] if sum(cell.values()) > 1e-9 else " "
+        for cell in cells
+    ]
+    if len(pieces) <= columns // 4:
+        for before, piece in pairwise(pieces):
+            if before.state == piece.state and before.end_s == piece.start_s:
+                bar[min(columns - 1, round(piece.start_s * per_s))] = "|"
+    return "".join(bar)
+
+
+def describe(timeline: "Timeline[Any]") -> str:
+    """Tell what each lane did; see `Timeline.describe`."""
+    lanes, left_out = _lanes(timeline)
+    scale, unit = _scale(timeline.duration_s)
+    duration = f"{figure(timeline.duration_s * scale)} {unit}"
+    count = "1 lane" if len(timeline.lanes) == 1 else f"{len(timeline.lanes)} lanes"
+    lines = [f"{count}, {duration}."]
+    for lane, pieces in lanes.items():
+        if len(pieces) <= _MOST_SENTENCES:
+            lines += [_sentence(piece, scale, unit) for piece in pieces]
+        else:
+            lines += _summary(lane, pieces, scale, unit)
+    return "\n".join([*lines, left_out] if left_out else lines)
+
+
+_VERBS = {"running": "runs", "ready": "is ready", "waiting": "waits"}
+
+
+def _sentence(piece: "Slice", scale: float, unit: str) -> str:
+    span = f"{figure(piece.start_s * scale)}-{figure(piece.end_s * scale)} {unit}"
+    return f"{piece.lane} {_VERBS[piece.state]} {span}" + _why(piece)
+
+
+def _why(piece: "Slice") -> str:
+    if not piece.reason:
+        return ""
+    return f" for {piece.reason}" if piece.state == "waiting" else f" {piece.reason}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _summary(lane: str, pieces: Iterable["Slice"], scale: float, unit: str) -> list[str]:
+    times: Counter[tuple[str, str]] = Counter()
+    total: dict[tuple[str, str], float] = {}
+    for piece in pieces:
+        kind = (_VERBS[piece.state], _why(piece))
+        times[kind] += 1
+        total[kind] = total.get(kind, 0.0) + piece.end_s - piece.start_s
+    return [
+        f"{lane} {verb} {_times(count)}{why}, {figure(total[verb, why] * scale)} {unit} in all"
+        for (verb, why), count in times.items()
+    ]

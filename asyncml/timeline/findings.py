@@ -1,0 +1,290 @@
+"""Says what is wrong with a recorded program, and on which line.
+
+A timeline shows when things happened, not why. So a finding about waits in sequence says what would
+be possible if one does not need the result of the other; that question is left to the reader.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, islice
+from operator import attrgetter, itemgetter
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from asyncml.clock.waiting import Place, file_part, is_library, is_ours, user_place
+from asyncml.look import printable
+from asyncml.timeline.tracks import Track, Wait
+
+if TYPE_CHECKING:
+    from asyncml.timeline.timeline import Slice, Timeline
+
+_SAVING = 0.1  # the share of the program's time that overlapping must save to be worth a word
+_AT_ONCE = 16  # how many waits at once a gentle client has; more than that is a decision
+_LEAST_S = 1e-6  # less than this is rounding
+_ON_PURPOSE = {"Lock.acquire", "Semaphore.acquire"}  # who waits for these is bounded already
+_FLOOD = 64  # so many waits begun on one line, all at once, were started without a bound
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a program.
+
+    Attributes:
+        code: "in-sequence", "blocked", "unbounded", "never-awaited", "still-running", "dropped"
+            or "error-unseen".
+        message: what was seen, what to do, and where.
+        line: the line of the source, counted from 1; 0 if it is not known.
+        seconds: what it costs: the time that could be saved, or that the loop was blocked.
+    """
+
+    code: str
+    message: str
+    line: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return printable(self.message)
+
+
+def find(timeline: "Timeline[Any]") -> list[Finding]:
+    """Return the findings, the costliest first; see `Timeline.findings`."""
+    timed = [*_in_sequence(timeline), *_blocked(timeline)]
+    timed.sort(key=lambda finding: -finding.seconds)
+    return [*timed, *_unbounded(timeline), *_lost(timeline)]
+
+
+def _line(place: Place | None) -> int:
+    return place.line if place else 0
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 0.9995 else f"{seconds * 1e3:.3g} ms"
+
+
+def _tasks(count: int) -> str:
+    return "1 task" if count == 1 else f"{count} tasks"
+
+
+# ---- waits in sequence ----
+
+
+def _in_sequence(timeline: "Timeline[Any]") -> Iterator[Finding]:
+    """Find the tasks that wait for one thing after the other while nothing else goes on."""
+    shares = _exposed_waiting(timeline)
+    word = "nothing" if timeline.statistics().overlap < 0.05 else "too little"
+    blamed = {wait.track for wait in timeline.waits if wait.reason in _ON_PURPOSE}
+    for track in timeline.tracks:  # parents come before their children
+        if track.parent in blamed or track in blamed:
+            blamed.add(track)
+            continue
+        units = _units(shares[track])
+        place, lines = _where_in_sequence(units)
+        alone = sum(seconds for seconds, _ in units)
+        longest = max((seconds for seconds, _ in units), default=0.0)
+        possible = max(longest, alone / min(len(units) or 1, _AT_ONCE))
+        if place and alone - possible >= max(_SAVING * timeline.duration_s, _LEAST_S):
+            blamed.add(track)
+            bound = f" with {_AT_ONCE} at once" if len(units) > _AT_ONCE else ""
+            message = (
+                f"{word} overlapped: {_seconds(alone)} in sequence, {_seconds(possible)} possible"
+                f"{bound}, {_name_lines(place, lines)}, unless one needs the result of the other: "
+                "start them together, with `asyncio.TaskGroup` or `Pipeline.map`"
+            )
+            yield Finding("in-sequence", message, lines[0], alone - possible)
+
+
+def _exposed_waiting(timeline: "Timeline[Any]") -> dict[Track, dict[Wait, float]]:
+    """Say how long each wait of each task was all that went on.
+
+    What was exposed in a task counts for the waits of its ancestors at that time, too.
+    """
+    exposed: dict[Wait, float] = defaultdict(float)
+    for start, end, waits, busy in timeline.segments():
+        if len(waits) == 1 and not busy:
+            exposed[next(iter(waits))] += end - start
+    own: dict[Track, list[Wait]] = defaultdict(list)
+    for wait in timeline.waits:
+        own[wait.track].append(wait)
+    shares: dict[Track, dict[Wait, float]] = defaultdict(lambda: defaultdict(float))
+    for wait, seconds in exposed.items():
+        if wait.is_cut:  # what comes next may well be there because this one failed
+            continue
+        track: Track | None = wait.track
+        while track is not None:
+            index = bisect_right(own[track], wait.start_s, key=attrgetter("start_s")) - 1
+            if index >= 0 and own[track][index].end_s >= wait.end_s:
+                shares[track][own[track][index]] += seconds
+            track = track.parent
+    return shares
+
+
+_Unit = tuple[float, list[Wait]]
+
+
+def _units(share: dict[Wait, float]) -> list[_Unit]:
+    """Take together the waits that come one after the other on purpose.
+
+    Where a loop sleeps between its rounds, in a heartbeat, a poll or a retry, that is its pace.
+    """
+    waits = sorted(share, key=attrgetter("start_s"))
+    paced = _paced(waits)
+    units: list[_Unit] = []
+    for wait in waits:
+        common = user_place(wait.places[: wait.shared])
+        if units and common is not None and common.code in paced:
+            seconds, members = units.pop()
+            units.append((seconds + share[wait], [*members, wait]))
+        else:
+            units.append((share[wait], [wait]))
+    return units
+
+
+def _paced(waits: list[Wait]) -> set[CodeType]:
+    """Return the functions that sleep, themselves, between two waits on one of their lines."""
+    paced: set[CodeType] = set()
+    slept: dict[CodeType, set[Place]] = defaultdict(set)  # where it waited before its last sleep
+    seen: dict[CodeType, set[Place]] = defaultdict(set)
+    for wait in waits:
+        own = next((p for p in reversed(wait.places) if not is_library(p.code)), None)
+        for place in wait.places:
+            if place in slept[place.code]:
+                paced.add(place.code)
+            seen[place.code].add(place)
+        if own is not None and wait.reason == "sleep":
+            slept[own.code] |= seen[own.code]
+    return paced
+
+
+def _where_in_sequence(units: list[_Unit]) -> tuple[Place | None, list[int]]:
+    """Find the function that waits again and again, and the lines on which it does.
+
+    It is the innermost one that two waits have in common: what it calls began anew for each.
+    """
+    votes: Counter[CodeType] = Counter()
+    for _, (wait, *_) in units[1:]:
+        common = user_place(wait.places[: wait.shared])
+        if common is not None and not is_ours(common.code):
+            votes[common.code] += 1
+    if not votes:
+        return None, []
+    code = votes.most_common(1)[0][0]
+    members = [wait for _, waits in units for wait in waits]
+    places = [place for wait in members for place in wait.places if place.code is code]
+    return places[0], sorted({place.line for place in places})
+
+
+def _name_lines(place: Place, lines: list[int]) -> str:
+    *most, last = map(str, lines)
+    listed = f"lines {', '.join(most)} and {last}" if most else f"line {last}"
+    return f"in {place.function}, {listed}"
+
+
+# ---- a blocked loop ----
+
+
+def _blocked(timeline: "Timeline[Any]") -> Iterator[Finding]:
+    """Find the steps that took long, and the line on which they spent the time."""
+    blocks: dict[str, list[Slice]] = defaultdict(list)
+    line_of: dict[str, int] = {}
+    for piece in filter(timeline.blocks_loop, timeline.slices):
+        place = _place_within(timeline, piece.start_s, piece.end_s)
+        where = f"in {place}" if place else f"by {piece.lane}"
+        blocks[where].append(piece)
+        line_of[where] = _line(place)
+    ready = [piece for piece in timeline.slices if piece.state == "ready"]
+    for where, pieces in blocks.items():
+        pieces.sort(key=attrgetter("start_s"))
+        held_up = {other.lane for other in ready if _is_during(other, pieces)}
+        total = sum(piece.end_s - piece.start_s for piece in pieces)
+        times = "" if len(pieces) == 1 else f" {len(pieces)} times, in all"
+        late = f", while {_tasks(len(held_up))} could have run" if held_up else ""
+        message = (
+            f"the loop was blocked{times} for {_seconds(total)} {where}{late}: "
+            "wait with `await`, or compute in a thread with `asyncio.to_thread`"
+        )
+        yield Finding("blocked", message, line_of[where], total)
+
+
+def _is_during(piece: "Slice", pieces: list["Slice"]) -> bool:
+    """Tell whether a slice overlaps one of others, which are in order."""
+    last = bisect_left(pieces, piece.end_s, key=attrgetter("start_s")) - 1
+    return last >= 0 and piece.start_s < pieces[last].end_s
+
+
+def _place_within(timeline: "Timeline[Any]", start_s: float, end_s: float) -> Place | None:
+    spent: Counter[Place] = Counter()
+    first = bisect_left(timeline.samples, start_s, key=itemgetter(0))
+    for at, seconds, place in islice(timeline.samples, first, None):
+        if at > end_s:
+            break
+        spent[place] += seconds  # type: ignore[assignment]  # a Counter adds floats up as well
+    return spent.most_common(1)[0][0] if spent else None
+
+
+# ---- tasks without a bound ----
+
+
+def _unbounded(timeline: "Timeline[Any]") -> Iterator[Finding]:
+    """Find the lines that started so many tasks that all of them waited at once."""
+    begun: dict[Place, set[Track]] = defaultdict(set)
+    for track in timeline.tracks:
+        if track.origin is not None:
+            begun[track.origin].add(track)
+    waits_of: dict[Track, list[Wait]] = defaultdict(list)
+    for wait in timeline.waits:
+        waits_of[wait.track].append(wait)
+    for place, tracks in begun.items():
+        waits = [wait for track in tracks for wait in waits_of[track]]
+        outside = [wait for wait in waits if wait.is_outside]
+        # a worker waits again and again: a pool of them is a bound, however large
+        is_pool = len(outside) > 3 * len(tracks)
+        if len(tracks) <= _FLOOD or is_pool or any(w.reason in _ON_PURPOSE for w in waits):
+            continue
+        events = sorted([(w.start_s, 1) for w in outside] + [(w.end_s, -1) for w in outside])
+        peak = max(accumulate(change for _, change in events), default=0)
+        if peak > _FLOOD and peak > len(tracks) / 2:
+            message = (
+                f"{peak} waits at once, started without a bound in {place}: limit them with "
+                "`asyncio.Semaphore`, or use `Pipeline.map(..., concurrency=16)`"
+            )
+            yield Finding("unbounded", message, place.line, 0.0)
+
+
+# ---- what nobody awaited ----
+
+
+def _lost(timeline: "Timeline[Any]") -> Iterator[Finding]:
+    """Find coroutines that were only called, tasks left running, exceptions that nobody saw."""
+    for (name, file, line), count in Counter(timeline.unawaited).items():
+        times = "" if count == 1 else f" {count} times"
+        where = f"{file_part(file)}line {line}" if line else "on a line that debug mode knows"
+        message = (
+            f"`{name}()` was called{times} but never awaited, {where}: "
+            f"it did nothing; write `await {name}(...)` or start a task"
+        )
+        yield Finding("never-awaited", message, line, 0.0)
+    running: dict[Place, list[Track]] = defaultdict(list)
+    for track in timeline.tracks:
+        if track.outcome == "pending" and track.origin is not None and not track.is_leaving:
+            running[track.origin].append(track)
+        if track.outcome == "dropped":
+            message = (
+                f"{track.label}, started in {track.origin}, was dropped while it waited: asyncio "
+                "does not keep tasks alive; keep the task in a variable, and await it"
+            )
+            yield Finding("dropped", message, _line(track.origin), 0.0)
+        if track.error:
+            message = f"{track.label} failed with {track.error}, and nobody asked: await the task"
+            message += f" started in {track.origin}" if track.origin else ""
+            yield Finding("error-unseen", message, _line(track.origin), 0.0)
+    for place, tracks in running.items():
+        names = tracks[0].label if len(tracks) == 1 else _tasks(len(tracks))
+        was = "was" if len(tracks) == 1 else "were"
+        message = (
+            f"{names}, started in {place}, {was} still running when the program ended, since "
+            "nobody awaited: use `asyncio.TaskGroup`, or keep the task and await it"
+        )
+        yield Finding("still-running", message, place.line, 0.0)

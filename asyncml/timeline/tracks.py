@@ -1,0 +1,167 @@
+"""What a recording holds: the steps of each task, the jobs of each thread, and what they add up to.
+
+A task is always in one of three states: it runs, it is ready to run but another one does, or it
+waits for something. The recorder notes the steps, this file makes stretches of states from them.
+"""
+
+import asyncio
+import math
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import starmap
+from types import CodeType
+from typing import Any, NamedTuple, Optional, Union
+
+from asyncml.clock.waiting import Place, library_reason
+
+# here a task waits for other tasks, even if it is a timer or a thread that ends the wait
+_FOR_TASKS = {"Barrier", "Condition", "Event", "Lock", "Queue", "Semaphore", "TaskGroup"}
+_FOR_TASKS |= {"as_completed", "gather", "wait", "wait_for"}
+
+# What a task waited for: the task or the job behind it, or a word for it, where one is known; how
+# many suspended coroutines, outermost first, the wait before it had in common with it; the code of
+# each, with the instruction where it stood; the task that ended the wait, None if it was a timer,
+# a socket or a thread; and whether it ended with an exception, such as a cancellation. A plain
+# tuple: making another costs as much as a step.
+_Target = Union["Track", "Job", str, None]
+Awaited = tuple[_Target, int, tuple[tuple[CodeType, int], ...], Optional["Track"], bool]
+# A link of a chain of awaits: its code, where it stood, and which coroutine it was
+Link = tuple[CodeType, int, weakref.ref[Any] | None]
+State = tuple[str, float, float, str]  # state, start, end, reason
+
+
+class Step(NamedTuple):
+    """A stretch that a task ran without a pause, and the wait before it.
+
+    `ready_s`: nan if the task was not seen to become ready.
+    `awaited`: None if the wait was short, or for its turn.
+    """
+
+    ready_s: float
+    start_s: float
+    end_s: float
+    awaited: Awaited | None
+
+
+class Job:
+    """What one function did in a worker thread, or in another process."""
+
+    def __init__(self, name: str, submitted_s: float) -> None:
+        self.name, self.submitted_s = name, submitted_s
+        self.start_s = self.end_s = math.nan
+
+
+@dataclass(eq=False, slots=True)
+class Wait:
+    """A stretch in which a task waited.
+
+    `is_outside`: for the world, not for other tasks or threads.
+    `is_cut`: it ended with an exception.
+    `shared`: how many of `places` belong to calls that the wait before had stood in, too.
+    """
+
+    track: "Track"
+    start_s: float
+    end_s: float
+    reason: str
+    is_outside: bool
+    is_cut: bool
+    shared: int
+    places: list[Place]
+
+
+class Track:
+    """What one task did.
+
+    `outcome` is "pending", "finished", "failed", "cancelled" or, for a task that was dropped while
+    it waited, "dropped".
+    """
+
+    def __init__(self, label: str, created_s: float, parent: "Track | None", origin: Place | None):
+        self.label, self.created_s, self.parent, self.origin = label, created_s, parent, origin
+        # the fields of all Steps in a row: a tuple for each would have to be made and collected
+        self.steps: list[Any] = []
+        self.pauses: list[tuple[float, float]] = []  # while a task that it started eagerly ran
+        self.ready_s, self.ended_s = created_s, math.nan
+        self.waker: Track | None = None  # whose step ended the last wait
+        self.last_wait: Awaited | None = None  # of a task that did not end
+        self.wait: Awaited | None = None  # the latest, with what its chain is known again by
+        self.links: list[Link] = []
+        self.places: tuple[tuple[CodeType, int], ...] = ()
+        self.task: weakref.ref[asyncio.Task[Any]] | None = None
+        self.outcome, self.error = "pending", ""
+        self.is_leaving = False  # it was cancelled, and has had no time to end
+        self.is_closed = False  # the recording has ended
+
+    def finish(self, outcome: str, ended_s: float = math.nan) -> None:
+        """Note how the task ended, if it did before the recording."""
+        if self.is_closed:
+            return
+        self.outcome, self.ended_s = outcome, ended_s
+        self.forget()
+        task = self.task() if self.task else None
+        if task is not None:
+            self.label = task.get_name()
+
+    def forget(self) -> None:
+        """Let go of the last chain of awaits, which will not be compared any more."""
+        self.links, self.places, self.wait = [], (), None
+
+    def _steps(self) -> Iterator[Step]:
+        return map(Step, *[iter(self.steps)] * 4)
+
+    def states(self, end_s: float) -> Iterator[State]:
+        """Yield the states without a gap from the task's creation to its end."""
+        before = self.created_s
+        pauses = iter(self.pauses)
+        pause = next(pauses, None)
+        for step in self._steps():
+            ready = step.start_s if math.isnan(step.ready_s) else max(step.ready_s, before)
+            yield "waiting", before, ready, reason_of(step.awaited)
+            yield "ready", ready, step.start_s, ""
+            before = step.start_s
+            while pause is not None and pause[1] <= step.end_s:
+                yield "running", before, pause[0], ""
+                yield "ready", *pause, "while a task that it started eagerly runs"
+                before, pause = pause[1], next(pauses, None)
+            yield "running", before, step.end_s, ""
+            before = step.end_s
+        if self.outcome in ("pending", "dropped"):
+            waits = math.isnan(self.ready_s)
+            end = end_s if math.isnan(self.ended_s) else self.ended_s
+            yield "waiting" if waits else "ready", before, end, reason_of(self.last_wait)
+
+    def waits(self, end_s: float) -> Iterator[Wait]:
+        """Yield each wait that took any time."""
+        before = self.created_s
+        for step in self._steps():
+            end = step.start_s if math.isnan(step.ready_s) else step.ready_s
+            if step.awaited is not None and end > before:
+                yield self._wait(before, end, step.awaited)
+            before = step.end_s
+        end = end_s if math.isnan(self.ended_s) else self.ended_s
+        if self.last_wait is not None and end > before:
+            yield self._wait(before, end, self.last_wait)
+
+    def _wait(self, start_s: float, end_s: float, awaited: Awaited) -> Wait:
+        reason = reason_of(awaited)
+        target, shared, chain, waker, is_cut = awaited
+        is_outside = target is None and waker is None and reason.partition(".")[0] not in _FOR_TASKS
+        places = list(starmap(Place, chain))
+        return Wait(self, start_s, end_s, reason, is_outside, is_cut, shared, places)
+
+
+def reason_of(awaited: Awaited | None) -> str:
+    """Say what a task waited for."""
+    if awaited is None:
+        return ""
+    target, _, chain, _, _ = awaited
+    if isinstance(target, Job):
+        return f"thread {target.name}"
+    name = library_reason([code for code, _ in chain])
+    if name is not None:
+        return name
+    if isinstance(target, str):
+        return target
+    return f"task {target.label}" if target else "future"

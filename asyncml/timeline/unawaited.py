@@ -1,0 +1,64 @@
+"""Notes coroutines that were called and dropped without having been awaited.
+
+Python warns of them, but tells nobody which ones: the interpreter calls a function of `warnings` by
+its name, and this puts another in its place for a while. Used by the recorder; lesson 06.
+"""
+
+import contextlib
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from asyncml.clock.waiting import is_library, is_ours
+
+Note = Callable[[str, str, int], None]
+
+_lock = threading.Lock()
+_notes: list[Note] = []
+_warnings: Any = warnings
+_warn: Callable[[Any], None]
+
+
+def _note_and_warn(coro: Any) -> None:
+    file, line = _where(coro, sys._getframe(1))
+    for note in list(_notes):
+        note(coro.__name__, file, line)
+    _warn(coro)
+
+
+def _where(coro: Any, dropped_in: FrameType) -> tuple[str, int]:
+    """Return where it was made if asyncio's debug mode kept that, else where it was dropped.
+
+    To keep it always would cost as much at each call of an `async def` as a recorded step does. Who
+    forgets an `await` mostly drops the coroutine on the line that made it.
+    """
+    if coro.cr_origin:
+        file, line, _ = coro.cr_origin[0]
+        return file, line
+    code = dropped_in.f_code
+    if is_library(code) or is_ours(code):  # it lived until its function ended
+        return "", 0
+    return code.co_filename, dropped_in.f_lineno
+
+
+@contextlib.contextmanager
+def unawaited_noted(note: Note) -> Iterator[None]:
+    """Call `note(name, file, line)` for each such coroutine that is dropped in the block."""
+    global _warn
+    with _lock:
+        if not _notes:
+            _warn, _warnings._warn_unawaited_coroutine = (
+                _warnings._warn_unawaited_coroutine,
+                _note_and_warn,
+            )
+        _notes.append(note)
+    try:
+        yield
+    finally:
+        with _lock:
+            _notes.remove(note)
+            if not _notes:
+                _warnings._warn_unawaited_coroutine = _warn

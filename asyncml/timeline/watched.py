@@ -1,0 +1,169 @@
+"""A coroutine whose steps are timed from outside: what the recorder makes tasks of.
+
+A task resumes its coroutine again and again with `send`; each time is a step. Here a generator
+stands between the two and looks at the clock before and after. It runs at every step of a recorded
+program, so it is written to be fast: about as much as an `await asyncio.sleep(0)` costs in all.
+"""
+
+import asyncio
+import math
+import weakref
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import ContextVar
+from itertools import takewhile
+from types import CodeType, CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from asyncml.clock.waiting import CHAINED, await_chain, is_library_file
+from asyncml.timeline.tracks import Awaited, Link, Track
+
+if TYPE_CHECKING:
+    from asyncml.timeline.recorder import Recorder
+
+_Future: type = asyncio.Future
+
+# in whose recording the code runs; it is what tells a program's tasks from others on the loop
+active: ContextVar["Recorder | None"] = ContextVar("asyncml_recorder", default=None)
+
+
+class Watched(Coroutine[Any, Any, Any]):
+    """Stands for a coroutine in its task, and notes its steps in `track`."""
+
+    def __init__(self, coro: Coroutine[Any, Any, Any], track: Track, recorder: "Recorder") -> None:
+        self.coro, self.track = coro, track
+        steps = _steps(coro, track, recorder)
+        next(steps)
+        # found before the methods below, which are only there because the base class demands them
+        self.__dict__.update(send=steps.send, throw=steps.throw)
+
+    def send(self, value: Any) -> Any:  # noqa: D102
+        raise NotImplementedError
+
+    def throw(self, *_: Any) -> Any:  # noqa: D102
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End the coroutine."""
+        self.coro.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.coro.__await__()
+
+    def __getattr__(self, name: str) -> Any:  # cr_frame, cr_code, __qualname__: asyncio reads them
+        return getattr(self.coro, name)
+
+
+def _steps(
+    coro: Coroutine[Any, Any, Any], track: Track, recorder: "Recorder"
+) -> Generator[Any, Any, Any]:
+    """Pass on what the task sends and what the coroutine yields, and note how long it took."""
+    now, idle_s, note = recorder.now, recorder.idle_s, track.steps.extend
+    resume: Callable[[Any], Any] = coro.send
+    value, awaited, end = None, None, track.created_s
+    try:
+        yield
+    except GeneratorExit:  # dropped before its first step: Python warns of it as ever
+        return None
+    except BaseException as error:
+        resume, value = coro.throw, _unwound(error)
+    while True:
+        outer, recorder.current = recorder.current, track
+        recorder.step_start_s = start = now()
+        # a wait leaves the chain of awaits as it stood; a short one is not worth the walk
+        wait = None
+        if start - end > idle_s:
+            wait = wait_of(coro, track, recorder, awaited, value is not None)
+        awaited = None  # nothing that the program drops is kept
+        try:
+            awaited = resume(value)
+        except StopIteration as stop:
+            track.finish("finished")
+            return stop.value
+        except BaseException as error:
+            track.finish("cancelled" if isinstance(error, asyncio.CancelledError) else "failed")
+            raise
+        finally:
+            recorder.step_end_s = end = now()
+            recorder.current = outer
+            value = None
+            if not recorder.closed:
+                note((track.ready_s, start, end, wait))
+                if outer is not None:
+                    outer.pauses.append((start, end))
+                track.ready_s = end if awaited is None else math.nan
+        try:
+            yield awaited
+        except GeneratorExit:  # the task was dropped while it waited
+            track.last_wait = wait_of(coro, track, recorder, awaited)
+            track.finish("dropped", now())
+            coro.close()
+            raise
+        except BaseException as error:
+            resume, value = coro.throw, _unwound(error)
+        else:
+            resume = coro.send
+
+
+def _unwound(error: BaseException) -> BaseException:
+    """Take the mark of the frame that passes it on out of an exception's traceback."""
+    trace = error.__traceback__
+    return error.with_traceback(trace and trace.tb_next)
+
+
+def wait_of(
+    coro: Any, track: Track, recorder: "Recorder", awaited: Any, is_cut: bool = False
+) -> Awaited:
+    """Say what a task waits for, from the chain of awaits that stands while it does."""
+    waker, track.waker = track.waker, None
+    target = None if type(awaited) is _Future and not recorder.jobs else recorder.target_of(awaited)
+    if target is None and waker is not None and waker.outcome != "pending":
+        target = waker  # its end completed a future, as in asyncio.shield
+    index, shared, link, links = 0, 0, coro, track.links
+    for code, lasti, before in links:  # as far as it stands where it stood before, as in a loop
+        if type(link) is not CoroutineType or link.cr_code is not code:
+            break
+        if before is not None:
+            frame = link.cr_frame
+            if frame is None or frame.f_lasti != lasti:
+                break
+            if before() is not link:
+                links[index] = code, lasti, weakref.ref(link)
+            elif shared == index:
+                shared += 1
+        elif shared == index:
+            shared += 1
+        index += 1
+        link = link.cr_await
+    if index < len(links) or not links or type(link) in CHAINED:
+        shared += _note_rest(track, index, link, is_same=shared == index)
+    wait = (target, shared, track.places, waker, is_cut)
+    if wait != track.wait:  # a loop waits for the same thing again: one copy will do
+        track.wait = wait
+        return wait
+    return track.wait
+
+
+def _note_rest(track: Track, index: int, link: Any, *, is_same: bool) -> int:
+    """Replace what follows the first links of a chain; return how many of it are the same links.
+
+    One that has moved on to another line is still the same.
+    """
+    old, rest = track.links[index:], await_chain(link)
+    track.links[index:] = [_link(*found) for found in rest]
+    places = (*track.places[:index], *[found[1:] for found in rest])
+    if places != track.places:
+        track.places = places
+    befores = zip(old, rest)  # noqa: B905  # of different lengths
+    are_same = (
+        is_same and was is code and (before is None or before() is link)
+        for (was, _, before), (link, code, _) in befores
+    )
+    return sum(1 for _ in takewhile(bool, are_same))
+
+
+def _link(coro: Any, code: CodeType, lasti: int) -> Link:
+    """Return what a link is known again by; of a library's, its code is enough."""
+    if is_library_file(code.co_filename):
+        return code, lasti, None
+    # by reference, for another coroutine may come to stand at the address of one that has ended
+    return code, lasti, weakref.ref(coro)

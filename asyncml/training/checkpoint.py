@@ -1,0 +1,266 @@
+"""Checkpoints: where a run stands, copied in a moment and written in the background.
+
+One thread writes the files (`checkpoint_files.py`), at most one at a time, while training goes on.
+Lesson 09 stops a run, and goes on from a checkpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import warnings
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from asyncml.checks import check_int, check_model, check_optimizer
+from asyncml.failures import add_note
+from asyncml.threads import ThreadPool
+from asyncml.training import checkpoint_files as files
+from asyncml.training.checkpoint_files import Arrays
+from asyncml.training.fit import Step, ended
+
+if TYPE_CHECKING:
+    from asyncml.network.optimizers import Optimizer
+    from asyncml.network.sequential import Sequential
+
+
+class CheckpointError(Exception):
+    """A checkpoint could not be written, or does not belong to this model."""
+
+
+class Resumable(Protocol):
+    """Data that can be put back to where it stood, as a `Pipeline` can."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next iteration go on from `state`."""
+
+
+class Checkpointer:
+    """Saves and restores the state of a run in a folder, in an `async with` block.
+
+    One process at a time may save to a folder. The end of the block waits for the last write. Files
+    that are damaged, or of another model, are neither restored nor deleted.
+
+    Args:
+        folder: where the files lie; made if it is missing.
+        keep_last: how many checkpoints to keep; older ones of this model are deleted.
+
+    Raises:
+        ValueError: `keep_last` is below 1.
+        ModuleNotFoundError: safetensors is not installed.
+        CheckpointError: on entering, if the folder cannot be made or looked into.
+
+    Example:
+        >>> import tempfile
+        >>> from asyncml.network.sequential import MLP
+        >>> from asyncml.network.optimizers import Adam
+        >>> async def main(model=MLP([2, 2]), step=Step(0, 7, loss=0.5, examples=1, wait_s=0,
+        ...                compute_s=0)):
+        ...     with tempfile.TemporaryDirectory() as folder:
+        ...         async with Checkpointer(folder) as checkpoints:
+        ...             await checkpoints.save(step, model, Adam(model))
+        ...             return await checkpoints.restore(model, Adam(model))
+        >>> asyncio.run(main()).index
+        7
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, keep_last: int = 3) -> None:
+        self.folder = Path(folder)
+        self.keep_last = check_int("keep_last", keep_last, 1)
+        files.safetensors()
+        self._pool: ThreadPool | None = None
+        self._write: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Checkpointer:
+        if self._pool is not None:
+            raise RuntimeError("this Checkpointer is in use already: make another one")
+        self._turn = asyncio.Lock()
+        self._pool = ThreadPool(1, name="checkpoints")
+        try:
+            await self._look(files.prepare)
+        except BaseException:  # a cancellation too leaves no thread
+            self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is GeneratorExit:  # the loop was closed meanwhile: nothing can be awaited
+            self._close()
+            return
+        last = asyncio.create_task(self._last_written(), name="checkpoints-last")
+        cancelled = await ended(last)
+        self._close()
+        try:
+            if cancelled is not None:
+                raise asyncio.CancelledError(*cancelled)
+            last.result()
+        except CheckpointError as failure:
+            if error is None:
+                raise
+            add_note(error, str(failure))  # what went wrong first is what is raised
+
+    async def save(self, step: Step, model: Sequential, optimizer: Optimizer) -> None:
+        """Take a snapshot, and write it in the background; wait first while one is being written.
+
+        When this returns, model and optimiser may be changed. If it is cancelled while it waits,
+        no snapshot is taken, and the earlier write goes on.
+
+        Args:
+            step: the last step that changed the model.
+            model: its parameters are copied.
+            optimizer: its state and learning rate are copied.
+
+        Raises:
+            CheckpointError: the write before this one failed; this snapshot was not taken. The
+                checkpoints before are untouched, and `save` may be called again.
+            RuntimeError: called outside the `async with` block.
+            TypeError: an argument is of the wrong kind, or `step.pipeline_state` holds what JSON
+                would not give back as it was, such as a tuple, or a dict whose keys are no strings.
+            ValueError: `optimizer` is of another model.
+        """
+        check_model(model)
+        check_optimizer(optimizer, model)
+        if not isinstance(step, Step):
+            raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
+        text = _text(step)
+        self._check_open()
+        async with self._turn:
+            self._check_open()  # still
+            await self._written()
+            snapshot = _snapshot(text, model, optimizer)
+            self._write = self._run(files.save, self.folder, snapshot, self.keep_last)
+
+    async def restore(
+        self, model: Sequential, optimizer: Optimizer, pipeline: Resumable | None = None
+    ) -> Step | None:
+        """Put model and optimiser back to the newest checkpoint that is whole.
+
+        A damaged file is passed over with a warning that names it. What is restored is restored as
+        a whole or not at all, also if this is cancelled.
+
+        Args:
+            model: of the same layers; its parameters are filled.
+            optimizer: of the same kind; its state and learning rate are filled.
+            pipeline: data to put back as well; `fit(..., resume_from=step)` does that itself.
+
+        Returns:
+            The step that was saved, for `resume_from`; None if there is no checkpoint.
+
+        Raises:
+            CheckpointError: the newest whole checkpoint is of another model or optimiser.
+            RuntimeError: called outside the `async with` block.
+            ValueError: the state does not belong to `pipeline`.
+        """
+        check_model(model)
+        check_optimizer(optimizer, model)
+        self._check_open()
+        async with self._turn:
+            self._check_open()  # still
+            await self._written()
+            found, damaged = await self._look(files.newest)
+        for name in damaged:
+            warnings.warn(
+                f"{name} is damaged, or no checkpoint of this version: passed over", stacklevel=2
+            )
+        if found is None:
+            return None
+        path, (arrays, words) = found
+        _check_kind(path, words, arrays, model, optimizer)
+        step, lr = Step(**json.loads(words["step"])), float.fromhex(words["lr"])
+        if pipeline is not None and step.pipeline_state is not None:
+            pipeline.load_state_dict(step.pipeline_state)
+        for name, live in _live(model, optimizer).items():
+            np.copyto(live, arrays[name])
+        optimizer.lr = lr
+        return step
+
+    def _run(self, function: Any, *args: Any) -> asyncio.Future[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+
+    async def _look(self, function: Any) -> Any:
+        try:
+            return await self._run(function, self.folder)
+        except OSError as error:
+            raise CheckpointError(f"cannot use the folder {self.folder}: {error}") from error
+
+    async def _last_written(self) -> None:
+        """Let those go first that called `save` already, each in a task of its own."""
+        async with self._turn:
+            await self._written()
+
+    async def _written(self) -> None:
+        """Wait for the write in flight; a cancellation does not stop it."""
+        if self._write is None:
+            return
+        await asyncio.wait([self._write])
+        write, self._write = self._write, None
+        try:
+            write.result()
+        except OSError as error:
+            raise CheckpointError(
+                f"a checkpoint could not be written to {self.folder}: {error}. The ones before "
+                "are untouched; make room or mend the folder, and save again"
+            ) from error
+
+    def _check_open(self) -> None:
+        if self._pool is None:
+            raise RuntimeError("use a Checkpointer within its `async with` block")
+
+    def _close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+
+# what is in a checkpoint
+
+
+def _live(model: Sequential, optimizer: Optimizer) -> Arrays:
+    return {"params": model.params} | {
+        f"optimizer.{name}": array for name, array in optimizer.state().items()
+    }
+
+
+def _text(step: Step) -> str:
+    names = [each.name for each in fields(Step)]
+    return json.dumps({name: files.plain(getattr(step, name), f"step.{name}") for name in names})
+
+
+def _snapshot(step: str, model: Sequential, optimizer: Optimizer) -> files.Snapshot:
+    arrays = {name: array.copy() for name, array in _live(model, optimizer).items()}
+    words = {
+        "asyncml": files.VERSION,
+        "step": step,
+        "model": repr(model),
+        "optimizer": type(optimizer).__name__,
+        "lr": float(optimizer.lr).hex(),
+    }
+    return files.Snapshot(arrays, words)
+
+
+def _check_kind(
+    path: Path, words: dict[str, str], arrays: Arrays, model: Sequential, optimizer: Optimizer
+) -> None:
+    expected = {"model": repr(model), "optimizer": type(optimizer).__name__}
+    for what, mine in expected.items():
+        if words[what] != mine:
+            raise CheckpointError(
+                f"the checkpoint {path.name} holds another {what}: {words[what]}, not {mine}. "
+                "Restore it into one of that kind, or use another folder"
+            )
+    live = _live(model, optimizer)
+    held, wanted = (
+        {name: f"{a.dtype} {a.shape}" for name, a in each.items()} for each in (arrays, live)
+    )
+    if held != wanted:
+        raise CheckpointError(f"the checkpoint {path.name} holds {held}, not {wanted}")

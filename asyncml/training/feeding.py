@@ -1,0 +1,112 @@
+"""Feeding: from any data to the batches of a run, in order, numbered, and ahead of the trainer.
+
+Data is whatever gives batches (x, y): a list, a loader, an asynchronous iterable, a pipeline that
+knows where it stands. One coroutine takes them and waits where nobody takes them off its hands.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asyncml.failures import is_asked_to_end, ordinary, shorten
+
+if TYPE_CHECKING:
+    from asyncml.training.fit import Step
+
+Data = Iterable[Any] | AsyncIterable[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch of a run: its place, its arrays, and the state of the data after it if it has one."""
+
+    epoch: int
+    index: int
+    x: Any
+    y: Any
+    state: dict[str, Any] | None
+
+    def __str__(self) -> str:
+        return f"step {self.index} of epoch {self.epoch}"
+
+
+def check_data(data: object) -> None:
+    """Raise TypeError for what cannot be iterated over."""
+    if not isinstance(data, Iterable | AsyncIterable):
+        raise TypeError(f"`data` must give batches (x, y), got {type(data).__name__}")
+
+
+async def feed(
+    data: Data, epochs: int, resume_from: "Step | None", queue: asyncio.Queue[Batch | None]
+) -> None:
+    """Put each batch of the run on `queue`; the task's own end says whether that was all."""
+    first, done = 0, 0
+    if resume_from is not None:
+        first, done = resume_from.epoch, resume_from.index + 1
+    stateful: Any = data if hasattr(data, "state_dict") else None
+    try:
+        if stateful is not None and resume_from is not None:
+            stateful.load_state_dict(resume_from.pipeline_state)
+        for epoch in range(first, epochs):
+            skip = done if epoch == first else 0
+            index = 0 if stateful is None else skip
+            async with contextlib.aclosing(iterate(data)) as batches:
+                async for batch in batches:
+                    if index >= skip:
+                        x, y = pair(batch)
+                        state = None if stateful is None else stateful.state_dict()
+                        await queue.put(Batch(epoch, index, x, y, state))
+                    else:
+                        await asyncio.sleep(0)  # what is passed over is loaded, which takes time
+                    index += 1
+            if index < max(skip, 1):
+                raise _too_short(epoch, index, skip)
+    except asyncio.CancelledError as error:
+        if is_asked_to_end():
+            raise
+        raise ordinary("data", error) from error  # of a task of its own, that somebody cancelled
+
+
+def wake(queue: asyncio.Queue[Batch | None], feeder: "asyncio.Task[None]") -> None:
+    """Put None where somebody waits for a batch that never comes: the feeder has ended."""
+    if queue.empty():
+        queue.put_nowait(None)
+
+
+async def iterate(data: Data) -> AsyncGenerator[Any, None]:
+    """Iterate over `data` of either kind, and close what is left early."""
+    if not isinstance(data, AsyncIterable):
+        for batch in data:
+            yield batch
+        return
+    batches = aiter(data)
+    try:
+        async for batch in batches:
+            yield batch
+    finally:
+        if hasattr(batches, "aclose"):
+            await batches.aclose()
+
+
+def pair(batch: Any) -> tuple[Any, Any]:
+    """Return the x and y of a batch, or say why it is none."""
+    if isinstance(batch, tuple) and len(batch) == 2:
+        if not hasattr(batch[1], "__len__") or getattr(batch[1], "ndim", 1) == 0:
+            raise TypeError(
+                "a batch must be a tuple (x, y) with a row for each example, got one example, "
+                f"whose y is {shorten(batch[1])}: add .batch(n, collate=aml.collate) to a Pipeline"
+            )
+        return batch
+    got = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else None
+    hint = ": .batch(n, collate=aml.collate) makes them" if isinstance(batch, list) else ""
+    raise TypeError(f"a batch must be a tuple (x, y), got {got or type(batch).__name__}{hint}")
+
+
+def _too_short(epoch: int, got: int, skip: int) -> ValueError:
+    if got == 0 and skip == 0:
+        return ValueError(f"`data` has no batch in epoch {epoch}: there is nothing to train on")
+    return ValueError(
+        f"`resume_from` is step {skip - 1} of epoch {epoch}, but `data` has only {got} batches"
+    )

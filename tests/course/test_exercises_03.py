@@ -1,0 +1,519 @@
+"""The checks of lesson 03: right answers pass, each typical wrong one gets a hint of its own."""
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import json
+import time
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from asyncml.course.exercises import attempts, check
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "03_build_an_event_loop.ipynb"
+
+
+@pytest.fixture
+def _little_time(monkeypatch):
+    monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+
+
+def code(name, answer):
+    """Return the code of a verdict, which is the same when the answer is given again."""
+    first, second = check(name, answer), check(name, answer)
+    assert first.code == second.code
+    assert not {"\n", "\r"} & set(repr(first) + repr(second))
+    return first.code
+
+
+def cell(*ids):
+    """Return the names that cells of the notebook define."""
+    notebook = json.loads(NOTEBOOK.read_text("utf-8"))
+    sources = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
+    names = {"check": check, "heapq": heapq, "itertools": itertools, "deque": deque}
+    for id in ids:
+        exec(sources[id], names)
+    return names
+
+
+# ---- 03-averager ----
+
+
+def averager():
+    total, count, mean = 0, 0, None
+    while True:
+        total, count = total + (yield mean), count + 1
+        mean = total / count
+
+
+def means(values):
+    steps = averager()
+    steps.send(None)
+    return [steps.send(value) for value in values]
+
+
+def averager_stub(): ...
+
+
+def means_stub(values): ...
+
+
+def returns():
+    total = yield
+    return total
+
+
+def returns_at_once():
+    return 0
+
+
+def divides_by_nothing():
+    total, count = 0, 0
+    while True:
+        total += yield total / count
+        count += 1
+
+
+def yields_twice():
+    total, count = 0, 0
+    while True:
+        total, count = total + (yield), count + 1
+        yield total / count
+
+
+def last_of_all():
+    value = None
+    while True:
+        value = yield value
+
+
+def knows_one_answer():
+    yield None
+    yield 10
+    yield 15
+    yield 30
+
+
+async def waits():
+    yield 1
+
+
+def naps():
+    value = yield
+    while True:
+        time.sleep(1)
+        value = yield value
+
+
+def spins():
+    yield
+    while True:
+        pass
+
+
+def not_primed(values):
+    steps = averager()
+    return [steps.send(value) for value in values]
+
+
+def keeps_the_primer(values):
+    steps = averager()
+    return [next(steps)] + [steps.send(value) for value in values]
+
+
+def primes_itself():
+    steps = averager()
+    next(steps)
+    return steps
+
+
+def made_by_another():
+    return averager()
+
+
+def one_behind():
+    total, count, shown, mean = 0, 0, None, None
+    while True:
+        total, count = total + (yield shown), count + 1
+        shown, mean = mean, total / count
+
+
+def primes_each_time(values):
+    steps = averager()
+    return [(next(steps), steps.send(value))[1] for value in values]
+
+
+def no_list(values):
+    return sum(values)
+
+
+def one_list(values):
+    return [10, 15, 30]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((averager, means), "passed"),
+        ((averager_stub, means_stub), "open"),
+        ((averager, means_stub), "open"),
+        ((averager_stub, means), "open"),
+        ((..., ...), "open"),
+        (averager, "kind"),
+        ((averager(), means), "kind"),
+        ((waits, means), "kind"),
+        ((returns_at_once, means), "no-yield"),
+        ((returns, means), "return"),
+        ((divides_by_nothing, means), "too-soon"),
+        ((yields_twice, means), "two-yields"),
+        ((last_of_all, means), "mean"),
+        ((knows_one_answer, means), "return"),
+        ((naps, means), "blocking"),
+        ((averager, not_primed), "not-primed"),
+        ((averager, keeps_the_primer), "primer"),
+        ((averager, no_list), "kind"),
+        ((made_by_another, means), "passed"),
+        ((primes_itself, means), "primed"),
+        ((one_behind, means), "behind"),
+        ((averager, primes_each_time), "primed-again"),
+        ((averager, one_list), "mean"),
+    ],
+)
+def test_averager(answer, expected):
+    assert code("03-averager", answer) == expected
+
+
+def test_the_hint_for_a_return_names_what_was_raised():
+    first, second = (check("03-averager", (returns, means)).message for _ in range(2))
+    assert first.startswith("it raised StopIteration")
+    assert "`yield` it" in first
+    assert "`value = yield mean`" in second
+
+
+@pytest.mark.usefixtures("_little_time")
+def test_an_averager_without_end():
+    assert check("03-averager", (spins, means)).code == "endless"
+
+
+def test_an_averager_is_told_that_it_is_behind_or_primes_itself():
+    for _ in range(2):
+        assert "one value behind" in check("03-averager", (one_behind, means)).message
+        message = check("03-averager", (primes_itself, means)).message
+        assert "Prime it in `means`, not in `averager`" in message
+
+
+# ---- 03-order ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("ccbaa", "passed"),
+        ("c c b a a", "passed"),
+        ("C C B A A", "passed"),
+        ("CCBAA", "passed"),
+        (..., "open"),
+        ("abcac", "first-in"),
+        ("cbaca", "rounds"),
+        ("aabcc", "from-left"),
+        ("abc", "other"),
+        (5, "kind"),
+    ],
+)
+def test_order(answer, expected):
+    assert code("03-order", answer) == expected
+
+
+def test_the_bet_is_what_happens(capsys):
+    cell("ask", "switch", "order-solution")
+    assert capsys.readouterr().out.split() == list("ccbaa")
+
+
+# ---- 03-heap ----
+
+
+def heap_stub(coros, wait_until):
+    """Run them."""
+    ...
+
+
+async def is_async(coros, wait_until):
+    await asyncio.sleep(1)
+
+
+def naps_variant(old="", new=""):
+    """Return the right answer with some of its text replaced."""
+    assert old in RUN_NAPS
+    source = RUN_NAPS.replace(old, new) if old else RUN_NAPS
+    names = {"heapq": heapq, "itertools": itertools, "time": time}
+    exec(compile(source, "<cell>", "exec"), names)
+    return names["run_naps"]
+
+
+RUN_NAPS = """
+def run_naps(coros, wait_until):
+    order = itertools.count()
+    timers = [(0.0, next(order), coro) for coro in coros]
+    while timers:
+        when, _, coro = heapq.heappop(timers)
+        now = wait_until(when)
+        try:
+            seconds = coro.send(None)
+        except StopIteration:
+            continue
+        heapq.heappush(timers, (now + seconds, next(order), coro))
+"""
+
+
+def one_after_the_other(coros, wait_until):
+    now = 0
+    for coro in coros:
+        for seconds in iter(lambda coro=coro: next(coro.__await__(), None), None):
+            now = wait_until(now + seconds)
+
+
+def compares_coroutines(coros, wait_until):
+    timers = [(0, coro) for coro in coros]
+    while timers:
+        when, coro = heapq.heappop(timers)
+        with contextlib.suppress(StopIteration):
+            heapq.heappush(timers, (wait_until(when) + coro.send(None), coro))
+
+
+def does_nothing(coros, wait_until):
+    return "done"
+
+
+def knows_one_plan(coros, wait_until):
+    (coro,) = coros
+    wait_until(coro.send(None))
+    coro.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (naps_variant(), "passed"),
+        (heap_stub, "open"),
+        (..., "open"),
+        (is_async, "kind"),
+        (7, "kind"),
+        (compares_coroutines, "ties"),
+        (naps_variant("wait_until(when)", "when; time.sleep(1)"), "time-sleep"),
+        (naps_variant("wait_until(when)", "when"), "early"),
+        (naps_variant("now + seconds,", "seconds,"), "early"),
+        (naps_variant("(now + seconds, next(order)", "(now + seconds, -next(order)"), "tie-order"),
+        (naps_variant("(0.0, next(order)", "(0.0, -next(order)"), "tie-order"),
+        (naps_variant("StopIteration", "ZeroDivisionError"), "end"),
+        (naps_variant("now + seconds,", "now + seconds + 1,"), "late"),
+        (naps_variant("            continue", "            break"), "unfinished"),
+        (naps_variant("now + seconds,", "when + seconds,"), "late-clock"),
+        (naps_variant("now = wait_until(when)", "pass"), "no-wait"),
+        (naps_variant("wait_until(when)\n", "wait_until(when) and when\n"), "late-clock"),
+        (naps_variant("coro.send(None)", "next(coro)"), "next"),
+        (naps_variant("while timers", "while True"), "empty"),
+        (naps_variant("heapq.heappop(timers)", "timers[0]"), "ended"),
+        (one_after_the_other, "late"),
+        (does_nothing, "unfinished"),
+        (knows_one_plan, "unfinished"),
+    ],
+)
+def test_heap(answer, expected):
+    assert code("03-heap", answer) == expected
+
+
+def test_the_hint_for_ties_shows_the_line_and_then_the_cure():
+    first, second = (check("03-heap", compares_coroutines).message for _ in range(2))
+    assert "TypeError: '<' not supported" in first
+    assert "on line" in first
+    assert "itertools" not in first
+    assert "`order = itertools.count()`" in second
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("now = wait_until(when)", "pass", "Call `wait_until(when)` and take `now` from it"),
+        ("wait_until(when)", "when", "Call `wait_until(when)` and take `now` from it"),
+        ("coro.send(None)", "next(coro)", "`send(None)` does"),
+        ("while timers", "while True", "Stop when the heap is empty"),
+        ("heapq.heappop(timers)", "timers[0]", "resumed one that has ended: pop it"),
+    ],
+)
+def test_a_hint_for_naps(old, new, hint):
+    assert hint in check("03-heap", naps_variant(old, new)).message
+
+
+def test_a_clock_that_wakes_late_counts_from_then():
+    first, second = (
+        check("03-heap", naps_variant("now + seconds,", "when + seconds,")).message
+        for _ in range(2)
+    )
+    assert "expected a at 0, b at 0, b at 2.5, a at 2.5, a at 4.5; seen:" in first
+    assert "1.5 s late" in first
+    assert "`now + seconds`" in second
+
+
+@pytest.mark.usefixtures("_little_time")
+def test_naps_without_end():
+    spinning = naps_variant("now = wait_until(when)", "while True: pass")
+    assert check("03-heap", spinning).code == "endless"
+
+
+# ---- 03-future ----
+
+FUTURE = """
+class MyFuture:
+    def __init__(self, loop):
+        self.loop = loop
+        self.callbacks, self.is_done, self.value = [], False, None
+
+    def done(self):
+        return self.is_done
+
+    def result(self):
+        if not self.is_done:
+            raise RuntimeError("not yet")
+        return self.value
+
+    def set_result(self, result):
+        self.is_done, self.value = True, result
+        for callback in self.callbacks:
+            self.loop.call_soon(callback, self)
+
+    def add_done_callback(self, callback):
+        if self.is_done:
+            self.loop.call_soon(callback, self)
+        else:
+            self.callbacks.append(callback)
+
+    def __await__(self):
+        if not self.is_done:
+            yield self
+        return self.result()
+"""
+
+
+def future(old="", new=""):
+    """Return the right class with some of its text replaced, as the cell of a notebook is."""
+    assert old in FUTURE
+    names = {"time": time}
+    exec(compile(FUTURE.replace(old, new) if old else FUTURE, "<cell>", "exec"), names)
+    return names["MyFuture"]
+
+
+class FutureStub:
+    """A future."""
+
+    def __init__(self, loop): ...
+
+    def done(self): ...
+
+    def __await__(self): ...
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (future(), "passed"),
+        (
+            future(
+                "if not self.is_done:\n            yield",
+                "while not self.is_done:\n            yield",
+            ),
+            "passed",
+        ),
+        (FutureStub, "open"),
+        (..., "open"),
+        (3, "kind"),
+        (FutureStub(None), "kind"),
+        (asyncio.Future, "kind"),
+    ],
+)
+def test_future(answer, expected):
+    assert code("03-future", answer) == expected
+
+
+SOON = "            self.loop.call_soon(callback, self)\n"
+SET = "for callback in self.callbacks:\n" + SOON
+IS_PENDING = "        if not self.is_done:\n            yield self\n"
+RETURN = "        return self.result()\n"
+AWAIT = "    def __await__(self):\n" + IS_PENDING + RETURN
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("self.is_done, self.value = True, result", "self.value = result", "done"),
+        ("return self.is_done", "return self.value is not None", "done"),
+        ('raise RuntimeError("not yet")', "return None", "no-result-yet"),
+        ("self.value = True, result", "self.value = True, 3", "result"),
+        ("self.callbacks.append(callback)", "self.loop.call_soon(callback, self)", "too-soon"),
+        (SET, SET.replace("self.loop.call_soon(callback, self)", "callback(self)"), "at-once"),
+        ("if self.is_done:\n" + SOON, "if self.is_done:\n            pass\n", "callbacks"),
+        ("in self.callbacks:", "in self.callbacks[:1]:", "callbacks"),
+        ("call_soon(callback, self)", "call_soon(callback)", "argument"),
+        (IS_PENDING, "        yield\n", "yields"),
+        (IS_PENDING, "        while not self.is_done:\n            yield\n", "yields"),
+        (IS_PENDING, "        yield self\n", "again"),
+        (IS_PENDING, "        while True:\n            yield self\n", "again"),
+        (IS_PENDING, "        time.sleep(1)\n" + IS_PENDING, "blocking"),
+        (IS_PENDING + RETURN, "        return iter([])\n", "no-wait"),
+        (IS_PENDING + RETURN, "        return self.value\n", "no-await"),
+        ("if self.is_done:\n" + SOON, "if self.is_done:\n            callback(self)\n", "at-once"),
+        ("self.callbacks, self.is_done, self.value = [],", "self.is_done, self.value =", "raised"),
+        ("raise RuntimeError", "raise ValueError", "no-result-yet"),
+        ("    def done(self)", "    @property\n    def done(self)", "kind"),
+        ("self.loop = loop", "self.loop, self.done = loop, False", "kind"),
+        (RETURN, "", "no-result"),
+        (AWAIT, "", "no-await"),
+        (AWAIT, "    async def __await__(self):\n        return self.value\n", "no-await"),
+        (AWAIT, "    async def __await__(self):\n        yield self\n", "no-await"),
+        (AWAIT, AWAIT.replace("yield self", "yield slef"), "raised"),
+    ],
+)
+def test_a_wrong_future(old, new, expected):
+    assert code("03-future", future(old, new)) == expected
+
+
+def test_futures_that_share_their_callbacks():
+    sharing = future("self.callbacks, self.is_done, self.value = [],", "self.is_done, self.value =")
+    sharing.callbacks = []
+    assert code("03-future", sharing) == "shared"
+
+
+def test_a_future_with_another_error_or_with_a_property_is_told_so():
+    other = check("03-future", future("raise RuntimeError", "raise ValueError")).message
+    assert "raised ValueError('not yet')" in other
+    assert "raise a RuntimeError" in other
+    of_property = future("    def done(self)", "    @property\n    def done(self)")
+    assert "`done` is a method" in check("03-future", of_property).message
+
+
+def test_the_second_hint_for_a_direct_call_shows_the_line():
+    direct = future(SET, SET.replace("self.loop.call_soon(callback, self)", "callback(self)"))
+    first, second = (check("03-future", direct).message for _ in range(2))
+    assert "call_soon" not in first
+    assert "`self.loop.call_soon(callback, self)`" in second
+
+
+@pytest.mark.usefixtures("_little_time")
+def test_a_future_that_spins():
+    assert check("03-future", future("yield self", "while True: pass")).code == "endless"
+
+
+# ---- the notebook ----
+
+
+def test_the_notebook_s_stubs_are_open_and_its_solutions_pass():
+    names = cell("averager", "heap-stub", "future-stub")
+    assert check("03-averager", (names["averager"], names["means"])).code == "open"
+    assert check("03-heap", names["run_naps"]).code == "open"
+    assert check("03-future", names["MyFuture"]).code == "open"
+    names = cell("averager-solution", "heap-solution", "future-solution")
+    assert check("03-averager", (names["solved_averager"], names["solved_means"])).code == "passed"
+    assert check("03-heap", names["solved_run_naps"]).code == "passed"
+    assert check("03-future", names["SolvedFuture"]).code == "passed"

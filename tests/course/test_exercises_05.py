@@ -1,0 +1,626 @@
+"""The checks of lesson 05: right answers pass, each typical wrong one gets a hint of its own."""
+
+import asyncio
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from asyncml.clock import compute, simulate
+from asyncml.course.exercises import attempts, check
+from asyncml.pipeline.pipeline import Pipeline
+
+
+def code(name, answer):
+    verdict = check(name, answer)
+    assert "\n" not in repr(verdict)
+    return verdict.code
+
+
+# ---- 05-k ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (3, "passed"),
+        (90 / 30, "passed"),
+        (np.int64(3), "passed"),
+        (Fraction(90, 30), "passed"),
+        (np.int64(2), "idle"),
+        (..., "open"),
+        (None, "open"),
+        (1, "one"),
+        (2, "idle"),
+        (4, "gain"),
+        (24, "as-many"),
+        (math.inf, "as-many"),
+        ("as many as possible", "as-many"),
+        (0, "other"),
+        (2.5, "other"),
+        (True, "other"),
+        ("three", "kind"),
+        ([3], "kind"),
+    ],
+)
+def test_bet_on_k(answer, expected):
+    assert code("05-k", answer) == expected
+
+
+def test_the_bet_is_what_happens():
+    async def load(shard):
+        await asyncio.sleep(0.09)
+        return shard
+
+    async def program(k):
+        async for _ in Pipeline(range(24)).map(load, concurrency=k):
+            compute(0.03)
+        return round(asyncio.get_running_loop().time(), 6)
+
+    times = [simulate(program(k)) for k in (2, 3, 4, 24)]
+    assert times == [pytest.approx(seconds) for seconds in (1.14, 0.81, 0.81, 0.81)]
+
+
+# ---- 05-smallest-k ----
+
+
+def stub(load_s, train_s): ...
+
+
+def right(load_s, train_s):
+    return math.ceil(load_s / train_s - 1e-9)
+
+
+def by_rounding(load_s, train_s):
+    return math.ceil(round(load_s / train_s, 6))
+
+
+def in_numpy(load_s, train_s):
+    return np.ceil(load_s / train_s - 1e-9).astype(int)
+
+
+def by_rounding_too_much(load_s, train_s):
+    return math.ceil(round(load_s / train_s, 1))
+
+
+def by_fractions(load_s, train_s):
+    return math.ceil(Fraction(str(load_s)) / Fraction(str(train_s)))
+
+
+def by_trying(load_s, train_s):
+    k = 1
+    while load_s / k > train_s + 1e-9:
+        k += 1
+    return k
+
+
+def by_the_remainder(load_s, train_s):
+    return int(load_s / train_s) + (load_s % train_s > 1e-9)
+
+
+def by_floor(load_s, train_s):
+    return -(-load_s // train_s)
+
+
+def only_ceil(load_s, train_s):
+    return math.ceil(load_s / train_s)
+
+
+def twice_negative(load_s, train_s):
+    return -(-load_s // train_s)
+
+
+def rounds_off(load_s, train_s):
+    return max(1, round(load_s / train_s))
+
+
+def rounds_down(load_s, train_s):
+    return int(load_s / train_s)
+
+
+def one_more(load_s, train_s):
+    return int(load_s / train_s + 1e-9) + 1
+
+
+def no_rounding(load_s, train_s):
+    return load_s / train_s
+
+
+def the_gain(load_s, train_s):
+    return math.ceil((load_s + train_s) / train_s - 1e-9)
+
+
+def as_many(load_s, train_s):
+    return 64
+
+
+def endless_many(load_s, train_s):
+    return math.inf
+
+
+def upside_down(load_s, train_s):
+    return math.ceil(train_s / load_s)
+
+
+def hard_coded(load_s, train_s):
+    return 3
+
+
+def knows_some(load_s, train_s):
+    return {0.1: 4, 0.09: 3, 0.02: 1, 0.28: 7, 0.6: 3}.get(load_s, 3)
+
+
+def no_return(load_s, train_s):
+    math.ceil(load_s / train_s - 1e-9)
+
+
+def returns_text(load_s, train_s):
+    return str(right(load_s, train_s))
+
+
+async def is_async(load_s, train_s):
+    return right(load_s, train_s)
+
+
+def blocks(load_s, train_s):
+    time.sleep(load_s)
+    return right(load_s, train_s)
+
+
+def never_ends(load_s, train_s):
+    k = 1
+    while load_s / k > train_s:
+        pass
+    return k
+
+
+def divides_wrongly(load_s, train_s):
+    return math.ceil(load_s / 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (right, "passed"),
+        (by_rounding, "passed"),
+        (by_fractions, "passed"),
+        (in_numpy, "passed"),
+        (by_rounding_too_much, "too-few"),
+        (by_trying, "passed"),
+        (stub, "open"),
+        (..., "open"),
+        (3, "kind"),
+        (only_ceil, "rounding"),
+        (twice_negative, "rounding"),
+        (by_floor, "rounding"),
+        (by_the_remainder, "one-more"),
+        (rounds_off, "too-few"),
+        (rounds_down, "too-few"),
+        (one_more, "one-more"),
+        (no_rounding, "fraction"),
+        (the_gain, "gain"),
+        (as_many, "too-many"),
+        (endless_many, "too-many"),
+        (upside_down, "upside-down"),
+        (hard_coded, "too-few"),
+        (knows_some, "too-few"),
+        (no_return, "no-return"),
+        (returns_text, "kind"),
+        (is_async, "kind"),
+        (blocks, "blocking"),
+        (divides_wrongly, "raised"),
+        (never_ends, "endless"),
+    ],
+)
+def test_smallest_k(answer, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    assert code("05-smallest-k", answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (only_ceil, "0.28 / 0.04 is 7.000000000000001 in Python"),
+        (rounds_off, "A batch comes every 0.0333 s then"),
+        (the_gain, "how many times as fast"),
+        (hard_coded, "3 at once, and 4 is the fewest"),
+        (by_rounding_too_much, "loading 0.302 s, training 0.1 s: 3 at once"),
+        (upside_down, "It is the other way round"),
+        (no_rounding, "it returned 3.333"),
+    ],
+)
+def test_smallest_k_says_what_was_seen(answer, told):
+    assert told in check("05-smallest-k", answer).message
+
+
+def test_smallest_k_says_more_the_second_time():
+    first, second = (check("05-smallest-k", only_ceil).message for _ in range(2))
+    assert "1e-9" not in first
+    assert "1e-9 is plenty" in second
+
+
+# ---- 05-half ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (12, "passed"),
+        (16 / (0.4 / 1.2 * 4), "passed"),
+        (16 / 1.33, "passed"),
+        (16 / 1.3, "rounded"),
+        (True, "other"),
+        (..., "open"),
+        (2, "half"),
+        (4, "twice"),
+        (6, "load-only"),
+        (3, "idle-only"),
+        (1, "same"),
+        (1 / 12, "inverse"),
+        (16, "other"),
+        ("twelve", "kind"),
+    ],
+)
+def test_bet_on_half_the_work(answer, expected):
+    assert code("05-half", answer) == expected
+
+
+# ---- 05-grid ----
+
+
+def grid(waiting=(8, 8, 8), numpy=(1, 4, 4), python=(1, 1, 4)):
+    return {"waiting": list(waiting), "NumPy": list(numpy), "pure Python": list(python)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (grid(), "passed"),
+        (grid(waiting=(8.0, 8.0, 8.0)), "passed"),
+        (..., "open"),
+        (grid([...] * 3, [...] * 3, [...] * 3), "open"),
+        (grid(python=(1, 1, ...)), "open"),
+        ([8, 8, 8, 1, 4, 4, 1, 1, 4], "kind"),
+        (grid(waiting=(8, 8)), "kind"),
+        (grid(numpy=("one", 4, 4)), "kind"),
+        (grid(numpy=(True, 4, 4)), "kind"),
+        ({"waiting": [8, 8, 8]}, "kind"),
+        (grid((8,) * 3, (8,) * 3, (8,) * 3), "all-k"),
+        (grid(waiting=(8, 4, 4)), "waiting"),
+        (grid(waiting=(1, 8, 8)), "waiting"),
+        (grid(waiting=(8, 1, 8)), "waiting"),
+        (grid(numpy=(4, 4, 4)), "coroutine"),
+        (grid(numpy=(8, 4, 4)), "coroutine"),
+        (grid(python=(8, 1, 4)), "coroutine"),
+        (grid(python=(1, 4, 4)), "gil"),
+        (grid(python=(1, 8, 4)), "gil"),
+        (grid(numpy=(1, 1, 4)), "numpy"),
+        (grid(numpy=(1, 8, 4)), "cores"),
+        (grid(numpy=(1, 4, 8)), "cores"),
+        (grid(python=(1, 1, 8)), "cores"),
+        (grid(python=(1, 1, 1)), "process"),
+        (grid(numpy=(1, 4, 2)), "process"),
+    ],
+)
+def test_grid(answer, expected):
+    assert code("05-grid", answer) == expected
+
+
+def test_grid_names_the_cell_and_says_more_the_second_time():
+    first, second = (check("05-grid", grid(numpy=(4, 4, 4))).message for _ in range(2))
+    assert first.startswith("NumPy, coroutine: not 4.")
+    assert "On which thread" in first
+    assert "Nothing in a NumPy call awaits" in second
+
+
+# ---- 05-heartbeat ----
+
+
+async def empty(images, label): ...
+
+
+async def a_turn_after_each(images, label):
+    labels = []
+    for image in images:
+        labels.append(label(image))
+        await asyncio.sleep(0)
+    return labels
+
+
+async def a_turn_before_each(images, label):
+    labels = []
+    for image in images:
+        await asyncio.sleep(0)
+        labels.append(label(image))
+    return labels
+
+
+async def one_thread(images, label):
+    return await asyncio.to_thread(lambda: [label(image) for image in images])
+
+
+async def a_thread_for_each(images, label):
+    return [await asyncio.to_thread(label, image) for image in images]
+
+
+async def threads_gathered(images, label):
+    return await asyncio.gather(*[asyncio.to_thread(label, image) for image in images])
+
+
+async def through_a_pipeline(images, label):
+    return [found async for found in Pipeline(images).map(label, concurrency=1)]
+
+
+async def in_a_pool(images, label):
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as pool:
+        return [await loop.run_in_executor(pool, label, image) for image in images]
+
+
+async def short_pauses(images, label):
+    labels = []
+    for image in images:
+        labels.append(label(image))
+        await asyncio.sleep(0.001)
+    return labels
+
+
+async def only_async(images, label):
+    return [label(image) for image in images]
+
+
+async def awaits_what_never_waits(images, label):
+    async def label_one(image):
+        return label(image)
+
+    return [await label_one(image) for image in images]
+
+
+async def one_turn_before(images, label):
+    await asyncio.sleep(0)
+    return [label(image) for image in images]
+
+
+async def one_turn_after(images, label):
+    labels = [label(image) for image in images]
+    await asyncio.sleep(0)
+    return labels
+
+
+async def one_turn_between(images, label):
+    half = len(images) // 2
+    labels = [label(image) for image in images[:half]]
+    await asyncio.sleep(0)
+    return labels + [label(image) for image in images[half:]]
+
+
+async def every_tenth(images, label):
+    labels = []
+    for number, image in enumerate(images):
+        labels.append(label(image))
+        if number % 10 == 0:
+            await asyncio.sleep(0)
+    return labels
+
+
+async def every_second(images, label):
+    labels = []
+    for number, image in enumerate(images):
+        labels.append(label(image))
+        if number % 2:
+            await asyncio.sleep(0)
+    return labels
+
+
+async def tasks_that_compute(images, label):
+    async def label_one(image):
+        return label(image)
+
+    return await asyncio.gather(*[label_one(image) for image in images])
+
+
+async def a_task_at_a_time(images, label):
+    async def label_one(image):
+        return label(image)
+
+    return [await asyncio.create_task(label_one(image)) for image in images]
+
+
+async def long_pauses(images, label):
+    labels = []
+    for image in images:
+        labels.append(label(image))
+        await asyncio.sleep(0.05)
+    return labels
+
+
+async def does_not_await(images, label):
+    return [asyncio.to_thread(label, image) for image in images]
+
+
+async def returns_tasks(images, label):
+    return [asyncio.create_task(asyncio.to_thread(label, image)) for image in images]
+
+
+async def calls_in_the_loop(images, label):
+    return [await asyncio.to_thread(label(image)) for image in images]
+
+
+async def awaits_the_label(images, label):
+    return [await label(image) for image in images]
+
+
+async def as_they_come(images, label):
+    calls = [asyncio.to_thread(label, image) for image in images]
+    return [await found for found in asyncio.as_completed(calls)]
+
+
+async def returns_a_coroutine(images, label):
+    return asyncio.to_thread(lambda: [label(image) for image in images])
+
+
+async def returns_a_gathering(images, label):
+    return asyncio.gather(*[asyncio.to_thread(label, image) for image in images])
+
+
+async def gathers_labels(images, label):
+    return await asyncio.gather(*[label(image) for image in images])
+
+
+async def the_whole_list(images, label):
+    return await asyncio.to_thread(label, images)
+
+
+async def all_as_arguments(images, label):
+    return await asyncio.to_thread(label, *images)
+
+
+async def the_last_for_each(images, label):
+    calls = []
+    for image in images:
+        calls.append(asyncio.to_thread(lambda: label(image)))  # noqa: B023
+    return await asyncio.gather(*calls)
+
+
+async def nothing_back(images, label):
+    await asyncio.to_thread(lambda: [label(image) for image in images])
+
+
+async def the_last_one(images, label):
+    for image in images:
+        found = label(image)
+        await asyncio.sleep(0)
+    return found
+
+
+async def a_generator(images, label):
+    for image in images:
+        yield label(image)
+        await asyncio.sleep(0)
+
+
+async def labels_twice(images, label):
+    await asyncio.to_thread(lambda: [label(image) for image in images])
+    return await asyncio.to_thread(lambda: [label(image) for image in images])
+
+
+async def forgets_the_last(images, label):
+    return await a_turn_after_each(images[:-1], label)
+
+
+async def constant(images, label):
+    await asyncio.sleep(0)
+    return [3] * len(images)
+
+
+async def calls_and_forgets(images, label):
+    return [label(image) * 0 for image in images]
+
+
+async def sleeps(images, label):
+    labels = []
+    for image in images:
+        labels.append(label(image))
+        time.sleep(0)  # noqa: ASYNC251
+        time.sleep(0.001)  # noqa: ASYNC251
+    return labels
+
+
+async def never_done(images, label):
+    while True:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+async def spins(images, label):
+    while True:
+        pass
+
+
+def plain(images, label):
+    return [label(image) for image in images]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (a_turn_after_each, "passed"),
+        (a_turn_before_each, "passed"),
+        (one_thread, "passed"),
+        (a_thread_for_each, "passed"),
+        (threads_gathered, "passed"),
+        (through_a_pipeline, "passed"),
+        (in_a_pool, "passed"),
+        (short_pauses, "passed"),
+        (a_task_at_a_time, "passed"),
+        (..., "open"),
+        (empty, "open"),
+        (plain, "kind"),
+        (a_generator, "generator"),
+        (only_async, "no-turn"),
+        (awaits_what_never_waits, "no-turn"),
+        (tasks_that_compute, "in-line"),
+        (one_turn_before, "no-turn"),
+        (one_turn_after, "no-turn"),
+        (one_turn_between, "too-rarely"),
+        (every_tenth, "too-rarely"),
+        (every_second, "too-rarely"),
+        (long_pauses, "slow"),
+        (does_not_await, "not-awaited"),
+        (returns_tasks, "not-awaited"),
+        (returns_a_coroutine, "not-awaited"),
+        (returns_a_gathering, "not-awaited"),
+        (gathers_labels, "await-plain"),
+        (the_whole_list, "one-by-one"),
+        (all_as_arguments, "one-by-one"),
+        (the_last_for_each, "calls"),
+        (calls_in_the_loop, "not-called"),
+        (awaits_the_label, "await-plain"),
+        (as_they_come, "order"),
+        (nothing_back, "no-return"),
+        (the_last_one, "kind"),
+        (labels_twice, "slow"),
+        (forgets_the_last, "calls"),
+        (constant, "calls"),
+        (calls_and_forgets, "results"),
+        (sleeps, "blocking"),
+        (never_done, "endless"),
+        (spins, "endless"),
+    ],
+)
+@pytest.mark.untidy
+def test_heartbeat(answer, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    verdict = check("05-heartbeat", answer)
+    assert "\n" not in repr(verdict)
+    assert verdict.code == expected, verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (a_turn_after_each, "no beat was more than 35 ms late"),
+        (one_thread, "no beat was late"),
+        (only_async, "in one piece"),
+        (one_turn_between, "The longest piece of work without a turn took 1"),
+        (every_second, "for how many pieces may a beat have to wait?"),
+        (awaits_the_label, "`label` is a plain function"),
+        (returns_a_coroutine, "`await` it."),
+        (the_last_for_each, "27 times, for 1 of the 27 images"),
+        (long_pauses, "A turn for the others is needed, and no pause."),
+    ],
+)
+@pytest.mark.untidy
+def test_heartbeat_says_what_was_seen(answer, told):
+    assert told in check("05-heartbeat", answer).message
+
+
+@pytest.mark.untidy
+def test_heartbeat_says_more_the_second_time():
+    first, second = (check("05-heartbeat", only_async).message for _ in range(2))
+    assert "sleep(0)" not in first
+    assert "After each image `await asyncio.sleep(0)`" in second

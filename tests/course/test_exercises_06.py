@@ -1,0 +1,1075 @@
+"""The checks of lesson 06: what each answer is told, right or wrong."""
+
+import asyncio
+import contextlib
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from asyncml.clock import simulate
+from asyncml.course.exercises import attempts, check, lesson_06
+
+
+@pytest.fixture
+def _little_time(monkeypatch):
+    monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+
+
+def code(name, answer):
+    verdict = check(name, answer)
+    assert not {"\n", "\r"} & set(repr(verdict))
+    return verdict.code
+
+
+# ---- 06-harvest ----
+
+
+async def in_small_coroutines(fetch, keys):
+    images, failures = {}, {}
+
+    async def one(key):
+        try:
+            images[key] = await fetch(key)
+        except ValueError as error:
+            failures[key] = error
+
+    async with asyncio.TaskGroup() as group:
+        for key in keys:
+            group.create_task(one(key))
+    return images, failures
+
+
+async def sorted_out(fetch, keys):
+    results = await asyncio.gather(*map(fetch, keys), return_exceptions=True)
+    images, failures = {}, {}
+    for key, result in zip(keys, results, strict=True):
+        if isinstance(result, ValueError):
+            failures[key] = result
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            images[key] = result
+    return images, failures
+
+
+async def one_by_one_from_tasks(fetch, keys):
+    tasks = {key: asyncio.create_task(fetch(key)) for key in keys}
+    images, failures = {}, {}
+    try:
+        for key, task in tasks.items():
+            try:
+                images[key] = await task
+            except ValueError as error:
+                failures[key] = error
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+    return images, failures
+
+
+async def stub(fetch, keys): ...
+
+
+def plain(fetch, keys):
+    return {}, {}
+
+
+async def plain_except(fetch, keys):
+    failures = {}
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {key: group.create_task(fetch(key)) for key in keys}
+    except ValueError as error:
+        failures["?"] = error
+    return {key: task.result() for key, task in tasks.items()}, failures
+
+
+async def except_star(fetch, keys):
+    tasks, failures = {}, {}
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {key: group.create_task(fetch(key)) for key in keys}
+    except* ValueError:
+        for key, task in tasks.items():
+            if not task.cancelled() and task.exception():
+                failures[key] = task.exception()
+    good = {k: t.result() for k, t in tasks.items() if not t.cancelled() and not t.exception()}
+    return good, failures
+
+
+async def try_around_all(fetch, keys):
+    images, failures = {}, {}
+    try:
+        results = await asyncio.gather(*map(fetch, keys))
+        images = dict(zip(keys, results, strict=True))
+    except ValueError as error:
+        failures[str(error)[:2]] = error
+    return images, failures
+
+
+async def lets_it_out(fetch, keys):
+    return dict(zip(keys, await asyncio.gather(*map(fetch, keys)), strict=True)), {}
+
+
+async def ignores_exceptions(fetch, keys):
+    results = await asyncio.gather(*map(fetch, keys), return_exceptions=True)
+    return dict(zip(keys, results, strict=True)), {}
+
+
+async def drops_exceptions(fetch, keys):
+    results = await asyncio.gather(*map(fetch, keys), return_exceptions=True)
+    pairs = zip(keys, results, strict=True)
+    return {key: result for key, result in pairs if isinstance(result, bytes)}, {}
+
+
+async def keeps_texts(fetch, keys):
+    images, failures = await in_small_coroutines(fetch, keys)
+    return images, {key: str(error) for key, error in failures.items()}
+
+
+async def takes_any_error(fetch, keys):
+    images, failures = {}, {}
+
+    async def one(key):
+        try:
+            images[key] = await fetch(key)
+        except Exception as error:
+            failures[key] = error
+
+    await asyncio.gather(*map(one, keys))
+    return images, failures
+
+
+async def keeps_every_exception(fetch, keys):
+    results = await asyncio.gather(*map(fetch, keys), return_exceptions=True)
+    pairs = list(zip(keys, results, strict=True))
+    failures = {key: result for key, result in pairs if isinstance(result, Exception)}
+    return {key: result for key, result in pairs if key not in failures}, failures
+
+
+async def swallows_the_stop(fetch, keys):
+    images, failures = {}, {}
+
+    async def one(key):
+        try:
+            images[key] = await fetch(key)
+        except ValueError as error:
+            failures[key] = error
+
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*map(one, keys))
+    return images, failures
+
+
+async def in_sequence(fetch, keys):
+    images, failures = {}, {}
+    for key in keys:
+        try:
+            images[key] = await fetch(key)
+        except ValueError as error:
+            failures[key] = error
+    return images, failures
+
+
+async def returns_tasks(fetch, keys):
+    return {key: asyncio.create_task(fetch(key)) for key in keys}, {}
+
+
+async def returns_coroutines(fetch, keys):
+    return {key: fetch(key) for key in keys}, {}
+
+
+async def returns_a_list(fetch, keys):
+    images, _ = await in_small_coroutines(fetch, keys)
+    return list(images.values())
+
+
+async def no_return(fetch, keys):
+    await in_small_coroutines(fetch, keys)
+
+
+async def in_order_of_arrival(fetch, keys):
+    images, failures = await in_small_coroutines(fetch, keys)
+    names = [key for key in keys if key in images]
+    return dict(zip(names, reversed(images.values()), strict=True)), failures
+
+
+async def asks_twice(fetch, keys):
+    await in_small_coroutines(fetch, keys)
+    return await in_small_coroutines(fetch, keys)
+
+
+async def hard_coded(fetch, keys):
+    return {"17": b"\x00\x01\x02\x03"}, {"18": ValueError("18 is broken")}
+
+
+async def in_both(fetch, keys):
+    images, failures = await in_small_coroutines(fetch, keys)
+    return {**images, **dict.fromkeys(failures)}, failures
+
+
+async def forgets_to_await_gather(fetch, keys):
+    results = asyncio.gather(*map(fetch, keys), return_exceptions=True)
+    return dict(zip(keys, results, strict=True)), {}
+
+
+async def does_not_wait(fetch, keys):
+    images = {}
+
+    async def one(key):
+        images[key] = await fetch(key)
+
+    background.extend(asyncio.create_task(one(key)) for key in keys)
+    return images, {}
+
+
+async def waits_and_leaves(fetch, keys):
+    tasks = {key: asyncio.create_task(fetch(key)) for key in keys}
+    await asyncio.wait(tasks.values())
+    return sorted_by_outcome(tasks)
+
+
+async def waits_and_cancels(fetch, keys):
+    tasks = {key: asyncio.create_task(fetch(key)) for key in keys}
+    try:
+        await asyncio.wait(tasks.values())
+    except asyncio.CancelledError:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.wait(tasks.values())
+        raise
+    return sorted_by_outcome(tasks)
+
+
+def sorted_by_outcome(tasks):
+    errors = {key: task.exception() for key, task in tasks.items()}
+    images = {key: task.result() for key, task in tasks.items() if errors[key] is None}
+    failures = {key: error for key, error in errors.items() if isinstance(error, ValueError)}
+    for error in errors.values():
+        if error is not None and not isinstance(error, ValueError):
+            raise error
+    return images, failures
+
+
+background = []
+
+
+async def loses_the_keys(fetch, keys):
+    images, failures = {}, {}
+    for coroutine in asyncio.as_completed(map(fetch, keys)):
+        try:
+            images[len(images)] = await coroutine
+        except ValueError as error:
+            failures[str(error)] = error
+    return images, failures
+
+
+async def notes_the_key_before(fetch, keys):
+    async def one(key):
+        return key, await fetch(key)
+
+    images, failures, key = {}, {}, keys[0]
+    for coroutine in asyncio.as_completed(map(one, keys)):
+        try:
+            key, images[key] = await coroutine
+        except ValueError as error:
+            failures[key] = error
+    return images, failures
+
+
+async def asks_too_early(fetch, keys):
+    async with asyncio.TaskGroup() as group:
+        tasks = {key: group.create_task(fetch(key)) for key in keys}
+        return {key: task.result() for key, task in tasks.items()}, {}
+
+
+async def failures_as_a_list(fetch, keys):
+    images, failures = await in_small_coroutines(fetch, keys)
+    return images, list(failures)
+
+
+async def blocks(fetch, keys):
+    time.sleep(1)  # noqa: ASYNC251
+    return await in_small_coroutines(fetch, keys)
+
+
+async def spins(fetch, keys):
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (in_small_coroutines, "passed"),
+        (sorted_out, "passed"),
+        (one_by_one_from_tasks, "passed"),
+        (..., "open"),
+        (stub, "open"),
+        (plain, "kind"),
+        (plain_except, "group"),
+        (except_star, "cancelled"),
+        (try_around_all, "lost"),
+        (lets_it_out, "escaped"),
+        (waits_and_cancels, "passed"),
+        (waits_and_leaves, "left-running"),
+        (ignores_exceptions, "among-images"),
+        (drops_exceptions, "unreported"),
+        (keeps_texts, "report"),
+        (takes_any_error, "swallowed"),
+        (keeps_every_exception, "swallowed"),
+        (swallows_the_stop, "stop-swallowed"),
+        (in_sequence, "sequence"),
+        (returns_tasks, "not-awaited"),
+        (returns_coroutines, "not-awaited"),
+        (returns_a_list, "kind"),
+        (no_return, "kind"),
+        (failures_as_a_list, "kind"),
+        (forgets_to_await_gather, "not-awaited"),
+        (does_not_wait, "early"),
+        (loses_the_keys, "which-key"),
+        (notes_the_key_before, "which-key"),
+        (asks_too_early, "early"),
+        (in_order_of_arrival, "mixed-up"),
+        (asks_twice, "calls"),
+        (in_both, "count"),
+        (hard_coded, "which-key"),
+        (blocks, "blocking"),
+    ],
+)
+@pytest.mark.untidy
+def test_harvest(answer, expected):
+    assert code("06-harvest", answer) == expected
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.untidy
+def test_a_harvest_without_end():
+    assert check("06-harvest", spins).code == "endless"
+
+
+@pytest.mark.parametrize(
+    ("answer", "first", "second"),
+    [
+        (plain_except, "does not take a group", "into a small `async def` of your own"),
+        (ignores_exceptions, "Who sorts them out?", "`isinstance(result, ValueError)`"),
+        (lets_it_out, "On which line is it raised", "into a small `async def` of your own"),
+        (takes_any_error, "Only those are failures", "`except ValueError`, not"),
+    ],
+)
+@pytest.mark.untidy
+def test_the_second_failure_of_a_harvest_says_what_to_write(answer, first, second):
+    told = [check("06-harvest", answer).message for _ in range(2)]
+    assert first in told[0]
+    assert second not in told[0]
+    assert second in told[1]
+
+
+# ---- 06-clean-up ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (1.5, "passed"),
+        (..., "open"),
+        (1, "punctual"),
+        (1.7, "in-turn"),
+        (1.2, "first"),
+        (10, "never"),
+        (10.2, "never"),
+        (10.5, "never"),
+        (1500, "unit"),
+        (3, "other"),
+        ("1.5", "kind"),
+    ],
+)
+def test_bet_on_the_clean_up(answer, expected):
+    assert code("06-clean-up", answer) == expected
+
+
+def test_the_bet_is_what_happens():
+    async def tidies_up(seconds):
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(seconds)
+
+    async def main():
+        try:
+            async with asyncio.timeout(1), asyncio.TaskGroup() as group:
+                group.create_task(tidies_up(0.2))
+                group.create_task(tidies_up(0.5))
+        except TimeoutError:
+            return asyncio.get_running_loop().time()
+
+    assert simulate(main()) == pytest.approx(1.5)
+
+
+# ---- 06-read-within ----
+
+
+async def right(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds):
+            return await file.read()
+    except TimeoutError:
+        return None
+    finally:
+        await file.close()
+
+
+async def waits_for(open_file, seconds):
+    async with contextlib.aclosing(await open_file()) as file:
+        try:
+            return await asyncio.wait_for(file.read(), seconds)
+        except TimeoutError:
+            return None
+
+
+async def suppresses_the_time_out(open_file, seconds):
+    file = await open_file()
+    data = None
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                data = await file.read()
+    finally:
+        await file.close()
+    return data
+
+
+async def opens_inside_the_try(open_file, seconds):
+    try:
+        file = await open_file()
+        async with asyncio.timeout(seconds):
+            return await file.read()
+    except TimeoutError:
+        return None
+    finally:
+        await file.close()
+
+
+async def asks_whether_there_is_a_file(open_file, seconds):
+    file = None
+    try:
+        file = await open_file()
+        async with asyncio.timeout(seconds):
+            return await file.read()
+    except TimeoutError:
+        return None
+    finally:
+        if file is not None:
+            await file.close()
+
+
+async def read_stub(open_file, seconds): ...
+
+
+def read_plain(open_file, seconds):
+    return open_file().read()
+
+
+async def closes_after_success(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds):
+            data = await file.read()
+            await file.close()
+            return data
+    except TimeoutError:
+        return None
+
+
+async def closes_except_when_it_fails(open_file, seconds):
+    file = await open_file()
+    data = None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            data = await file.read()
+    await file.close()
+    return data
+
+
+async def takes_the_cancellation(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds):
+            return await file.read()
+    except (TimeoutError, asyncio.CancelledError):
+        return None
+    finally:
+        await file.close()
+
+
+async def takes_it_inside(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds):
+            try:
+                return await file.read()
+            except asyncio.CancelledError:
+                return None
+    finally:
+        await file.close()
+
+
+async def catches_inside(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds):
+            try:
+                return await file.read()
+            except TimeoutError:
+                return None
+    finally:
+        await file.close()
+
+
+async def lets_the_time_out_out(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds):
+            return await file.read()
+    finally:
+        await file.close()
+
+
+def without_syntax_warnings(source):
+    """The function in `source`: a `return` in `finally` warns from Python 3.14 on (PEP 765)."""
+    names = {"asyncio": asyncio}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        exec(source, names)
+    return names.popitem()[1]
+
+
+returns_in_finally = without_syntax_warnings("""
+async def returns_in_finally(open_file, seconds):
+    file = await open_file()
+    data = None
+    try:
+        async with asyncio.timeout(seconds):
+            data = await file.read()
+    finally:
+        await file.close()
+        return data
+""")
+
+
+async def takes_every_error(open_file, seconds):
+    file = await open_file()
+    try:
+        return await asyncio.wait_for(file.read(), seconds)
+    except Exception:
+        return None
+    finally:
+        await file.close()
+
+
+async def does_not_await_close(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds):
+            return await file.read()
+    except TimeoutError:
+        return None
+    finally:
+        file.close()
+
+
+async def closes_in_a_task(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds):
+            return await file.read()
+    except TimeoutError:
+        return None
+    finally:
+        closing = asyncio.create_task(file.close())
+        assert closing
+
+
+async def closes_within_the_time(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds):
+            try:
+                return await file.read()
+            finally:
+                await file.close()
+    except TimeoutError:
+        return None
+
+
+async def limits_the_opening(open_file, seconds):
+    file = None
+    try:
+        async with asyncio.timeout(seconds):
+            file = await open_file()
+            return await file.read()
+    except TimeoutError:
+        return None
+    finally:
+        if file is not None:
+            await file.close()
+
+
+async def no_limit(open_file, seconds):
+    file = await open_file()
+    try:
+        return await file.read()
+    finally:
+        await file.close()
+
+
+async def leaves_it_reading(open_file, seconds):
+    file = await open_file()
+    reading = asyncio.create_task(file.read())
+    try:
+        done, _ = await asyncio.wait([reading], timeout=seconds)
+        return reading.result() if done else None
+    finally:
+        await file.close()
+
+
+async def in_a_thread(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.to_thread(file.read)
+    except TimeoutError:
+        return None
+    finally:
+        await file.close()
+
+
+async def without_the_call(open_file, seconds):
+    file = await open_file()
+    try:
+        return await asyncio.wait_for(file.read, seconds)
+    finally:
+        await file.close()
+
+
+async def cancels_by_hand(open_file, seconds):
+    file = await open_file()
+    reading = asyncio.create_task(file.read())
+    asyncio.get_running_loop().call_later(seconds, reading.cancel)
+    try:
+        return await reading
+    except asyncio.CancelledError:
+        return None
+    finally:
+        await file.close()
+
+
+async def waits_in_any_case(open_file, seconds):
+    file = await open_file()
+    reading = asyncio.create_task(file.read())
+    await asyncio.sleep(seconds)
+    await file.close()
+    return reading.result() if reading.done() else reading.cancel() and None
+
+
+async def closes_twice(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds):
+            return await file.read()
+    except TimeoutError:
+        await file.close()
+        return None
+    finally:
+        await file.close()
+
+
+async def forgets_to_await_open(open_file, seconds):
+    return await open_file().read()
+
+
+async def plain_with(open_file, seconds):
+    file = await open_file()
+    try:
+        with asyncio.timeout(seconds):
+            return await file.read()
+    finally:
+        await file.close()
+
+
+async def in_a_group(open_file, seconds):
+    file = await open_file()
+    try:
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            task = group.create_task(file.read())
+        return task.result()
+    except TimeoutError:
+        return None
+    finally:
+        await file.close()
+
+
+async def returns_nothing(open_file, seconds):
+    await right(open_file, seconds)
+
+
+async def read_hard_coded(open_file, seconds):
+    file = await open_file()
+    await file.close()
+    return b"\xcd\x07,\xd8"
+
+
+async def read_blocks(open_file, seconds):
+    file = await open_file()
+    time.sleep(seconds)  # noqa: ASYNC251
+    await file.close()
+
+
+async def polls_without_end(open_file, seconds):
+    file = await open_file()
+    reading = asyncio.create_task(file.read())
+    while not reading.done():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (right, "passed"),
+        (waits_for, "passed"),
+        (suppresses_the_time_out, "passed"),
+        (asks_whether_there_is_a_file, "passed"),
+        (opens_inside_the_try, "unopened"),
+        (..., "open"),
+        (read_stub, "open"),
+        (read_plain, "kind"),
+        (closes_after_success, "not-closed"),
+        (closes_except_when_it_fails, "not-closed"),
+        (takes_the_cancellation, "swallowed"),
+        (takes_it_inside, "swallowed"),
+        (catches_inside, "escaped"),
+        (lets_the_time_out_out, "escaped"),
+        (returns_in_finally, "lost-error"),
+        (takes_every_error, "lost-error"),
+        (does_not_await_close, "not-awaited"),
+        (closes_in_a_task, "not-awaited"),
+        (closes_within_the_time, "cut-off"),
+        (limits_the_opening, "opening"),
+        (no_limit, "no-time-out"),
+        (leaves_it_reading, "runs-on"),
+        (in_a_thread, "coroutine"),
+        (without_the_call, "no-call"),
+        (cancels_by_hand, "swallowed"),
+        (waits_in_any_case, "late"),
+        (closes_twice, "twice"),
+        (forgets_to_await_open, "no-await"),
+        (plain_with, "no-with"),
+        (in_a_group, "group"),
+        (returns_nothing, "result"),
+        (read_hard_coded, "no-time-out"),
+        (read_blocks, "blocking"),
+    ],
+)
+@pytest.mark.untidy
+def test_read_within(answer, expected):
+    assert code("06-read-within", answer) == expected
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.untidy
+def test_reading_without_end():
+    assert check("06-read-within", polls_without_end).code == "endless"
+
+
+@pytest.mark.parametrize(
+    ("answer", "first", "second"),
+    [
+        (takes_it_inside, "Whose was this one?", "Catch `TimeoutError`"),
+        (catches_inside, "Where does it change?", "`try:` around the whole"),
+        (closes_within_the_time, "What does the time-out limit", "stands around that block"),
+        (does_not_await_close, "Who waits for it?", "`await file.close()`"),
+    ],
+)
+@pytest.mark.untidy
+def test_the_second_failure_of_reading_says_what_to_write(answer, first, second):
+    told = [check("06-read-within", answer).message for _ in range(2)]
+    assert first in told[0]
+    assert second not in told[0]
+    assert second in told[1]
+
+
+# ---- 06-read-in-thread ----
+
+
+async def thread_closes(open_file, seconds):
+    def read():
+        with open_file() as file:
+            return file.read()
+
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.to_thread(read)
+    except TimeoutError:
+        return None
+
+
+async def callback_closes(open_file, seconds):
+    file = open_file()
+    reading = asyncio.ensure_future(asyncio.to_thread(file.read))
+    reading.add_done_callback(lambda done: (done.exception(), file.close()))
+    done, _ = await asyncio.wait([reading], timeout=seconds)
+    return reading.result() if done else None
+
+
+async def closes_under_it(open_file, seconds):
+    with open_file() as file:
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.to_thread(file.read)
+        except TimeoutError:
+            return None
+
+
+async def never_closes(open_file, seconds):
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(open_file().read), seconds)
+    except TimeoutError:
+        return None
+
+
+async def closes_on_success(open_file, seconds):
+    file = open_file()
+    try:
+        data = await asyncio.wait_for(asyncio.to_thread(file.read), seconds)
+    except TimeoutError:
+        return None
+    file.close()
+    return data
+
+
+async def waits_for_the_thread(open_file, seconds):
+    def read():
+        with open_file() as file:
+            return file.read()
+
+    reading = asyncio.create_task(asyncio.to_thread(read))
+    done, _ = await asyncio.wait([reading], timeout=seconds)
+    data = await reading
+    return data if done else None
+
+
+async def reads_on_the_loop(open_file, seconds):
+    with open_file() as file:
+        async with asyncio.timeout(seconds):  # noqa: ASYNC100
+            return file.read()
+
+
+async def awaits_plain(open_file, seconds):
+    file = await open_file()
+    return await file.read()
+
+
+async def thread_lets_it_out(open_file, seconds):
+    def read():
+        with open_file() as file:
+            return file.read()
+
+    async with asyncio.timeout(seconds):
+        return await asyncio.to_thread(read)
+
+
+async def thread_swallows_errors(open_file, seconds):
+    def read():
+        with contextlib.suppress(OSError), open_file() as file:
+            return file.read()
+
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.to_thread(read)
+    except TimeoutError:
+        return None
+
+
+async def thread_swallows_the_stop(open_file, seconds):
+    try:
+        return await thread_closes(open_file, seconds)
+    except asyncio.CancelledError:
+        return None
+
+
+async def awaits_in_the_thread(open_file, seconds):
+    async def read():
+        with open_file() as file:
+            return await asyncio.to_thread(file.read)
+
+    return await asyncio.to_thread(read)
+
+
+async def thread_has_no_limit(open_file, seconds):
+    def read():
+        with open_file() as file:
+            return file.read()
+
+    return await asyncio.to_thread(read)
+
+
+async def calls_it_at_once(open_file, seconds):
+    with open_file() as file:
+        return await asyncio.to_thread(file.read())
+
+
+async def by_hand(open_file, seconds):
+    data = []
+
+    def read():
+        with open_file() as file:
+            data.append(file.read())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join(seconds)
+    return data[0] if data else None
+
+
+async def closes_an_executor(open_file, seconds):
+    def read():
+        with open_file() as file:
+            return file.read()
+
+    loop = asyncio.get_running_loop()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            async with asyncio.timeout(seconds):
+                return await loop.run_in_executor(pool, read)
+    except TimeoutError:
+        return None
+
+
+async def thread_hard_coded(open_file, seconds):
+    open_file().close()
+    return b"\xcd\x07,\xd8"
+
+
+async def thread_blocks(open_file, seconds):
+    time.sleep(1)  # noqa: ASYNC251
+
+
+async def thread_spins(open_file, seconds):
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (thread_closes, "passed"),
+        (callback_closes, "passed"),
+        (..., "open"),
+        (read_stub, "open"),
+        (closes_under_it, "under-it"),
+        (never_closes, "not-closed"),
+        (closes_on_success, "not-closed"),
+        (waits_for_the_thread, "late"),
+        (reads_on_the_loop, "blocking"),
+        (awaits_plain, "plain-file"),
+        (thread_lets_it_out, "escaped"),
+        (thread_swallows_errors, "lost-error"),
+        (thread_swallows_the_stop, "swallowed"),
+        (awaits_in_the_thread, "coroutine"),
+        (thread_has_no_limit, "late"),
+        (calls_it_at_once, "blocking"),
+        (closes_an_executor, "holds"),
+        (by_hand, "by-hand"),
+        (thread_hard_coded, "no-time-out"),
+        (thread_blocks, "blocking"),
+    ],
+)
+@pytest.mark.untidy
+def test_read_in_thread(answer, expected):
+    assert code("06-read-in-thread", answer) == expected
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.untidy
+def test_reading_in_a_thread_without_end():
+    assert check("06-read-in-thread", thread_spins).code == "endless"
+
+
+def test_the_second_failure_in_a_thread_says_what_to_write():
+    first, second = (check("06-read-in-thread", closes_under_it).message for _ in range(2))
+    assert "Does it end the thread?" in first
+    assert "with open_file() as file:" not in first
+    assert "with open_file() as file:" in second
+
+
+def test_a_file_that_is_read_before_the_thread_has_it_is_told_of_the_brackets():
+    message = check("06-read-in-thread", calls_it_at_once).message
+    assert "with `to_thread(function())` you call it yourself, first." in message
+
+
+def test_waiting_for_the_thread_after_the_time_out_is_told_what_to_leave_out():
+    first, second = (check("06-read-in-thread", waits_for_the_thread).message for _ in range(2))
+    assert "no `await` of its task" not in first
+    assert "no `await` of its task" in second
+
+
+# ---- 06-triage ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (["blocked loop", "slow network", "one at a time"], "passed"),
+        (("blocked loop", "slow network", "one at a time"), "passed"),
+        (..., "open"),
+        ([..., ..., ...], "open"),
+        (["blocked loop", ..., "one at a time"], "open"),
+        (["slow network", "slow network", "one at a time"], "A-slow-network"),
+        (["one at a time", "slow network", "one at a time"], "A-one-at-a-time"),
+        (["deadlock", "slow network", "one at a time"], "A-deadlock"),
+        (["blocked loop", "blocked loop", "one at a time"], "B-blocked-loop"),
+        (["blocked loop", "one at a time", "one at a time"], "B-one-at-a-time"),
+        (["blocked loop", "slow network", "slow network"], "C-slow-network"),
+        (["blocked loop", "slow network", "blocked loop"], "C-blocked-loop"),
+        (["blocked loop", "slow network", "swallowed stop"], "C-swallowed-stop"),
+        (["blocked loop", "slow network"], "kind"),
+        ("blocked loop", "kind"),
+        (["Blocked loop", "slow network", "one at a time"], "kind"),
+        ([["blocked loop"], "slow network", "one at a time"], "kind"),
+        (7, "kind"),
+    ],
+)
+def test_triage(answer, expected):
+    assert code("06-triage", answer) == expected
+
+
+def test_a_wrong_diagnosis_is_named():
+    message = check("06-triage", ["slow network"] * 3).message
+    assert message.startswith("A is not 'slow network'. How long does each task wait")
+
+
+def test_each_wrong_diagnosis_gets_a_hint_of_its_own():
+    right = [right for right, _, _ in lesson_06._TRIAGE.values()]
+    wrong = [[*right[:n], word, *right[n + 1 :]] for n in range(3) for word in lesson_06.WORDS]
+    told = [check("06-triage", answer).message for answer in wrong if answer != right]
+    assert len(set(told)) == len(told) == 12
+
+
+def test_the_three_patients_take_as_long_and_have_what_the_check_says():
+    room = lesson_06.waiting_room()
+    assert {letter: timeline.duration_s for letter, timeline in room.items()} == {
+        "A": 0.8,
+        "B": 0.8,
+        "C": 0.8,
+    }
+    statistics = {letter: timeline.statistics() for letter, timeline in room.items()}
+    assert statistics["A"].longest_block_s == pytest.approx(0.195)
+    assert statistics["A"].lag_s > 0.5
+    assert statistics["B"].busy == statistics["C"].busy == 0
+    assert statistics["B"].peak_concurrency == 4
+    assert statistics["C"].peak_concurrency == 1

@@ -1,0 +1,1104 @@
+"""The checks of lesson 07: right answers pass, each typical wrong one gets a hint of its own."""
+
+import asyncio
+import functools
+import gc
+import random
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import asyncml as aml
+from asyncml.course.exercises import Wrong, attempts, check
+from asyncml.course.exercises.bucket import BURST, RATE, Bucket, TooManyRequests
+from asyncml.course.exercises.league import BOARD, League, Score, as_they_come, league, score
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _little_to_collect():
+    """Each wrong answer is tidied away by a full collection: let that see only what is new."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def _little_time(monkeypatch):
+    monkeypatch.setattr(attempts, "_LIMIT_S", 0.3)
+
+
+def code(name, answer):
+    """Return the code of a verdict, which is the same when the answer is given again."""
+    first, second = check(name, answer), check(name, answer)
+    assert first.code == second.code
+    assert not {"\n", "\r"} & set(repr(first) + repr(second))
+    if first.code not in ("passed", "open"):
+        assert first.message
+    return first.code
+
+
+# ---- 07-four ----
+
+
+async def four_stub(fetch, keys): ...
+
+
+async def with_a_semaphore(fetch, keys):
+    slots = asyncio.Semaphore(4)
+
+    async def one(key):
+        async with slots:
+            return await fetch(key)
+
+    return await asyncio.gather(*[one(key) for key in keys])
+
+
+async def with_workers(fetch, keys):
+    data, todo = [None] * len(keys), iter(enumerate(keys))
+
+    async def work():
+        for place, key in todo:
+            data[place] = await fetch(key)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(work())
+    return data
+
+
+async def with_a_queue(fetch, keys):
+    todo, data = asyncio.Queue(), {}
+    for key in keys:
+        todo.put_nowait(key)
+
+    async def work():
+        while not todo.empty():
+            key = todo.get_nowait()
+            data[key] = await fetch(key)
+
+    await asyncio.gather(*[work() for _ in range(4)])
+    return [data[key] for key in keys]
+
+
+async def with_wait(fetch, keys):
+    tasks, running = [], set()
+    for key in keys:
+        if len(running) == 4:
+            _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        tasks.append(asyncio.create_task(fetch(key)))
+        running.add(tasks[-1])
+    return [await task for task in tasks]
+
+
+async def with_pipeline(fetch, keys):
+    return [data async for data in aml.Pipeline(keys).map(fetch, concurrency=4)]
+
+
+async def backwards(fetch, keys):
+    data = await with_a_semaphore(fetch, keys[::-1])
+    return data[::-1]
+
+
+async def everything(fetch, keys):
+    return await asyncio.gather(*[fetch(key) for key in keys])
+
+
+async def around_the_gather(fetch, keys):
+    async with asyncio.Semaphore(4):
+        return await asyncio.gather(*[fetch(key) for key in keys])
+
+
+async def around_create_task(fetch, keys):
+    slots, tasks = asyncio.Semaphore(4), []
+    for key in keys:
+        async with slots:
+            tasks.append(asyncio.create_task(fetch(key)))
+    return [await task for task in tasks]
+
+
+async def a_semaphore_each(fetch, keys):
+    async def one(key):
+        async with asyncio.Semaphore(4):
+            return await fetch(key)
+
+    return await asyncio.gather(*map(one, keys))
+
+
+async def around_the_result(fetch, keys):
+    slots = asyncio.Semaphore(4)
+
+    async def one(key):
+        data = await fetch(key)
+        async with slots:
+            return data
+
+    return await asyncio.gather(*map(one, keys))
+
+
+async def five_slots(fetch, keys):
+    slots = asyncio.Semaphore(5)
+
+    async def one(key):
+        async with slots:
+            return await fetch(key)
+
+    return await asyncio.gather(*map(one, keys))
+
+
+async def three_slots(fetch, keys):
+    slots = asyncio.Semaphore(3)
+
+    async def one(key):
+        async with slots:
+            return await fetch(key)
+
+    return await asyncio.gather(*map(one, keys))
+
+
+async def chunks(fetch, keys):
+    data = []
+    for start in range(0, len(keys), 4):
+        data += await asyncio.gather(*[fetch(key) for key in keys[start : start + 4]])
+    return data
+
+
+async def head_first(fetch, keys):
+    tasks, data = deque(), []
+    for key in keys:
+        tasks.append(asyncio.create_task(fetch(key)))
+        if len(tasks) == 4:
+            data.append(await tasks.popleft())
+    return data + [await task for task in tasks]
+
+
+async def one_at_a_time(fetch, keys):
+    slots, data = asyncio.Semaphore(4), []
+    for key in keys:
+        async with slots:
+            data.append(await fetch(key))
+    return data
+
+
+async def as_it_comes(fetch, keys):
+    slots, data = asyncio.Semaphore(4), []
+
+    async def one(key):
+        async with slots:
+            data.append(await fetch(key))
+
+    await asyncio.gather(*map(one, keys))
+    return data
+
+
+async def no_return(fetch, keys):
+    await with_a_semaphore(fetch, keys)
+
+
+async def only_four(fetch, keys):
+    return await with_a_semaphore(fetch, keys[:4])
+
+
+async def one_too_few(fetch, keys):
+    return (await with_a_semaphore(fetch, keys))[:-1]
+
+
+async def not_awaited(fetch, keys):
+    return [fetch(key) for key in keys]
+
+
+async def never_released(fetch, keys):
+    slots = asyncio.Semaphore(4)
+
+    async def one(key):
+        await slots.acquire()
+        return await fetch(key)
+
+    return await asyncio.gather(*map(one, keys))
+
+
+SLOTS = asyncio.Semaphore(4)
+
+
+async def a_global_semaphore(fetch, keys):
+    async def one(key):
+        async with SLOTS:
+            return await fetch(key)
+
+    return await asyncio.gather(*map(one, keys))
+
+
+async def global_window(fetch, keys):
+    for data in await a_global_semaphore(fetch, keys[:8]):
+        yield data
+
+
+async def pairs(fetch, keys):
+    async for data in row_of_twelve(fetch, keys):
+        yield (data, 1)
+
+
+async def knows_the_data(fetch, keys):
+    return [b"1234" for _ in keys]
+
+
+async def four_blocking(fetch, keys):
+    time.sleep(1)  # noqa: ASYNC251
+    return await with_a_semaphore(fetch, keys)
+
+
+async def four_endless(fetch, keys):
+    while True:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+def four_plain(fetch, keys):
+    return []
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (with_a_semaphore, "passed"),
+        (with_workers, "passed"),
+        (with_a_queue, "passed"),
+        (with_wait, "passed"),
+        (with_pipeline, "passed"),
+        (backwards, "passed"),
+        (four_stub, "open"),
+        (..., "open"),
+        (four_plain, "kind"),
+        (3, "kind"),
+        (everything, "too-many"),
+        (five_slots, "too-many"),
+        (around_the_gather, "outside"),
+        (around_create_task, "outside"),
+        (a_semaphore_each, "outside"),
+        (around_the_result, "outside"),
+        (three_slots, "too-few"),
+        (chunks, "chunks"),
+        (head_first, "idle"),
+        (one_at_a_time, "sequence"),
+        (as_it_comes, "order"),
+        (no_return, "kind"),
+        (only_four, "results"),
+        (one_too_few, "results"),
+        (not_awaited, "not-started"),
+        (never_released, "deadlock"),
+        pytest.param(a_global_semaphore, "global", marks=pytest.mark.untidy),
+        (knows_the_data, "results"),
+        (four_blocking, "blocking"),
+    ],
+)
+def test_four(answer, expected):
+    assert code("07-four", answer) == expected
+
+
+@pytest.mark.untidy
+@pytest.mark.usefixtures("_little_time")
+def test_four_without_end():
+    assert check("07-four", four_endless).code == "endless"
+
+
+def test_the_hint_for_a_semaphore_in_the_wrong_place_gets_fuller():
+    first, second = (check("07-four", around_the_gather).message for _ in range(2))
+    assert first.startswith("17 were in flight at once, and 4 are allowed.")
+    assert "it holds nobody back" in first
+    assert "goes around `await fetch(key)`, inside the coroutine of each task" in second
+
+
+def test_the_hint_for_chunks_says_how_long_slots_were_empty():
+    message = check("07-four", chunks).message
+    assert "with keys still to ask" in message
+    assert "wait for the slowest of them" in message
+
+
+# ---- 07-window ----
+
+
+async def window_stub(fetch, keys): ...
+
+
+async def row_of_twelve(fetch, keys, at_once=4, ahead=12):
+    slots, tasks = asyncio.Semaphore(at_once), deque()
+
+    async def one(key):
+        async with slots:
+            return await fetch(key)
+
+    try:
+        for key in keys:
+            tasks.append(asyncio.create_task(one(key)))
+            if len(tasks) == ahead:
+                yield await tasks.popleft()
+        while tasks:
+            yield await tasks.popleft()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def workers_and_a_window(fetch, keys, at_once=4, ahead=12):
+    todo, window = enumerate(keys), {}
+    room, news = asyncio.Semaphore(ahead), asyncio.Event()
+
+    async def work():
+        await room.acquire()
+        for place, key in todo:
+            window[place] = await fetch(key)
+            news.set()
+            await room.acquire()
+
+    workers = [asyncio.create_task(work()) for _ in range(at_once)]
+    try:
+        for place in range(len(keys)):
+            while place not in window:
+                news.clear()
+                await news.wait()
+            yield window.pop(place)
+            room.release()
+    finally:
+        for worker in workers:
+            worker.cancel()
+
+
+async def by_pipeline(fetch, keys):
+    async for data in aml.Pipeline(keys).map(fetch, concurrency=4, lookahead=12):
+        yield data
+
+
+def returns_a_pipeline(fetch, keys):
+    return aml.Pipeline(keys).map(fetch, concurrency=4, lookahead=12)
+
+
+async def one_less_ahead(fetch, keys):
+    async for data in row_of_twelve(fetch, keys, ahead=11):
+        yield data
+
+
+async def one_more_ahead(fetch, keys):
+    async for data in row_of_twelve(fetch, keys, ahead=13):
+        yield data
+
+
+async def sixteen_ahead(fetch, keys):
+    async for data in row_of_twelve(fetch, keys, ahead=16):
+        yield data
+
+
+async def twelve_in_flight(fetch, keys):
+    async for data in row_of_twelve(fetch, keys, at_once=12):
+        yield data
+
+
+async def row_of_four(fetch, keys):
+    async for data in row_of_twelve(fetch, keys, ahead=4):
+        yield data
+
+
+async def row_of_eight(fetch, keys):
+    async for data in row_of_twelve(fetch, keys, ahead=8):
+        yield data
+
+
+async def all_in_a_row(fetch, keys):
+    async for data in row_of_twelve(fetch, keys, ahead=1000):
+        yield data
+
+
+async def all_gathered(fetch, keys):
+    for data in await with_a_semaphore(fetch, keys):
+        yield data
+
+
+async def completed(fetch, keys):
+    slots = asyncio.Semaphore(4)
+
+    async def one(key):
+        async with slots:
+            return await fetch(key)
+
+    for start in range(0, len(keys), 12):
+        for done in asyncio.as_completed([one(key) for key in keys[start : start + 12]]):
+            yield await done
+
+
+async def chunks_of_twelve(fetch, keys):
+    for start in range(0, len(keys), 12):
+        for data in await with_a_semaphore(fetch, keys[start : start + 12]):
+            yield data
+
+
+async def one_by_one(fetch, keys):
+    for key in keys:
+        yield await fetch(key)
+
+
+async def forgets_the_last(fetch, keys):
+    slots, tasks = asyncio.Semaphore(4), deque()
+
+    async def one(key):
+        async with slots:
+            return await fetch(key)
+
+    for key in keys:
+        tasks.append(asyncio.create_task(one(key)))
+        if len(tasks) == 12:
+            yield await tasks.popleft()
+
+
+async def yields_tasks(fetch, keys):
+    for key in keys:
+        yield asyncio.create_task(fetch(key))
+
+
+async def yields_nothing(fetch, keys):
+    for key in keys[:0]:
+        yield key
+
+
+async def returns_a_list(fetch, keys):
+    return await with_a_semaphore(fetch, keys)
+
+
+async def naps(fetch, keys):
+    time.sleep(0.1)  # noqa: ASYNC251
+    for key in keys:
+        yield await fetch(key)
+
+
+async def spins(fetch, keys):
+    while True:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    yield
+
+
+async def stuck(fetch, keys):
+    queue = asyncio.Queue()
+    for _ in keys:
+        yield await queue.get()
+
+
+async def never_awaits(fetch, keys):
+    for key in keys:
+        yield fetch(key)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (row_of_twelve, "passed"),
+        (workers_and_a_window, "passed"),
+        (by_pipeline, "passed"),
+        (one_less_ahead, "passed"),
+        (window_stub, "open"),
+        (..., "open"),
+        (returns_a_list, "kind"),
+        (four_plain, "kind"),
+        (returns_a_pipeline, "kind"),
+        (functools.partial(returns_a_pipeline), "kind"),
+        (one_more_ahead, "unbounded"),
+        (sixteen_ahead, "unbounded"),
+        (all_in_a_row, "unbounded"),
+        (all_gathered, "unbounded"),
+        (twelve_in_flight, "too-many"),
+        (row_of_four, "head"),
+        (row_of_eight, "slow"),
+        (completed, "order"),
+        (chunks_of_twelve, "slow"),
+        (one_by_one, "sequence"),
+        pytest.param(forgets_the_last, "results", marks=pytest.mark.untidy),
+        pytest.param(yields_tasks, "not-awaited", marks=pytest.mark.untidy),
+        (yields_nothing, "results"),
+        (never_awaits, "not-started"),
+        pytest.param(global_window, "global", marks=pytest.mark.untidy),
+        (pairs, "results"),
+        (naps, "blocking"),
+        (stuck, "deadlock"),
+    ],
+)
+def test_window(answer, expected):
+    assert code("07-window", answer) == expected
+
+
+@pytest.mark.untidy
+@pytest.mark.usefixtures("_little_time")
+def test_a_window_without_end():
+    assert check("07-window", spins).code == "endless"
+
+
+def test_the_verdict_on_a_window_says_how_far_it_was_ahead():
+    assert "12 ahead" in check("07-window", row_of_twelve).message
+    assert "11 ahead" in check("07-window", one_less_ahead).message
+    assert "13 keys" in check("07-window", one_more_ahead).message
+
+
+def test_a_window_that_is_no_async_generator_hears_what_one_is():
+    assert "an `async def` with a `yield`" in check("07-window", returns_a_pipeline).message
+
+
+def test_the_hint_for_a_blocking_head_says_what_is_possible():
+    first, second = (check("07-window", row_of_four).message for _ in range(2))
+    assert "are possible" in first
+    assert "three slots are free" in first
+    assert "12 ahead with 4 in flight" in second
+
+
+# ---- 07-bound ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ([5, 4, 20], "passed"),
+        ((5.0, 4.0, 20), "passed"),
+        (..., "open"),
+        ([..., ..., ...], "open"),
+        ([5, 4, ...], "open"),
+        (5, "kind"),
+        ([5, 4], "kind"),
+        ([12, 4, 20], "sum"),
+        ([80, 4, 20], "k"),
+        ([8, 4, 20], "cores"),
+        ([5, 2.5, 20], "moved"),
+        ([5, 5, 20], "k"),
+        ([5, 4, 32], "more"),
+        ([5, 4, 16], "too-few"),
+        ([5, 4, 27], "train"),
+        ([5, 4, 7], "other"),
+        (["5 s", 4, 20], "kind"),
+        ([True, 4, 20], "other"),
+    ],
+)
+def test_bound(answer, expected):
+    assert code("07-bound", answer) == expected
+
+
+def test_a_wrong_bound_is_told_which_of_the_three():
+    assert check("07-bound", [5, 2.5, 20]).message.startswith("number 2: ")
+
+
+# ---- 07-retry ----
+
+RETRY = """
+async def get_again(fetch, key, slots):
+    for attempt in range(4):
+        try:
+            async with slots:
+                return await fetch(key)
+        except aml.RequestFailed:
+            if attempt == 3:
+                raise
+        await asyncio.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))
+"""
+PAUSE = "await asyncio.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))"
+SLOT = "            async with slots:\n                return await fetch(key)\n"
+
+
+def again(old="", new=""):
+    """Return the right answer with some of its text replaced, as the cell of a notebook is."""
+    assert old in RETRY
+    names = {"asyncio": asyncio, "aml": aml, "random": random, "time": time}
+    exec(compile(RETRY.replace(old, new) if old else RETRY, "<cell>", "exec"), names)
+    return names["get_again"]
+
+
+async def by_recursion(fetch, key, slots, attempt=1, pause=0.1):
+    try:
+        async with slots:
+            return await fetch(key)
+    except aml.RequestFailed:
+        if attempt == 4:
+            raise
+    await asyncio.sleep(pause * (0.5 + random.random()))
+    return await by_recursion(fetch, key, slots, attempt + 1, pause * 2)
+
+
+async def acquires(fetch, key, slots):
+    error = None
+    for attempt in range(4):
+        if attempt:
+            await asyncio.sleep(0.1 * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+        await slots.acquire()
+        try:
+            return await fetch(key)
+        except aml.RequestFailed as lost:
+            error = lost
+        finally:
+            slots.release()
+    raise error
+
+
+async def retry_stub(fetch, key, slots): ...
+
+
+async def holds_the_slot(fetch, key, slots):
+    async with slots:
+        for attempt in range(4):
+            try:
+                return await fetch(key)
+            except aml.RequestFailed:
+                if attempt == 3:
+                    raise
+            await asyncio.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))
+
+
+async def pauses_in_the_except(fetch, key, slots):
+    for attempt in range(4):
+        async with slots:
+            try:
+                return await fetch(key)
+            except aml.RequestFailed:
+                if attempt == 3:
+                    raise
+                await asyncio.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))
+
+
+async def for_ever(fetch, key, slots):
+    while True:
+        try:
+            async with slots:
+                return await fetch(key)
+        except aml.RequestFailed:
+            await asyncio.sleep(0.1)
+
+
+async def never_stops(fetch, key, slots):
+    attempt = 0
+    while True:
+        try:
+            async with slots:
+                return await fetch(key)
+        except aml.RequestFailed:
+            attempt = min(attempt + 1, 9)
+        await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1.5))
+
+
+async def pauses_once_more(fetch, key, slots):
+    for attempt in range(4):
+        try:
+            async with slots:
+                return await fetch(key)
+        except aml.RequestFailed as lost:
+            error = lost
+            await asyncio.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))
+    raise error
+
+
+async def twice_the_slot(fetch, key, slots):
+    async with slots:
+        return await again()(fetch, key, slots)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (again(), "passed"),
+        (by_recursion, "passed"),
+        (acquires, "passed"),
+        (retry_stub, "open"),
+        (..., "open"),
+        (four_plain, "kind"),
+        (again("aml.RequestFailed", "Exception"), "hopeless"),
+        (again("aml.RequestFailed", "(ConnectionError, KeyError)"), "hopeless"),
+        (again("aml.RequestFailed", "ConnectionError"), "hopeless"),
+        (
+            again("            if attempt == 3:\n                raise\n", "            pass\n"),
+            "swallowed",
+        ),
+        (again("range(4)", "range(3)"), "gave-up"),
+        (again("range(4)", "range(2)"), "gave-up"),
+        (again("== 3", "== 9"), "swallowed"),
+        (never_stops, "endless"),
+        (again("range(4)", "range(6)"), "passed"),  # the fourth raises
+        (again(PAUSE, "pass"), "no-pause"),
+        (again(PAUSE, PAUSE.replace(" * random.uniform(0.5, 1.5)", "")), "no-jitter"),
+        (again(PAUSE, PAUSE.replace(" * 2**attempt", "")), "pause"),
+        (again(PAUSE, PAUSE.replace("0.1", "1")), "pause"),
+        (again(PAUSE, "time.sleep(0.1)"), "blocking"),
+        (again(SLOT, "            return await fetch(key)\n"), "no-slot"),
+        (again("return await fetch(key)", "await fetch(key)"), "goes-on"),
+        (again("await fetch(key)", "fetch(key)"), "not-started"),
+        (again("await fetch(key)", "await fetch()"), "raised"),
+        (
+            again(
+                "            if attempt == 3:\n                raise\n", "            return None\n"
+            ),
+            "gave-up",
+        ),
+        (again("except aml.RequestFailed:", "except KeyError:"), "gave-up"),
+        (holds_the_slot, "holds"),
+        (pauses_in_the_except, "holds"),
+        (for_ever, "endless"),
+        (pauses_once_more, "late"),
+        (twice_the_slot, "deadlock"),
+    ],
+)
+def test_retry(answer, expected):
+    assert code("07-retry", answer) == expected
+
+
+@pytest.mark.usefixtures("_little_time")
+def test_a_retry_that_spins():
+    assert check("07-retry", again(PAUSE, "while True: pass")).code == "endless"
+
+
+def test_only_a_failed_request_is_tried_again():
+    message = check("07-retry", again("aml.RequestFailed", "ConnectionError")).message
+    assert message.startswith("`fetch` raised ConnectionRefusedError, and it was tried 4 times.")
+    assert "no `RequestFailed`" in message
+
+
+def test_the_check_of_retries_leaves_the_chance_of_others_alone():
+    random.seed(3)
+    expected = random.random()
+    random.seed(3)
+    check("07-retry", again())
+    assert random.random() == expected
+
+
+# ---- 07-bucket ----
+
+
+def ours(keys, get):
+    return BOARD["aml.Pipeline"](keys, get)
+
+
+async def by_hand(keys, get):
+    async def one(key):
+        while True:
+            try:
+                async with slots:
+                    return await get(key)
+            except (aml.RequestFailed, TooManyRequests):
+                await asyncio.sleep(random.Random(key).uniform(0.02, 0.08))
+
+    slots = asyncio.Semaphore(12)
+    for data in await asyncio.gather(*map(one, keys)):
+        try:
+            yield aml.decode_png(data)
+        except ValueError:
+            continue
+
+
+async def by_the_loader_of_the_lesson(keys, get):
+    async def patient(key):
+        while True:
+            try:
+                return await get(key)
+            except ConnectionError:
+                await asyncio.sleep(0.05)
+
+    async for data in workers_and_a_window(patient, keys, at_once=12, ahead=200):
+        try:
+            yield aml.decode_png(data)
+        except ValueError:
+            continue
+
+
+async def in_a_list(keys, get):
+    return [image async for image in ours(keys, get)]
+
+
+async def bucket_stub(keys, get): ...
+
+
+def without_retries(keys, get):
+    return aml.Pipeline(keys).map(get, concurrency=8).map(aml.decode_png, on_error="skip")
+
+
+def impatient(keys, get):
+    return aml.Pipeline(keys).map(get, concurrency=64).map(aml.decode_png, on_error="skip")
+
+
+def gives_up_early(keys, get):
+    images = aml.Pipeline(keys).map(get, concurrency=12, retries=1, on_error="skip")
+    return images.map(aml.decode_png, on_error="skip")
+
+
+def stops_at_damage(keys, get):
+    return aml.Pipeline(keys).map(get, concurrency=12, retries=9).map(aml.decode_png)
+
+
+def puts_none(keys, get):
+    images = aml.Pipeline(keys).map(get, concurrency=12, retries=9)
+    return images.map(aml.decode_png, on_error=lambda error, data: None)
+
+
+def puts_black(keys, get):
+    images = aml.Pipeline(keys).map(get, concurrency=12, retries=9)
+    black = np.zeros((28, 28), np.uint8)
+    return images.map(aml.decode_png, on_error=lambda error, data: black)
+
+
+def raw(keys, get):
+    return aml.Pipeline(keys).map(get, concurrency=12, retries=9)
+
+
+def too_many_at_once(keys, get):
+    images = aml.Pipeline(keys).map(get, concurrency=300, retries=20)
+    return images.map(aml.decode_png, on_error="skip")
+
+
+def slowly(keys, get):
+    images = aml.Pipeline(keys).map(get, concurrency=4, retries=9)
+    return images.map(aml.decode_png, on_error="skip")
+
+
+async def twice_each(keys, get):
+    async for image in ours(keys, get):
+        yield image
+        yield image
+
+
+async def retries_the_decoding(keys, get):
+    async def one(key):
+        while True:
+            try:
+                return aml.decode_png(await get(key))
+            except (ConnectionError, ValueError):
+                await asyncio.sleep(0.05)
+
+    return [image async for image in aml.Pipeline(keys).map(one, concurrency=12)]
+
+
+async def only_the_first(keys, get):
+    images = aml.Pipeline(keys[:100]).map(get, concurrency=12, retries=9)
+    async for image in images.map(aml.decode_png, on_error="skip"):
+        yield image
+
+
+async def skips_two(keys, get):  # as if it knew which are damaged
+    hell = Bucket()
+    keys = [key for key in keys if key not in hell.damaged]
+    async for image in ours(keys, get):
+        yield image
+
+
+async def knows_the_room(keys, get):  # the images of the bucket that everybody sees
+    for key, image in Bucket().good.items():
+        await asyncio.sleep(0.01)
+        yield image if key else None
+
+
+async def mistakes(keys, get):
+    raise ValueError("my own mistake")
+
+
+async def nothing(keys, get):
+    await get(keys[0])
+
+
+def nothing_at_all(keys, get):
+    return 7
+
+
+async def a_group_of_everything(keys, get):
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(get(key)) for key in keys[:30]]
+    return [task.result() for task in tasks]
+
+
+async def waits_for_ever(keys, get):
+    await asyncio.get_running_loop().create_future()
+
+
+async def naps_between(keys, get):
+    time.sleep(0.1)  # noqa: ASYNC251
+    return []
+
+
+async def never_ends(keys, get):
+    while True:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (ours, "passed"),
+        (by_hand, "passed"),
+        (in_a_list, "passed"),
+        (by_the_loader_of_the_lesson, "passed"),
+        (bucket_stub, "open"),
+        (..., "open"),
+        (3, "kind"),
+        (raw, "kind"),
+        (nothing, "kind"),
+        (nothing_at_all, "kind"),
+        (without_retries, "lost"),
+        (impatient, "refused"),
+        (a_group_of_everything, "refused"),
+        (gives_up_early, "missing"),
+        (only_the_first, "missing"),
+        (stops_at_damage, "stopped"),
+        (puts_none, "damaged"),
+        (puts_black, "damaged"),
+        (too_many_at_once, "storm"),
+        (BOARD["all at once"], "storm"),
+        (as_they_come, "order"),
+        (twice_each, "twice"),
+        (retries_the_decoding, "hopeless"),
+        (skips_two, "unasked"),
+        (knows_the_room, "unasked"),
+        (slowly, "slow"),
+        (BOARD["one at a time"], "slow"),
+        (mistakes, "raised"),
+        (waits_for_ever, "deadlock"),
+        (naps_between, "blocking"),
+    ],
+)
+def test_bucket(answer, expected):
+    assert check("07-bucket", answer).code == expected
+
+
+@pytest.mark.untidy
+@pytest.mark.usefixtures("_little_time")
+def test_a_bucket_without_end():
+    assert check("07-bucket", never_ends).code == "endless"
+
+
+def refills(keys, get):
+    async def generous(key):
+        get.__self__._tokens = float(BURST)
+        return await get(key)
+
+    images = aml.Pipeline(keys).map(generous, concurrency=100, retries=8)
+    return images.map(aml.decode_png, on_error="skip")
+
+
+async def looks_into_it(keys, get):
+    for key in keys:
+        get.__self__.asked[key] = 1
+    return list(get.__self__.good.values())
+
+
+async def in_another_loop(keys, get):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(aml.simulate, BOARD["ten by ten"](keys, get)).result()
+
+
+@pytest.mark.parametrize("loader", [refills, looks_into_it, in_another_loop])
+def test_no_score_is_better_than_the_bound(loader):
+    with pytest.raises(Wrong) as caught:
+        score(loader)
+    assert caught.value.code == "unfair"
+    assert "2.07 s are what nobody can beat." in caught.value.message
+    assert check("07-bucket", loader).code == "unfair"
+
+
+def test_the_verdict_on_a_bucket_is_one_line_with_the_score():
+    first, second = check("07-bucket", ours), check("07-bucket", slowly)
+    assert first == check("07-bucket", ours)
+    assert first.message.startswith("score 1.15: 2.39 s, and 2.07 s is the bound")
+    assert second.message.startswith("score 3.")
+    assert "\n" not in repr(first) + repr(second)
+
+
+def test_missing_images_are_counted_by_what_became_of_them():
+    def skips_the_lost(keys, get):
+        images = aml.Pipeline(keys).map(get, concurrency=13, on_error="skip")
+        return images.map(aml.decode_png, on_error="skip")
+
+    message = check("07-bucket", skips_the_lost).message
+    assert "107 only refused or never asked for, 21 given up when it was lost" in message
+    assert " 0 given up" in check("07-bucket", only_the_first).message
+
+
+def test_hints_for_the_bucket_get_fuller():
+    first, second = (check("07-bucket", as_they_come).message for _ in range(2))
+    assert first.startswith("all images, but not in order")
+    assert "reorder window" in second
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_loader_beats_the_bound(seed):
+    """Not even one that never waits longer than it has to: here, one that knows the rate."""
+
+    def paced(keys, get):
+        free_at = -BURST / RATE
+
+        async def patient(key):
+            nonlocal free_at
+            clock = asyncio.get_running_loop()
+            while True:
+                free_at = max(free_at, clock.time() - BURST / RATE) + 1 / RATE
+                await asyncio.sleep(free_at - clock.time())
+                try:
+                    async with asyncio.timeout(0.075):
+                        return await get(key)
+                except (ConnectionError, TimeoutError):
+                    pass
+
+        images = aml.Pipeline(keys).map(patient, concurrency=64)
+        return images.map(aml.decode_png, on_error="skip")
+
+    done = score(paced, seed=seed, images=200)
+    assert 1 < done.score < 1.35
+    assert done.refused == 0
+
+
+def test_a_bucket_is_the_same_each_time():
+    one, other = Bucket(), Bucket()
+    assert one.keys == other.keys
+    assert one.fate(one.keys[0], 1) == other.fate(one.keys[0], 1)
+    assert one.bound_s() == pytest.approx((one.requests_needed() - 20) / 200 + 0.03)
+    assert len(one.good) == 398
+    assert Bucket(8).keys != one.keys
+
+
+def test_a_bucket_takes_its_burst_and_then_its_rate():
+    async def ask(number):
+        bucket = Bucket()
+        return await asyncio.gather(
+            *[bucket.get(key) for key in bucket.keys[:number]], return_exceptions=True
+        )
+
+    answers = aml.simulate(ask(25))
+    refused = [answer for answer in answers if isinstance(answer, TooManyRequests)]
+    assert answers[20:] == refused
+    assert refused[0].retry_after_s == pytest.approx(0.005)
+
+
+def test_a_bucket_has_no_other_keys():
+    with pytest.raises(KeyError):
+        aml.simulate(Bucket().get("no such key"))
+
+
+def test_the_league_puts_the_fastest_first_and_failures_last():
+    table = league()
+    assert list(table.rows) == [
+        "aml.Pipeline",
+        "ten by ten",
+        "one at a time",
+        "all at once",
+        "as they come",
+    ]
+    assert [row.score > 1 for row in table.rows.values() if isinstance(row, Score)] == [True] * 3
+    assert repr(table).splitlines()[-1] == "as they come       did not finish: order"
+
+
+def test_the_league_takes_a_loader_in_and_a_stub_not(monkeypatch):
+    monkeypatch.setattr("asyncml.course.exercises.league.BOARD", {})
+    assert list(league(ours).rows) == ["yours"]
+    assert "did not finish: lost" in repr(league(without_retries))
+    monkeypatch.setattr("asyncml.course.exercises.league.BOARD", {"a": ours})
+    assert list(league(bucket_stub).rows) == ["a"]
+
+
+def test_a_league_of_two():
+    rows = {"slow": Score(4.0, 2.0, 0), "quick": Score(2.0, 2.0, 3), "not": "  storm"}
+    assert [line.split()[0] for line in repr(League(rows)).splitlines()] == [
+        "loader",
+        "quick",
+        "slow",
+        "not",
+    ]
+
+
+def test_a_score_is_refused_to_what_is_no_loader():
+    with pytest.raises(Wrong, match="a function was expected"):
+        score(7)

@@ -1,0 +1,726 @@
+"""The checks of lesson 08: right answers pass, each typical wrong one gets a hint of its own."""
+
+import itertools
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asyncml.course.exercises import attempts, check
+from asyncml.course.exercises.lesson_08 import LINES
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "08_a_network_in_numpy.ipynb"
+
+
+@pytest.fixture
+def _little_time(monkeypatch):
+    monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+
+
+def code(name, answer):
+    """Return the code of a verdict, which is the same when the answer is given again."""
+    first, second = check(name, answer), check(name, answer)
+    assert first.code == second.code
+    assert not {"\n", "\r"} & set(repr(first) + repr(second))
+    return first.code
+
+
+def sources():
+    """Return the cells of the notebook by their ids."""
+    notebook = json.loads(NOTEBOOK.read_text("utf-8"))
+    return {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
+
+
+def hints(name, answer):
+    """Return what is said at the first failure, and at the second."""
+    return tuple(check(name, answer).message for _ in range(2))
+
+
+# ---- 08-shapes ----
+
+
+def bets(y_pred=(5, 3), difference=(5, 3), runs=False):
+    return {"y_pred": y_pred, "y_pred - y": difference, "the update runs": runs}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (bets(), "passed"),
+        (bets([5, 3], "(5, 3)"), "passed"),
+        (bets("(5,3)", "(5,  3)", "False"), "passed"),
+        (bets("(3,5)"), "transposed"),
+        (bets(runs=np.False_), "passed"),
+        (..., "open"),
+        (None, "open"),
+        (bets(..., ..., ...), "open"),
+        (bets(runs=...), "open"),
+        (bets((2, 3)), "rows"),
+        (bets((3, 5)), "transposed"),
+        (bets((5, 2)), "inner"),
+        (bets((5, 1)), "columns"),
+        (bets("error"), "no-error"),
+        (bets((5,)), "other"),
+        (bets(5), "kind"),
+        (bets(""), "kind"),
+        (bets((5, [3])), "other"),
+        (bets(difference=(5, 1)), "broadcast"),
+        (bets(difference=(2, 3)), "rows"),
+        (bets(difference="error"), "no-error"),
+        (bets(difference=(5, 2)), "other"),
+        (bets(runs=True), "accident"),
+        (bets(runs="perhaps"), "kind"),
+        (bets(runs=(5, 3)), "kind"),
+        ((5, 3), "kind"),
+        ({"y_pred": (5, 3)}, "kind"),
+    ],
+)
+def test_shapes(answer, expected):
+    assert code("08-shapes", answer) == expected
+
+
+def test_the_bets_agree_with_numpy():
+    x, y, weights = np.ones((5, 2)), np.ones((5, 1)), np.ones((2, 3))
+    y_pred = x @ weights
+    with pytest.raises(ValueError, match="broadcast"):
+        weights -= 0.1 * 2 * (y_pred - y)
+    assert code("08-shapes", bets(y_pred.shape, (y_pred - y).shape, False)) == "passed"
+
+
+# ---- 08-gradient ----
+
+
+def gradient(x, y, weights):
+    return 2 * x.T @ (x @ weights - y) / y.size
+
+
+def by_einsum(x, y, weights):
+    return np.einsum("ri,rj->ij", x, 2 * (np.dot(x, weights) - y)) / np.size(y)
+
+
+def by_loops(x, y, weights):
+    found = np.zeros(weights.shape)
+    for i, j in np.ndindex(weights.shape):
+        found[i, j] = np.mean(2 * x[:, i] * (x @ weights - y)[:, j]) / y.shape[1]
+    return found
+
+
+def by_differences(x, y, weights):
+    found = np.zeros(weights.shape)
+    for place in np.ndindex(weights.shape):
+        losses, value = [], weights[place]
+        for change in 1e-6, -1e-6:
+            weights[place] = value + change
+            losses.append(np.mean((x @ weights - y) ** 2))
+        weights[place] = value
+        found[place] = (losses[0] - losses[1]) / 2e-6
+    return found
+
+
+def as_lists(x, y, weights):
+    return gradient(x, y, weights).tolist()
+
+
+def gradient_stub(x, y, weights): ...
+
+
+def as_copied(x, y, weights):
+    return 2 * (x @ weights - y)
+
+
+def copied_and_divided(x, y, weights):
+    return 2 * (x @ weights - y) / y.size
+
+
+def divided_by_n(x, y, weights):
+    return 2 * x.T @ (x @ weights - y) / len(x)
+
+
+def not_divided(x, y, weights):
+    return 2 * x.T @ (x @ weights - y)
+
+
+def divided_by_columns(x, y, weights):
+    return 2 * x.T @ (x @ weights - y) / y.shape[1]
+
+
+def other_sign(x, y, weights):
+    return 2 * x.T @ (y - x @ weights) / y.size
+
+
+def without_two(x, y, weights):
+    return x.T @ (x @ weights - y) / y.size
+
+
+def without_two_by_n(x, y, weights):
+    return x.T @ (x @ weights - y) / len(x)
+
+
+def lying_on_its_side(x, y, weights):
+    return 2 * (x @ weights - y).T @ x / y.size
+
+
+def without_a_transpose(x, y, weights):
+    return 2 * x @ (x @ weights - y) / y.size
+
+
+def with_dot(x, y, weights):
+    return 2 * np.dot(x, np.dot(x, weights) - y) / y.size
+
+
+def place_by_place(x, y, weights):
+    return 2 * x.T * (x @ weights - y) / y.size
+
+
+def mean_of_all(x, y, weights):
+    return np.mean(2 * x.T @ (x @ weights - y))
+
+
+def of_the_loss(x, y, weights):
+    return np.mean((x @ weights - y) ** 2, axis=0)
+
+
+def without_the_weights(x, y, weights):
+    return 2 * x.T @ y / y.size
+
+
+def steps_at_once(x, y, weights):
+    weights -= 0.1 * gradient(x, y, weights)
+    return weights
+
+
+def forgets_return(x, y, weights):
+    gradient(x, y, weights)
+
+
+def with_the_loss(x, y, weights):
+    return np.mean((x @ weights - y) ** 2), gradient(x, y, weights)
+
+
+def hard_coded_gradient(x, y, weights):
+    return np.array([[-3.58, -3.13, -3.38], [-3.46, -2.62, -2.76]])
+
+
+def for_five_rows(x, y, weights):
+    return 2 * x.T @ (x @ weights - y) / 15
+
+
+def not_a_number(x, y, weights):
+    return gradient(x, y, weights) * math.nan
+
+
+def sleeps_first(x, y, weights):
+    time.sleep(1)
+    return gradient(x, y, weights)
+
+
+async def asynchronous(x, y, weights):
+    return gradient(x, y, weights)
+
+
+def by_a_comprehension(x, y, weights):
+    parts = [2 * np.outer(*pair) for pair in zip(x, x @ weights - y, strict=True)]
+    return sum(parts) / y.size
+
+
+def by_the_notebooks_differences(x, y, weights):
+    return central_differences(x, y, weights)
+
+
+def central_differences(x, y, weights):
+    return gradient(x, y, weights)
+
+
+def two_arguments(x, y):
+    return x.T @ y
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (gradient, "passed"),
+        (by_einsum, "passed"),
+        (by_loops, "loop"),
+        (by_a_comprehension, "loop"),
+        (by_differences, "loop"),
+        (by_the_notebooks_differences, "differences"),
+        (as_lists, "passed"),
+        (gradient_stub, "open"),
+        (..., "open"),
+        (None, "open"),
+        (3, "kind"),
+        (asynchronous, "kind"),
+        (as_copied, "no-transpose"),
+        (copied_and_divided, "no-transpose"),
+        (without_a_transpose, "product"),
+        (with_dot, "product"),
+        (place_by_place, "star"),
+        (lying_on_its_side, "transposed"),
+        (divided_by_n, "by-n"),
+        (not_divided, "sum"),
+        (divided_by_columns, "by-columns"),
+        (other_sign, "sign"),
+        (without_two, "two"),
+        (without_two_by_n, "factor"),
+        (mean_of_all, "scalar"),
+        (of_the_loss, "shape"),
+        (without_the_weights, "values"),
+        (not_a_number, "values"),
+        (steps_at_once, "changed"),
+        (forgets_return, "no-return"),
+        (with_the_loss, "kind"),
+        (hard_coded_gradient, "values"),
+        (for_five_rows, "factor"),
+        (sleeps_first, "blocking"),
+        (two_arguments, "raised"),
+    ],
+)
+def test_gradient(answer, expected):
+    assert code("08-gradient", answer) == expected
+
+
+def endless(*arrays):
+    while True:
+        pass
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.parametrize("name", ["08-gradient", "08-errors", "08-cross-entropy"])
+def test_an_endless_answer_is_stopped(name):
+    assert check(name, endless).code == "endless"
+
+
+def test_the_second_failure_gets_the_fuller_hint():
+    first, second = hints("08-gradient", as_copied)
+    assert "it returned shape (5, 3)" in first
+    assert "summed over the examples" in first
+    assert "`x.T @ (x @ weights - y)`" in second
+
+
+def test_a_factor_is_named():
+    first, second = hints("08-gradient", divided_by_n)
+    assert "it is 3 times what it should be" in first
+    assert "each example has several" in first
+    assert "3 times what it should be" in second
+
+
+# ---- 08-errors ----
+
+
+def errors(y_pred, y):
+    return y_pred - y.reshape(y_pred.shape)
+
+
+def with_a_comparison(y_pred, y):
+    if y.size != y_pred.size:
+        raise ValueError("not as many targets as predictions")
+    return y_pred - y.reshape(-1, 1)
+
+
+def flat_and_back(y_pred, y):
+    if len(y_pred) != len(y):
+        raise ValueError
+    return (y_pred.ravel() - y.ravel())[:, None]
+
+
+def errors_stub(y_pred, y): ...
+
+
+def just_minus(y_pred, y):
+    return y_pred - y
+
+
+def flat(y_pred, y):
+    return y_pred.ravel() - y.ravel()
+
+
+def squeezed(y_pred, y):
+    return np.squeeze(y_pred) - np.squeeze(y)
+
+
+def always_a_column(y_pred, y):
+    return y_pred - y[:, None]
+
+
+def reversed_signs(y_pred, y):
+    return y.reshape(y_pred.shape) - y_pred
+
+
+def squares(y_pred, y):
+    return (y_pred - y.reshape(y_pred.shape)) ** 2
+
+
+def one_for_all(y_pred, y):
+    return y_pred - y.reshape(-1, 1)
+
+
+def cuts(y_pred, y):
+    return y_pred[: y.size] - y.reshape(-1, 1)[: y_pred.size]
+
+
+def asserts(y_pred, y):
+    if y_pred.size != y.size:
+        raise AssertionError  # an `assert` in a test would get a message of its own
+    return y_pred - y.reshape(-1, 1)
+
+
+def refuses_columns(y_pred, y):
+    if y.ndim != 1 or len(y) != len(y_pred):
+        raise ValueError("flat targets only")
+    return y_pred - y[:, None]
+
+
+def refuses_flat_ones(y_pred, y):
+    if y.shape != y_pred.shape:
+        raise ValueError("other shapes")
+    return y_pred - y
+
+
+def for_five(y_pred, y):
+    return y_pred - y.reshape(5, 1)
+
+
+def mean_error(y_pred, y):
+    return np.mean(y_pred - y.reshape(y_pred.shape))
+
+
+def a_row(y_pred, y):
+    return (y_pred - y.reshape(y_pred.shape)).T
+
+
+def in_place(y_pred, y):
+    y_pred -= y.reshape(y_pred.shape)
+    return y_pred
+
+
+def sleeps(y_pred, y):
+    time.sleep(1)
+    return y_pred - y.reshape(y_pred.shape)
+
+
+def returns_a_word(y_pred, y):
+    return "5 errors"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (errors, "passed"),
+        (with_a_comparison, "passed"),
+        (flat_and_back, "passed"),
+        (errors_stub, "open"),
+        (..., "open"),
+        (just_minus, "broadcast"),
+        (always_a_column, "broadcast"),
+        (flat, "flat"),
+        (squeezed, "flat"),
+        (reversed_signs, "sign"),
+        (squares, "values"),
+        (one_for_all, "one-for-all"),
+        (cuts, "accepted"),
+        (asserts, "assert"),
+        (refuses_columns, "refused"),
+        (refuses_flat_ones, "refused"),
+        (for_five, "refused"),
+        (mean_error, "shape"),
+        (a_row, "shape"),
+        (in_place, "changed"),
+        (sleeps, "blocking"),
+        (returns_a_word, "kind"),
+        (forgets_return, "raised"),
+        (asynchronous, "kind"),
+    ],
+)
+def test_errors(answer, expected):
+    assert code("08-errors", answer) == expected
+
+
+def test_the_broadcast_is_told_with_its_shapes():
+    first, second = hints("08-errors", just_minus)
+    assert "`y` of shape (5,): it returned shape (5, 5)" in first
+    assert "every prediction against every target" in first
+    assert "`y.reshape(y_pred.shape)`" in second
+
+
+# ---- 08-cross-entropy ----
+
+
+def cross_entropy(logits, labels):
+    z = logits - logits.max(axis=1, keepdims=True)
+    return np.mean(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), labels])
+
+
+def row_by_row(logits, labels):
+    total = 0.0
+    for row, label in zip(logits, labels, strict=True):
+        top = max(row)
+        total += math.log(sum(math.exp(z - top) for z in row)) + top - row[label]
+    return total / len(labels)
+
+
+def by_logaddexp(logits, labels):
+    picked = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    return float((np.logaddexp.reduce(logits, axis=1) - picked).mean())
+
+
+def in_float32(logits, labels):
+    return np.float32(cross_entropy(logits.astype(np.float32), labels))
+
+
+def shaped(logits, labels):
+    return np.array([cross_entropy(logits, labels)])
+
+
+def cross_entropy_stub(logits, labels): ...
+
+
+def softmax(z, axis=1):
+    e = np.exp(z)
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def picked(p, labels):
+    return p[np.arange(len(p)), labels]
+
+
+def naive(logits, labels):
+    return -np.log(picked(softmax(logits), labels)).mean()
+
+
+def wrong_axis(logits, labels):
+    z = logits - logits.max(axis=0)
+    return -np.log(picked(softmax(z, axis=0), labels)).mean()
+
+
+def summed(logits, labels):
+    return cross_entropy(logits, labels) * len(logits)
+
+
+def over_all_logits(logits, labels):
+    return cross_entropy(logits, labels) / logits.shape[1]
+
+
+def minus_forgotten(logits, labels):
+    return -cross_entropy(logits, labels)
+
+
+def one_each(logits, labels):
+    z = logits - logits.max(axis=1, keepdims=True)
+    return np.log(np.exp(z).sum(axis=1)) - picked(z, labels)
+
+
+def one_largest(logits, labels):
+    return naive(logits - logits.max(), labels)
+
+
+def less_their_mean(logits, labels):
+    return cross_entropy_shifted(logits - logits.mean(axis=1, keepdims=True), labels)
+
+
+def cross_entropy_shifted(z, labels):
+    return np.mean(np.log(np.exp(z).sum(axis=1)) - picked(z, labels))
+
+
+def largest_of_each_column(logits, labels):
+    return naive(logits - logits.max(axis=0), labels)
+
+
+def log_of_p(logits, labels):
+    return naive(logits - logits.max(axis=1, keepdims=True), labels)
+
+
+def with_an_epsilon(logits, labels):
+    z = logits - logits.max(axis=1, keepdims=True)
+    return -np.log(picked(softmax(z), labels) + 1e-12).mean()
+
+
+def clipped(logits, labels):
+    z = logits - logits.max(axis=1, keepdims=True)
+    return -np.log(np.clip(picked(softmax(z), labels), 1e-9, 1)).mean()
+
+
+def clipped_logits(logits, labels):
+    return naive(np.clip(logits, -100, 100), labels)
+
+
+def logits_as_they_are(logits, labels):
+    return -picked(logits, labels).mean()
+
+
+def p_itself(logits, labels):
+    return picked(softmax(logits), labels).mean()
+
+
+def base_two(logits, labels):
+    return cross_entropy(logits, labels) / math.log(2)
+
+
+def all_labels_of_each(logits, labels):
+    return -np.log(softmax(logits)[:, labels]).mean()
+
+
+def without_keepdims(logits, labels):
+    e = np.exp(logits)
+    return -np.log(picked(e / e.sum(axis=1), labels)).mean()
+
+
+def only_labels(logits, labels):
+    return -np.log(softmax(logits).T[labels, labels]).mean()
+
+
+def without_a_mean_of_logs(logits, labels):
+    return -np.log(picked(softmax(logits), labels).mean())
+
+
+def shifts_in_place(logits, labels):
+    logits -= logits.max(axis=1, keepdims=True)
+    return cross_entropy(logits, labels)
+
+
+def loss_and_p(logits, labels):
+    return cross_entropy(logits, labels), softmax(logits)
+
+
+def a_guess(logits, labels):
+    return math.log(logits.shape[1])
+
+
+def sleepy(logits, labels):
+    time.sleep(0.5)
+    return cross_entropy(logits, labels)
+
+
+def each_of_few(logits, labels):
+    return one_each(logits, labels) if logits.max() > 500 else cross_entropy(logits, labels)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (cross_entropy, "passed"),
+        (row_by_row, "passed"),
+        (by_logaddexp, "passed"),
+        (in_float32, "passed"),
+        (shaped, "passed"),
+        (cross_entropy_stub, "open"),
+        (..., "open"),
+        (naive, "overflow"),
+        (clipped_logits, "overflow"),
+        (wrong_axis, "axis"),
+        (summed, "sum"),
+        (over_all_logits, "per-class"),
+        (minus_forgotten, "sign"),
+        (one_each, "each"),
+        (each_of_few, "each"),
+        (one_largest, "one-max"),
+        (less_their_mean, "overflow"),
+        (largest_of_each_column, "columns"),
+        (log_of_p, "log-of-zero"),
+        (with_an_epsilon, "epsilon"),
+        (clipped, "epsilon"),
+        (logits_as_they_are, "no-softmax"),
+        (p_itself, "no-log"),
+        (base_two, "base"),
+        (all_labels_of_each, "picked"),
+        (without_keepdims, "keepdims"),
+        (only_labels, "values"),
+        (without_a_mean_of_logs, "values"),
+        (shifts_in_place, "changed"),
+        (loss_and_p, "kind"),
+        (a_guess, "values"),
+        (sleepy, "blocking"),
+        (forgets_return, "raised"),
+        (asynchronous, "kind"),
+    ],
+)
+def test_cross_entropy(answer, expected):
+    assert code("08-cross-entropy", answer) == expected
+
+
+def test_an_overflow_is_told_with_the_shift_at_the_second_failure():
+    first, second = hints("08-cross-entropy", naive)
+    assert "logits of about 1000" in first
+    assert "got nan" in first
+    assert "its own largest logit" in second
+
+
+# ---- 08-parsons ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("CDFBEA", "passed"),
+        ("cdfbea", "passed"),
+        (list("CDFBEA"), "passed"),
+        (tuple("CDFBEA"), "passed"),
+        ("C D F B E A", "passed"),
+        ("C, D, F, B, E, A\n", "passed"),
+        (..., "open"),
+        (None, "open"),
+        (5, "kind"),
+        ("CDFBEX", "kind"),
+        ("", "kind"),
+        ("CDFBE", "count"),
+        ("CDFBEE", "count"),
+        ("CDFBGEA", "count"),
+        ("CDFBAE", "early-step"),
+        ("CDFABE", "early-step"),
+        ("CDFGEA", "empty"),
+        ("CHFBEA", "not-shuffled"),
+        ("CDFEBA", "order"),
+        ("CFBEAD", "order"),
+        ("DCFBEA", "indent"),
+        ("CFDBEA", "indent"),
+        ("FCDBEA", "indent"),
+        ("CDBFEA", "indent"),
+        ("CDFBGE", "no-step"),
+        ("CDFBGA", "no-step"),
+        ("CDHFBE", "no-step"),
+    ],
+)
+def test_parsons(answer, expected):
+    assert code("08-parsons", answer) == expected
+
+
+def test_the_hints_on_the_lines_are_true_of_the_answer():
+    assert "C is first" not in "".join(hints("08-parsons", "CDBFEA"))
+    assert "four, four, then three of eight" in hints("08-parsons", "CDBFEA")[0]
+    assert "got C, C, F, B, E, A." in hints("08-parsons", "CCFBEA")[0]
+
+
+def test_no_order_of_lines_ends_in_an_error():
+    passed = [
+        "".join(letters)
+        for letters in itertools.permutations("ABDEFH", 5)
+        if check("08-parsons", "C" + "".join(letters)).code == "passed"
+    ]
+    assert passed == ["DFBEA"]
+
+
+# ---- the notebook ----
+
+
+def test_the_lines_in_the_notebook_are_those_of_the_check():
+    shown = sources()["noise-read"]
+    assert all(f"{letter}  {line}" in shown for letter, line in LINES.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "stub", "solution"),
+    [
+        ("08-gradient", "gradient", "gradient_solved"),
+        ("08-errors", "errors", "errors_solved"),
+        ("08-cross-entropy", "cross_entropy", "cross_entropy_solved"),
+    ],
+)
+def test_the_stubs_are_open_and_the_solutions_pass(name, stub, solution):
+    cells, (_, id) = sources(), name.split("-", 1)
+    scope = {"np": np}
+    exec(cells[f"{id}-stub"], scope)
+    exec(cells[f"{id}-solution"].split("\n\n\n")[0], scope)
+    assert check(name, scope[stub]).code == "open"
+    assert check(name, scope[solution]).code == "passed"

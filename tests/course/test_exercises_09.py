@@ -1,0 +1,703 @@
+"""The checks of lesson 09: right answers pass, each typical wrong one gets a hint of its own."""
+
+import asyncio
+import copy
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from asyncml.clock import compute, simulate
+from asyncml.course.exercises import attempts, check
+from asyncml.course.exercises.lesson_09 import _Jitter, _runs
+from asyncml.threads import ThreadPool
+
+
+def code(name, answer):
+    verdict = check(name, answer)
+    assert "\n" not in repr(verdict)
+    return verdict.code
+
+
+# ---- 09-pace ----
+
+
+def pace(now=60, trainer=60, deeper=60, loads=40, both=30):
+    return {
+        "as it is": now,
+        "the trainer twice as fast": trainer,
+        "eight ahead": deeper,
+        "two loads at once": loads,
+        "two loads at once, the trainer twice as fast": both,
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (pace(), "passed"),
+        (pace(now=60.0, both=60 / 2), "passed"),
+        (..., "open"),
+        (None, "open"),
+        (pace(..., ..., ..., ..., ...), "open"),
+        (pace(both=...), "open"),
+        (60, "kind"),
+        ([60, 60, 60, 40, 30], "kind"),
+        ({"as it is": 60}, "kind"),
+        (pace(now="60"), "kind"),
+        (pace(trainer=True), "kind"),
+        (pace(now=0.06), "unit"),
+        (pace(now=100), "sum"),
+        (pace(now=40), "sum"),
+        (pace(now=400), "whole-run"),
+        (pace(trainer=40), "trainer"),
+        (pace(trainer=80), "trainer"),
+        (pace(deeper=7.5), "deeper"),
+        (pace(deeper=40), "deeper"),
+        (pace(loads=30), "two-loads"),
+        (pace(loads=60), "two-loads"),
+        (pace(loads=70), "two-loads"),
+        (pace(both=20), "both"),
+        (pace(both=50), "both"),
+    ],
+)
+def test_pace(answer, expected):
+    assert code("09-pace", answer) == expected
+
+
+def test_pace_names_the_line_and_says_more_the_second_time():
+    first, second = (check("09-pace", pace(deeper=7.5)).message for _ in range(2))
+    assert first.startswith("eight ahead: not 7.5 ms.")
+    assert "max(load / k, train)" not in first
+    assert "max(load / k, train)" in second
+
+
+# ---- 09-ahead ----
+
+
+def stub(run): ...
+
+
+def right(run):
+    enough = 1.02 * run(64)
+    return next(ahead for ahead in range(65) if run(ahead) <= enough)
+
+
+def by_a_loop(run):
+    ahead = 0
+    while run(ahead) > run(64) * 1.02:
+        ahead += 1
+    return ahead
+
+
+def by_halving(run):
+    low, high = 0, 64
+    while low < high:
+        middle = (low + high) // 2
+        if run(middle) <= 1.02 * run(64):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def by_a_list(run):
+    times = [run(ahead) for ahead in range(65)]
+    return [time <= 1.02 * times[64] for time in times].index(True)
+
+
+def by_an_array(run):
+    times = np.array([run(ahead) for ahead in np.arange(65)])
+    return np.argmax(times <= 1.02 * times[64])
+
+
+def none_ahead(run):
+    return 0
+
+
+def one_ahead(run):
+    return 1
+
+
+def biggest(run):
+    return 64
+
+
+def fastest(run):
+    return min(range(65), key=run)
+
+
+def by_doubling(run):
+    ahead = 1
+    while run(ahead) > 1.02 * run(64):
+        ahead *= 2
+    return ahead
+
+
+def from_one(run):
+    return next(ahead for ahead in range(1, 65) if run(ahead) <= 1.02 * run(64))
+
+
+def half_the_gain(run):
+    return next(ahead for ahead in range(65) if run(ahead) <= 1.2 * run(64))
+
+
+def two_hard_coded(run):
+    return 2
+
+
+def the_seconds(run):
+    return run(64)
+
+
+def the_times(run):
+    return [run(ahead) for ahead in range(65)]
+
+
+def forgets(run):
+    right(run)
+
+
+def too_far(run):
+    return min(range(100), key=run)
+
+
+def out_of_range(run):
+    return -1
+
+
+async def is_async(run):
+    return right(run)
+
+
+def sleeps(run):
+    time.sleep(0.5)
+    return right(run)
+
+
+def never_ends(run):
+    while run(0) > 0:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (right, "passed"),
+        (by_a_loop, "passed"),
+        (by_halving, "passed"),
+        (by_a_list, "passed"),
+        (by_an_array, "passed"),
+        (stub, "open"),
+        (..., "open"),
+        (3, "kind"),
+        (is_async, "kind"),
+        (none_ahead, "zero"),
+        (biggest, "bigger"),
+        (fastest, "bigger"),
+        (by_doubling, "bigger"),
+        (from_one, "bigger"),
+        (one_ahead, "too-few"),
+        (half_the_gain, "too-few"),
+        (two_hard_coded, "bigger"),
+        (the_seconds, "kind"),
+        (the_times, "kind"),
+        (forgets, "no-return"),
+        (too_far, "raised"),
+        (out_of_range, "range"),
+        (sleeps, "blocking"),
+        (never_ends, "endless"),
+    ],
+)
+def test_choose_ahead(answer, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    assert code("09-ahead", answer) == expected
+
+
+def test_choose_ahead_says_what_was_seen_and_more_the_second_time():
+    first, second = (check("09-ahead", biggest).message for _ in range(2))
+    assert "64 ahead take 2.43 s, and 1 take 2.43 s" in first
+    assert "Bigger is not faster" in first
+    assert "return the first that takes at most 1.02 * run(64)" in second
+
+
+def test_the_runs_are_what_the_lesson_s_loop_takes():
+    async def train_ahead(loads_s, train_s, ahead):
+        loop, shelf, room = asyncio.get_running_loop(), asyncio.Queue(), asyncio.Semaphore(ahead)
+
+        async def feed():
+            for load_s in loads_s:
+                await room.acquire()
+                await asyncio.sleep(load_s)
+                shelf.put_nowait(load_s)
+
+        with ThreadPool(1) as trainer:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(feed())
+                for _ in loads_s:
+                    await shelf.get()
+                    room.release()
+                    await loop.run_in_executor(trainer, compute, train_s)
+        return loop.time()
+
+    jitter = list(_runs())[3]
+    for ahead in 1, 3, 64:
+        seen = simulate(train_ahead(jitter.loads_s[:20], jitter.train_s, ahead))
+        assert seen == pytest.approx(_Jitter(jitter.loads_s[:20], jitter.train_s).run(ahead))
+
+
+def test_no_run_is_decided_by_rounding():
+    for jitter in _runs():
+        times = [jitter.run(ahead) for ahead in range(65)]
+        assert min(abs(seen - 1.02 * times[64]) for seen in times) > 1e-4
+
+
+def test_choose_ahead_shows_where_two_times_differ():
+    def while_it_gains(run):
+        ahead = 0
+        while run(ahead + 1) < 0.98 * run(ahead):
+            ahead += 1
+        return ahead
+
+    told = check("09-ahead", while_it_gains).message
+    shown = re.search(r"ahead: ([\d.]+) s; .* more: ([\d.]+) s", told)
+    assert float(shown[1]) > float(shown[2])
+
+
+# ---- 09-stop ----
+
+
+async def stop_stub(train_step, epochs, steps, stop): ...
+
+
+async def each_in_a_thread(train_step, epochs, steps, stop):
+    done = 0
+    for _ in range(epochs):
+        for _ in range(steps):
+            if stop.is_set():
+                return done
+            await asyncio.to_thread(train_step)
+            done += 1
+    return done
+
+
+async def one_loop(train_step, epochs, steps, stop):
+    done = 0
+    while done < epochs * steps and not stop.is_set():
+        await asyncio.to_thread(train_step)
+        done += 1
+    return done
+
+
+async def one_pool(train_step, epochs, steps, stop):
+    loop, done = asyncio.get_running_loop(), 0
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(epochs * steps):
+            if stop.is_set():
+                break
+            await loop.run_in_executor(pool, train_step)
+            done += 1
+    return done
+
+
+async def a_thread_that_looks(train_step, epochs, steps, stop):
+    def work():
+        done = 0
+        while done < epochs * steps and not stop.is_set():
+            train_step()
+            done += 1
+        return done
+
+    return await asyncio.to_thread(work)
+
+
+async def on_the_loop(train_step, epochs, steps, stop):
+    done = 0
+    for _ in range(epochs * steps):
+        if stop.is_set():
+            break
+        train_step()
+        done += 1
+    return done
+
+
+async def turns_on_the_loop(train_step, epochs, steps, stop):
+    done = 0
+    for _ in range(epochs * steps):
+        if stop.is_set():
+            break
+        train_step()
+        done += 1
+        await asyncio.sleep(0)
+    return done
+
+
+async def a_turn_an_epoch(train_step, epochs, steps, stop):
+    done = 0
+    for _ in range(epochs):
+        if stop.is_set():
+            break
+        for _ in range(steps):
+            train_step()
+            done += 1
+        await asyncio.sleep(0)
+    return done
+
+
+async def looks_once_an_epoch(train_step, epochs, steps, stop):
+    done = 0
+    for _ in range(epochs):
+        if stop.is_set():
+            break
+        for _ in range(steps):
+            await asyncio.to_thread(train_step)
+            done += 1
+    return done
+
+
+async def an_epoch_in_the_thread(train_step, epochs, steps, stop):
+    def epoch():
+        for _ in range(steps):
+            train_step()
+
+    done = 0
+    for _ in range(epochs):
+        if stop.is_set():
+            break
+        await asyncio.to_thread(epoch)
+        done += steps
+    return done
+
+
+async def never_looks(train_step, epochs, steps, stop):
+    for _ in range(epochs * steps):
+        await asyncio.to_thread(train_step)
+    return epochs * steps
+
+
+async def leaves_one_loop(train_step, epochs, steps, stop):
+    done = 0
+    for _ in range(epochs):
+        for _ in range(steps):
+            await asyncio.to_thread(train_step)
+            done += 1
+            if stop.is_set():
+                break
+    return done
+
+
+async def looks_afterwards(train_step, epochs, steps, stop):
+    done = 0
+    for _ in range(epochs * steps):
+        await asyncio.to_thread(train_step)
+        done += 1
+        if stop.is_set():
+            break
+    return done
+
+
+async def all_at_once(train_step, epochs, steps, stop):
+    await asyncio.gather(*[asyncio.to_thread(train_step) for _ in range(epochs * steps)])
+    return epochs * steps
+
+
+async def does_not_wait(train_step, epochs, steps, stop):
+    task = asyncio.create_task(asyncio.to_thread(train_step))
+    await asyncio.sleep(0)
+    return 0 if task.done() else 1
+
+
+async def drops_the_step(train_step, epochs, steps, stop):
+    done = 0
+    stopped = asyncio.create_task(stop.wait())
+    while done < epochs * steps and not stop.is_set():
+        step = asyncio.create_task(asyncio.to_thread(train_step))
+        await asyncio.wait([step, stopped], return_when=asyncio.FIRST_COMPLETED)
+        done += step.done()
+    stopped.cancel()
+    return done
+
+
+async def not_counted(train_step, epochs, steps, stop):
+    await each_in_a_thread(train_step, epochs, steps, stop)
+
+
+async def counts_epochs(train_step, epochs, steps, stop):
+    return await each_in_a_thread(train_step, epochs, steps, stop) // steps
+
+
+async def one_short(train_step, epochs, steps, stop):
+    return await each_in_a_thread(train_step, epochs, steps - 1, stop)
+
+
+async def not_awaited(train_step, epochs, steps, stop):
+    for _ in range(epochs * steps):
+        asyncio.to_thread(train_step).close()
+    return epochs * steps
+
+
+async def asks_without_calling(train_step, epochs, steps, stop):
+    return 0 if stop.is_set else await each_in_a_thread(train_step, epochs, steps, stop)
+
+
+async def waits_for_the_stop(train_step, epochs, steps, stop):
+    await stop.wait()
+    return 0
+
+
+async def called_too_early(train_step, epochs, steps, stop):
+    await asyncio.to_thread(train_step())
+    return 1
+
+
+async def awaits_the_step(train_step, epochs, steps, stop):
+    await train_step()
+    return 1
+
+
+async def pauses(train_step, epochs, steps, stop):
+    done = 0
+    for _ in range(epochs * steps):
+        if stop.is_set():
+            break
+        await asyncio.to_thread(train_step)
+        await asyncio.sleep(0.1)
+        done += 1
+    return done
+
+
+async def blocks(train_step, epochs, steps, stop):
+    time.sleep(0.1)  # noqa: ASYNC251
+    return await each_in_a_thread(train_step, epochs, steps, stop)
+
+
+async def never_done(train_step, epochs, steps, stop):
+    while not stop.is_set():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+async def hard_coded(train_step, epochs, steps, stop):
+    return 3
+
+
+def plain_training(train_step, epochs, steps, stop):
+    return epochs * steps
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (each_in_a_thread, "passed"),
+        (one_loop, "passed"),
+        (one_pool, "passed"),
+        (a_thread_that_looks, "passed"),
+        (stop_stub, "open"),
+        (..., "open"),
+        (plain_training, "kind"),
+        (on_the_loop, "on-the-loop"),
+        (turns_on_the_loop, "on-the-loop"),
+        (a_turn_an_epoch, "on-the-loop"),
+        (looks_once_an_epoch, "once-an-epoch"),
+        (an_epoch_in_the_thread, "whole-epoch"),
+        (never_looks, "never-looks"),
+        (leaves_one_loop, "late"),
+        (looks_afterwards, "looks-late"),
+        (all_at_once, "at-once"),
+        (does_not_wait, "left-running"),
+        (drops_the_step, "left-running"),
+        (not_counted, "no-return"),
+        (counts_epochs, "count"),
+        (one_short, "count"),
+        (not_awaited, "count"),
+        (asks_without_calling, "count"),
+        (waits_for_the_stop, "deadlock"),
+        (called_too_early, "not-called"),
+        (awaits_the_step, "await-plain"),
+        (pauses, "slow"),
+        (blocks, "blocking"),
+        (never_done, "endless"),
+        (hard_coded, "count"),
+    ],
+)
+@pytest.mark.untidy
+def test_stop_between_steps(answer, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    verdict = check("09-stop", answer)
+    assert "\n" not in repr(verdict)
+    assert verdict.code == expected, verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [
+        (not_awaited, "Is each step awaited"),
+        (asks_without_calling, "written with its `()`"),
+        (one_short, "Nobody set `stop`"),
+    ],
+)
+def test_stop_asks_what_fits_when_steps_are_missing(answer, asked):
+    assert asked in check("09-stop", answer).message
+
+
+@pytest.mark.parametrize(
+    ("answer", "first", "then"),
+    [
+        (looks_once_an_epoch, "How often is `stop` looked at?", "In the inner loop"),
+        (an_epoch_in_the_thread, "many steps in one go", "one step at a time"),
+        (on_the_loop, "Who should compute instead?", "asyncio.to_thread"),
+    ],
+)
+@pytest.mark.untidy
+def test_stop_says_more_the_second_time(answer, first, then):
+    told = [check("09-stop", answer).message for _ in range(2)]
+    assert first in told[0]
+    assert then not in told[0]
+    assert then in told[1]
+
+
+# ---- 09-snapshot ----
+
+
+def snapshot_stub(model, optimizer, pipeline): ...
+
+
+def copied(optimizer):
+    return {name: array.copy() for name, array in optimizer.state().items()}
+
+
+def by_copies(model, optimizer, pipeline):
+    return {
+        "params": model.params.copy(),
+        "optimizer": copied(optimizer),
+        "data": pipeline.state_dict(),
+    }
+
+
+def by_deepcopy(model, optimizer, pipeline):
+    return copy.deepcopy(
+        {"params": model.params, "optimizer": optimizer.state(), "data": pipeline.state_dict()}
+    )
+
+
+def by_slices(model, optimizer, pipeline):
+    return {
+        "params": model.params + 0,
+        "optimizer": {name: array * 1 for name, array in optimizer.state().items()},
+        "data": dict(pipeline.state_dict()),
+    }
+
+
+def other_than(**parts):
+    def snapshot(model, optimizer, pipeline):
+        kept = by_copies(model, optimizer, pipeline)
+        return kept | {key: part(model, optimizer, pipeline) for key, part in parts.items()}
+
+    return snapshot
+
+
+def without(key):
+    def snapshot(model, optimizer, pipeline):
+        kept = by_copies(model, optimizer, pipeline)
+        del kept[key]
+        return kept
+
+    return snapshot
+
+
+def nothing_back(model, optimizer, pipeline):
+    by_copies(model, optimizer, pipeline)
+
+
+def a_tuple(model, optimizer, pipeline):
+    return tuple(by_copies(model, optimizer, pipeline).values())
+
+
+def the_model(model, optimizer, pipeline):
+    return copy.deepcopy(model)
+
+
+def takes_a_step(model, optimizer, pipeline):
+    optimizer.step()
+    return by_copies(model, optimizer, pipeline)
+
+
+def snapshot_blocks(model, optimizer, pipeline):
+    time.sleep(1)
+    return by_copies(model, optimizer, pipeline)
+
+
+def snapshot_endless(model, optimizer, pipeline):
+    while True:
+        pass
+
+
+def raises(model, optimizer, pipeline):
+    return {"params": model.parameters()}
+
+
+async def snapshot_async(model, optimizer, pipeline):
+    return by_copies(model, optimizer, pipeline)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (by_copies, "passed"),
+        (by_deepcopy, "passed"),
+        (by_slices, "passed"),
+        (snapshot_stub, "open"),
+        (..., "open"),
+        ({"params": 1}, "kind"),
+        (snapshot_async, "kind"),
+        (other_than(params=lambda m, o, p: m.params), "reference"),
+        (other_than(params=lambda m, o, p: m.params[:]), "reference"),
+        (other_than(optimizer=lambda m, o, p: o.state()), "reference-optimizer"),
+        (other_than(optimizer=lambda m, o, p: dict(o.state())), "reference-optimizer"),
+        (other_than(optimizer=lambda m, o, p: o.state().copy()), "reference-optimizer"),
+        (other_than(optimizer=lambda m, o, p: o), "optimizer-kind"),
+        (other_than(optimizer=lambda m, o, p: {"lr": o.lr}), "optimizer-kind"),
+        (other_than(optimizer=lambda m, o, p: {}), "optimizer-kind"),
+        (other_than(optimizer=lambda m, o, p: None), "optimizer-forgotten"),
+        (without("optimizer"), "optimizer-forgotten"),
+        (without("params"), "params-forgotten"),
+        (without("data"), "shuffle-forgotten"),
+        (other_than(data=lambda m, o, p: p), "data-kind"),
+        (other_than(data=lambda m, o, p: 5), "data-kind"),
+        (other_than(data=lambda m, o, p: {"position": 5}), "not-whole"),
+        (other_than(data=lambda m, o, p: p.state_dict() | {"position": 1}), "other"),
+        (other_than(params=lambda m, o, p: m.grads.copy()), "other"),
+        (other_than(params=lambda m, o, p: m.params.tolist()), "kind"),
+        (other_than(params=lambda m, o, p: m.params[:3].copy()), "not-whole"),
+        (nothing_back, "no-return"),
+        (a_tuple, "kind"),
+        (the_model, "kind"),
+        (takes_a_step, "changed"),
+        (raises, "raised"),
+        (snapshot_blocks, "blocking"),
+        (snapshot_endless, "endless"),
+    ],
+)
+def test_snapshot(answer, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    verdict = check("09-snapshot", answer)
+    assert "\n" not in repr(verdict)
+    assert verdict.code == expected, verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "first", "then"),
+    [
+        (other_than(params=lambda m, o, p: m.params), "A name is no copy.", ".copy()"),
+        (other_than(optimizer=lambda m, o, p: o.state()), "same arrays", "Copy each"),
+    ],
+)
+def test_snapshot_says_more_the_second_time(answer, first, then):
+    told = [check("09-snapshot", answer).message for _ in range(2)]
+    assert first in told[0]
+    assert then not in told[0]
+    assert then in told[1]

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from itertools import accumulate, islice
 from operator import attrgetter, itemgetter
 from types import CodeType
-from typing import TYPE_CHECKING, Any
 
 from asyncml.clock.waiting import Place, file_part, is_library, is_ours, user_place
 from asyncml.look import printable
+from asyncml.timeline.lanes import Lanes, Slice
 from asyncml.timeline.tracks import Track, Wait
-
-if TYPE_CHECKING:
-    from asyncml.timeline.timeline import Slice, Timeline
 
 _SAVING = 0.1  # the share of the program's time that overlapping must save to be worth a word
 _AT_ONCE = 16  # how many waits at once a gentle client has; more than that is a decision
@@ -49,7 +46,7 @@ class Finding:
         return printable(self.message)
 
 
-def find(timeline: "Timeline[Any]") -> list[Finding]:
+def find(timeline: Lanes) -> list[Finding]:
     """Return the findings, the costliest first; see `Timeline.findings`."""
     timed = [*_in_sequence(timeline), *_blocked(timeline)]
     timed.sort(key=lambda finding: -finding.seconds)
@@ -71,7 +68,7 @@ def _tasks(count: int) -> str:
 # ---- waits in sequence ----
 
 
-def _in_sequence(timeline: "Timeline[Any]") -> Iterator[Finding]:
+def _in_sequence(timeline: Lanes) -> Iterator[Finding]:
     """Find the tasks that wait for one thing after the other while nothing else goes on."""
     shares = _exposed_waiting(timeline)
     word = "nothing" if timeline.statistics().overlap < 0.05 else "too little"
@@ -96,7 +93,7 @@ def _in_sequence(timeline: "Timeline[Any]") -> Iterator[Finding]:
             yield Finding("in-sequence", message, lines[0], alone - possible)
 
 
-def _exposed_waiting(timeline: "Timeline[Any]") -> dict[Track, dict[Wait, float]]:
+def _exposed_waiting(timeline: Lanes) -> dict[Track, dict[Wait, float]]:
     """Say how long each wait of each task was all that went on.
 
     What was exposed in a task counts for the waits of its ancestors at that time, too.
@@ -185,7 +182,7 @@ def _name_lines(place: Place, lines: list[int]) -> str:
 # ---- a blocked loop ----
 
 
-def _blocked(timeline: "Timeline[Any]") -> Iterator[Finding]:
+def _blocked(timeline: Lanes) -> Iterator[Finding]:
     """Find the steps that took long, and the line on which they spent the time."""
     blocks: dict[str, list[Slice]] = defaultdict(list)
     line_of: dict[str, int] = {}
@@ -208,13 +205,13 @@ def _blocked(timeline: "Timeline[Any]") -> Iterator[Finding]:
         yield Finding("blocked", message, line_of[where], total)
 
 
-def _is_during(piece: "Slice", pieces: list["Slice"]) -> bool:
+def _is_during(piece: Slice, pieces: list[Slice]) -> bool:
     """Tell whether a slice overlaps one of others, which are in order."""
     last = bisect_left(pieces, piece.end_s, key=attrgetter("start_s")) - 1
     return last >= 0 and piece.start_s < pieces[last].end_s
 
 
-def _place_within(timeline: "Timeline[Any]", start_s: float, end_s: float) -> Place | None:
+def _place_within(timeline: Lanes, start_s: float, end_s: float) -> Place | None:
     spent: Counter[Place] = Counter()
     first = bisect_left(timeline.samples, start_s, key=itemgetter(0))
     for at, seconds, place in islice(timeline.samples, first, None):
@@ -227,7 +224,7 @@ def _place_within(timeline: "Timeline[Any]", start_s: float, end_s: float) -> Pl
 # ---- tasks without a bound ----
 
 
-def _unbounded(timeline: "Timeline[Any]") -> Iterator[Finding]:
+def _unbounded(timeline: Lanes) -> Iterator[Finding]:
     """Find the lines that started so many tasks that all of them waited at once."""
     begun: dict[Place, set[Track]] = defaultdict(set)
     for track in timeline.tracks:
@@ -256,7 +253,7 @@ def _unbounded(timeline: "Timeline[Any]") -> Iterator[Finding]:
 # ---- what nobody awaited ----
 
 
-def _lost(timeline: "Timeline[Any]") -> Iterator[Finding]:
+def _lost(timeline: Lanes) -> Iterator[Finding]:
     """Find coroutines that were only called, tasks left running, exceptions that nobody saw."""
     for (name, file, line), count in Counter(timeline.unawaited).items():
         times = "" if count == 1 else f" {count} times"

@@ -24,8 +24,8 @@ _FOR_TASKS |= {"as_completed", "gather", "wait", "wait_for"}
 # each, with the instruction where it stood; the task that ended the wait, None if it was a timer,
 # a socket or a thread; and whether it ended with an exception, such as a cancellation. A plain
 # tuple: making another costs as much as a step.
-_Target = Union["Track", "Job", str, None]
-Awaited = tuple[_Target, int, tuple[tuple[CodeType, int], ...], Optional["Track"], bool]
+Target = Union["Track", "Job", str, None]
+Awaited = tuple[Target, int, tuple[tuple[CodeType, int], ...], Optional["Track"], bool]
 # A link of a chain of awaits: its code, where it stood, and which coroutine it was
 Link = tuple[CodeType, int, weakref.ref[Any] | None]
 State = tuple[str, float, float, str]  # state, start, end, reason
@@ -103,6 +103,14 @@ class Track:
         task = self.task() if self.task else None
         if task is not None:
             self.label = task.get_name()
+
+    def note_unseen(self, error: BaseException | None) -> None:
+        """Note an exception that nobody has asked for."""
+        name = type(error).__name__
+        try:
+            self.error = f"{name}: {error}"
+        except Exception as another:  # what is to be said about an error must not replace it
+            self.error = f"{name}, whose str raises {type(another).__name__}"
 
     def forget(self) -> None:
         """Let go of the last chain of awaits, which will not be compared any more."""

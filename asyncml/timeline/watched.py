@@ -1,4 +1,4 @@
-"""A coroutine whose steps are timed from outside: what the recorder makes tasks of.
+"""A coroutine whose steps are timed from outside: what the recording makes tasks of.
 
 A task resumes its coroutine again and again with `send`; each time is a step. Here a generator
 stands between the two and looks at the clock before and after. It runs at every step of a recorded
@@ -9,29 +9,23 @@ import asyncio
 import math
 import weakref
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import ContextVar
 from itertools import takewhile
 from types import CodeType, CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from asyncml.clock.waiting import CHAINED, await_chain, is_library_file
-from asyncml.timeline.tracks import Awaited, Link, Track
-
-if TYPE_CHECKING:
-    from asyncml.timeline.recorder import Recorder
+from asyncml.clock.waiting import CHAINED, GATHERING, await_chain, coroutine_of, is_library_file
+from asyncml.timeline.recording import Recording
+from asyncml.timeline.tracks import Awaited, Link, Target, Track
 
 _Future: type = asyncio.Future
-
-# in whose recording the code runs; it is what tells a program's tasks from others on the loop
-active: ContextVar["Recorder | None"] = ContextVar("asyncml_recorder", default=None)
 
 
 class Watched(Coroutine[Any, Any, Any]):
     """Stands for a coroutine in its task, and notes its steps in `track`."""
 
-    def __init__(self, coro: Coroutine[Any, Any, Any], track: Track, recorder: "Recorder") -> None:
+    def __init__(self, coro: Coroutine[Any, Any, Any], track: Track, recording: Recording) -> None:
         self.coro, self.track = coro, track
-        steps = _steps(coro, track, recorder)
+        steps = _steps(coro, track, recording)
         next(steps)
         # found before the methods below, which are only there because the base class demands them
         self.__dict__.update(send=steps.send, throw=steps.throw)
@@ -54,10 +48,10 @@ class Watched(Coroutine[Any, Any, Any]):
 
 
 def _steps(
-    coro: Coroutine[Any, Any, Any], track: Track, recorder: "Recorder"
+    coro: Coroutine[Any, Any, Any], track: Track, recording: Recording
 ) -> Generator[Any, Any, Any]:
     """Pass on what the task sends and what the coroutine yields, and note how long it took."""
-    now, idle_s, note = recorder.now, recorder.idle_s, track.steps.extend
+    now, idle_s, note = recording.now, recording.idle_s, track.steps.extend
     resume: Callable[[Any], Any] = coro.send
     value, awaited, end = None, None, track.created_s
     try:
@@ -67,12 +61,12 @@ def _steps(
     except BaseException as error:
         resume, value = coro.throw, _unwound(error)
     while True:
-        outer, recorder.current = recorder.current, track
-        recorder.step_start_s = start = now()
+        outer, recording.current = recording.current, track
+        recording.step_start_s = start = now()
         # a wait leaves the chain of awaits as it stood; a short one is not worth the walk
         wait = None
         if start - end > idle_s:
-            wait = wait_of(coro, track, recorder, awaited, value is not None)
+            wait = wait_of(coro, track, recording, awaited, value is not None)
         awaited = None  # nothing that the program drops is kept
         try:
             awaited = resume(value)
@@ -83,10 +77,10 @@ def _steps(
             track.finish("cancelled" if isinstance(error, asyncio.CancelledError) else "failed")
             raise
         finally:
-            recorder.step_end_s = end = now()
-            recorder.current = outer
+            recording.step_end_s = end = now()
+            recording.current = outer
             value = None
-            if not recorder.closed:
+            if not recording.closed:
                 note((track.ready_s, start, end, wait))
                 if outer is not None:
                     outer.pauses.append((start, end))
@@ -94,7 +88,7 @@ def _steps(
         try:
             yield awaited
         except GeneratorExit:  # the task was dropped while it waited
-            track.last_wait = wait_of(coro, track, recorder, awaited)
+            track.last_wait = wait_of(coro, track, recording, awaited)
             track.finish("dropped", now())
             coro.close()
             raise
@@ -111,11 +105,13 @@ def _unwound(error: BaseException) -> BaseException:
 
 
 def wait_of(
-    coro: Any, track: Track, recorder: "Recorder", awaited: Any, is_cut: bool = False
+    coro: Any, track: Track, recording: Recording, awaited: Any, is_cut: bool = False
 ) -> Awaited:
     """Say what a task waits for, from the chain of awaits that stands while it does."""
     waker, track.waker = track.waker, None
-    target = None if type(awaited) is _Future and not recorder.jobs else recorder.target_of(awaited)
+    target = (
+        None if type(awaited) is _Future and not recording.jobs else _target_of(recording, awaited)
+    )
     if target is None and waker is not None and waker.outcome != "pending":
         target = waker  # its end completed a future, as in asyncio.shield
     index, shared, link, links = 0, 0, coro, track.links
@@ -141,6 +137,17 @@ def wait_of(
         track.wait = wait
         return wait
     return track.wait
+
+
+def _target_of(recording: Recording, awaited: Any) -> Target:
+    """Return what is behind an awaited future: a task, a job, a word for it, or None."""
+    if isinstance(awaited, asyncio.Task):
+        watched = coroutine_of(awaited)
+        return watched.track if isinstance(watched, Watched) else f"task {awaited.get_name()}"
+    if isinstance(awaited, GATHERING):
+        return "gather"
+    is_job = recording.jobs and isinstance(awaited, asyncio.Future)
+    return recording.jobs_of.get(awaited) if is_job else None
 
 
 def _note_rest(track: Track, index: int, link: Any, *, is_same: bool) -> int:

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from asyncml.clock import compute, simulate
+from asyncml.timeline.lanes import Slice
 from asyncml.timeline.recorder import record
-from asyncml.timeline.timeline import Slice
 
 
 def recorded(main):

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from asyncml.checks import check_int
+from asyncml.clocks import is_virtual
 from asyncml.pipeline.batches import Batch, collate
 from asyncml.pipeline.epoch import Epoch, running_loop
 from asyncml.pipeline.functions import check_function, is_async, name_of, unchanged
@@ -254,7 +255,7 @@ class Pipeline:
         return Items(self._begin())
 
     def __iter__(self) -> Generator[Any, None, None]:
-        if hasattr(running_loop(), "advance"):  # a loop in virtual time
+        if is_virtual(running_loop()):
             raise RuntimeError(
                 "plain `for` waits in a thread, which virtual time cannot see: "
                 "inside simulate() use `async for`"

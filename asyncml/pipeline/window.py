@@ -6,10 +6,10 @@ of these places. Lesson 07 builds such a window.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from asyncml.clocks import clock_of
 from asyncml.pipeline.functions import DROPPED
 from asyncml.pipeline.meters import Meter
 from asyncml.pipeline.stages import PENDING, Entry, Flow
@@ -43,8 +43,7 @@ class Window:
 
     def __init__(self, meter: Meter) -> None:
         self.loop = asyncio.get_running_loop()
-        is_real = type(self.loop).time is asyncio.BaseEventLoop.time
-        self.time: Callable[[], float] = time.monotonic if is_real else self.loop.time
+        self.time = clock_of(self.loop)
         self.meter = meter
         self.tasks: set[asyncio.Task[None]] = set()
         self.results: dict[int, Any] = {}

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import AsyncIterator
 from typing import Any, Final, TypeAlias
 
+from asyncml.clocks import is_virtual
 from asyncml.failures import shorten
 from asyncml.stores.memory import Keys, ObjectNotFound, RequestFailed, StoredObject, check_data
 
@@ -329,7 +330,7 @@ def _refusal(url: str, error: Exception) -> Exception:
 
 
 def _check_time() -> None:
-    if hasattr(asyncio.get_running_loop(), "advance"):
+    if is_virtual(asyncio.get_running_loop()):
         raise RuntimeError(
             "an ObjectStore answers from threads that virtual time cannot see: in `simulate` use "
             "SlowStore(MemoryStore(...)), or run this in real time, with asyncio.run or await"

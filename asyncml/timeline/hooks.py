@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from types import FrameType
 from typing import Any, TypeVar
 
+from asyncml.clock.loop import VirtualLoop
 from asyncml.clock.waiting import caller_place, coroutine_of, own_name, variables
 from asyncml.threads import thread_limit
 from asyncml.timeline.recording import Recording
@@ -39,7 +40,7 @@ def hooks(recording: Recording, on_deadlock: Callable[[BaseException], None]) ->
         _watch_threads(recording, loop.run_in_executor),
         _watch_complaints(recording, loop.call_exception_handler),
     ]
-    if hasattr(loop, "advance") and hasattr(loop, "give_up"):  # a virtual loop
+    if isinstance(loop, VirtualLoop):
         found += [_watch_work(recording, loop.advance), _watch_deadlocks(on_deadlock, loop.give_up)]
     return found
 

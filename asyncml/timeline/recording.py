@@ -9,11 +9,11 @@ import math
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable
 from contextvars import ContextVar
 from types import FrameType
 
 from asyncml.clock.waiting import Place, running_place
+from asyncml.clocks import clock_of
 from asyncml.timeline.tracks import Job, Track
 
 _IDLE_S = 0.0001  # a shorter pause between two steps is the loop's own work
@@ -25,9 +25,8 @@ class Recording:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        # perf_counter is finer than the loop's clock on Windows; a virtual clock is its own
-        self.is_real = type(loop).time is asyncio.BaseEventLoop.time
-        self.now: Callable[[], float] = time.perf_counter if self.is_real else loop.time
+        self.now = clock_of(loop, time.perf_counter)  # finer than asyncio's on Windows
+        self.is_real = self.now is time.perf_counter
         self.idle_s, self.busy_s = (_IDLE_S, _BUSY_S) if self.is_real else (0.0, 1e-9)
         self.closed, self.start_s, self.end_s = False, self.now(), math.nan
         self.current: Track | None = None  # whose step runs

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from asyncml.clock.waiting import Place, await_chain, is_ours, own_coroutine_of, reason, user_place
+from asyncml.internals import awaited_by
 from asyncml.units import figure
 
 _POLLING_HINT = (
@@ -57,5 +58,4 @@ class Deadlock(RuntimeError):
 
 def _wait(task: asyncio.Task[Any]) -> tuple[str, str, Place | None]:
     places = [Place(code, lasti) for _, code, lasti in await_chain(own_coroutine_of(task))]
-    awaited = getattr(task, "_fut_waiter", None)
-    return task.get_name(), reason(places, awaited), user_place(places)
+    return task.get_name(), reason(places, awaited_by(task)), user_place(places)

@@ -9,7 +9,6 @@ import heapq
 import itertools
 import math
 import selectors
-import sys
 import threading
 import time
 from collections import Counter
@@ -20,7 +19,8 @@ from typing import Any, NoReturn, TypeVar
 from asyncml.clock.deadlock import Deadlock as Deadlock
 from asyncml.clock.strangers import LAST_PATIENCE_S
 from asyncml.clock.turns import Turns, is_job
-from asyncml.clock.waiting import own_name, variables
+from asyncml.clock.waiting import own_name
+from asyncml.internals import frame_at, variables
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ _PATIENCE_S = 1.0
 # how often it is seen, in seconds, whether a thread of somebody else's still works
 _GLANCE_S = 0.001
 # short ways to what is needed at every wait
-_Future, _frame = asyncio.Future, sys._getframe
+_Future = asyncio.Future
 _WRAP_FUTURE = asyncio.wrap_future.__code__
 
 
@@ -176,7 +176,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         """Make a future; take note if it is to end with one of another thread's."""
         future: asyncio.Future[Any] = _Future(loop=self)
-        caller = _frame(1)
+        caller = frame_at(1)
         if caller.f_code is _WRAP_FUTURE:
             self.turns.strangers.note_future(future, variables(caller)["future"])
         return future

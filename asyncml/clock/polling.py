@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
-from asyncml.clock.waiting import await_chain, own_coroutine_of, variables
+from asyncml.clock.waiting import await_chain, own_coroutine_of
+from asyncml.internals import variables
 
 # so often the loop must have gone round, and for so many real seconds, with nothing but tasks that
 # yield; and then a tenth of that again, in which no variable of theirs changes

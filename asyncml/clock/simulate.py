@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 from asyncml.clock.loop import VirtualLoop
 from asyncml.clock.turns import hold
 from asyncml.clock.waiting import check_coroutine, user_traceback
+from asyncml.internals import running_loop
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ def compute(seconds: float) -> None:
         raise ValueError(f"`seconds` must be >= 0 and finite, got {seconds}")
     if hold(seconds):
         return
-    loop = asyncio._get_running_loop()
+    loop = running_loop()
     if isinstance(loop, VirtualLoop):
         loop.advance(seconds)
         return
@@ -98,7 +99,7 @@ def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
     """
     check_coroutine("simulate", main)
     try:
-        if asyncio._get_running_loop() is None:
+        if running_loop() is None:
             return _run(main, debug, [])
         return _run_in_thread(main, debug)
     except BaseException as error:  # the loop's own frames would bury the program's

@@ -11,11 +11,10 @@ import selectors
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
-from sys import _current_frames
 from types import FrameType
 from typing import Any
 
-from asyncml.clock.waiting import variables
+from asyncml.internals import frames_of_threads, threads_of, variables
 from asyncml.threads import ThreadPool
 
 # so long, in real seconds, a thread may work before the loop no longer waits for it to wake a task;
@@ -87,7 +86,7 @@ class Strangers:
         threads = self._threads()
         if not threads:
             return False
-        frames = _current_frames()
+        frames = frames_of_threads()
         return any(_is_at_work(thread, frames.get(thread.ident or 0)) for thread in threads)
 
     def _threads(self) -> list[threading.Thread]:
@@ -96,7 +95,7 @@ class Strangers:
         found = [t for t in threads if t not in known or (callers and t.ident in callers)]
         if found:
             for executor in self._executors:
-                ours: Any = getattr(executor, "_threads", ())
+                ours = threads_of(executor)
                 known.update(ours)
                 found = [thread for thread in found if thread not in ours]
         return [thread for thread in found if thread.ident != here]

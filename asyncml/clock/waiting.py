@@ -7,7 +7,6 @@ place in the program. The clock names a deadlock with it, the timeline every wai
 
 import asyncio
 import gc
-import inspect
 import sysconfig
 from collections.abc import AsyncGenerator, Sequence
 from functools import lru_cache
@@ -24,6 +23,7 @@ from types import (
 from typing import Any, NamedTuple
 
 from asyncml.failures import shorten
+from asyncml.internals import GATHERING, coroutine_of
 
 _OURS = str(Path(__file__).parents[1])  # all of the package
 _LOOP = str(Path(__file__).with_name("loop.py"))  # stands where asyncio's own loop would
@@ -83,7 +83,6 @@ def _hidden_steps() -> frozenset[type]:
     return types
 
 
-GATHERING: type = asyncio.tasks._GatheringFuture  # type: ignore[attr-defined]  # of asyncio.gather
 _HIDDEN_STEPS = _hidden_steps()
 _SUSPENDABLE = (CoroutineType, AsyncGeneratorType, GeneratorType)
 CHAINED = _HIDDEN_STEPS.union(_SUSPENDABLE)  # what a chain of awaits goes on through
@@ -118,32 +117,10 @@ def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
     return chain
 
 
-def coroutine_of(task: Any) -> Any:
-    """Return a task's coroutine: of a recorded task its wrapper, of one that has ended maybe None.
-
-    Not by `get_coro`, which kills some interpreters, as that of Python 3.12.1, if an eager task had
-    ended before it was made (CPython issue 122332).
-    """
-    return getattr(task, "_coro", None)
-
-
 def own_coroutine_of(task: Any) -> Any:
     """Return the program's own coroutine of a task."""
     coro = coroutine_of(task)
     return getattr(coro, "coro", coro)
-
-
-def variables(frame: FrameType) -> dict[str, Any]:
-    """Return the variables of a function's frame, of which it keeps no second copy.
-
-    Before Python 3.13 a frame that was asked for them does, and with it what they hold: an error's
-    traceback leads to many frames.
-    """
-    names = frame.f_locals
-    found = dict(names)
-    if isinstance(names, dict) and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
-        names.clear()
-    return found
 
 
 def is_library(code: CodeType) -> bool:

@@ -15,6 +15,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from asyncml.failures import is_asked_to_end, refused
+from asyncml.internals import before_exit, processes_of
 from asyncml.threads import ThreadPool, thread_limit
 
 if TYPE_CHECKING:
@@ -236,12 +237,8 @@ def _end_with_parent() -> None:
 
 @cache
 def _close_pools_at_exit() -> None:
-    """End what still runs when the program ends: the interpreter would wait for it.
-
-    `atexit` is too late. This hook has no public name; concurrent.futures has just used it itself.
-    """
-    if register := getattr(threading, "_register_atexit", None):
-        register(_close_pools)
+    """End what still runs when the program ends: the interpreter would wait for it."""
+    before_exit(_close_pools)
     if at_fork := getattr(os, "register_at_fork", None):
         at_fork(after_in_child=_open_pools.clear)  # else a child would end its parent's
 
@@ -253,7 +250,7 @@ def _close_pools() -> None:
 
 def close_pool(pool: Executor) -> None:
     """Let go of an executor at once: what has not begun is dropped, what runs is not waited for."""
-    processes = list((getattr(pool, "_processes", None) or {}).values())
+    processes = processes_of(pool)
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:  # the interpreter's exit would wait for them
         process.terminate()

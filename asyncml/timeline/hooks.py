@@ -6,7 +6,6 @@ of a task's every step (`call_soon`) are written to be fast. Used by the recorde
 
 import asyncio
 import functools
-import sys
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -14,7 +13,8 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from asyncml.clock.loop import VirtualLoop
-from asyncml.clock.waiting import caller_place, coroutine_of, own_name, variables
+from asyncml.clock.waiting import caller_place, own_name
+from asyncml.internals import coroutine_of, frame_at, variables
 from asyncml.threads import thread_limit
 from asyncml.timeline.recording import Recording
 from asyncml.timeline.tracks import Job, Track
@@ -50,7 +50,7 @@ def _watch_tasks(recording: Recording, make: Method) -> Method:
         if not recording.is_active() or not asyncio.iscoroutine(coro):
             return make(coro, **kwargs)
         label = recording.next_label(own_name(coro) or type(coro).__name__)
-        place = caller_place(sys._getframe(1))
+        place = caller_place(frame_at(1))
         track = Track(label, recording.now(), recording.current, place)
         recording.tracks.append(track)
         task = make(Watched(coro, track, recording), **kwargs)
@@ -100,7 +100,7 @@ def _tell(recording: Recording, ended: Track, callback: Method, *args: Any) -> N
 
 def _due(recording: Recording, now: float) -> float:
     """Return since when a task is ready that a timer wakes: before now, if the loop was busy."""
-    frame: FrameType | None = sys._getframe(2)
+    frame: FrameType | None = frame_at(2)
     while frame is not None and frame.f_code is not _RUN:
         frame = frame.f_back
     handle = variables(frame)["self"] if frame else None
@@ -148,7 +148,7 @@ def _name_of(func: Any, args: tuple[Any, ...]) -> str:
 def _watch_work(recording: Recording, move: Method) -> Method:
     def advance(seconds: float) -> None:  # a virtual clock moves under work, in `compute`
         if seconds >= _BLOCK_S:
-            frame: FrameType = sys._getframe(1)
+            frame: FrameType = frame_at(1)
             recording.sample(seconds, frame)
         move(seconds)
 

@@ -7,13 +7,13 @@ program runs as it would without. What was seen becomes a `Timeline`. Lessons 03
 
 import asyncio
 import contextlib
-import sys
 import threading
 import time
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
-from asyncml.clock.waiting import check_coroutine, coroutine_of
+from asyncml.clock.waiting import check_coroutine
+from asyncml.internals import awaited_by, coroutine_of, frames_of_threads, unseen_error
 from asyncml.timeline.hooks import hooks
 from asyncml.timeline.recording import Recording, active
 from asyncml.timeline.timeline import Timeline
@@ -75,7 +75,7 @@ def _sampling(recording: Recording) -> Iterator[None]:
     def look() -> None:
         while not stop.wait(_SAMPLING_S):
             if recording.current and time.perf_counter() - recording.step_start_s > _SAMPLING_S:
-                recording.sample(_SAMPLING_S, sys._current_frames().get(loop_thread))
+                recording.sample(_SAMPLING_S, frames_of_threads().get(loop_thread))
 
     thread = threading.Thread(target=look, name="asyncml-sampling", daemon=True)
     thread.start()
@@ -100,11 +100,9 @@ def _finish(recording: Recording) -> None:
         watched = coroutine_of(task)
         if track.outcome == "pending" and isinstance(watched, Watched):
             track.waker, track.is_leaving = None, task.cancelling() > 0
-            waiter = getattr(task, "_fut_waiter", None)
-            track.last_wait = wait_of(watched.coro, track, recording, waiter)
-        # not by exception(): that would count as having asked, and asyncio would not complain
-        elif getattr(task, "_log_traceback", False):
-            track.note_unseen(getattr(task, "_exception", None))
+            track.last_wait = wait_of(watched.coro, track, recording, awaited_by(task))
+        elif error := unseen_error(task):
+            track.note_unseen(error)
         track.forget()
 
 

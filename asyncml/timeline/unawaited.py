@@ -5,7 +5,6 @@ its name, and this puts another in its place for a while. Used by the recorder; 
 """
 
 import contextlib
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from asyncml.clock.waiting import is_library, is_ours
+from asyncml.internals import frame_at
 
 Note = Callable[[str, str, int], None]
 
@@ -23,7 +23,7 @@ _warn: Callable[[Any], None]
 
 
 def _note_and_warn(coro: Any) -> None:
-    file, line = _where(coro, sys._getframe(1))
+    file, line = _where(coro, frame_at(1))
     for note in list(_notes):
         note(coro.__name__, file, line)
     _warn(coro)

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncml.checks import check_int, check_model, check_optimizer
+from asyncml.internals import running_loop
 from asyncml.threads import ThreadPool
 from asyncml.training.blas import BlasThreads, threads_for
 from asyncml.training.feeding import Batch, Data, check_data, feed, iterate, pair, wake
@@ -224,7 +225,7 @@ class Training:
             return False
         if loop.is_closed():
             return False
-        if asyncio._get_running_loop() is loop:
+        if running_loop() is loop:
             self._feeder.cancel()
         else:  # collected in another thread
             loop.call_soon_threadsafe(self._feeder.cancel)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncml.failures import shorten
-from asyncml.look import printable
+from asyncml.look import BLUE, VERMILION, legend, printable, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,6 @@ _STEPS = {
 }
 _UNIT_NAMES = {"s": "seconds", "B": "bytes", "x": "times", "": ""}
 _NEAR = 8.0  # times a figure: on a logarithmic axis, some of its label's width
-_BAR, _PREDICTION = "#0072B2", "#D55E00"  # as in a timeline: told apart by colour-blind readers
 
 
 @dataclass(frozen=True)
@@ -131,34 +130,27 @@ def plot_measured(measurements: Sequence[Measurement], ax: "Axes | None" = None)
         ValueError: nothing to draw, or figures of several units.
         ModuleNotFoundError: matplotlib is not installed.
     """
-    import matplotlib.pyplot as plt
-
     units = {measurement.unit for measurement in measurements}
     if len(units) != 1:
         raise ValueError(f"`measurements` must be of one unit, got {sorted(units) or 'none'}")
     (unit,) = units
-    rows = range(len(measurements))
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8, 1 + 0.36 * len(measurements)), layout="constrained")
+    ax = rows(ax, [measurement.what for measurement in measurements], each=0.36)
+    numbers = range(len(measurements))
     values = [measurement.value for measurement in measurements]
     predictions = [measurement.predicted for measurement in measurements]
     ax.set_xscale("log")
     # bars have no zero to stand on here: they begin a step below the smallest figure
     left = 10 ** (math.floor(math.log10(min(v for v in values + predictions if v > 0))) - 0.5)
     widths = [max(0.0, value - left) for value in values]
-    ax.barh(rows, widths, left=left, height=0.6, color=_BAR, label="measured")
-    ax.plot(predictions, rows, "D", color=_PREDICTION, mec="white", ms=8, label="predicted")
+    ax.barh(numbers, widths, left=left, height=0.6, color=BLUE, label="measured")
+    ax.plot(predictions, numbers, "D", color=VERMILION, mec="white", ms=8, label="predicted")
     for row, measurement in enumerate(measurements):
         # at the end of the bar, unless the diamond stands in its way
         is_near = measurement.value <= measurement.predicted <= _NEAR * measurement.value
         end = measurement.predicted if is_near else measurement.value
         ax.text(end * 1.15, row, "  " + rounded(measurement.value, unit), va="center")
-    ax.set_yticks(rows, labels=[measurement.what for measurement in measurements])
-    ax.set_ylim(len(measurements) - 0.4, -0.6)
     ax.set_xlim(left, 12 * max(values + predictions))
     name = _UNIT_NAMES[unit]
     ax.set_xlabel(f"{name} (logarithmic)".strip())
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(axis="y", left=False)
-    ax.legend(ncols=2, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    legend(ax)
     return ax

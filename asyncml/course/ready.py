@@ -269,8 +269,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
+    from asyncml.threads import cores as may_use
+
+    cores = float(may_use())
     v1 = cgroup / "cpu"
     for files in ((cgroup / "cpu.max",), (v1 / "cpu.cfs_quota_us", v1 / "cpu.cfs_period_us")):
         try:

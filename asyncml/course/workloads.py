@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asyncml.look import BLUE, VERMILION, rows
+from asyncml.threads import cores as cores
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _STRETCHED = 5  # a round of so many times the usual length waited for something
 _PATIENCE_S = 60.0
-_COLOURS = "#0072B2", "#D55E00"  # told apart by colour-blind readers
 
 
 def wait_work(seconds: float) -> list[float]:
@@ -98,13 +100,6 @@ def at_once(jobs: Sequence[Sequence[float]]) -> float:
     return total / covered
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux, where fewer may be granted than there are
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Hand out a pool whose threads have all started, each on a core of its own if possible."""
@@ -144,11 +139,9 @@ def plot_at_work(runs: dict[str, Sequence[Sequence[float]]], axes: Sequence["Axe
                 ((start - _start(jobs)) * 1e3, (end - start) * 1e3)
                 for start, end in stretches(stamps)
             ]
-            ax.broken_barh(spans, (row - 0.4, 0.8), facecolor=_COLOURS[row % 2])
-        ax.set(xlim=(0, last * 1e3), ylim=(len(jobs) - 0.5, -0.5), title=name)
-        ax.set_yticks(range(len(jobs)), labels=[f"job {n}" for n, _ in enumerate(jobs, 1)])
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        ax.tick_params(axis="y", left=False)
+            ax.broken_barh(spans, (row - 0.4, 0.8), facecolor=(BLUE, VERMILION)[row % 2])
+        rows(ax, [f"job {n}" for n, _ in enumerate(jobs, 1)])
+        ax.set(xlim=(0, last * 1e3), title=name)
     axes[-1].set_xlabel("time (ms)")
 
 

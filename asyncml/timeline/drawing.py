@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from asyncml.look import BLUE, GREY, ORANGE, VERMILION, legend, rows
 from asyncml.timeline.lanes import Lanes, Slice
 from asyncml.units import figure
 
@@ -14,11 +15,10 @@ if TYPE_CHECKING:
 _MOST_LANES = 40
 _MOST_SENTENCES = 8  # in a lane; more are summed up
 _MARKS = {"running": "#", "ready": "=", "waiting": "."}
-# told apart by colour-blind readers (Okabe and Ito 2008), by brightness, and by hatches
-_COLOURS = {"running": "#0072B2", "ready": "#E69F00", "waiting": "#B4BAC0"}
+_COLOURS = {"running": BLUE, "ready": ORANGE, "waiting": GREY}
 _HATCHES = {"running": "", "ready": "////", "waiting": ""}
 _BLOCKED_HATCH = "xx"
-_BLOCKED_FRAME: Any = {"facecolor": "none", "edgecolor": "#D55E00", "linewidth": 2}
+_BLOCKED_FRAME: Any = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 2}
 
 
 def _scale(duration_s: float) -> tuple[float, str]:
@@ -39,21 +39,15 @@ def _lanes(timeline: Lanes) -> tuple[dict[str, list[Slice]], str]:
 
 def plot(timeline: Lanes, ax: "Axes | None" = None) -> "Axes":
     """Draw the lanes as bars; see `Timeline.plot`."""
-    import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
 
     lanes, left_out = _lanes(timeline)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8, 1.2 + 0.28 * len(lanes)), layout="constrained")
+    ax = rows(ax, [_plain(lane, 32) for lane in lanes], least=1.2, each=0.28)
     scale, unit = _scale(timeline.duration_s)
     for row, pieces in enumerate(lanes.values()):
         _draw_lane(ax, row, pieces, scale, timeline.blocks_loop)
-    ax.set_yticks(range(len(lanes)), labels=[_plain(lane, 32) for lane in lanes], parse_math=False)
-    ax.set_ylim(len(lanes) - 0.4, -0.6)
     ax.set_xlim(0, timeline.duration_s * scale or 1)
     ax.set_xlabel(f"time ({unit})" + (f"   ({left_out})" if left_out else ""))
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(left=False)
     handles: list[Any] = [
         Patch(facecolor=_COLOURS[state], hatch=_HATCHES[state], edgecolor="white")
         for state in _MARKS
@@ -61,15 +55,7 @@ def plot(timeline: Lanes, ax: "Axes | None" = None) -> "Axes":
     if any(timeline.blocks_loop(piece) for pieces in lanes.values() for piece in pieces):
         fill = Patch(facecolor=_COLOURS["running"], hatch=_BLOCKED_HATCH, edgecolor="white")
         handles.append((fill, Patch(**_BLOCKED_FRAME)))
-    ax.legend(
-        handles,
-        [*_MARKS, "loop blocked"][: len(handles)],
-        ncols=len(handles),
-        frameon=False,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        borderaxespad=0.2,
-    )
+    legend(ax, handles, [*_MARKS, "loop blocked"][: len(handles)], columns=len(handles))
     return ax
 
 
@@ -85,12 +71,12 @@ def _draw_lane(
                 if piece.state == state and is_block(piece) == blocked
             ]
             if spans:
-                rows = row - 0.38, 0.76
+                band = row - 0.38, 0.76
                 hatch = _BLOCKED_HATCH if blocked else _HATCHES[state]
                 style: Any = {"facecolor": _COLOURS[state], "hatch": hatch, "edgecolor": "white"}
-                ax.broken_barh(spans, rows, linewidth=edge, zorder=2, **style)
+                ax.broken_barh(spans, band, linewidth=edge, zorder=2, **style)
                 if blocked:
-                    ax.broken_barh(spans, rows, zorder=3, clip_on=False, **_BLOCKED_FRAME)
+                    ax.broken_barh(spans, band, zorder=3, clip_on=False, **_BLOCKED_FRAME)
 
 
 def text(timeline: Lanes, width: int = 72) -> str:

@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, islice
 from operator import attrgetter, itemgetter
 from types import CodeType
@@ -16,7 +17,9 @@ from asyncml.clock.waiting import Place, file_part, is_library, is_ours, user_pl
 from asyncml.look import printable
 from asyncml.timeline.lanes import Lanes, Slice
 from asyncml.timeline.tracks import Track, Wait
+from asyncml.units import duration
 
+_time = partial(duration, tenths=True)
 _SAVING = 0.1  # the share of the program's time that overlapping must save to be worth a word
 _AT_ONCE = 16  # how many waits at once a gentle client has; more than that is a decision
 _LEAST_S = 1e-6  # less than this is rounding
@@ -57,10 +60,6 @@ def _line(place: Place | None) -> int:
     return place.line if place else 0
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 0.9995 else f"{seconds * 1e3:.3g} ms"
-
-
 def _tasks(count: int) -> str:
     return "1 task" if count == 1 else f"{count} tasks"
 
@@ -86,7 +85,7 @@ def _in_sequence(timeline: Lanes) -> Iterator[Finding]:
             blamed.add(track)
             bound = f" with {_AT_ONCE} at once" if len(units) > _AT_ONCE else ""
             message = (
-                f"{word} overlapped: {_seconds(alone)} in sequence, {_seconds(possible)} possible"
+                f"{word} overlapped: {_time(alone)} in sequence, {_time(possible)} possible"
                 f"{bound}, {_name_lines(place, lines)}, unless one needs the result of the other: "
                 "start them together, with `asyncio.TaskGroup` or `Pipeline.map`"
             )
@@ -199,7 +198,7 @@ def _blocked(timeline: Lanes) -> Iterator[Finding]:
         times = "" if len(pieces) == 1 else f" {len(pieces)} times, in all"
         late = f", while {_tasks(len(held_up))} could have run" if held_up else ""
         message = (
-            f"the loop was blocked{times} for {_seconds(total)} {where}{late}: "
+            f"the loop was blocked{times} for {_time(total)} {where}{late}: "
             "wait with `await`, or compute in a thread with `asyncio.to_thread`"
         )
         yield Finding("blocked", message, line_of[where], total)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asyncml.look import BLUE, GREY, VERMILION, legend, unframe
 from asyncml.training.fit import Step
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 # times what the last drawing took, before the next; doubled each time from the first to the most
 _FIRST_PAUSE, _MOST_PAUSE = 2, 20
 _POINTS = 200  # of the smoothed curve
-_LOSS, _ACCURACY, _WAIT = "#0072B2", "#D55E00", "#B4BAC0"  # as in a timeline
 
 
 class LossCurve:
@@ -155,23 +155,23 @@ class LossCurve:
         ends = np.arange(width, len(losses) + 1, width)
         means = np.add.reduceat(losses[: ends[-1]], ends - width) / width
         label = "loss" if width == 1 else f"loss, mean of {width} steps"
-        ax.plot(ends, means, "o" if len(ends) == 1 else "-", color=_LOSS, label=label)
+        ax.plot(ends, means, "o" if len(ends) == 1 else "-", color=BLUE, label=label)
         ax.set(xlabel="step", ylabel="loss", xlim=(0, len(losses)), ylim=(0, None))
-        ax.spines[["top", "right"]].set_visible(False)
+        unframe(ax, "top", "right")
         if self.accuracies:
             right = ax.twinx()
-            right.plot(*zip(*self.accuracies, strict=True), "D--", color=_ACCURACY)
+            right.plot(*zip(*self.accuracies, strict=True), "D--", color=VERMILION)
             right.set(ylabel="accuracy", ylim=(0, 1))
-            right.spines["top"].set_visible(False)
-            ax.plot([], [], "D--", color=_ACCURACY, label="accuracy (right axis)")
-        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+            unframe(right, "top")
+            ax.plot([], [], "D--", color=VERMILION, label="accuracy (right axis)")
+        legend(ax)
 
     def _draw_times(self, ax: Axes) -> None:
         wait, compute = self._seconds()
-        ax.barh(["waiting\nfor data", "computing"], [wait, compute], color=[_WAIT, _LOSS])
+        ax.barh(["waiting\nfor data", "computing"], [wait, compute], color=[GREY, BLUE])
         ax.set_xlabel("time (s)")
         ax.invert_yaxis()
-        ax.spines[["top", "right"]].set_visible(False)
+        unframe(ax, "top", "right")
 
     def _seconds(self) -> tuple[float, float]:
         return sum(s.wait_s for s in self.steps), sum(s.compute_s for s in self.steps)

@@ -54,24 +54,33 @@ class _Selector(selectors.DefaultSelector):
         return super().register(fileobj, events, data)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        events, loop = super().select(0), self.loop
+        loop = self.loop
+        if loop is None:
+            return super().select(timeout)
         if timeout is not None and timeout <= 0:
-            self.yields = yields = 0 if events else self.yields + 1
-            if loop is not None and yields and not yields % 1000:
+            self.yields = yields = self.yields + 1
+            # callbacks of other threads are there already, and a signal comes a turn later
+            if yields % 2:
+                return []
+            events = super().select(0)
+            if events:
+                self.yields = 0
+            elif not yields % 1000:
                 loop.look_at_polling(yields)
             return events
-        self.yields = 0
-        if events or loop is None:
+        self.yields, turns = 0, loop.turns
+        events = super().select(0)
+        if events:
             return events
-        if loop.turns.hold_time():
-            is_due = loop.turns.are_due()
+        if turns.hold_time():
+            is_due = turns.are_due()
             events = super().select(_PATIENCE_S if is_due else None)
             if is_due and not events:
-                loop.turns.give()
+                turns.give()
             return events
-        if loop.turns.strangers.exist():
+        if turns.strangers.exist():
             events = self._wait_for_strangers(loop)
-            if events or loop.turns.hold_time():
+            if events or turns.hold_time():
                 return events
         # a thread that had called before it was looked at, or a job cancelled before its turn
         if not loop._ready:  # type: ignore[attr-defined]
@@ -201,11 +210,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def jump(self) -> None:
         """Move the clock to the next timer, when nothing is left to run; name a deadlock."""
         timers = self._scheduled  # type: ignore[attr-defined]
-        if not timers or timers[0].when() == math.inf:
+        when = timers[0].when() if timers else math.inf
+        if when == math.inf:
             names = self.turns.strangers.names()
             self.give_up(Deadlock(self._now, asyncio.all_tasks(self), strangers=names))
         # not by adding up what asyncio says remains: that would round, and is capped at a day
-        self._now = max(self._now, timers[0].when())
+        if when > self._now:
+            self._now = when
         # asyncio fires what is due before now + resolution; after 97 days 1 ns is lost in rounding
         self._clock_resolution = max(1e-9, math.ulp(self._now))
 

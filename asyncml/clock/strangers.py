@@ -46,6 +46,7 @@ class Strangers:
         self._known = set(threading.enumerate())  # those of a notebook, of a debugger, ...
         self._executors: list[Executor] = []
         self._callers: set[int] = set()  # who has woken the loop, known or not
+        self._quiet: list[threading.Thread] | None = None  # all threads, when none was a stranger
         self.sources: dict[asyncio.Future[Any], concurrent.futures.Future[Any]] = {}
 
     def know(self, executor: Executor) -> None:
@@ -55,11 +56,13 @@ class Strangers:
     def note_caller(self) -> None:
         """Note that the thread that runs this has woken the loop, and so may do it again."""
         self._callers.add(threading.get_ident())
+        self._quiet = None
 
     def note_future(self, future: asyncio.Future[Any], source: Any) -> None:
         """Note that `future` will end with `source`, which somebody else completes."""
         if not isinstance(source, JobFuture):
             self.sources[future] = source
+            self._quiet = None
             future.add_done_callback(lambda done: self.sources.pop(done, None))
 
     def run_for_us(self) -> bool:
@@ -70,9 +73,12 @@ class Strangers:
         """Tell whether there are any."""
         # asked before each jump; a copy of all in one go, since other threads come and go meanwhile
         live = list(threading._active.values())  # type: ignore[attr-defined]
-        if not self.sources and not self._callers and self._known.issuperset(live):
+        if live == self._quiet:
             return False
-        return bool(self.sources or self._threads())
+        self._quiet = live  # first: a thread that calls meanwhile sets it to None
+        if self.sources or self._threads():
+            self._quiet = None
+        return self._quiet is None
 
     def names(self) -> list[str]:
         """Name them."""

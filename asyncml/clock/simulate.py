@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Coroutine, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -20,6 +20,7 @@ from asyncml.clock.loop import VirtualLoop
 from asyncml.clock.turns import hold
 from asyncml.clock.waiting import check_coroutine, user_traceback
 from asyncml.internals import running_loop
+from asyncml.threads import ThreadPool
 
 T = TypeVar("T")
 
@@ -129,33 +130,22 @@ def _run(main: Coroutine[Any, Any, T], debug: bool, loops: list[VirtualLoop]) ->
 
 
 def _run_in_thread(main: Coroutine[Any, Any, T], debug: bool) -> T:
-    outcome: Future[T] = Future()
     loops: list[VirtualLoop] = []
-    # not by a closure: a frame keeps its function, and with it what that closes over
-    run, args = contextvars.copy_context().run, (_settle, outcome, main, debug, loops)
-    thread = threading.Thread(target=run, args=args, name="simulate", daemon=True)
-    thread.start()
+    pool = ThreadPool(1, name="simulate")
+    outcome = pool.submit(contextvars.copy_context().run, _run, main, debug, loops)
     try:
         with _interruptible():
             while not outcome.done():  # waiting without a time-out cannot be interrupted on Windows
                 wait([outcome], timeout=0.1)
-        thread.join()
+        pool.shutdown()
     except KeyboardInterrupt:
         for loop in loops:
             with contextlib.suppress(RuntimeError):  # it has just been closed
                 loop.call_soon_threadsafe(_cancel_all, loop)
-        wait([outcome], timeout=_PATIENCE_S)  # an interrupted join would call a live thread dead
+        wait([outcome], timeout=_PATIENCE_S)
+        pool.shutdown(wait=False)
         raise
     return outcome.result()
-
-
-def _settle(
-    outcome: Future[T], main: Coroutine[Any, Any, T], debug: bool, loops: list[VirtualLoop]
-) -> None:
-    try:
-        outcome.set_result(_run(main, debug, loops))
-    except BaseException as error:
-        outcome.set_exception(error)
 
 
 @contextlib.contextmanager

@@ -73,9 +73,8 @@ class _Selector(selectors.DefaultSelector):
         if events:
             return events
         if turns.hold_time():
-            is_due = turns.are_due()
-            events = super().select(_PATIENCE_S if is_due else None)
-            if is_due and not events:
+            events = super().select(_PATIENCE_S if turns.due else None)
+            if turns.due and not events:
                 turns.give()
             return events
         if turns.strangers.exist():
@@ -111,10 +110,6 @@ class _Timer(asyncio.TimerHandle):
 
     def __lt__(self, other: Any) -> bool:
         return bool(self.key < other.key)
-
-
-def _is_task(step: object) -> bool:
-    return isinstance(step, asyncio.Task)
 
 
 def _refused(what: str) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -222,10 +217,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def look_at_polling(self, yields: int) -> None:
         """Give jobs their turn while tasks only yield, and name it if that never ends."""
-        handles = self._ready  # type: ignore[attr-defined]
-        steps = (getattr(handle._callback, "__self__", None) for handle in handles)
+        callbacks = [handle._callback for handle in self._ready]  # type: ignore[attr-defined]
+        are_tasks = all(isinstance(getattr(c, "__self__", c), asyncio.Task) for c in callbacks)
         # a thread may yet change what they ask for, and so may another callback
-        if self.turns.hold_time() or self.turns.strangers.exist() or not all(map(_is_task, steps)):
+        if not are_tasks or self.turns.hold_time() or self.turns.strangers.exist():
             self.turns.polling.reset()
         elif self.turns.polling.is_certain(yields, lambda: asyncio.all_tasks(self)):
             self.give_up(Deadlock(self._now, asyncio.all_tasks(self), is_polling=True))

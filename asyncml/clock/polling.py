@@ -29,13 +29,12 @@ class Polling:
     """Looks now and then at a loop in which nothing happens but that tasks yield."""
 
     def __init__(self) -> None:
-        self._began_s = 0.0
         self.reset()
 
     def reset(self) -> None:
         """Begin anew: something has happened."""
-        self._last = self._until = 0
-        self._seen: list[Any] | None = None
+        self._began: tuple[int, float] | None = None  # at which turn, and when
+        self._seen: tuple[int, list[Any]] | None = None  # at which turn, and what
 
     def is_certain(self, turns: int, tasks: Callable[[], set[asyncio.Task[Any]]]) -> bool:
         """Tell whether nothing has changed for a long time.
@@ -44,17 +43,17 @@ class Polling:
             turns: how often in a row the loop has gone round.
             tasks: returns the tasks of the loop.
         """
-        if not self._last or turns <= self._last:  # the count has begun anew
+        if self._began is None or turns <= self._began[0]:  # the count has begun anew
             self.reset()
-            self._began_s, self._until = time.monotonic(), turns + TURNS
-        self._last = turns
-        if turns < self._until or time.monotonic() - self._began_s < SECONDS:
-            pass
-        elif self._seen is None:
-            self._seen, self._until = _look(tasks()), turns + TURNS // 10
-        elif _are_same(self._seen, _look(tasks())):
-            return True
-        else:
+            self._began = turns, time.monotonic()
+        since, start_s = self._began
+        if turns < since + TURNS or time.monotonic() < start_s + SECONDS:
+            return False
+        if self._seen is None:
+            self._seen = turns, _look(tasks())
+        elif turns >= self._seen[0] + TURNS // 10:
+            if _are_same(self._seen[1], _look(tasks())):
+                return True
             self.reset()
         return False
 
@@ -92,10 +91,7 @@ def _attributes(value: Any) -> list[Any]:
 
 
 def _are_same(before: list[Any], now: list[Any]) -> bool:
-    return len(before) == len(now) and all(map(_is_same, before, now))
-
-
-def _is_same(before: Any, now: Any) -> bool:
-    if before is now:
-        return True
-    return type(before) is type(now) and type(before) in _PLAIN and before == now
+    return len(before) == len(now) and all(
+        one is other or (type(one) is type(other) and type(one) in _PLAIN and one == other)
+        for one, other in zip(before, now, strict=True)
+    )

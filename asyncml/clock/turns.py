@@ -101,7 +101,7 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.strangers, self.polling = Strangers(), Polling()
-        self._waiting: deque[Callable[[], None]] = deque()  # jobs to start or to wake, in order
+        self.due: deque[Callable[[], None]] = deque()  # jobs to start or to wake, in order
         self._running = 0
         self._outside = 0  # what runs out of our sight, such as process pools
         self._asleep: set[_Job] = set()
@@ -130,20 +130,16 @@ class Turns:
 
     def hold_time(self) -> bool:
         """Give the next job its turn if none runs, and say whether any does."""
-        while self._waiting and not self._running:
+        while self.due and not self._running:
             self.give()
         if self._running or self._outside:
             return True
         return bool(self.strangers.sources) and self.strangers.run_for_us()
 
-    def are_due(self) -> bool:
-        """Tell whether a job waits for its turn."""
-        return bool(self._waiting)
-
     def give(self) -> None:
         """Let the next job run, beside those that do."""
         self._running += 1
-        self._waiting.popleft()()
+        self.due.popleft()()
 
     async def drain(self, executor: Executor) -> None:
         """Wait until the executor has no job left."""
@@ -171,7 +167,7 @@ class Turns:
     def _begin(self, pool: _Pool) -> None:
         while (line := pool.returned or pool.line) and pool.begun < pool.limit:
             pool.begun += 1
-            self._waiting.append(line.popleft())
+            self.due.append(line.popleft())
 
     def _end(self, job: _Job) -> None:
         self._running -= 1
@@ -185,7 +181,7 @@ class Turns:
 
     def _put_to_sleep(self, job: _Job, seconds: float) -> None:
         self._running -= 1
-        self._loop.call_later(seconds, self._waiting.append, functools.partial(self._wake, job))
+        self._loop.call_later(seconds, self.due.append, functools.partial(self._wake, job))
 
     def _wake(self, job: _Job) -> None:
         self._asleep.discard(job)

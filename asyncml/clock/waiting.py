@@ -139,6 +139,11 @@ def is_ours(code: CodeType) -> bool:
     return code.co_filename.startswith(_OURS)
 
 
+def is_users(code: CodeType) -> bool:
+    """Tell whether the code belongs to neither: to the user's program, or to another library."""
+    return not is_library(code) and not is_ours(code)
+
+
 def user_place(places: list[Place]) -> Place | None:
     """Return the innermost place that is neither the standard library's nor this package's."""
     outside = [place for place in places if not is_library(place.code)]
@@ -146,33 +151,24 @@ def user_place(places: list[Place]) -> Place | None:
     return (theirs or outside or [None])[-1]  # type: ignore[list-item]
 
 
-def running_place(frame: FrameType | None) -> Place | None:
-    """Return the innermost place from a running frame outwards that `user_place` would accept."""
-    while frame is not None:
-        code = frame.f_code
-        if not is_library(code) and not is_ours(code):
-            return Place(code, frame.f_lasti)
-        frame = frame.f_back
-    return None
+def running_place(frame: FrameType | None, *, through_us: bool = True) -> Place | None:
+    """Return the innermost place of the user's program, from a running frame outwards.
 
-
-def caller_place(frame: FrameType | None) -> Place | None:
-    """Return the innermost place outside the standard library; None if it is in this package."""
-    while frame is not None and is_library(frame.f_code):
-        frame = frame.f_back
-    if frame is None or is_ours(frame.f_code):
-        return None
-    return Place(frame.f_code, frame.f_lasti)
+    Args:
+        frame: where to begin.
+        through_us: whether to look behind this package, too.
+    """
+    while frame is not None and not is_users(frame.f_code):
+        is_end = not through_us and is_ours(frame.f_code)
+        frame = None if is_end else frame.f_back
+    return Place(frame.f_code, frame.f_lasti) if frame else None
 
 
 def user_traceback(trace: TracebackType | None) -> TracebackType | None:
     """Return the part of a traceback that begins in the user's program; None if none does."""
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if not is_library(code) and not is_ours(code):
-            return trace
+    while trace is not None and not is_users(trace.tb_frame.f_code):
         trace = trace.tb_next
-    return None
+    return trace
 
 
 def check_coroutine(caller: str, main: object) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from asyncml.clock.waiting import Place, await_chain, is_ours, own_coroutine_of, reason, user_place
+from asyncml.clock.waiting import Site, is_ours, reason, target_name, task_chain, user_site
 from asyncml.internals import awaited_by
 from asyncml.units import figure
 
@@ -56,6 +56,7 @@ class Deadlock(RuntimeError):
         super().__init__("\n".join([f"at {figure(now, 6)} s {what}", *lines, *hint]))
 
 
-def _wait(task: asyncio.Task[Any]) -> tuple[str, str, Place | None]:
-    places = [Place(code, lasti) for _, code, lasti in await_chain(own_coroutine_of(task))]
-    return task.get_name(), reason(places, awaited_by(task)), user_place(places)
+def _wait(task: asyncio.Task[Any]) -> tuple[str, str, Site | None]:
+    sites = [Site(code, lasti) for _, code, lasti in task_chain(task)]
+    why = reason([site.code for site in sites], target_name(awaited_by(task)))
+    return task.get_name(), why, user_site(sites)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
-from asyncml.clock.waiting import await_chain, own_coroutine_of
+from asyncml.clock.waiting import task_chain
 from asyncml.internals import variables
 
 # so often the loop must have gone round, and for so many real seconds, with nothing but tasks that
@@ -63,7 +63,7 @@ def _look(tasks: set[asyncio.Task[Any]]) -> list[Any]:
     seen: list[Any] = []
     for task in sorted(tasks, key=id):
         seen.append(task)
-        for awaitable, _, lasti in await_chain(own_coroutine_of(task)):
+        for awaitable, _, lasti in task_chain(task):
             seen.append(lasti)
             for name in ("cr_frame", "gi_frame", "ag_frame"):
                 frame = getattr(awaitable, name, None)

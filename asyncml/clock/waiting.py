@@ -2,7 +2,7 @@
 
 A coroutine that waits holds a chain of awaitables: it awaits another, which awaits another, down to
 the future that the event loop will complete. Walking that chain gives a wait its reason and its
-place in the program. The clock names a deadlock with it, the timeline every wait. Lesson 03.
+site in the program. The clock names a deadlock with it, the timeline every wait. Lesson 03.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ _REASONS = {
 }
 
 
-class Place(NamedTuple):
-    """A frame that stands still: its code, and the instruction it stopped at."""
+class Site(NamedTuple):
+    """Where a frame stands, as in "call site": its code, and the instruction that it is at."""
 
     code: CodeType
     lasti: int
@@ -91,7 +91,7 @@ CHAINED = _HIDDEN_STEPS.union(_SUSPENDABLE)  # what a chain of awaits goes on th
 def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
     """Return the suspended coroutines and generators of a chain, outermost first.
 
-    Each comes with its code and the instruction where it stands still: what a `Place` is made of,
+    Each comes with its code and the instruction where it stands still: what a `Site` is made of,
     which is left to the caller since the timeline walks a chain at every step.
     """
     chain = []
@@ -117,10 +117,10 @@ def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
     return chain
 
 
-def own_coroutine_of(task: Any) -> Any:
-    """Return the program's own coroutine of a task."""
+def task_chain(task: Any) -> list[tuple[Any, CodeType, int]]:
+    """Return the chain of a task, from the program's own coroutine on."""
     coro = coroutine_of(task)
-    return getattr(coro, "coro", coro)
+    return await_chain(getattr(coro, "coro", coro))  # of a recorded task, what is wrapped
 
 
 def is_library(code: CodeType) -> bool:
@@ -144,15 +144,15 @@ def is_users(code: CodeType) -> bool:
     return not is_library(code) and not is_ours(code)
 
 
-def user_place(places: list[Place]) -> Place | None:
-    """Return the innermost place that is neither the standard library's nor this package's."""
-    outside = [place for place in places if not is_library(place.code)]
-    theirs = [place for place in outside if not is_ours(place.code)]
+def user_site(sites: list[Site]) -> Site | None:
+    """Return the innermost site that is neither the standard library's nor this package's."""
+    outside = [site for site in sites if not is_library(site.code)]
+    theirs = [site for site in outside if not is_ours(site.code)]
     return (theirs or outside or [None])[-1]  # type: ignore[list-item]
 
 
-def running_place(frame: FrameType | None, *, through_us: bool = True) -> Place | None:
-    """Return the innermost place of the user's program, from a running frame outwards.
+def running_site(frame: FrameType | None, *, through_us: bool = True) -> Site | None:
+    """Return the innermost site of the user's program, from a running frame outwards.
 
     Args:
         frame: where to begin.
@@ -161,7 +161,7 @@ def running_place(frame: FrameType | None, *, through_us: bool = True) -> Place 
     while frame is not None and not is_users(frame.f_code):
         is_end = not through_us and is_ours(frame.f_code)
         frame = None if is_end else frame.f_back
-    return Place(frame.f_code, frame.f_lasti) if frame else None
+    return Site(frame.f_code, frame.f_lasti) if frame else None
 
 
 def user_traceback(trace: TracebackType | None) -> TracebackType | None:
@@ -191,16 +191,6 @@ def own_name(thing: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def library_reason(codes: Sequence[CodeType]) -> str | None:
-    """Name a wait after asyncio's coroutine in which it is: `sleep`, `Queue.get`, or None.
-
-    Args:
-        codes: the code of each coroutine in the chain of the wait, outermost first.
-    """
-    names = [code.co_qualname for code in takewhile(is_library, reversed(codes))]
-    return _word(tuple(names)) if names else None
-
-
 @lru_cache(1000)
 def _word(names: tuple[str, ...]) -> str:
     """Choose the innermost name that is public: a reader knows those."""
@@ -211,16 +201,20 @@ def _word(names: tuple[str, ...]) -> str:
     return _REASONS.get(name, name)
 
 
-def reason(places: list[Place], awaited: object) -> str:
+def reason(codes: Sequence[CodeType], target: str | None) -> str:
     """Say in a word or two what a wait is for: `sleep`, `Queue.get`, `task fetch-2`, `gather`.
 
     Args:
-        places: the chain of the wait, outermost first.
-        awaited: the future or the task that it ends in.
+        codes: the code of each coroutine in the chain of the wait, outermost first. Where the
+            innermost ones are asyncio's, the wait is named after them.
+        target: otherwise this, or "future".
     """
-    name = library_reason([place.code for place in places])
-    if name is not None:
-        return name
+    names = tuple(code.co_qualname for code in takewhile(is_library, reversed(codes)))
+    return _word(names) if names else target or "future"
+
+
+def target_name(awaited: object) -> str | None:
+    """Name the future that a chain ends in: `task fetch-2`, `gather`; None for a plain one."""
     if isinstance(awaited, asyncio.Task):
         return f"task {awaited.get_name()}"
-    return "gather" if isinstance(awaited, GATHERING) else "future"
+    return "gather" if isinstance(awaited, GATHERING) else None

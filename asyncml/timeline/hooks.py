@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from asyncml.clock.loop import VirtualLoop
-from asyncml.clock.waiting import own_name, running_place
+from asyncml.clock.waiting import own_name, running_site
 from asyncml.internals import coroutine_of, frame_at, variables
 from asyncml.threads import thread_limit
 from asyncml.timeline.recording import Recording
@@ -50,8 +50,8 @@ def _watch_tasks(recording: Recording, make: Method) -> Method:
         if not recording.is_active() or not asyncio.iscoroutine(coro):
             return make(coro, **kwargs)
         label = recording.next_label(own_name(coro) or type(coro).__name__)
-        place = running_place(frame_at(1), through_us=False)
-        track = Track(label, recording.now(), recording.current, place)
+        site = running_site(frame_at(1), through_us=False)
+        track = Track(label, recording.now(), recording.current, site)
         recording.tracks.append(track)
         task = make(Watched(coro, track, recording), **kwargs)
         if kwargs.get("name") is None:  # asyncio's own count goes on from program to program

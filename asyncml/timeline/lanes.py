@@ -77,7 +77,7 @@ class Lanes:
         self._start_s, self._end_s = recording.start_s, recording.end_s
         self.duration_s = self._relative(self._end_s)
         self.tracks, self.unawaited = recording.tracks, recording.unawaited
-        self.samples = [(self._relative(at), s, place) for at, s, place in recording.samples]
+        self.samples = [(self._relative(at), s, site) for at, s, site in recording.samples]
         threads = _threads(recording.jobs, self._end_s)
         labels = [track.label for track in self.tracks]
         names = _unique(labels + [f"thread-{n}" for n, _ in enumerate(threads, 1)])

@@ -12,7 +12,7 @@ from collections import Counter
 from contextvars import ContextVar
 from types import FrameType
 
-from asyncml.clock.waiting import Place, running_place
+from asyncml.clock.waiting import Site, running_site
 from asyncml.clocks import clock_of
 from asyncml.timeline.tracks import Job, Track
 
@@ -37,7 +37,7 @@ class Recording:
         self.jobs: list[Job] = []
         self.jobs_of: weakref.WeakKeyDictionary[asyncio.Future[object], Job]
         self.jobs_of = weakref.WeakKeyDictionary()
-        self.samples: list[tuple[float, float, Place]] = []  # when, how long, where the loop worked
+        self.samples: list[tuple[float, float, Site]] = []  # when, how long, where the loop worked
         self.unawaited: list[tuple[str, str, int]] = []  # only called: name, file, line
         self._counts: Counter[str] = Counter()
 
@@ -64,9 +64,9 @@ class Recording:
 
     def sample(self, seconds: float, frame: FrameType | None) -> None:
         """Note on which line the loop works for `seconds`."""
-        place = running_place(frame)
-        if place is not None:
-            self.samples.append((self.now(), seconds, place))
+        site = running_site(frame)
+        if site is not None:
+            self.samples.append((self.now(), seconds, site))
 
 
 # in whose recording the code runs; it is what tells a program's tasks from others on the loop

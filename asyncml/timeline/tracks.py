@@ -13,7 +13,7 @@ from itertools import starmap
 from types import CodeType
 from typing import Any, NamedTuple, Optional, Union
 
-from asyncml.clock.waiting import Place, library_reason
+from asyncml.clock.waiting import Site, reason
 
 # here a task waits for other tasks, even if it is a timer or a thread that ends the wait
 _FOR_TASKS = {"Barrier", "Condition", "Event", "Lock", "Queue", "Semaphore", "TaskGroup"}
@@ -58,7 +58,7 @@ class Wait:
 
     `is_outside`: for the world, not for other tasks or threads.
     `is_cut`: it ended with an exception.
-    `shared`: how many of `places` belong to calls that the wait before had stood in, too.
+    `shared`: how many of `sites` belong to calls that the wait before had stood in, too.
     """
 
     track: "Track"
@@ -68,7 +68,7 @@ class Wait:
     is_outside: bool
     is_cut: bool
     shared: int
-    places: list[Place]
+    sites: list[Site]
 
 
 class Track:
@@ -78,7 +78,7 @@ class Track:
     it waited, "dropped".
     """
 
-    def __init__(self, label: str, created_s: float, parent: "Track | None", origin: Place | None):
+    def __init__(self, label: str, created_s: float, parent: "Track | None", origin: Site | None):
         self.label, self.created_s, self.parent, self.origin = label, created_s, parent, origin
         # the fields of all Steps in a row: a tuple for each would have to be made and collected
         self.steps: list[Any] = []
@@ -88,7 +88,7 @@ class Track:
         self.last_wait: Awaited | None = None  # of a task that did not end
         self.wait: Awaited | None = None  # the latest, with what its chain is known again by
         self.links: list[Link] = []
-        self.places: tuple[tuple[CodeType, int], ...] = ()
+        self.sites: tuple[tuple[CodeType, int], ...] = ()
         self.task: weakref.ref[asyncio.Task[Any]] | None = None
         self.outcome, self.error = "pending", ""
         self.is_leaving = False  # it was cancelled, and has had no time to end
@@ -114,7 +114,7 @@ class Track:
 
     def forget(self) -> None:
         """Let go of the last chain of awaits, which will not be compared any more."""
-        self.links, self.places, self.wait = [], (), None
+        self.links, self.sites, self.wait = [], (), None
 
     def _steps(self) -> Iterator[Step]:
         return map(Step, *[iter(self.steps)] * 4)
@@ -156,8 +156,8 @@ class Track:
         reason = reason_of(awaited)
         target, shared, chain, waker, is_cut = awaited
         is_outside = target is None and waker is None and reason.partition(".")[0] not in _FOR_TASKS
-        places = list(starmap(Place, chain))
-        return Wait(self, start_s, end_s, reason, is_outside, is_cut, shared, places)
+        sites = list(starmap(Site, chain))
+        return Wait(self, start_s, end_s, reason, is_outside, is_cut, shared, sites)
 
 
 def reason_of(awaited: Awaited | None) -> str:
@@ -167,9 +167,5 @@ def reason_of(awaited: Awaited | None) -> str:
     target, _, chain, _, _ = awaited
     if isinstance(target, Job):
         return f"thread {target.name}"
-    name = library_reason([code for code, _ in chain])
-    if name is not None:
-        return name
-    if isinstance(target, str):
-        return target
-    return f"task {target.label}" if target else "future"
+    name = f"task {target.label}" if isinstance(target, Track) else target
+    return reason([code for code, _ in chain], name)

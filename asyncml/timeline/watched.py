@@ -13,8 +13,8 @@ from itertools import takewhile
 from types import CodeType, CoroutineType
 from typing import Any
 
-from asyncml.clock.waiting import CHAINED, await_chain, is_library_file
-from asyncml.internals import GATHERING, coroutine_of
+from asyncml.clock.waiting import CHAINED, await_chain, is_library_file, target_name
+from asyncml.internals import coroutine_of
 from asyncml.timeline.recording import Recording
 from asyncml.timeline.tracks import Awaited, Link, Target, Track
 
@@ -133,7 +133,7 @@ def wait_of(
         link = link.cr_await
     if index < len(links) or not links or type(link) in CHAINED:
         shared += _note_rest(track, index, link, is_same=shared == index)
-    wait = (target, shared, track.places, waker, is_cut)
+    wait = (target, shared, track.sites, waker, is_cut)
     if wait != track.wait:  # a loop waits for the same thing again: one copy will do
         track.wait = wait
         return wait
@@ -141,14 +141,14 @@ def wait_of(
 
 
 def _target_of(recording: Recording, awaited: Any) -> Target:
-    """Return what is behind an awaited future: a task, a job, a word for it, or None."""
+    """Return what is behind an awaited future: a task, a job, a name for it, or None."""
     if isinstance(awaited, asyncio.Task):
         watched = coroutine_of(awaited)
-        return watched.track if isinstance(watched, Watched) else f"task {awaited.get_name()}"
-    if isinstance(awaited, GATHERING):
-        return "gather"
+        if isinstance(watched, Watched):
+            return watched.track
     is_job = recording.jobs and isinstance(awaited, asyncio.Future)
-    return recording.jobs_of.get(awaited) if is_job else None
+    job = recording.jobs_of.get(awaited) if is_job else None
+    return job or target_name(awaited)
 
 
 def _note_rest(track: Track, index: int, link: Any, *, is_same: bool) -> int:
@@ -158,9 +158,9 @@ def _note_rest(track: Track, index: int, link: Any, *, is_same: bool) -> int:
     """
     old, rest = track.links[index:], await_chain(link)
     track.links[index:] = [_link(*found) for found in rest]
-    places = (*track.places[:index], *[found[1:] for found in rest])
-    if places != track.places:
-        track.places = places
+    sites = (*track.sites[:index], *[found[1:] for found in rest])
+    if sites != track.sites:
+        track.sites = sites
     befores = zip(old, rest)  # noqa: B905  # of different lengths
     are_same = (
         is_same and was is code and (before is None or before() is link)

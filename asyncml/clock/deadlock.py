@@ -1,7 +1,4 @@
-"""Says why a program in virtual time cannot go on: what each task waits for, and on which line.
-
-Part of the clock (lesson 03), which raises it.
-"""
+"""Says why a program in virtual time cannot go on: what each task waits for, and on which line."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -24,7 +21,7 @@ _STRANGERS_HINT = (
 class Deadlock(RuntimeError):
     """Every task waits, and there is no timer and no thread that could wake one of them.
 
-    Or every task that does not wait has only yielded, very often, and nothing has changed.
+    Or some tasks only yield, for ever, and nothing changes.
 
     Attributes:
         waits: for each waiting task (its name, what it waits for, where).
@@ -40,7 +37,7 @@ class Deadlock(RuntimeError):
     ) -> None:
         in_order = sorted(tasks, key=lambda task: (len(task.get_name()), task.get_name()))
         waits = [_wait(task) for task in in_order]
-        # those that stand in this package wait for one that stands in the program
+        # tasks of this package wait for one of the program's, which tells more
         theirs = [wait for wait in waits if wait[2] is None or not is_ours(wait[2].code)]
         self.waits = [(name, why, str(at or "code unknown")) for name, why, at in theirs or waits]
         count = "1 task waits" if len(self.waits) == 1 else f"{len(self.waits)} tasks wait"

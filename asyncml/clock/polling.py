@@ -1,9 +1,8 @@
-"""Notices a loop that does nothing but yield: virtual time stands still while a task polls.
+"""Notices a program that does nothing but poll, for which virtual time would stand still for ever.
 
-`while not done: await asyncio.sleep(0)` is ready to run at all times, so the clock never jumps, and
-what was to set `done` at a later time never does. From outside it looks like a program that is so
-polite as to yield between two pieces of work, so this looks long and closely before it says so.
-Part of the clock (lesson 03), used by nothing else.
+A task in `while not done: await asyncio.sleep(0)` is always ready to run, so the clock never jumps
+to the timer that would set `done`. From outside this looks like a program that is polite enough to
+yield between two pieces of work, so we look long and closely before we call it a deadlock.
 """
 
 import asyncio
@@ -16,8 +15,8 @@ from typing import Any
 from asyncml.clock.waiting import task_chain
 from asyncml.internals import variables
 
-# so often the loop must have gone round, and for so many real seconds, with nothing but tasks that
-# yield; and then a tenth of that again, in which no variable of theirs changes
+# for so many turns of the loop, and so many real seconds, tasks must have done nothing but yield;
+# and then for a tenth of the turns again, in which none of their variables changes
 TURNS, SECONDS = 1_000_000, 10.0
 
 _PLAIN = int, float, complex, bool, str, bytes, type(None)  # compared by value
@@ -26,13 +25,13 @@ _NO_STATE = ModuleType, FunctionType, type
 
 
 class Polling:
-    """Looks now and then at a loop in which nothing happens but that tasks yield."""
+    """Is asked now and then, while the tasks of a loop do nothing but yield."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: something has happened."""
+        """Start again, since something has happened."""
         self._began: tuple[int, float] | None = None  # at which turn, and when
         self._seen: tuple[int, list[Any]] | None = None  # at which turn, and what
 
@@ -40,7 +39,7 @@ class Polling:
         """Tell whether nothing has changed for a long time.
 
         Args:
-            turns: how often in a row the loop has gone round.
+            turns: for how many turns of the loop in a row this has been so.
             tasks: returns the tasks of the loop.
         """
         if self._began is None or turns <= self._began[0]:  # the count has begun anew
@@ -59,7 +58,7 @@ class Polling:
 
 
 def _look(tasks: set[asyncio.Task[Any]]) -> list[Any]:
-    """Return where each task stands, with its variables and what these say of themselves."""
+    """Return where each task stands, and all that can be seen in its variables."""
     seen: list[Any] = []
     for task in sorted(tasks, key=id):
         seen.append(task)

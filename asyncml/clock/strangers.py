@@ -1,8 +1,8 @@
 """Threads that the clock did not start and that may wake its loop, as far as they can be seen.
 
-What `run_in_executor` starts is known (`turns.py`). Others can only be looked at: a future of
-`asyncio.wrap_future` says whether its function runs, and a thread's stack whether it waits to be
-given work. Part of the clock (lesson 03), used by nothing else.
+What `run_in_executor` starts is known (see `turns`). Other threads can only be looked at from
+outside: a future of `asyncio.wrap_future` tells whether its function is running, and the stack of a
+thread tells whether it is waiting to be given work.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ from typing import Any
 from asyncml.internals import frames_of_threads, threads_of, variables
 from asyncml.threads import ThreadPool
 
-# so long, in real seconds, a thread may work before the loop no longer waits for it to wake a task;
-# the next time only half of that, for it may be one that never does
+# how many real seconds the loop waits for a thread that is at work and may wake a task; each time
+# that this was in vain, half as long, since the thread may never wake any
 PATIENCE_S = 1.0
-# and so long where nothing else is left that could happen, before that is called a deadlock
+# the same where nothing else can happen, before that is called a deadlock
 LAST_PATIENCE_S = 5.0
 
 _WAIT = threading.Condition.wait.__code__
 _SELECTS: set[Any] = {
     getattr(getattr(kind, "select", None), "__code__", None) for kind in vars(selectors).values()
 }
-# a pool's thread looks for work in the queue that this finds among its variables
+# functions in which the threads of pools wait for work -> the queue, among their variables
 _QUEUES: dict[Any, Callable[[dict[str, Any]], Any]] = {
     concurrent.futures.thread._worker.__code__: lambda names: names["work_queue"],
     ThreadPool._work.__code__: lambda names: names["self"]._jobs,
@@ -35,7 +35,7 @@ _QUEUES: dict[Any, Callable[[dict[str, Any]], Any]] = {
 
 
 class JobFuture(concurrent.futures.Future[Any]):
-    """The future of a job that the clock knows."""
+    """The future of a job that the clock has started itself."""
 
 
 class Strangers:
@@ -50,28 +50,28 @@ class Strangers:
         self.sources: dict[asyncio.Future[Any], concurrent.futures.Future[Any]] = {}
 
     def know(self, executor: Executor) -> None:
-        """Take the threads of this executor for known."""
+        """Treat the threads of this executor as known."""
         self._executors.append(executor)
 
     def note_caller(self) -> None:
-        """Note that the thread that runs this has woken the loop, and so may do it again."""
+        """Note that the calling thread has woken the loop, and so may do it again."""
         self._callers.add(threading.get_ident())
         self._quiet = None
 
     def note_future(self, future: asyncio.Future[Any], source: Any) -> None:
-        """Note that `future` will end with `source`, which somebody else completes."""
+        """Note that `future` follows `source`, which another thread completes."""
         if not isinstance(source, JobFuture):
             self.sources[future] = source
             self._quiet = None
             future.add_done_callback(lambda done: self.sources.pop(done, None))
 
     def run_for_us(self) -> bool:
-        """Tell whether a function runs whose end the program awaits."""
+        """Tell whether a function is running whose result the program awaits."""
         return any(source.running() for source in self.sources.values())
 
     def exist(self) -> bool:
         """Tell whether there are any."""
-        # asked before each jump; a copy of all in one go, since other threads come and go meanwhile
+        # before each jump, so this is fast; the list is made in one go, as threads come and go
         live = list(threading._active.values())  # type: ignore[attr-defined]
         if live == self._quiet:
             return False
@@ -86,7 +86,7 @@ class Strangers:
         return [*(thread.name for thread in self._threads()), *futures]
 
     def are_at_work(self) -> bool:
-        """Tell whether one of them does anything but wait to be given work."""
+        """Tell whether any of them is doing something other than waiting for work."""
         if self.sources:
             return True
         threads = self._threads()
@@ -116,7 +116,9 @@ def _is_at_work(thread: threading.Thread, frame: FrameType | None) -> bool:
 def _is_idle(frame: FrameType) -> bool:
     """Tell whether a thread waits: for a condition, for a selector, or for a pool's next job.
 
-    One that has just been told to go on stands where it waited until it gets the interpreter.
+    A thread that has just been woken still stands where it waited, until it is its turn to run. So
+    a condition is asked whether the thread's lock is still among those that wait, and a pool's
+    queue whether it is empty.
     """
     code = frame.f_code
     if code is _WAIT:

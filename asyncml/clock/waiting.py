@@ -1,8 +1,8 @@
 """What a suspended coroutine waits for, and on which line.
 
 A coroutine that waits holds a chain of awaitables: it awaits another, which awaits another, down to
-the future that the event loop will complete. Walking that chain gives a wait its reason and its
-site in the program. The clock names a deadlock with it, the timeline every wait. Lesson 03.
+the future that the event loop will complete. That chain tells the reason of the wait and its place
+in the program; the clock explains a deadlock with it, and the timeline every wait. Lesson 03.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from asyncml.failures import shorten
 from asyncml.internals import GATHERING, coroutine_of
 
 _OURS = str(Path(__file__).parents[1])  # all of the package
-_LOOP = str(Path(__file__).with_name("loop.py"))  # stands where asyncio's own loop would
+_LOOP = str(Path(__file__).with_name("loop.py"))  # takes the place of asyncio's own
 _STDLIB = (sysconfig.get_path("stdlib"), str(Path(asyncio.__file__).parent.parent), "<frozen")
 
 # how asyncio's own coroutines are called -> what a reader calls the wait
@@ -91,8 +91,8 @@ CHAINED = _HIDDEN_STEPS.union(_SUSPENDABLE)  # what a chain of awaits goes on th
 def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
     """Return the suspended coroutines and generators of a chain, outermost first.
 
-    Each comes with its code and the instruction where it stands still: what a `Site` is made of,
-    which is left to the caller since the timeline walks a chain at every step.
+    Each comes with its code and the instruction where it stands. The caller may make a `Site` of
+    these; the timeline does not, since it walks a chain at every step.
     """
     chain = []
     frame: FrameType | None
@@ -180,9 +180,9 @@ def check_coroutine(caller: str, main: object) -> None:
 
 
 def own_name(thing: Any) -> str | None:
-    """Return the name that a function, a class or a coroutine has; None for what has none.
+    """Return the name of a function, a class or a coroutine; None for an object without one.
 
-    Anything may be asked: of some objects each attribute is another object, and some raise.
+    Any object will do, even one whose attributes raise, or are all there.
     """
     try:
         name = thing.__name__
@@ -193,7 +193,7 @@ def own_name(thing: Any) -> str | None:
 
 @lru_cache(1000)
 def _word(names: tuple[str, ...]) -> str:
-    """Choose the innermost name that is public: a reader knows those."""
+    """Choose the innermost public name, which is the one that readers know."""
     if any(name.endswith("_wait_for_one") for name in names):
         return "as_completed"
     public = (name for name in names if not name.rpartition(".")[2].startswith("_"))

@@ -1,7 +1,7 @@
-"""Where the recorder looks: functions that stand before methods of a loop for a while.
+"""Where the recorder listens: functions that take the place of methods of a loop for a while.
 
-Each notes what it sees and calls the method, so that the loop does what it would have done. Those
-of a task's every step (`call_soon`) are written to be fast. Used by the recorder, lesson 03.
+Each notes what it sees and then calls the method, so that the loop does what it would have done.
+`call_soon` is called at every step of a task, so its function is written to be fast.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _RUN = asyncio.Handle._run.__code__  # calls back for a loop
 
 
 def hooks(recording: Recording, on_deadlock: Callable[[BaseException], None]) -> list[Method]:
-    """Return functions that have the names of the methods of the loop that they stand before.
+    """Return the functions, each with the name of the method whose place it takes.
 
     Args:
         recording: where to note what they see.
@@ -90,7 +90,7 @@ def _watch_wake_ups(recording: Recording, later: Method) -> Method:
 
 
 def _tell(recording: Recording, ended: Track, callback: Method, *args: Any) -> None:
-    """Call what was to be called at the end of a task; it wakes whoever waited for that."""
+    """Call back at the end of a task, and note meanwhile which task it is: this wakes others."""
     recording.ended = ended
     try:
         callback(*args)
@@ -99,7 +99,7 @@ def _tell(recording: Recording, ended: Track, callback: Method, *args: Any) -> N
 
 
 def _due(recording: Recording, now: float) -> float:
-    """Return since when a task is ready that a timer wakes: before now, if the loop was busy."""
+    """Return since when a task has been ready that a timer wakes: longer, if the loop was busy."""
     frame: FrameType | None = frame_at(2)
     while frame is not None and frame.f_code is not _RUN:
         frame = frame.f_back
@@ -117,7 +117,7 @@ def _watch_threads(recording: Recording, run: Method) -> Method:
         job = Job(_name_of(func, args), recording.now())
         if executor is None or thread_limit(executor) is not None:
             future = run(executor, functools.partial(_timed, recording, job, func), *args)
-        else:  # another process: all that can be seen is when it began and ended to wait
+        else:  # in another process; all that can be seen is how long the program waited for it
             job.start_s = job.submitted_s
             future = run(executor, func, *args)
             future.add_done_callback(lambda _: recording.end_job(job))
@@ -167,7 +167,7 @@ def _watch_complaints(recording: Recording, complain: Method) -> Method:
     def call_exception_handler(context: dict[str, Any]) -> None:
         future = context.get("future")
         watched = coroutine_of(future) if isinstance(future, asyncio.Task) else None
-        if isinstance(watched, Watched):  # a task that is dropped, and the exception in it with it
+        if isinstance(watched, Watched):  # the task is being dropped, and its exception with it
             watched.track.note_unseen(context.get("exception"))
         complain(context)
 

@@ -1,8 +1,8 @@
 """Records what every task of a program does: each step, each wait with its reason, each thread.
 
-The coroutine of each task is wrapped, so that its steps can be timed from outside; the loop's
+The coroutine of each task is wrapped so that its steps can be timed from outside; the loop's
 `call_soon` tells when a waiting task becomes ready, and `run_in_executor` when threads work. The
-program runs as it would without. What was seen becomes a `Timeline`. Lessons 03 and 05.
+program runs as it would without a recorder. Lessons 03 and 05.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from asyncml.timeline.unawaited import unawaited_noted
 from asyncml.timeline.watched import Watched, wait_of
 
 T = TypeVar("T")
-_SAMPLING_S = 0.02  # how often a thread looks whether the loop is blocked, and where
+_SAMPLING_S = 0.02  # how often a thread looks whether the loop is blocked, and on which line
 
 
 async def _run(main: Coroutine[Any, Any, T], recording: Recording) -> T:
@@ -69,7 +69,7 @@ def _watching(recording: Recording) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _sampling(recording: Recording) -> Iterator[None]:
-    """Look now and then, from a thread, on which line a step of the loop is that takes long."""
+    """Look now and then, from a thread, on which line a long step of the loop is."""
     stop, loop_thread = threading.Event(), threading.get_ident()
 
     def look() -> None:
@@ -87,7 +87,7 @@ def _sampling(recording: Recording) -> Iterator[None]:
 
 
 def _finish(recording: Recording) -> None:
-    """Take no more notes; what goes on after the program has ended goes on unseen."""
+    """Take no more notes: the program has ended, and what goes on after it goes on unseen."""
     if recording.closed:
         return
     recording.closed, recording.end_s = True, recording.now()

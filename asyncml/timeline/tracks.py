@@ -1,7 +1,7 @@
-"""What a recording holds: the steps of each task, the jobs of each thread, and what they add up to.
+"""What is noted of one task, or of one function in a thread, and the states that follow from it.
 
 A task is always in one of three states: it runs, it is ready to run but another one does, or it
-waits for something. The recorder notes the steps, this file makes stretches of states from them.
+waits for something. What is noted are its steps; the states lie between them.
 """
 
 import asyncio
@@ -15,18 +15,19 @@ from typing import Any, NamedTuple, Optional, Union
 
 from asyncml.clock.waiting import Site, reason
 
-# here a task waits for other tasks, even if it is a timer or a thread that ends the wait
+# here a task waits for other tasks, even if a timer or a thread ends the wait
 _FOR_TASKS = {"Barrier", "Condition", "Event", "Lock", "Queue", "Semaphore", "TaskGroup"}
 _FOR_TASKS |= {"as_completed", "gather", "wait", "wait_for"}
 
-# What a task waited for: the task or the job behind it, or a word for it, where one is known; how
-# many suspended coroutines, outermost first, the wait before it had in common with it; the code of
-# each, with the instruction where it stood; the task that ended the wait, None if it was a timer,
-# a socket or a thread; and whether it ended with an exception, such as a cancellation. A plain
-# tuple: making another costs as much as a step.
+# What a task waited for: the task or the job behind the wait, or a name for it, if one is known;
+# how many of the suspended coroutines, counted from the outermost, were the same ones in the wait
+# before; the code of each, with the instruction where it stood; the task that ended the wait, None
+# if a timer, a socket or a thread did; and whether it ended with an exception, such as a
+# cancellation. It is a plain tuple, for anything else would cost as much to make as a step.
 Target = Union["Track", "Job", str, None]
 Awaited = tuple[Target, int, tuple[tuple[CodeType, int], ...], Optional["Track"], bool]
-# A link of a chain of awaits: its code, where it stood, and which coroutine it was
+# A link of a chain of awaits: its code, where it stood, and which coroutine it was; of a library's
+# coroutine its code is enough
 Link = tuple[CodeType, int, weakref.ref[Any] | None]
 State = tuple[str, float, float, str]  # state, start, end, reason
 
@@ -80,7 +81,7 @@ class Track:
 
     def __init__(self, label: str, created_s: float, parent: "Track | None", origin: Site | None):
         self.label, self.created_s, self.parent, self.origin = label, created_s, parent, origin
-        # the fields of all Steps in a row: a tuple for each would have to be made and collected
+        # the fields of all Steps in a row, so that no tuple has to be made at each step
         self.steps: list[Any] = []
         self.pauses: list[tuple[float, float]] = []  # while a task that it started eagerly ran
         self.ready_s, self.ended_s = created_s, math.nan

@@ -1,8 +1,8 @@
-"""A coroutine whose steps are timed from outside: what the recording makes tasks of.
+"""A coroutine whose steps are timed from outside: the recorder makes tasks of these.
 
-A task resumes its coroutine again and again with `send`; each time is a step. Here a generator
+A task resumes its coroutine again and again with `send`, and each time is a step. Here a generator
 stands between the two and looks at the clock before and after. It runs at every step of a recorded
-program, so it is written to be fast: about as much as an `await asyncio.sleep(0)` costs in all.
+program, so it is written to be fast: it costs about as much as an `await asyncio.sleep(0)` does.
 """
 
 import asyncio
@@ -21,6 +21,26 @@ from asyncml.timeline.tracks import Awaited, Link, Target, Track
 _Future: type = asyncio.Future
 
 
+# asyncio takes any object with the methods of a coroutine for one, and calls only `send` and
+# `throw` at each step. Methods written in Python would have to look up the coroutine, its track and
+# the clock each time. A generator that is resumed has them all in its local variables, so
+# `Watched.send` is the `send` of a generator, put on the instance where asyncio finds it before the
+# method of the class. The generator is started in `__init__`, up to its first `yield`: a generator
+# takes no value before that, and the task's first `send` may already be a `throw`.
+#
+# The generator lives as long as the task, and must not lengthen the life of anything else. So it
+# lets go of each value that it has passed on, before the next step or at once: an exception would
+# keep alive all that the functions in its traceback have in their variables. And it must not show:
+# `_unwound` takes the generator's own line out of the tracebacks of exceptions that are thrown in.
+#
+# What a task waits for is looked up after the wait, just before the task goes on: only then is it
+# known whether the wait took any time, and the suspended chain of coroutines stands as it stood.
+# Most waits are those of a loop that has come back to the same line, so `wait_of` first follows the
+# chain of the wait before for as long as nothing has changed, and walks only the rest anew.
+# `shared` counts the outermost coroutines that are the very same objects as in the wait before.
+# By that, findings tell a function that waits again from one that is called again.
+
+
 class Watched(Coroutine[Any, Any, Any]):
     """Stands for a coroutine in its task, and notes its steps in `track`."""
 
@@ -28,7 +48,7 @@ class Watched(Coroutine[Any, Any, Any]):
         self.coro, self.track = coro, track
         steps = _steps(coro, track, recording)
         next(steps)
-        # found before the methods below, which are only there because the base class demands them
+        # the methods below are only there because the base class demands them
         self.__dict__.update(send=steps.send, throw=steps.throw)
 
     def send(self, value: Any) -> Any:  # noqa: D102
@@ -51,7 +71,7 @@ class Watched(Coroutine[Any, Any, Any]):
 def _steps(
     coro: Coroutine[Any, Any, Any], track: Track, recording: Recording
 ) -> Generator[Any, Any, Any]:
-    """Pass on what the task sends and what the coroutine yields, and note how long it took."""
+    """Pass on what the task sends and what the coroutine yields, and note when each step was."""
     now, idle_s, note = recording.now, recording.idle_s, track.steps.extend
     resume: Callable[[Any], Any] = coro.send
     value, awaited, end = None, None, track.created_s
@@ -108,7 +128,7 @@ def _unwound(error: BaseException) -> BaseException:
 def wait_of(
     coro: Any, track: Track, recording: Recording, awaited: Any, is_cut: bool = False
 ) -> Awaited:
-    """Say what a task waits for, from the chain of awaits that stands while it does."""
+    """Describe the wait of a task by the chain of awaits in which it is suspended."""
     waker, track.waker = track.waker, None
     target = (
         None if type(awaited) is _Future and not recording.jobs else _target_of(recording, awaited)

@@ -9,6 +9,7 @@ what is missing, and that no file uses another. In brackets: a variable of a fun
     asyncio.BaseEventLoop._check_thread         the same
     asyncio.BaseEventLoop._clock_resolution     how much too early a timer may fire
     asyncio.BaseEventLoop._debug                what get_debug() returns, without a call
+    asyncio.BaseEventLoop._default_executor     the pool of to_thread
     asyncio.BaseEventLoop._ready                the callbacks of the next turn
     asyncio.BaseEventLoop._scheduled            the heap of timers
     asyncio.BaseEventLoop._thread_id            which thread the loop runs in

@@ -26,7 +26,14 @@ from asyncml.internals import (
 LISTED = re.findall(r"^    ([a-z][\w.\[\]]+)", internals.__doc__, re.MULTILINE)
 # these names begin with an underscore, and are documented all the same
 DOCUMENTED = {"_exit", "_fields", "_is_gil_enabled", "_make"}
-MAY_BE_NONE = {"_coro", "_exception", "_fut_waiter", "_source_traceback", "_thread_id"}
+MAY_BE_NONE = {
+    "_coro",
+    "_default_executor",
+    "_exception",
+    "_fut_waiter",
+    "_source_traceback",
+    "_thread_id",
+}
 
 
 def short(name):

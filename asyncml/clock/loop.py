@@ -239,16 +239,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
         if executor is None:
             self._check_default_executor()  # type: ignore[attr-defined]
-            executor = self._executor
+            executor = self._default_executor  # type: ignore[attr-defined]
         return self.turns.submit(executor, func, args)
-
-    def set_default_executor(self, executor: Executor) -> None:
-        """Use `executor`, a ThreadPoolExecutor, for `asyncio.to_thread`."""
-        super().set_default_executor(executor)  # type: ignore[arg-type]
-        self._executor = executor
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait until its jobs have ended, in virtual time, and then its threads."""
-        await self.turns.drain(self._executor)
+        await self.turns.drain(self._default_executor)  # type: ignore[attr-defined]
         with self.turns.stopped():
             await super().shutdown_default_executor()

@@ -71,7 +71,7 @@ def _in_sequence(timeline: Lanes) -> Iterator[Finding]:
     """Find the tasks that wait for one thing after the other while nothing else goes on."""
     shares = _exposed_waiting(timeline)
     word = "nothing" if timeline.statistics().overlap < 0.05 else "too little"
-    blamed = {wait.track for wait in timeline.waits if wait.reason in _ON_PURPOSE}
+    blamed = {track for track, waits in timeline.waits.items() if _is_bounded(waits)}
     for track in timeline.tracks:  # parents come before their children
         if track.parent in blamed or track in blamed:
             blamed.add(track)
@@ -92,6 +92,10 @@ def _in_sequence(timeline: Lanes) -> Iterator[Finding]:
             yield Finding("in-sequence", message, lines[0], alone - possible)
 
 
+def _is_bounded(waits: list[Wait]) -> bool:
+    return any(wait.reason in _ON_PURPOSE for wait in waits)
+
+
 def _exposed_waiting(timeline: Lanes) -> dict[Track, dict[Wait, float]]:
     """Say how long each wait of each task was all that went on.
 
@@ -101,9 +105,7 @@ def _exposed_waiting(timeline: Lanes) -> dict[Track, dict[Wait, float]]:
     for start, end, waits, busy in timeline.segments():
         if len(waits) == 1 and not busy:
             exposed[next(iter(waits))] += end - start
-    own: dict[Track, list[Wait]] = defaultdict(list)
-    for wait in timeline.waits:
-        own[wait.track].append(wait)
+    own = timeline.waits
     shares: dict[Track, dict[Wait, float]] = defaultdict(lambda: defaultdict(float))
     for wait, seconds in exposed.items():
         if wait.is_cut:  # what comes next may well be there because this one failed
@@ -229,15 +231,12 @@ def _unbounded(timeline: Lanes) -> Iterator[Finding]:
     for track in timeline.tracks:
         if track.origin is not None:
             begun[track.origin].add(track)
-    waits_of: dict[Track, list[Wait]] = defaultdict(list)
-    for wait in timeline.waits:
-        waits_of[wait.track].append(wait)
     for site, tracks in begun.items():
-        waits = [wait for track in tracks for wait in waits_of[track]]
+        waits = [wait for track in tracks for wait in timeline.waits[track]]
         outside = [wait for wait in waits if wait.is_outside]
         # a worker waits again and again: a pool of them is a bound, however large
         is_pool = len(outside) > 3 * len(tracks)
-        if len(tracks) <= _FLOOD or is_pool or any(w.reason in _ON_PURPOSE for w in waits):
+        if len(tracks) <= _FLOOD or is_pool or _is_bounded(waits):
             continue
         events = sorted([(w.start_s, 1) for w in outside] + [(w.end_s, -1) for w in outside])
         peak = max(accumulate(change for _, change in events), default=0)

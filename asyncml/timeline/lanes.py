@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from asyncml.timeline.recording import Recording
-from asyncml.timeline.tracks import Job, State, Wait
+from asyncml.timeline.tracks import Job, State, Track, Wait
 from asyncml.units import figure
 
 _BLOCK_S = 0.05  # so long a step keeps the others waiting for longer than a person notices
@@ -96,12 +97,16 @@ class Lanes:
         ]
 
     @cached_property
-    def waits(self) -> list[Wait]:
-        """The waits of all tasks, with what `findings` asks of them."""
-        waits = [wait for track in self.tracks for wait in track.waits(self._end_s)]
-        for wait in waits:
+    def waits(self) -> dict[Track, list[Wait]]:
+        """The waits of each task, in order, with what `findings` asks of them."""
+        waits = {track: list(track.waits(self._end_s)) for track in self.tracks}
+        for wait in chain(*waits.values()):
             wait.start_s, wait.end_s = self._relative(wait.start_s), self._relative(wait.end_s)
         return waits
+
+    def outside_waits(self) -> Iterator[Wait]:
+        """Yield the waits for the outside world."""
+        return filter(attrgetter("is_outside"), chain(*self.waits.values()))
 
     def _relative(self, at: float) -> float:
         return round(at - self._start_s, 9)  # floats that should be equal are, to the nanosecond
@@ -122,7 +127,7 @@ class Lanes:
             for piece in self.slices
             if piece.state == "running" and not self.is_thread(piece.lane)
         ]
-        waited = sum(_length(wait) for wait in self.waits if wait.is_outside)
+        waited = sum(map(_length, self.outside_waits()))
         exposed, peak = 0.0, 0
         for start, end, waits, busy in self.segments():
             peak = max(peak, len(waits) + busy)
@@ -152,7 +157,7 @@ class Lanes:
         The set is the same object each time: copy it to keep it.
         """
         events: list[tuple[float, int, Wait | None]] = []
-        for outside in filter(attrgetter("is_outside"), self.waits):
+        for outside in self.outside_waits():
             events += [(outside.start_s, 1, outside), (outside.end_s, 0, outside)]
         for piece in self.slices:
             if piece.state == "running":

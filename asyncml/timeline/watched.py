@@ -21,12 +21,11 @@ from asyncml.timeline.tracks import Awaited, Link, Target, Track
 _Future: type = asyncio.Future
 
 
-# asyncio takes any object with the methods of a coroutine for one, and calls only `send` and
-# `throw` at each step. Methods written in Python would have to look up the coroutine, its track and
-# the clock each time. A generator that is resumed has them all in its local variables, so
-# `Watched.send` is the `send` of a generator, put on the instance where asyncio finds it before the
-# method of the class. The generator is started in `__init__`, up to its first `yield`: a generator
-# takes no value before that, and the task's first `send` may already be a `throw`.
+# asyncio takes any object of a class that is registered as a Coroutine, and at each step calls
+# nothing but its `send` or its `throw`. If these were written as methods they would have to look up
+# the coroutine, its track and the clock each time. A generator that is resumed has all of them in
+# its local variables, so `Watched.send` is the `send` of a generator. It is started in `__init__`,
+# up to its first `yield`, so that it can deal with a task whose first step is a `throw`.
 #
 # The generator lives as long as the task, and must not lengthen the life of anything else. So it
 # lets go of each value that it has passed on, before the next step or at once: an exception would
@@ -41,30 +40,17 @@ _Future: type = asyncio.Future
 # By that, findings tell a function that waits again from one that is called again.
 
 
-class Watched(Coroutine[Any, Any, Any]):
+@Coroutine.register
+class Watched:
     """Stands for a coroutine in its task, and notes its steps in `track`."""
 
     def __init__(self, coro: Coroutine[Any, Any, Any], track: Track, recording: Recording) -> None:
         self.coro, self.track = coro, track
         steps = _steps(coro, track, recording)
         next(steps)
-        # the methods below are only there because the base class demands them
-        self.__dict__.update(send=steps.send, throw=steps.throw)
+        self.send, self.throw = steps.send, steps.throw
 
-    def send(self, value: Any) -> Any:  # noqa: D102
-        raise NotImplementedError
-
-    def throw(self, *_: Any) -> Any:  # noqa: D102
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """End the coroutine."""
-        self.coro.close()
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self.coro.__await__()
-
-    def __getattr__(self, name: str) -> Any:  # cr_frame, cr_code, __qualname__: asyncio reads them
+    def __getattr__(self, name: str) -> Any:  # asyncio asks for close, cr_frame, __qualname__, ...
         return getattr(self.coro, name)
 
 

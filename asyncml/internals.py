@@ -33,6 +33,7 @@ what is missing, and that no file uses another. In brackets: a variable of a fun
     threading.Condition._waiters                whether a thread that waits has been woken
     threading.Condition.wait[waiter]            by this lock
     threading._active                           the threads, without taking a lock
+    threading._limbo                            and those that are just being started
     threading._register_atexit                  what is done before threads and processes are joined
     warnings._warn_unawaited_coroutine          which coroutine was never awaited
 

@@ -23,6 +23,7 @@ PATIENCE_S = 1.0
 # the same where nothing else can happen, before that is called a deadlock
 LAST_PATIENCE_S = 5.0
 
+_active, _limbo = threading._active, threading._limbo  # type: ignore[attr-defined]
 _WAIT = threading.Condition.wait.__code__
 _SELECTS: set[Any] = {
     getattr(getattr(kind, "select", None), "__code__", None) for kind in vars(selectors).values()
@@ -71,8 +72,9 @@ class Strangers:
 
     def exist(self) -> bool:
         """Tell whether there are any."""
-        # before each jump, so this is fast; the list is made in one go, as threads come and go
-        live = list(threading._active.values())  # type: ignore[attr-defined]
+        # before each jump, so this is fast; threads come and go meanwhile, so each part of the list
+        # is made in one go, and those that are starting come first, for they move to the others
+        live = [*_limbo, *_active.values()]
         if live == self._quiet:
             return False
         self._quiet = live  # first: a thread that calls meanwhile sets it to None

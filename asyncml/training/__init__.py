@@ -1,5 +1,6 @@
 """Training as an asynchronous iterator of steps.
 
+    step              what is known of one step
     fit               train a model, step by step, and evaluate it
     feeding           batches, handed over two ahead
     trainer           the thread in which the steps run
@@ -14,7 +15,8 @@ Lesson 09 trains with it.
 
 from asyncml.training.checkpoint import Checkpointer, CheckpointError
 from asyncml.training.curve import LossCurve
-from asyncml.training.fit import Step, evaluate, fit
+from asyncml.training.fit import evaluate, fit
+from asyncml.training.step import Step
 
 __all__ = [
     "CheckpointError",

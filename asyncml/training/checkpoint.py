@@ -22,7 +22,8 @@ from asyncml.failures import add_note
 from asyncml.threads import ThreadPool
 from asyncml.training import checkpoint_files as files
 from asyncml.training.checkpoint_files import Arrays
-from asyncml.training.fit import Step, ended
+from asyncml.training.fit import ended
+from asyncml.training.step import Step
 
 if TYPE_CHECKING:
     from asyncml.network.optimizers import Optimizer

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asyncml.training.fit import Step
+from asyncml.training.step import Step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,18 +8,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncml.failures import is_asked_to_end, ordinary, shorten
-
-if TYPE_CHECKING:
-    from asyncml.training.fit import Step
+from asyncml.training.step import Step
 
 Data = Iterable[Any] | AsyncIterable[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class NumberedBatch:
     """A batch of a run: its place, its arrays, and the state of the data after it if it has one."""
 
     epoch: int
@@ -39,7 +37,7 @@ def check_data(data: object) -> None:
 
 
 async def feed(
-    data: Data, epochs: int, resume_from: "Step | None", queue: asyncio.Queue[Batch | None]
+    data: Data, epochs: int, resume_from: Step | None, queue: asyncio.Queue[NumberedBatch | None]
 ) -> None:
     """Put each batch of the run on `queue`; the task's own end says whether that was all."""
     first, done = 0, 0
@@ -52,12 +50,12 @@ async def feed(
         for epoch in range(first, epochs):
             skip = done if epoch == first else 0
             index = 0 if stateful is None else skip
-            async with contextlib.aclosing(iterate(data)) as batches:
+            async with contextlib.aclosing(batches_of(data)) as batches:
                 async for batch in batches:
                     if index >= skip:
                         x, y = pair(batch)
                         state = None if stateful is None else stateful.state_dict()
-                        await queue.put(Batch(epoch, index, x, y, state))
+                        await queue.put(NumberedBatch(epoch, index, x, y, state))
                     else:
                         await asyncio.sleep(0)  # what is passed over is loaded, which takes time
                     index += 1
@@ -69,13 +67,13 @@ async def feed(
         raise ordinary("data", error) from error  # of a task of its own, that somebody cancelled
 
 
-def wake(queue: asyncio.Queue[Batch | None], feeder: "asyncio.Task[None]") -> None:
+def wake(queue: asyncio.Queue[NumberedBatch | None], feeder: "asyncio.Task[None]") -> None:
     """Put None where somebody waits for a batch that never comes: the feeder has ended."""
     if queue.empty():
         queue.put_nowait(None)
 
 
-async def iterate(data: Data) -> AsyncGenerator[Any, None]:
+async def batches_of(data: Data) -> AsyncGenerator[Any, None]:
     """Iterate over `data` of either kind, and close what is left early."""
     if not isinstance(data, AsyncIterable):
         for batch in data:

@@ -11,43 +11,21 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sized
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncml.checks import check_int, check_model, check_optimizer
 from asyncml.threads import ThreadPool
 from asyncml.training.blas import BlasThreads, threads_for
-from asyncml.training.feeding import Batch, Data, check_data, feed, iterate, pair, wake
+from asyncml.training.feeding import Data, NumberedBatch, batches_of, check_data, feed, pair, wake
+from asyncml.training.step import Step
 from asyncml.training.switching import ShortSwitches
 from asyncml.training.trainer import count_right, train_step
 
 if TYPE_CHECKING:
     from asyncml.network.optimizers import Optimizer
     from asyncml.network.sequential import Sequential
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One whole step of training, as `fit` hands it out and `resume_from` takes it.
-
-    Attributes:
-        epoch: from 0.
-        index: of the step in its epoch, from 0.
-        loss: mean over the batch, before the parameters were changed.
-        examples: in the batch.
-        wait_s: seconds that training waited for the batch.
-        compute_s: seconds that the thread computed.
-        pipeline_state: `state_dict()` of the data after this batch; None if it has no such method.
-    """
-
-    epoch: int
-    index: int
-    loss: float
-    examples: int
-    wait_s: float
-    compute_s: float
-    pipeline_state: dict[str, Any] | None = field(default=None, repr=False)
 
 
 def fit(
@@ -140,7 +118,7 @@ class Training:
         self._model, self._optimizer = model, optimizer
         self._data, self._epochs, self._after = data, epochs, resume_from
         # one batch waits here and one in the feeder's hand: two ahead
-        self._batches: asyncio.Queue[Batch | None] = asyncio.Queue(1)
+        self._batches: asyncio.Queue[NumberedBatch | None] = asyncio.Queue(1)
         self._feed = partial(feed, data, epochs, resume_from, self._batches)
         self._blas = BlasThreads(threads_for(model, blas_threads))
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -287,7 +265,7 @@ async def evaluate(model: Sequential, data: Data, *, blas_threads: int | None = 
     blas = BlasThreads(threads_for(model, blas_threads))
     with blas, ShortSwitches(), ThreadPool(1, name="evaluate") as pool:
         pool.submit(blas.apply)
-        async with contextlib.aclosing(iterate(data)) as batches:
+        async with contextlib.aclosing(batches_of(data)) as batches:
             async for batch in batches:
                 x, y = pair(batch)
                 job = loop.run_in_executor(pool, count_right, model, x, y)

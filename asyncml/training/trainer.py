@@ -11,7 +11,7 @@ import numpy as np
 
 from asyncml.checks import check_labels
 from asyncml.failures import ENDINGS, add_note, noted, ordinary
-from asyncml.training.feeding import Batch
+from asyncml.training.feeding import NumberedBatch
 
 if TYPE_CHECKING:
     from asyncml.network.optimizers import Optimizer
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def train_step(
-    model: "Sequential", optimizer: "Optimizer", batch: Batch, clock: Callable[[], float]
+    model: "Sequential", optimizer: "Optimizer", batch: NumberedBatch, clock: Callable[[], float]
 ) -> tuple[float, float]:
     """Take one step on `batch` and return its loss and how long it took; the trainer's thread."""
     started_s = clock()

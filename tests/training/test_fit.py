@@ -23,7 +23,8 @@ from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.training import switching
 from asyncml.training.blas import BlasThreads
-from asyncml.training.fit import Step, Training, evaluate, fit
+from asyncml.training.fit import Training, evaluate, fit
+from asyncml.training.step import Step
 
 BATCHES = 7
 

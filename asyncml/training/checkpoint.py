@@ -22,8 +22,8 @@ from asyncml.failures import add_note
 from asyncml.threads import ThreadPool
 from asyncml.training import checkpoint_files as files
 from asyncml.training.checkpoint_files import Arrays
-from asyncml.training.fit import ended
 from asyncml.training.step import Step
+from asyncml.training.trainer import ended
 
 if TYPE_CHECKING:
     from asyncml.network.optimizers import Optimizer
@@ -99,11 +99,11 @@ class Checkpointer:
             self._close()
             return
         last = asyncio.create_task(self._last_written(), name="checkpoints-last")
-        cancelled = await ended(last)
-        self._close()
         try:
-            if cancelled is not None:
-                raise asyncio.CancelledError(*cancelled)
+            await ended(last)
+        finally:
+            self._close()
+        try:
             last.result()
         except CheckpointError as failure:
             if error is None:

@@ -77,9 +77,7 @@ class LossCurve:
         """Take in a step, and draw if it is time to."""
         if not isinstance(step, Step):
             raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
-        self.steps.append(
-            step if step.pipeline_state is None else replace(step, pipeline_state=None)
-        )
+        self.steps.append(replace(step, pipeline_state=None))
         self._changed()
         if self._live and len(self.steps) > 1 and time.perf_counter() >= self._next_s:
             self._show()

@@ -6,7 +6,7 @@ knows where it stands. One coroutine takes them and waits where nobody takes the
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +14,18 @@ from asyncml.failures import is_asked_to_end, ordinary, shorten
 from asyncml.training.step import Step
 
 Data = Iterable[Any] | AsyncIterable[Any]
+Snapshot = Callable[[], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class NumberedBatch:
-    """A batch of a run: its place, its arrays, and the state of the data after it if it has one."""
+    """A batch of a run: its place, its arrays, and what gives the state of the data after it."""
 
     epoch: int
     index: int
     x: Any
     y: Any
-    state: dict[str, Any] | None
+    snapshot: Snapshot | None
 
     def __str__(self) -> str:
         return f"step {self.index} of epoch {self.epoch}"
@@ -44,6 +45,7 @@ async def feed(
     if resume_from is not None:
         first, done = resume_from.epoch, resume_from.index + 1
     stateful: Any = data if hasattr(data, "state_dict") else None
+    snapshot = None if stateful is None else snapshots_of(stateful)
     try:
         if stateful is not None and resume_from is not None:
             stateful.load_state_dict(resume_from.pipeline_state)
@@ -54,8 +56,8 @@ async def feed(
                 async for batch in batches:
                     if index >= skip:
                         x, y = pair(batch)
-                        state = None if stateful is None else stateful.state_dict()
-                        await queue.put(NumberedBatch(epoch, index, x, y, state))
+                        now = snapshot and snapshot()
+                        await queue.put(NumberedBatch(epoch, index, x, y, now))
                     else:
                         await asyncio.sleep(0)  # what is passed over is loaded, which takes time
                     index += 1
@@ -65,6 +67,26 @@ async def feed(
         if is_asked_to_end():
             raise
         raise ordinary("data", error) from error  # of a task of its own, that somebody cancelled
+
+
+def snapshots_of(data: Any) -> Callable[[], Snapshot]:
+    """Return a function that notes where `data` stands, and gives what makes a state of that later.
+
+    A pipeline has such a method. Of other data, and where a class of the caller's has a
+    `state_dict` of its own, the state is made at once, since later it would be another.
+    """
+    for kind in type(data).__mro__:
+        if "state_dict" in vars(kind):
+            if "_snapshot" in vars(kind):
+                noted: Callable[[], Snapshot] = data._snapshot
+                return noted
+            break
+
+    def at_once() -> Snapshot:
+        state = data.state_dict()
+        return lambda: state
+
+    return at_once
 
 
 def wake(queue: asyncio.Queue[NumberedBatch | None], feeder: "asyncio.Task[None]") -> None:

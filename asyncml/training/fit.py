@@ -8,7 +8,6 @@ builds it, and measures when it helps.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sized
 from dataclasses import replace
@@ -16,12 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncml.checks import check_int, check_model, check_optimizer
-from asyncml.threads import ThreadPool
-from asyncml.training.blas import BlasThreads, threads_for
-from asyncml.training.feeding import Data, NumberedBatch, batches_of, check_data, feed, pair, wake
-from asyncml.training.step import Step
-from asyncml.training.switching import ShortSwitches
-from asyncml.training.trainer import count_right, train_step
+from asyncml.training.feeding import Data, NumberedBatch, check_data, feed, wake
+from asyncml.training.step import Step, standing_at
+from asyncml.training.trainer import Trainer, ended, train_step
 
 if TYPE_CHECKING:
     from asyncml.network.optimizers import Optimizer
@@ -120,7 +116,7 @@ class Training:
         # one batch waits here and one in the feeder's hand: two ahead
         self._batches: asyncio.Queue[NumberedBatch | None] = asyncio.Queue(1)
         self._feed = partial(feed, data, epochs, resume_from, self._batches)
-        self._blas = BlasThreads(threads_for(model, blas_threads))
+        self._blas_threads = blas_threads
         self._loop: asyncio.AbstractEventLoop | None = None
         self._busy = self._ended = self._put_off = False
 
@@ -180,22 +176,17 @@ class Training:
             self._release()
 
     def _begin(self) -> None:
-        self._pool = ThreadPool(1, name="trainer")
+        self._trainer = Trainer("trainer", self._model, self._blas_threads)
         self._feeder = asyncio.create_task(self._feed(), name="fit-feeder")
         self._feeder.add_done_callback(partial(wake, self._batches))
-        self._switches = ShortSwitches().__enter__()
-        self._blas.__enter__()
         self._loop = asyncio.get_running_loop()
-        self._pool.submit(self._blas.apply)  # goes before the first step
 
     def _release(self) -> bool:
         """Let go of all but the feeder, which is told to end; say whether it has yet to."""
-        loop, ended, self._ended = self._loop, self._ended, True
-        if loop is None or ended:
+        loop, before, self._ended = self._loop, self._ended, True
+        if loop is None or before:
             return False
-        self._switches.__exit__()
-        self._blas.__exit__()
-        self._pool.shutdown(wait=not self._busy)
+        self._trainer.shutdown(wait=not self._busy)
         if self._feeder.done():
             if not self._feeder.cancelled():
                 self._feeder.exception()  # of a batch that nobody asked for
@@ -221,79 +212,21 @@ class Training:
             self._feeder.result()  # raises what the data raised
             raise StopAsyncIteration
         args = (self._model, self._optimizer, batch, loop.time)
-        job = loop.run_in_executor(self._pool, train_step, *args)
-        cancelled = await ended(job)
-        if cancelled is not None:
-            # the step has been taken, so it is handed out, and the task is cancelled once more
-            # where it waits next; unless the request was a time-out's that is over by then
-            self._put_off = True
-            loop.call_soon(_cancel_again, asyncio.current_task(), cancelled)
-        loss, compute_s = job.result()
-        examples = len(batch.y)
-        return Step(batch.epoch, batch.index, loss, examples, wait_s, compute_s, batch.state)
-
-
-async def evaluate(model: Sequential, data: Data, *, blas_threads: int | None = None) -> float:
-    """Return the accuracy of `model`: the share of examples whose label it predicts.
-
-    Cancelled, it waits for the batch that the thread computes, and leaves nothing running.
-
-    Args:
-        model: is asked with `predict`, in a thread.
-        data: gives batches (x, y), as for `fit`; one pass over it.
-        blas_threads: as for `fit`.
-
-    Returns:
-        A number from 0 to 1.
-
-    Raises:
-        TypeError: `model` is no model, `data` no data, or a batch holds other than numbers.
-        ValueError: the data has no batch, or a batch does not fit the model.
-
-    Example:
-        >>> import numpy as np
-        >>> from asyncml.network.sequential import MLP
-        >>> asyncio.run(evaluate(MLP([2, 2]), [(np.zeros((3, 2)), np.zeros(3, int))]))
-        1.0
-    """
-    check_model(model)
-    check_data(data)
-    if blas_threads is not None:
-        blas_threads = check_int("blas_threads", blas_threads)
-    loop = asyncio.get_running_loop()
-    right = seen = 0
-    blas = BlasThreads(threads_for(model, blas_threads))
-    with blas, ShortSwitches(), ThreadPool(1, name="evaluate") as pool:
-        pool.submit(blas.apply)
-        async with contextlib.aclosing(batches_of(data)) as batches:
-            async for batch in batches:
-                x, y = pair(batch)
-                job = loop.run_in_executor(pool, count_right, model, x, y)
-                cancelled = await ended(job)
-                if cancelled is not None:
-                    raise asyncio.CancelledError(*cancelled)
-                right += job.result()
-                seen += len(y)
-    if not seen:
-        raise ValueError("`data` has no batch: there is nothing to evaluate on")
-    return right / seen
-
-
-async def ended(job: asyncio.Future[Any]) -> tuple[Any, ...] | None:
-    """Wait until `job` has ended; return the arguments of a CancelledError that came meanwhile.
-
-    Not the error itself: its traceback would hold this frame and all above it in a cycle, and an
-    iterator left with `break` would live on until the next garbage collection.
-    """
-    cancelled = None
-    while not job.done():
+        job = loop.run_in_executor(self._trainer, train_step, *args)
         try:
-            await asyncio.wait([job])
+            await ended(job)
         except asyncio.CancelledError as error:
-            cancelled = error.args
-    if not job.cancelled():
-        job.exception()  # seen, even if a cancellation goes before it
-    return cancelled
+            # The step has been taken, so it must be handed out: else the caller would not know of a
+            # change of the model, and would take the step again after a resume. The request is put
+            # off to where the task waits next, as if it had come a moment later; unless it was that
+            # of a time-out, which may be over by then. Of the error only the arguments are kept:
+            # its traceback holds this frame and all above it, a cycle that would keep an iterator
+            # left with `break` alive until the next garbage collection.
+            self._put_off = True
+            loop.call_soon(_cancel_again, asyncio.current_task(), error.args)
+        loss, compute_s = job.result()
+        step = Step(batch.epoch, batch.index, loss, len(batch.y), wait_s, compute_s)
+        return step if batch.snapshot is None else standing_at(batch.snapshot, step)
 
 
 def _cancel_again(task: asyncio.Task[Any] | None, args: tuple[Any, ...]) -> None:

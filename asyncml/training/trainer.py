@@ -1,27 +1,108 @@
-"""What the thread beside the event loop computes: one step of a training, or of an evaluation.
+"""The thread in which a model computes, and a step there. Lesson 09 shows why it is one thread."""
 
-`training` hands batches over to it, one at a time. Lesson 09 shows why it is one thread.
-"""
+from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asyncml.checks import check_labels
-from asyncml.failures import ENDINGS, add_note, noted, ordinary
+from asyncml.failures import ENDINGS, add_note, noted
+from asyncml.threads import ThreadPool
+from asyncml.training.blas import BlasThreads, threads_for
 from asyncml.training.feeding import NumberedBatch
+from asyncml.training.switching import ShortSwitches
 
 if TYPE_CHECKING:
     from asyncml.network.optimizers import Optimizer
     from asyncml.network.sequential import Sequential
 
 
+class Trainer(ThreadPool):
+    """One thread, and what holds for the whole process while it computes.
+
+    `run_in_executor` makes a future of asyncio from one of concurrent.futures, which the loop takes
+    two more turns to complete: 40 µs a step, of 2 ms. What an executor's `submit` returns is left
+    as it is, though, where it is such a future already. So this one returns one, and completes it
+    from the thread. Only virtual time must see a future of its own for whatever a thread does.
+
+    Args:
+        name: what the thread is called, with a number.
+        model: which computes in it.
+        blas_threads: see `fit`.
+    """
+
+    def __init__(self, name: str, model: object, blas_threads: int | None) -> None:
+        super().__init__(1, name=name)
+        self._blas, self._switches = BlasThreads(threads_for(model, blas_threads)), ShortSwitches()
+        self._blas.__enter__()
+        self._switches.__enter__()
+        try:
+            super().submit(self._blas.apply)  # goes before the first step
+        except BaseException:  # there is no thread
+            self.shutdown()
+            raise
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Queue a call and return its future: one that is `Ended`, or that of a `ThreadPool`."""
+        loop = asyncio.get_running_loop()
+        if hasattr(loop, "advance"):  # a loop in virtual time
+            return super().submit(fn, *args, **kwargs)
+        done = Ended(loop=loop)
+        super().submit(self._complete, done, partial(fn, *args, **kwargs))
+        return done
+
+    def _complete(self, done: Ended, call: Callable[[], Any]) -> None:
+        try:
+            complete = partial(done.set_result, call())
+        except BaseException as error:
+            complete = partial(done.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            done.get_loop().call_soon_threadsafe(complete)
+        del complete, done  # an error's traceback holds this frame, which must not hold the error
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the thread after what it computes, and put back what held meanwhile."""
+        self._switches.__exit__()
+        self._blas.__exit__()
+        super().shutdown(wait, cancel_futures=cancel_futures)
+
+
+class Ended(asyncio.Future[Any]):
+    """A future that nobody can cancel: whoever awaits it goes on when what it stands for has ended.
+
+    A task that is cancelled cancels the future that it awaits, and goes on at once. This future
+    refuses; asyncio then keeps the request, and raises CancelledError where the task goes on.
+    """
+
+    def cancel(self, msg: object = None) -> bool:
+        """Refuse."""
+        return False
+
+    def end(self, job: asyncio.Future[Any]) -> None:
+        """End since `job` has; who wants its result asks that."""
+        if not job.cancelled():
+            job.exception()  # seen, even if a cancellation goes before it
+        self.set_result(None)
+
+
+def ended(job: asyncio.Future[Any]) -> Ended:
+    """Return what to await until `job` has ended: a cancellation comes after that, as it does."""
+    if isinstance(job, Ended):
+        return job
+    done = Ended(loop=job.get_loop())
+    job.add_done_callback(done.end)
+    return done
+
+
 def train_step(
-    model: "Sequential", optimizer: "Optimizer", batch: NumberedBatch, clock: Callable[[], float]
+    model: Sequential, optimizer: Optimizer, batch: NumberedBatch, clock: Callable[[], float]
 ) -> tuple[float, float]:
-    """Take one step on `batch` and return its loss and how long it took; the trainer's thread."""
+    """Take one step on `batch`, in the thread; return its loss and how long it took."""
     started_s = clock()
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at below
@@ -40,15 +121,6 @@ def train_step(
             "Lower the learning rate, or look for nan and huge numbers in x"
         )
     return loss, clock() - started_s
-
-
-def count_right(model: "Sequential", x: Any, y: Any) -> int:
-    """Return how many labels in `y` the model predicts; runs in the thread of `evaluate`."""
-    try:
-        predicted = model.predict(x)
-    except ENDINGS as error:
-        raise ordinary("predict", error) from error
-    return int(np.count_nonzero(predicted == check_labels(y, np.shape(x), model.n_out)))
 
 
 def _not_finite(loss: float, grads: Any) -> str:

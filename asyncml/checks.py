@@ -5,7 +5,6 @@ import operator
 from numbers import Real
 
 import numpy as np
-import numpy.typing as npt
 
 
 def check_int(name: str, value: object, least: int = 1) -> int:
@@ -46,27 +45,6 @@ def check_model(model: object) -> None:
     if isinstance(model, type) or not hasattr(model, "loss_and_grads"):
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TypeError(f"`model` must be a Sequential, got {'None' if model is None else got}")
-
-
-def check_labels(
-    y: npt.ArrayLike, x_shape: tuple[int, ...], n_out: int, *, of: str = "x"
-) -> npt.NDArray[np.integer]:
-    """Return the labels of a batch whose x has `x_shape`, or raise: (batch,) ints below `n_out`."""
-    y, n = np.asarray(y), x_shape[0]
-    if n == 0:
-        raise ValueError(f"the batch is empty: `{of}` has shape {x_shape}")
-    if y.shape != (n,):
-        hint = ": y.reshape(-1)" if y.shape == (n, 1) else ""
-        raise ValueError(f"`y` must have shape ({n},) for {of} of {x_shape}, got {y.shape}{hint}")
-    if not np.issubdtype(y.dtype, np.integer):
-        raise TypeError(f"`y` must hold integer labels, got {y.dtype}")
-    if y.min() < 0 or y.max() >= n_out:
-        wrong = int(np.flatnonzero((y < 0) | (y >= n_out))[0])
-        raise ValueError(
-            f"labels must be 0 to {n_out - 1}, since there are {n_out} outputs, "
-            f"got {y[wrong]} at row {wrong}"
-        )
-    return y
 
 
 def check_optimizer(optimizer: object, model: object) -> None:

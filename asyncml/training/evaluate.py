@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asyncml.checks import check_int, check_labels, check_model
+from asyncml.checks import check_int, check_model
 from asyncml.failures import ENDINGS, ordinary
+from asyncml.network.losses import check_labels
 from asyncml.training.feeding import Data, batches_of, check_data, pair
 from asyncml.training.trainer import Trainer, ended
 
@@ -65,4 +66,4 @@ def count_right(model: Sequential, x: Any, y: Any) -> int:
         predicted = model.predict(x)
     except ENDINGS as error:
         raise ordinary("predict", error) from error
-    return int(np.count_nonzero(predicted == check_labels(y, np.shape(x), model.n_out)))
+    return int(np.count_nonzero(predicted == check_labels(y, (len(predicted), model.n_out))))

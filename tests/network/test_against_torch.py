@@ -11,7 +11,8 @@ torch = pytest.importorskip("torch", reason="not installed: see benchmarks/requi
 
 from safetensors.torch import load_file, save_file  # noqa: E402 (needs torch)
 
-from asyncml.network.layers import Linear, ReLU, softmax_cross_entropy  # noqa: E402
+from asyncml.network.layers import Linear, ReLU  # noqa: E402
+from asyncml.network.losses import softmax_cross_entropy  # noqa: E402
 from asyncml.network.optimizers import SGD, Adam  # noqa: E402
 from asyncml.network.sequential import MLP, Sequential  # noqa: E402
 from asyncml.training.checkpoint import Checkpointer  # noqa: E402

@@ -40,16 +40,23 @@ def check_number(name: str, value: object, rule: str) -> float:
         return math.inf
 
 
-def check_model(model: object) -> None:
-    """Raise TypeError for what does not learn: a class, None, an optimiser in a model's place."""
-    if isinstance(model, type) or not hasattr(model, "loss_and_grads"):
-        got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-        raise TypeError(f"`model` must be a Sequential, got {'None' if model is None else got}")
+def check_model(model: object, *methods: str) -> None:
+    """Raise TypeError for what lacks one of these methods: a class, None, an optimiser."""
+    lacks = [name for name in methods if not callable(getattr(model, name, None))]
+    if isinstance(model, type):
+        raise TypeError(f"`model` must be a Sequential, got the class {model.__name__}")
+    if lacks:
+        got = "None" if model is None else f"{type(model).__name__}, which has no {lacks[0]}()"
+        raise TypeError(f"`model` must be a Sequential, got {got}")
 
 
-def check_optimizer(optimizer: object, model: object) -> None:
-    """Raise TypeError for what is no optimiser, ValueError for one of another model."""
-    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
-        raise TypeError(f"`optimizer` must be an optimiser such as Adam(model), got {optimizer!r}")
+def check_optimizer(optimizer: object, model: object, *names: str) -> None:
+    """Raise TypeError for what lacks one of these names, ValueError for one of another model."""
+    lacks = [name for name in names if not hasattr(optimizer, name)]
+    if isinstance(optimizer, type) or lacks:
+        why = "" if isinstance(optimizer, type) else f", which has no `{lacks[0]}`"
+        raise TypeError(
+            f"`optimizer` must be an optimiser such as Adam(model), got {optimizer!r}{why}"
+        )
     if getattr(optimizer, "model", None) is not model:
         raise ValueError("`optimizer` must be made for `model`, got one that changes another model")

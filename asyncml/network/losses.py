@@ -96,7 +96,8 @@ class MeanSquaredError(Loss):
         if y.shape != outputs.shape:
             hint = ": y.reshape(-1, 1)" if (*y.shape, 1) == outputs.shape else ""
             raise ValueError(f"`y` must have shape {outputs.shape}, got {y.shape}{hint}")
-        _check_rows(outputs, "outputs")
+        if not y.size:
+            raise ValueError(f"the batch is empty: `outputs` has shape {y.shape}")
         difference = np.subtract(outputs, y, out=grad, dtype=outputs.dtype, casting="same_kind")
         loss: float = np.einsum("ij,ij->", difference, difference, dtype=np.float64)
         np.multiply(difference, 2 / difference.size, out=grad)
@@ -132,7 +133,6 @@ def softmax_cross_entropy(logits: Array, y: npt.ArrayLike, grad: Array | None = 
         raise ValueError(
             f"`grad` must have the shape of `logits`, {logits.shape}, got {grad.shape}"
         )
-    _check_rows(logits, "logits")
     y, n = check_labels(y, logits.shape), len(logits)
     rows = np.arange(n)
     z = np.subtract(logits, logits.max(axis=1, keepdims=True), out=grad)
@@ -148,20 +148,17 @@ def softmax_cross_entropy(logits: Array, y: npt.ArrayLike, grad: Array | None = 
 def check_labels(y: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.integer]:
     """Return the labels for logits of a shape (n, classes), or raise: (n,) ints below classes."""
     y, (n, classes) = np.asarray(y), shape
+    if n == 0:
+        raise ValueError(f"the batch is empty: `logits` has shape {shape}")
     if y.shape != (n,):
         hint = ": y.reshape(-1)" if y.shape == (n, 1) else ""
         raise ValueError(f"`y` must have shape ({n},) for logits of {shape}, got {y.shape}{hint}")
     if not np.issubdtype(y.dtype, np.integer):
         raise TypeError(f"`y` must hold integer labels, got {y.dtype}")
-    if n and (y.min() < 0 or y.max() >= classes):
+    if y.min() < 0 or y.max() >= classes:
         wrong = int(np.flatnonzero((y < 0) | (y >= classes))[0])
         raise ValueError(
             f"labels must be 0 to {classes - 1}, since there are {classes} outputs, "
             f"got {y[wrong]} at row {wrong}"
         )
     return y
-
-
-def _check_rows(outputs: Array, name: str) -> None:
-    if not len(outputs):
-        raise ValueError(f"the batch is empty: `{name}` has shape {outputs.shape}")

@@ -33,7 +33,7 @@ class Optimizer:
     """
 
     def __init__(self, model: Sequential, lr: float) -> None:
-        check_model(model)
+        check_model(model, "loss_and_grads")
         self._lr = _checked("lr", lr, "a finite number > 0", lambda number: 0 < number < math.inf)
         self.model = model
         self._room = zeros(min(len(model.params), BLOCK))

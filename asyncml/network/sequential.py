@@ -103,6 +103,10 @@ class Sequential(HoldsViews):
         self._adopt(layers)
         self.params, self.grads = state["params"], state["grads"]
 
+    def state(self) -> dict[str, Array]:
+        """Return the live arrays that training changes: copy them to keep, fill to restore."""
+        return {"params": self.params}
+
     def forward(self, x: npt.ArrayLike) -> Array:
         """Return the outputs for `x`, (batch, n_out), in an array of their own.
 

@@ -1,6 +1,7 @@
 """Training as an asynchronous iterator of steps.
 
     step              what is known of one step
+    protocols         what is asked of a model and of an optimiser
     feeding           batches, handed over two ahead
     switching         how long other threads may keep the training waiting
     blas              how many threads the products of matrices use

@@ -13,7 +13,7 @@ import warnings
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,12 +22,9 @@ from asyncml.failures import add_note
 from asyncml.threads import ThreadPool
 from asyncml.training import checkpoint_files as files
 from asyncml.training.checkpoint_files import Arrays
+from asyncml.training.protocols import ModelOptimizer, TrainableModel
 from asyncml.training.step import Step
 from asyncml.training.trainer import ended
-
-if TYPE_CHECKING:
-    from asyncml.network.optimizers import Optimizer
-    from asyncml.network.sequential import Sequential
 
 
 class CheckpointError(Exception):
@@ -110,7 +107,7 @@ class Checkpointer:
                 raise
             add_note(error, str(failure))  # what went wrong first is what is raised
 
-    async def save(self, step: Step, model: Sequential, optimizer: Optimizer) -> None:
+    async def save(self, step: Step, model: TrainableModel, optimizer: ModelOptimizer) -> None:
         """Take a snapshot, and write it in the background; wait first while one is being written.
 
         When this returns, model and optimiser may be changed. If it is cancelled while it waits,
@@ -129,8 +126,7 @@ class Checkpointer:
                 would not give back as it was, such as a tuple, or a dict whose keys are no strings.
             ValueError: `optimizer` is of another model.
         """
-        check_model(model)
-        check_optimizer(optimizer, model)
+        _check(model, optimizer)
         if not isinstance(step, Step):
             raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
         text = _text(step)
@@ -138,11 +134,12 @@ class Checkpointer:
         async with self._turn:
             self._check_open()  # still
             await self._written()
-            snapshot = _snapshot(text, model, optimizer)
-            self._write = self._run(files.save, self.folder, snapshot, self.keep_last)
+            live, words = _snapshot(text, model, optimizer)
+            copies = files.Snapshot({name: array.copy() for name, array in live.items()}, words)
+            self._write = self._run(files.save, self.folder, copies, self.keep_last)
 
     async def restore(
-        self, model: Sequential, optimizer: Optimizer, pipeline: Resumable | None = None
+        self, model: TrainableModel, optimizer: ModelOptimizer, pipeline: Resumable | None = None
     ) -> Step | None:
         """Put model and optimiser back to the newest checkpoint that is whole.
 
@@ -162,8 +159,7 @@ class Checkpointer:
             RuntimeError: called outside the `async with` block.
             ValueError: the state does not belong to `pipeline`.
         """
-        check_model(model)
-        check_optimizer(optimizer, model)
+        _check(model, optimizer)
         self._check_open()
         async with self._turn:
             self._check_open()  # still
@@ -176,7 +172,7 @@ class Checkpointer:
         if found is None:
             return None
         path, (arrays, words) = found
-        _check_kind(path, words, arrays, model, optimizer)
+        _check_kind(path, found[1], model, optimizer)
         step, lr = Step(**json.loads(words["step"])), float.fromhex(words["lr"])
         if pipeline is not None and step.pipeline_state is not None:
             pipeline.load_state_dict(step.pipeline_state)
@@ -226,10 +222,22 @@ class Checkpointer:
 # what is in a checkpoint
 
 
-def _live(model: Sequential, optimizer: Optimizer) -> Arrays:
-    return {"params": model.params} | {
-        f"optimizer.{name}": array for name, array in optimizer.state().items()
-    }
+def _check(model: object, optimizer: object) -> None:
+    check_model(model, "state")
+    check_optimizer(optimizer, model, "state", "lr")
+
+
+def _live(model: TrainableModel, optimizer: ModelOptimizer) -> Arrays:
+    arrays, own = dict(model.state()), optimizer.state()
+    if wrong := [name for name in arrays if name.startswith("optimizer.")]:
+        raise ValueError(f"no array of a model may be called {wrong[0]!r}: that is an optimiser's")
+    return arrays | {f"optimizer.{name}": array for name, array in own.items()}
+
+
+def _kind(model: object) -> str:
+    """Return what tells models apart, in all processes alike."""
+    named = type(model).__repr__ is object.__repr__  # which says where it lies in memory
+    return type(model).__qualname__ if named else repr(model)
 
 
 def _text(step: Step) -> str:
@@ -237,31 +245,30 @@ def _text(step: Step) -> str:
     return json.dumps({name: files.plain(getattr(step, name), f"step.{name}") for name in names})
 
 
-def _snapshot(step: str, model: Sequential, optimizer: Optimizer) -> files.Snapshot:
-    arrays = {name: array.copy() for name, array in _live(model, optimizer).items()}
+def _snapshot(step: str, model: TrainableModel, optimizer: ModelOptimizer) -> files.Snapshot:
+    """Return what is saved, the arrays themselves and no copies."""
     words = {
         "asyncml": files.VERSION,
         "step": step,
-        "model": repr(model),
+        "model": _kind(model),
         "optimizer": type(optimizer).__name__,
         "lr": float(optimizer.lr).hex(),
     }
-    return files.Snapshot(arrays, words)
+    return files.Snapshot(_live(model, optimizer), words)
 
 
 def _check_kind(
-    path: Path, words: dict[str, str], arrays: Arrays, model: Sequential, optimizer: Optimizer
+    path: Path, found: files.Snapshot, model: TrainableModel, optimizer: ModelOptimizer
 ) -> None:
-    expected = {"model": repr(model), "optimizer": type(optimizer).__name__}
-    for what, mine in expected.items():
-        if words[what] != mine:
+    mine = _snapshot("", model, optimizer)
+    for what in ("model", "optimizer"):
+        if found.words[what] != mine.words[what]:
             raise CheckpointError(
-                f"the checkpoint {path.name} holds another {what}: {words[what]}, not {mine}. "
-                "Restore it into one of that kind, or use another folder"
+                f"the checkpoint {path.name} holds another {what}: {found.words[what]}, "
+                f"not {mine.words[what]}. Restore it into one of that kind, or use another folder"
             )
-    live = _live(model, optimizer)
     held, wanted = (
-        {name: f"{a.dtype} {a.shape}" for name, a in each.items()} for each in (arrays, live)
+        {name: f"{a.dtype} {a.shape}" for name, a in each.arrays.items()} for each in (found, mine)
     )
     if held != wanted:
         raise CheckpointError(f"the checkpoint {path.name} holds {held}, not {wanted}")

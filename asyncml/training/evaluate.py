@@ -1,69 +1,113 @@
-"""How good a model is: its predictions over a pass of data, made in a thread."""
+"""How good a model is: what it makes of a pass of data, in a thread."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from asyncml.checks import check_int, check_model
-from asyncml.failures import ENDINGS, ordinary
+from asyncml.failures import ENDINGS, check_plain, ordinary
 from asyncml.network.losses import check_labels
 from asyncml.training.feeding import Data, batches_of, check_data, pair
+from asyncml.training.protocols import TrainableModel
 from asyncml.training.trainer import Trainer, ended
 
-if TYPE_CHECKING:
-    from asyncml.network.sequential import Sequential
+Metric = Callable[[Any, Any], Any]
 
 
-async def evaluate(model: Sequential, data: Data, *, blas_threads: int | None = None) -> float:
-    """Return the accuracy of `model`: the share of examples whose label it predicts.
+async def evaluate(
+    model: TrainableModel,
+    data: Data,
+    *,
+    metric: Metric | None = None,
+    blas_threads: int | None = None,
+) -> float:
+    """Return how good `model` is, averaged over the examples of one pass of data.
 
     Cancelled, it waits for the batch that the thread computes, and leaves nothing running.
 
     Args:
-        model: is asked with `predict`, in a thread.
+        model: a `Sequential`, or what has the methods of `TrainableModel`.
         data: gives batches (x, y), as for `fit`; one pass over it.
+        metric: what to measure, a plain function that is called in the thread, for each batch, as
+            metric(model.forward(x), y). It returns a number, the mean over the batch, or one for
+            each example, (batch,). `metric=aml.softmax_cross_entropy`, for example, gives the loss
+            of a classifier. None: the accuracy of a classifier, which is the share of examples
+            whose label `model.predict` returns; of another model, its loss.
         blas_threads: as for `fit`.
 
     Returns:
-        A number from 0 to 1.
+        The mean; an accuracy is from 0 to 1.
 
     Raises:
-        TypeError: `model` is no model, `data` no data, or a batch holds other than numbers.
-        ValueError: the data has no batch, or a batch does not fit the model.
+        TypeError: `model` is no model, `data` no data, `metric` no function, or a batch holds
+            other than numbers.
+        ValueError: the data has no batch, a batch does not fit the model, or the metric returns
+            neither one number nor one for each example.
 
     Example:
-        >>> import numpy as np
         >>> from asyncml.network.sequential import MLP
-        >>> asyncio.run(evaluate(MLP([2, 2]), [(np.zeros((3, 2)), np.zeros(3, int))]))
-        1.0
+        >>> data = [(np.zeros((3, 2)), np.array([0, 0, 1]))]
+        >>> asyncio.run(evaluate(MLP([2, 2]), data))
+        0.6666666666666666
+        >>> asyncio.run(evaluate(MLP([2, 2]), data, metric=lambda outputs, y: outputs[:, 0]))
+        0.0
     """
-    check_model(model)
+    check_model(model, "predict" if metric is None else "forward")
     check_data(data)
+    if not (metric is None or callable(metric)):
+        raise TypeError(f"`metric` must be a function of outputs and y, got {metric!r}")
+    if metric is None and not getattr(getattr(model, "loss", None), "classifies", True):
+        metric = model.loss.forward  # type: ignore[attr-defined]
     if blas_threads is not None:
         blas_threads = check_int("blas_threads", blas_threads)
     loop = asyncio.get_running_loop()
-    right = seen = 0
+    total, seen = 0.0, 0
     with Trainer("evaluate", model, blas_threads) as trainer:
         async with contextlib.aclosing(batches_of(data)) as batches:
             async for batch in batches:
                 x, y = pair(batch)
-                job = loop.run_in_executor(trainer, count_right, model, x, y)
+                job = loop.run_in_executor(trainer, _total, model, metric, x, y)
                 await ended(job)
-                right += job.result()
+                total += job.result()
                 seen += len(y)
     if not seen:
         raise ValueError("`data` has no batch: there is nothing to evaluate on")
-    return right / seen
+    return total / seen
 
 
-def count_right(model: Sequential, x: Any, y: Any) -> int:
-    """Return how many labels in `y` the model predicts; runs in the thread."""
+def _total(model: TrainableModel, metric: Metric | None, x: Any, y: Any) -> float:
+    """Return the metric, summed over the examples of a batch; runs in the thread."""
     try:
-        predicted = model.predict(x)
+        if metric is None:
+            return _count_right(model, model.predict(x), y)
+        values = metric(model.forward(x), y)
+        check_plain("metric", values, "write `def`, and no `async def`")
     except ENDINGS as error:
-        raise ordinary("predict", error) from error
-    return int(np.count_nonzero(predicted == check_labels(y, (len(predicted), model.n_out))))
+        raise ordinary("predict" if metric is None else "metric", error) from error
+    values = np.asarray(values)
+    if values.shape not in ((), (len(y),)):
+        raise ValueError(
+            f"`metric` must return a number, or one for each of {len(y)} examples, "
+            f"got an array of shape {values.shape}"
+        )
+    return float(np.mean(values, dtype=np.float64) * len(y))
+
+
+def _count_right(model: TrainableModel, predicted: Any, y: Any) -> int:
+    predicted = np.asarray(predicted)
+    if predicted.dtype.kind not in "iu":
+        raise TypeError(
+            f"`predict` must return labels, got {predicted.dtype}: pass `metric` for anything else"
+        )
+    if hasattr(model, "n_out"):
+        y = check_labels(y, (len(predicted), model.n_out))
+    elif np.shape(y) != predicted.shape:
+        raise ValueError(
+            f"`y` must have shape {predicted.shape}, as the labels have, got {np.shape(y)}"
+        )
+    return int(np.count_nonzero(predicted == y))

@@ -12,21 +12,18 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sized
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from asyncml.checks import check_int, check_model, check_optimizer
 from asyncml.training.feeding import Data, NumberedBatch, check_data, feed, wake
+from asyncml.training.protocols import ModelOptimizer, TrainableModel
 from asyncml.training.step import Step, standing_at
 from asyncml.training.trainer import Trainer, ended, train_step
 
-if TYPE_CHECKING:
-    from asyncml.network.optimizers import Optimizer
-    from asyncml.network.sequential import Sequential
-
 
 def fit(
-    model: Sequential,
-    optimizer: Optimizer,
+    model: TrainableModel,
+    optimizer: ModelOptimizer,
     data: Data,
     *,
     epochs: int = 1,
@@ -78,8 +75,8 @@ def fit(
         >>> asyncio.run(main())
         [0, 1, 2]
     """
-    check_model(model)
-    check_optimizer(optimizer, model)
+    check_model(model, "loss_and_grads")
+    check_optimizer(optimizer, model, "step")
     check_data(data)
     epochs = check_int("epochs", epochs)
     if blas_threads is not None:
@@ -104,8 +101,8 @@ class Training:
 
     def __init__(
         self,
-        model: Sequential,
-        optimizer: Optimizer,
+        model: TrainableModel,
+        optimizer: ModelOptimizer,
         data: Data,
         epochs: int,
         resume_from: Step | None,

@@ -7,7 +7,7 @@ import contextlib
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +15,8 @@ from asyncml.failures import ENDINGS, add_note, noted
 from asyncml.threads import ThreadPool
 from asyncml.training.blas import BlasThreads, threads_for
 from asyncml.training.feeding import NumberedBatch
+from asyncml.training.protocols import ModelOptimizer, TrainableModel
 from asyncml.training.switching import ShortSwitches
-
-if TYPE_CHECKING:
-    from asyncml.network.optimizers import Optimizer
-    from asyncml.network.sequential import Sequential
 
 
 class Trainer(ThreadPool):
@@ -100,14 +97,17 @@ def ended(job: asyncio.Future[Any]) -> Ended:
 
 
 def train_step(
-    model: Sequential, optimizer: Optimizer, batch: NumberedBatch, clock: Callable[[], float]
+    model: TrainableModel,
+    optimizer: ModelOptimizer,
+    batch: NumberedBatch,
+    clock: Callable[[], float],
 ) -> tuple[float, float]:
     """Take one step on `batch`, in the thread; return its loss and how long it took."""
     started_s = clock()
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at below
             loss = model.loss_and_grads(batch.x, batch.y)
-            wrong = _not_finite(loss, model.grads)
+            wrong = _not_finite(loss, getattr(model, "grads", None))
             if not wrong:
                 optimizer.step()
     except ENDINGS as error:
@@ -127,6 +127,6 @@ def _not_finite(loss: float, grads: Any) -> str:
     if not math.isfinite(loss):
         return f"the loss is {loss}"
     # one pass; where the sum of squares overflows it takes a second look
-    if not math.isfinite(grads @ grads) and not np.isfinite(grads).all():
-        return "a gradient is not finite"
-    return ""
+    if grads is None or math.isfinite(np.vdot(grads, grads)) or np.isfinite(grads).all():
+        return ""
+    return "a gradient is not finite"

@@ -98,14 +98,12 @@ class Checkpointer:
         last = asyncio.create_task(self._last_written(), name="checkpoints-last")
         try:
             await ended(last)
-        finally:
-            self._close()
-        try:
-            last.result()
         except CheckpointError as failure:
             if error is None:
                 raise
             add_note(error, str(failure))  # what went wrong first is what is raised
+        finally:
+            self._close()
 
     async def save(self, step: Step, model: TrainableModel, optimizer: ModelOptimizer) -> None:
         """Take a snapshot, and write it in the background; wait first while one is being written.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from asyncml.failures import ENDINGS, check_plain, ordinary
 from asyncml.network.losses import check_labels
 from asyncml.training.feeding import Data, batches_of, check_data, pair
 from asyncml.training.protocols import TrainableModel
-from asyncml.training.trainer import Trainer, ended
+from asyncml.training.trainer import Trainer
 
 Metric = Callable[[Any, Any], Any]
 
@@ -50,6 +49,7 @@ async def evaluate(
             neither one number nor one for each example.
 
     Example:
+        >>> import asyncio
         >>> from asyncml.network.sequential import MLP
         >>> data = [(np.zeros((3, 2)), np.array([0, 0, 1]))]
         >>> asyncio.run(evaluate(MLP([2, 2]), data))
@@ -65,15 +65,12 @@ async def evaluate(
         metric = model.loss.forward  # type: ignore[attr-defined]
     if blas_threads is not None:
         blas_threads = check_int("blas_threads", blas_threads)
-    loop = asyncio.get_running_loop()
     total, seen = 0.0, 0
     with Trainer("evaluate", model, blas_threads) as trainer:
         async with contextlib.aclosing(batches_of(data)) as batches:
             async for batch in batches:
                 x, y = pair(batch)
-                job = loop.run_in_executor(trainer, _total, model, metric, x, y)
-                await ended(job)
-                total += job.result()
+                total += await trainer.call(_total, model, metric, x, y)
                 seen += len(y)
     if not seen:
         raise ValueError("`data` has no batch: there is nothing to evaluate on")

@@ -18,7 +18,7 @@ from asyncml.checks import check_int, check_model, check_optimizer
 from asyncml.training.feeding import Data, NumberedBatch, check_data, feed, wake
 from asyncml.training.protocols import ModelOptimizer, TrainableModel
 from asyncml.training.step import Step, standing_at
-from asyncml.training.trainer import Trainer, ended, train_step
+from asyncml.training.trainer import Trainer, train_step
 
 
 def fit(
@@ -208,10 +208,9 @@ class Training:
                 raise RuntimeError("the task of the data was cancelled, or its event loop ended")
             self._feeder.result()  # raises what the data raised
             raise StopAsyncIteration
-        args = (self._model, self._optimizer, batch, loop.time)
-        job = loop.run_in_executor(self._trainer, train_step, *args)
+        taken = self._trainer.call(train_step, self._model, self._optimizer, batch, loop.time)
         try:
-            await ended(job)
+            await taken
         except asyncio.CancelledError as error:
             # The step has been taken, so it must be handed out: else the caller would not know of a
             # change of the model, and would take the step again after a resume. The request is put
@@ -221,7 +220,7 @@ class Training:
             # left with `break` alive until the next garbage collection.
             self._put_off = True
             loop.call_soon(_cancel_again, asyncio.current_task(), error.args)
-        loss, compute_s = job.result()
+        loss, compute_s = taken.result()
         step = Step(batch.epoch, batch.index, loss, len(batch.y), wait_s, compute_s)
         return step if batch.snapshot is None else standing_at(batch.snapshot, step)
 

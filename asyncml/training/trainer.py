@@ -44,8 +44,13 @@ class Trainer(ThreadPool):
             self.shutdown()
             raise
 
+    def call(self, fn: Callable[..., Any], *args: Any) -> Ended:
+        """Return the future of `fn(*args)` in the thread: to be awaited, or asked once it is done."""
+        job = asyncio.get_running_loop().run_in_executor(self, fn, *args)
+        return job if isinstance(job, Ended) else ended(job)
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Queue a call and return its future: one that is `Ended`, or that of a `ThreadPool`."""
+        """Queue a call for `run_in_executor` and return its future, in real time one of asyncio."""
         loop = asyncio.get_running_loop()
         if hasattr(loop, "advance"):  # a loop in virtual time
             return super().submit(fn, *args, **kwargs)
@@ -73,26 +78,27 @@ class Ended(asyncio.Future[Any]):
     """A future that nobody can cancel: whoever awaits it goes on when what it stands for has ended.
 
     A task that is cancelled cancels the future that it awaits, and goes on at once. This future
-    refuses; asyncio then keeps the request, and raises CancelledError where the task goes on.
+    refuses; asyncio then keeps the request, and raises CancelledError where the task goes on. The
+    result, or the error, is there all the same for those who ask.
     """
 
     def cancel(self, msg: object = None) -> bool:
         """Refuse."""
         return False
 
-    def end(self, job: asyncio.Future[Any]) -> None:
-        """End since `job` has; who wants its result asks that."""
-        if not job.cancelled():
-            job.exception()  # seen, even if a cancellation goes before it
-        self.set_result(None)
+    def follow(self, job: asyncio.Future[Any]) -> None:
+        """End as `job` has."""
+        error = asyncio.CancelledError() if job.cancelled() else job.exception()
+        if error is None:
+            self.set_result(job.result())
+        else:
+            self.set_exception(error)
 
 
 def ended(job: asyncio.Future[Any]) -> Ended:
-    """Return what to await until `job` has ended: a cancellation comes after that, as it does."""
-    if isinstance(job, Ended):
-        return job
+    """Return a future that ends as `job` does; to cancel who awaits it does not cancel `job`."""
     done = Ended(loop=job.get_loop())
-    job.add_done_callback(done.end)
+    job.add_done_callback(done.follow)
     return done
 
 

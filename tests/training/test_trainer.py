@@ -25,21 +25,16 @@ def trainer():
     return Trainer("trainer", MODEL, None)
 
 
-def handed(pool, fn, *args):
-    return asyncio.get_running_loop().run_in_executor(pool, fn, *args)
-
-
 @pytest.mark.parametrize("run", RUNS)
 def test_a_call_gives_its_result_or_raises_its_error(run):
     async def main():
         with trainer() as pool:
             for number in range(5):
-                job = handed(pool, divmod, number, 2)
-                await ended(job)
-                assert job.result() == divmod(number, 2)
+                job = pool.call(divmod, number, 2)
+                assert await job == job.result() == divmod(number, 2)
             with pytest.raises(ZeroDivisionError):
-                await handed(pool, divmod, 1, 0)
-            assert await handed(pool, lambda: threading.current_thread().name) == "trainer-1"
+                await pool.call(divmod, 1, 0)
+            assert await pool.call(lambda: threading.current_thread().name) == "trainer-1"
 
     run(main())
 
@@ -47,9 +42,8 @@ def test_a_call_gives_its_result_or_raises_its_error(run):
 def test_on_a_real_loop_its_future_is_the_one_that_is_awaited():
     async def main():
         with trainer() as pool:
-            job = handed(pool, divmod, 7, 2)
+            job = asyncio.get_running_loop().run_in_executor(pool, divmod, 7, 2)
             assert isinstance(job, Ended)
-            assert ended(job) is job
             assert await job == (3, 1)
 
     asyncio.run(main())
@@ -80,9 +74,9 @@ def test_a_cancellation_comes_when_the_call_has_ended(requests, error):
         with trainer() as pool:
 
             async def wait():
-                job = handed(pool, gate, 5)
+                job = pool.call(gate, 5)
                 try:
-                    await ended(job)
+                    await job
                 except asyncio.CancelledError as cancelled:
                     told.append(cancelled.args)
                 return job.result()
@@ -173,7 +167,7 @@ def trainer_of(loop):
 
 
 async def submitted(pool, fn):
-    return handed(pool, fn)
+    return pool.call(fn)
 
 
 def test_a_recording_shows_the_lane_of_the_thread_and_what_the_task_waits_for():
@@ -211,3 +205,23 @@ def test_steps_in_real_time_are_those_of_the_plain_loop():
     model, optimizer, data = make()
     asyncio.run(steps_of(model, optimizer, data, epochs=3))
     assert bits(model, optimizer) == by_hand(3)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_future_that_ends_as_another_does(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        for end in ("set_result", "set_exception", "cancel"):
+            job = loop.create_future()
+            done = ended(job)
+            assert not done.cancel()
+            await asyncio.sleep(0)
+            assert (done.done(), job.done()) == (False, False)
+            getattr(job, end)(*{"set_result": [7], "set_exception": [KeyError(3)]}.get(end, []))
+            if end == "set_result":
+                assert await done == 7
+            else:
+                with pytest.raises(KeyError if end == "set_exception" else asyncio.CancelledError):
+                    await done
+
+    run(main())

@@ -23,11 +23,12 @@ def threads_for(model: object, blas_threads: int | None) -> int | None:
 
 
 class BlasThreads:
-    """Bound the threads of BLAS for a while; in most libraries it is one setting for the process.
+    """Bound the threads of BLAS for a while; in most libraries that is one setting for the process.
 
-    Where several overlap, the least counts, and the last to end puts back what was there before,
-    from whatever thread. A bound never raises a number. Where the library has no such setting, as
-    Apple's Accelerate, nothing happens.
+    Where several bounds overlap, the least counts, and the last to end puts back what was there
+    before, from whatever thread. A bound never raises a number. Some libraries, such as OpenBLAS
+    built with OpenMP, have a setting for each thread of the program: `apply` sets that too, and it
+    ends with the thread. Where there is no such setting, as in Apple's Accelerate, nothing happens.
 
     Args:
         most: how many threads; None bounds nothing.
@@ -65,8 +66,11 @@ class BlasThreads:
 
     @classmethod
     def _settle(cls) -> None:
-        # nobody waits for the lock, since a collector may end one of them in the midst of another's
-        # change: whoever has it looks once more, after giving it back, whether something is to do
+        # Two trainings share the setting, so whoever begins or ends brings it to what all that are
+        # active ask for, under a lock. Nobody waits for the lock: a garbage collection can run at
+        # any allocation, and may end a bound whose training was dropped, in the very thread that is
+        # changing the setting for another. There it would wait for itself. Whoever holds the lock
+        # looks again once it is free, and does what others have left undone meanwhile.
         while cls._set != cls._least() and cls._lock.acquire(blocking=False):
             try:
                 least = cls._least()

@@ -45,7 +45,7 @@ class Trainer(ThreadPool):
             raise
 
     def call(self, fn: Callable[..., Any], *args: Any) -> Ended:
-        """Return the future of `fn(*args)` in the thread: to be awaited, or asked once it is done."""
+        """Return the future of `fn(*args)`, which the thread computes."""
         job = asyncio.get_running_loop().run_in_executor(self, fn, *args)
         return job if isinstance(job, Ended) else ended(job)
 

@@ -10,14 +10,24 @@ import threading
 from importlib import import_module
 from typing import Any, ClassVar, Self
 
+from asyncml.checks import check_int
+
 # parameters: above it a product takes milliseconds, and several cores may gain more than is lost
 LARGE = 1_000_000
 
 
 def threads_for(model: object, blas_threads: int | None) -> int | None:
-    """Return how many threads BLAS may take for `model`, None for as many as it takes now."""
+    """Return how many threads BLAS may take for `model`, None for as many as it takes now.
+
+    Args:
+        model: with its `params`, if it has them; else it may be large.
+        blas_threads: what the caller asks for, which counts.
+
+    Raises:
+        TypeError, ValueError: that is neither None nor an int from 1 on.
+    """
     if blas_threads is not None:
-        return blas_threads
+        return check_int("blas_threads", blas_threads)
     size = getattr(getattr(model, "params", None), "size", LARGE)
     return 1 if size < LARGE else None
 

@@ -12,8 +12,7 @@ import os
 import warnings
 from dataclasses import fields
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,20 +21,13 @@ from asyncml.failures import add_note
 from asyncml.threads import ThreadPool
 from asyncml.training import checkpoint_files as files
 from asyncml.training.checkpoint_files import Arrays
-from asyncml.training.protocols import ModelOptimizer, TrainableModel
+from asyncml.training.protocols import ModelOptimizer, Resumable, TrainableModel
 from asyncml.training.step import Step
 from asyncml.training.trainer import ended
 
 
 class CheckpointError(Exception):
     """A checkpoint could not be written, or does not belong to this model."""
-
-
-class Resumable(Protocol):
-    """Data that can be put back to where it stood, as a `Pipeline` can."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next iteration go on from `state`."""
 
 
 class Checkpointer:
@@ -86,12 +78,7 @@ class Checkpointer:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if kind is GeneratorExit:  # the loop was closed meanwhile: nothing can be awaited
             self._close()
             return
@@ -170,12 +157,12 @@ class Checkpointer:
         if found is None:
             return None
         path, (arrays, words) = found
-        _check_kind(path, found[1], model, optimizer)
+        live = _matching(path, found[1], model, optimizer)
         step, lr = Step(**json.loads(words["step"])), float.fromhex(words["lr"])
         if pipeline is not None and step.pipeline_state is not None:
             pipeline.load_state_dict(step.pipeline_state)
-        for name, live in _live(model, optimizer).items():
-            np.copyto(live, arrays[name])
+        for name, array in live.items():
+            np.copyto(array, arrays[name])
         optimizer.lr = lr
         return step
 
@@ -225,13 +212,6 @@ def _check(model: object, optimizer: object) -> None:
     check_optimizer(optimizer, model, "state", "lr")
 
 
-def _live(model: TrainableModel, optimizer: ModelOptimizer) -> Arrays:
-    arrays, own = dict(model.state()), optimizer.state()
-    if wrong := [name for name in arrays if name.startswith("optimizer.")]:
-        raise ValueError(f"no array of a model may be called {wrong[0]!r}: that is an optimiser's")
-    return arrays | {f"optimizer.{name}": array for name, array in own.items()}
-
-
 def _kind(model: object) -> str:
     """Return what tells models apart, in all processes alike."""
     named = type(model).__repr__ is object.__repr__  # which says where it lies in memory
@@ -245,6 +225,10 @@ def _text(step: Step) -> str:
 
 def _snapshot(step: str, model: TrainableModel, optimizer: ModelOptimizer) -> files.Snapshot:
     """Return what is saved, the arrays themselves and no copies."""
+    arrays, own = dict(model.state()), optimizer.state()
+    if wrong := [name for name in arrays if name.startswith("optimizer.")]:
+        raise ValueError(f"no array of a model may be called {wrong[0]!r}: that is an optimiser's")
+    arrays |= {f"optimizer.{name}": array for name, array in own.items()}
     words = {
         "asyncml": files.VERSION,
         "step": step,
@@ -252,12 +236,13 @@ def _snapshot(step: str, model: TrainableModel, optimizer: ModelOptimizer) -> fi
         "optimizer": type(optimizer).__name__,
         "lr": float(optimizer.lr).hex(),
     }
-    return files.Snapshot(_live(model, optimizer), words)
+    return files.Snapshot(arrays, words)
 
 
-def _check_kind(
+def _matching(
     path: Path, found: files.Snapshot, model: TrainableModel, optimizer: ModelOptimizer
-) -> None:
+) -> Arrays:
+    """Return the live arrays, by the names of those found; raise if it is another model's file."""
     mine = _snapshot("", model, optimizer)
     for what in ("model", "optimizer"):
         if found.words[what] != mine.words[what]:
@@ -270,3 +255,4 @@ def _check_kind(
     )
     if held != wanted:
         raise CheckpointError(f"the checkpoint {path.name} holds {held}, not {wanted}")
+    return mine.arrays

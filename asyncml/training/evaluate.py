@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from asyncml.checks import check_int, check_model
+from asyncml.checks import check_model
 from asyncml.failures import ENDINGS, check_plain, ordinary
 from asyncml.network.losses import check_labels
+from asyncml.training.blas import threads_for
 from asyncml.training.feeding import Data, batches_of, check_data, pair
 from asyncml.training.protocols import TrainableModel
 from asyncml.training.trainer import Trainer
@@ -63,10 +64,8 @@ async def evaluate(
         raise TypeError(f"`metric` must be a function of outputs and y, got {metric!r}")
     if metric is None and not getattr(getattr(model, "loss", None), "classifies", True):
         metric = model.loss.forward  # type: ignore[attr-defined]
-    if blas_threads is not None:
-        blas_threads = check_int("blas_threads", blas_threads)
     total, seen = 0.0, 0
-    with Trainer("evaluate", model, blas_threads) as trainer:
+    with Trainer("evaluate", threads_for(model, blas_threads)) as trainer:
         async with contextlib.aclosing(batches_of(data)) as batches:
             async for batch in batches:
                 x, y = pair(batch)

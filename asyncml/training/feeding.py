@@ -75,12 +75,10 @@ def snapshots_of(data: Any) -> Callable[[], Snapshot]:
     A pipeline has such a method. Of other data, and where a class of the caller's has a
     `state_dict` of its own, the state is made at once, since later it would be another.
     """
-    for kind in type(data).__mro__:
-        if "state_dict" in vars(kind):
-            if "_snapshot" in vars(kind):
-                noted: Callable[[], Snapshot] = data._snapshot
-                return noted
-            break
+    kinds = [vars(kind) for kind in type(data).__mro__]
+    if "_snapshot" in next((kind for kind in kinds if "state_dict" in kind), {}):
+        noted: Callable[[], Snapshot] = data._snapshot
+        return noted
 
     def at_once() -> Snapshot:
         state = data.state_dict()

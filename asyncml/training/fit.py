@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from asyncml.checks import check_int, check_model, check_optimizer
+from asyncml.training.blas import threads_for
 from asyncml.training.feeding import Data, NumberedBatch, check_data, feed, wake
 from asyncml.training.protocols import ModelOptimizer, TrainableModel
 from asyncml.training.step import Step, standing_at
@@ -79,8 +80,7 @@ def fit(
     check_optimizer(optimizer, model, "step")
     check_data(data)
     epochs = check_int("epochs", epochs)
-    if blas_threads is not None:
-        blas_threads = check_int("blas_threads", blas_threads)
+    threads = threads_for(model, blas_threads)
     if resume_from is not None:
         resume_from = _checked_resume(resume_from, data, epochs)
     first = resume_from.epoch if resume_from is not None else 0
@@ -89,7 +89,7 @@ def fit(
             f"`data` can be iterated only once, got {type(data).__name__} for {epochs - first} "
             "epochs: pass a list, a Pipeline, or an object whose __iter__ starts afresh"
         )
-    return Training(model, optimizer, data, epochs, resume_from, blas_threads)
+    return Training(model, optimizer, data, epochs, resume_from, threads)
 
 
 class Training:
@@ -106,14 +106,14 @@ class Training:
         data: Data,
         epochs: int,
         resume_from: Step | None,
-        blas_threads: int | None,
+        threads: int | None,
     ) -> None:
         self._model, self._optimizer = model, optimizer
         self._data, self._epochs, self._after = data, epochs, resume_from
         # one batch waits here and one in the feeder's hand: two ahead
         self._batches: asyncio.Queue[NumberedBatch | None] = asyncio.Queue(1)
         self._feed = partial(feed, data, epochs, resume_from, self._batches)
-        self._blas_threads = blas_threads
+        self._threads = threads
         self._loop: asyncio.AbstractEventLoop | None = None
         self._busy = self._ended = self._put_off = False
 
@@ -173,7 +173,7 @@ class Training:
             self._release()
 
     def _begin(self) -> None:
-        self._trainer = Trainer("trainer", self._model, self._blas_threads)
+        self._trainer = Trainer("trainer", self._threads)
         self._feeder = asyncio.create_task(self._feed(), name="fit-feeder")
         self._feeder.add_done_callback(partial(wake, self._batches))
         self._loop = asyncio.get_running_loop()

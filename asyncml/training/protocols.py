@@ -74,3 +74,10 @@ class ModelOptimizer(Protocol):
 
     def state(self) -> State:
         """Return the live arrays that the next step depends on, apart from the model's."""
+
+
+class Resumable(Protocol):
+    """Data that can be put back to where it stood, as a `Pipeline` can."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next iteration go on from `state`."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from asyncml.failures import ENDINGS, add_note, noted
 from asyncml.threads import ThreadPool
-from asyncml.training.blas import BlasThreads, threads_for
+from asyncml.training.blas import BlasThreads
 from asyncml.training.feeding import NumberedBatch
 from asyncml.training.protocols import ModelOptimizer, TrainableModel
 from asyncml.training.switching import ShortSwitches
@@ -29,13 +29,12 @@ class Trainer(ThreadPool):
 
     Args:
         name: what the thread is called, with a number.
-        model: which computes in it.
-        blas_threads: see `fit`.
+        blas_threads: how many threads BLAS may take meanwhile; None for as many as it takes now.
     """
 
-    def __init__(self, name: str, model: object, blas_threads: int | None) -> None:
+    def __init__(self, name: str, blas_threads: int | None) -> None:
         super().__init__(1, name=name)
-        self._blas, self._switches = BlasThreads(threads_for(model, blas_threads)), ShortSwitches()
+        self._blas, self._switches = BlasThreads(blas_threads), ShortSwitches()
         self._blas.__enter__()
         self._switches.__enter__()
         try:

@@ -18,11 +18,10 @@ from asyncml.training.trainer import Ended, Trainer, ended
 from tests.training.test_fit import SGD, Loader, bits, by_hand, make, steps_of
 
 RUNS = [asyncio.run, simulate]
-MODEL = MLP([2, 2])
 
 
 def trainer():
-    return Trainer("trainer", MODEL, None)
+    return Trainer("trainer", 1)
 
 
 @pytest.mark.parametrize("run", RUNS)

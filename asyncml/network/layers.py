@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float32]  # by this name in `help`, since annotations are
 
 
 class HoldsViews:
-    """An object whose arrays are looked into by others: assigning to one copies into it."""
+    """Has arrays that share their memory with others, so that assigning to one copies into it."""
 
     views: ClassVar[tuple[str, ...]]  # their names
 
@@ -30,7 +30,7 @@ class HoldsViews:
 
 
 def copy_into(target: Array, value: npt.ArrayLike, name: str) -> None:
-    """Copy `value` into `target`, an array that others look into; its shape must be the same."""
+    """Copy `value` into `target`, whose memory is shared; its shape must be the same."""
     given = np.asarray(value)
     if not np.can_cast(given.dtype, target.dtype, "same_kind"):
         got = type(value).__name__ if given.ndim == 0 else given.dtype
@@ -43,22 +43,22 @@ def copy_into(target: Array, value: npt.ArrayLike, name: str) -> None:
 class Layer:
     """One function of a network and its derivative; `Linear` and `ReLU` are the ones given here.
 
-    For one of your own override `forward` and `backward`, and say by attributes of the class what a
-    `Sequential` has to know of it; where it has parameters, `bind` and `initialise` too. A layer
-    keeps no data: `forward` and `backward` get every array that they read and write. An `Array` is
-    a NumPy array of float32.
+    To write your own, override `forward` and `backward`, and set the attributes that tell a
+    `Sequential` about it; if it has parameters, override `bind` and `initialise` too. A layer keeps
+    no data: `forward` and `backward` are given every array that they read or write. An `Array` is a
+    NumPy array of float32.
 
     Attributes:
         n_in: values in a row of x, an int; None, as here, for any number.
         n_out: values in a row of y, an int; None, as here, for as many as in x.
-        n_params: how many parameters it has, 0 here: that many of the model's are handed to `bind`.
+        n_params: how many parameters it has, 0 here; `bind` is given that many of the model's.
         in_place: whether `forward` may be given x itself as `out`, and `backward` dy itself as dx;
             False here. True saves memory, and suits a layer that works element by element and whose
-            `backward` has no need of x, in whose place y then stands.
-        reads_output: whether `backward` reads y; True here. Where it is False, a layer behind it
-            that works in place may overwrite y.
-        bound: whether it is in a model already, so that it cannot be put into another; a `bind` of
-            your own sets it to True.
+            `backward` does not need x, which y has overwritten by then.
+        reads_output: whether `backward` reads y; True here. If False, a layer behind it that works
+            in place may overwrite y.
+        bound: whether it is in a model already, and so cannot be put into another; a `bind` of your
+            own sets it to True.
     """
 
     n_in: int | None = None

@@ -1,7 +1,7 @@
 """Optimisers: from a model's gradients to its next parameters, in place on the flat vectors.
 
-What a step remembers of the steps before it (velocity, moments) is a flat vector like the
-parameters, so that a checkpoint holds all of it in a few copies. Lesson 08 derives both.
+What a step keeps of the steps before it (velocity, moments) is a flat vector like the parameters,
+so a checkpoint copies all of it at once. Lesson 08 derives both optimisers.
 """
 
 from __future__ import annotations

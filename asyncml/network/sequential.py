@@ -1,9 +1,9 @@
 """A neural network in NumPy: layers in a row, over one flat vector of parameters.
 
-All parameters of a model lie in one vector, all gradients in another, and each layer holds views
-into both: an optimiser is a few operations on whole vectors, a checkpoint is one copy, and an
-all-reduce is one message. A step writes into buffers kept from the step before. Synchronous, with
-no asyncio in it: lesson 08 builds it piece by piece.
+All parameters of a model are in one vector and all gradients in another, and each layer has views
+of both. An optimiser is then a few operations on whole vectors, a checkpoint is one copy, and an
+all-reduce is one message. Each step writes into the buffers of the step before. There is no asyncio
+here; lesson 08 builds it piece by piece.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from asyncml.network.losses import CrossEntropy, Loss
 class Sequential(HoldsViews):
     """Layers one after the other, and the loss of the last one's outputs.
 
-    A copy (`copy.copy`, `copy.deepcopy`, pickle) is a model of its own: its layers look into its
-    own vectors. `forward` and `predict` may run in several threads at once; `loss_and_grads` may
-    not, since it writes into `grads` and into buffers that it keeps.
+    A copy (`copy.copy`, `copy.deepcopy`, pickle) is a model of its own, whose layers have views of
+    its own vectors. `forward` and `predict` may run in several threads at once; `loss_and_grads`
+    may not, because it writes into `grads` and into buffers that it keeps.
 
     Args:
         layers: what is applied, in this order.
@@ -133,8 +133,8 @@ class Sequential(HoldsViews):
     def loss_and_grads(self, x: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """Return the loss of a batch, and fill `grads` with its gradient.
 
-        Once it has seen the largest batch this allocates a few numbers for each row, for the loss,
-        and nothing the size of a layer's output.
+        Once it has seen the largest batch it allocates only a few numbers for each row, and nothing
+        of the size of a layer's output.
 
         Args:
             x: (batch, n_in) float32; other floats are converted, which costs a copy.

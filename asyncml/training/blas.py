@@ -1,8 +1,8 @@
 """Threads of BLAS, the library behind NumPy's matrix product: one is enough for a small network.
 
-BLAS shares each product among as many threads as there are cores, and all wait for the last. Where
-another program has one of the cores, that is until the system gives it back, some milliseconds
-later, for a product of microseconds. Lesson 08 trains with one thread.
+BLAS splits each product among as many threads as there are cores, and all of them wait for the
+slowest. If another program is using one of the cores, they wait until the system takes it away
+again: some milliseconds, for a product of microseconds. Lesson 08 trains with one thread.
 """
 
 import functools

@@ -1,7 +1,7 @@
-"""Checkpoints: where a run stands, copied in a moment and written in the background.
+"""Checkpoints: the state of a run, copied in a moment and written in the background.
 
-One thread writes the files (`checkpoint_files.py`), at most one at a time, while training goes on.
-Lesson 09 stops a run, and goes on from a checkpoint.
+A thread writes the files (`checkpoint_files.py`), one at a time, while training goes on. Lesson 09
+stops a run, and resumes it from a checkpoint.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class CheckpointError(Exception):
 class Checkpointer:
     """Saves and restores the state of a run in a folder, in an `async with` block.
 
-    One process at a time may save to a folder. The end of the block waits for the last write. Files
-    that are damaged, or of another model, are neither restored nor deleted.
+    Only one process at a time may save to a folder. The end of the block waits for the last write.
+    Files that are damaged, or belong to another model, are neither restored nor deleted.
 
     Args:
-        folder: where the files lie; made if it is missing.
+        folder: where the files are; made if it is missing.
         keep_last: how many checkpoints to keep; older ones of this model are deleted.
 
     Raises:
@@ -93,10 +93,10 @@ class Checkpointer:
             self._close()
 
     async def save(self, step: Step, model: TrainableModel, optimizer: ModelOptimizer) -> None:
-        """Take a snapshot, and write it in the background; wait first while one is being written.
+        """Wait for the write before this one, take a snapshot, and write it in the background.
 
-        When this returns, model and optimiser may be changed. If it is cancelled while it waits,
-        no snapshot is taken, and the earlier write goes on.
+        Once this returns, the model and the optimiser may be changed. If it is cancelled while it
+        waits, no snapshot is taken, and the earlier write goes on.
 
         Args:
             step: the last step that changed the model.
@@ -104,12 +104,13 @@ class Checkpointer:
             optimizer: its state and learning rate are copied.
 
         Raises:
-            CheckpointError: the write before this one failed; this snapshot was not taken. The
-                checkpoints before are untouched, and `save` may be called again.
-            RuntimeError: called outside the `async with` block.
-            TypeError: an argument is of the wrong kind, or `step.pipeline_state` holds what JSON
-                would not give back as it was, such as a tuple, or a dict whose keys are no strings.
-            ValueError: `optimizer` is of another model.
+            CheckpointError: the write before this one failed, and this snapshot was not taken. The
+                earlier checkpoints are untouched, and `save` may be called again.
+            RuntimeError: it is called outside the `async with` block.
+            TypeError: an argument is of the wrong kind, or `step.pipeline_state` holds something
+                that JSON would not give back as it was, such as a tuple or a key that is no str.
+            ValueError: `optimizer` is of another model, or the model has an array whose name begins
+                with "optimizer.".
         """
         _check(model, optimizer)
         if not isinstance(step, Step):
@@ -126,22 +127,22 @@ class Checkpointer:
     async def restore(
         self, model: TrainableModel, optimizer: ModelOptimizer, pipeline: Resumable | None = None
     ) -> Step | None:
-        """Put model and optimiser back to the newest checkpoint that is whole.
+        """Put the model and the optimiser back to the newest checkpoint that is whole.
 
-        A damaged file is passed over with a warning that names it. What is restored is restored as
-        a whole or not at all, also if this is cancelled.
+        A damaged file is passed over, with a warning that names it. Either everything is restored
+        or nothing is, even if this is cancelled.
 
         Args:
-            model: of the same layers; its parameters are filled.
-            optimizer: of the same kind; its state and learning rate are filled.
-            pipeline: data to put back as well; `fit(..., resume_from=step)` does that itself.
+            model: one with the same layers; its parameters are filled.
+            optimizer: one of the same kind; its state and learning rate are filled.
+            pipeline: data to put back as well; `fit(..., resume_from=step)` does so by itself.
 
         Returns:
             The step that was saved, for `resume_from`; None if there is no checkpoint.
 
         Raises:
             CheckpointError: the newest whole checkpoint is of another model or optimiser.
-            RuntimeError: called outside the `async with` block.
+            RuntimeError: it is called outside the `async with` block.
             ValueError: the state does not belong to `pipeline`.
         """
         _check(model, optimizer)

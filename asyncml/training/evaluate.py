@@ -1,4 +1,4 @@
-"""How good a model is: what it makes of a pass of data, in a thread."""
+"""How good a model is: one pass over data, computed in a thread."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ async def evaluate(
 ) -> float:
     """Return how good `model` is, averaged over the examples of one pass of data.
 
-    Cancelled, it waits for the batch that the thread computes, and leaves nothing running.
+    If it is cancelled, it waits for the batch in the thread, and leaves nothing running.
 
     Args:
-        model: a `Sequential`, or what has the methods of `TrainableModel`.
-        data: gives batches (x, y), as for `fit`; one pass over it.
-        metric: what to measure, a plain function that is called in the thread, for each batch, as
-            metric(model.forward(x), y). It returns a number, the mean over the batch, or one for
-            each example, (batch,). `metric=aml.softmax_cross_entropy`, for example, gives the loss
-            of a classifier. None: the accuracy of a classifier, which is the share of examples
-            whose label `model.predict` returns; of another model, its loss.
+        model: a `Sequential`, or anything with the methods of `TrainableModel`.
+        data: gives batches (x, y), as for `fit`; it is read once.
+        metric: what to measure: a plain function, called in the thread for each batch as
+            metric(model.forward(x), y). It returns either one number, the mean over the batch, or
+            a number for each example, (batch,). `metric=aml.softmax_cross_entropy`, for example,
+            measures the loss of a classifier. None: the accuracy of a classifier, that is, the
+            share of examples whose label `model.predict` returns; the loss of any other model.
         blas_threads: as for `fit`.
 
     Returns:
         The mean; an accuracy is from 0 to 1.
 
     Raises:
-        TypeError: `model` is no model, `data` no data, `metric` no function, or a batch holds
-            other than numbers.
+        TypeError: `model`, `data` or `metric` is not what it should be, or a batch does not hold
+            numbers.
         ValueError: the data has no batch, a batch does not fit the model, or the metric returns
             neither one number nor one for each example.
 

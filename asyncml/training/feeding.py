@@ -1,7 +1,7 @@
-"""Feeding: from any data to the batches of a run, in order, numbered, and ahead of the trainer.
+"""Feeding: from any data to the numbered batches of a run, in order and ahead of the trainer.
 
-Data is whatever gives batches (x, y): a list, a loader, an asynchronous iterable, a pipeline that
-knows where it stands. One coroutine takes them and waits where nobody takes them off its hands.
+Data is anything that gives batches (x, y): a list, a loader, an asynchronous iterable, a pipeline
+that knows where it stands. A coroutine takes them one by one, and waits until there is room.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ def check_data(data: object) -> None:
 async def feed(
     data: Data, epochs: int, resume_from: Step | None, queue: asyncio.Queue[NumberedBatch | None]
 ) -> None:
-    """Put each batch of the run on `queue`; the task's own end says whether that was all."""
+    """Put each batch of the run on `queue`, in order; when it returns, that was all."""
     first, done = 0, 0
     if resume_from is not None:
         first, done = resume_from.epoch, resume_from.index + 1
@@ -70,10 +70,10 @@ async def feed(
 
 
 def snapshots_of(data: Any) -> Callable[[], Snapshot]:
-    """Return a function that notes where `data` stands, and gives what makes a state of that later.
+    """Return a function that notes where `data` stands now; what it returns makes the state later.
 
-    A pipeline has such a method. Of other data, and where a class of the caller's has a
-    `state_dict` of its own, the state is made at once, since later it would be another.
+    A pipeline has such a method. For other data, and for a subclass with a `state_dict` of its own,
+    the state is made at once, because later it would be another one.
     """
     kinds = [vars(kind) for kind in type(data).__mro__]
     if "_snapshot" in next((kind for kind in kinds if "state_dict" in kind), {}):
@@ -88,13 +88,13 @@ def snapshots_of(data: Any) -> Callable[[], Snapshot]:
 
 
 def wake(queue: asyncio.Queue[NumberedBatch | None], feeder: "asyncio.Task[None]") -> None:
-    """Put None where somebody waits for a batch that never comes: the feeder has ended."""
+    """Put None on the queue, for whoever waits for a batch that will not come: the feeder ended."""
     if queue.empty():
         queue.put_nowait(None)
 
 
 async def batches_of(data: Data) -> AsyncGenerator[Any, None]:
-    """Iterate over `data` of either kind, and close what is left early."""
+    """Iterate over data of either kind; close its iterator if this is left early."""
     if not isinstance(data, AsyncIterable):
         for batch in data:
             yield batch

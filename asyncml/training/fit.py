@@ -1,8 +1,8 @@
-"""Training as an asynchronous iterator: the caller's own `async for` is the training loop.
+"""Training as an asynchronous iterator: your own `async for` is the training loop.
 
-One task takes batches two ahead, one thread computes, and the loop stays free. Steps are never
-ahead: while the body runs no step runs, so the model and the optimiser are the caller's. Lesson 09
-builds it, and measures when it helps.
+A task takes batches up to two ahead, a thread computes, and the event loop stays free. Steps never
+run ahead: no step runs while the body of the loop does, so the model and the optimiser are yours to
+read and change there. Lesson 09 builds this, and measures when it helps.
 """
 
 from __future__ import annotations
@@ -31,41 +31,45 @@ def fit(
     resume_from: Step | None = None,
     blas_threads: int | None = None,
 ) -> Training:
-    """Train `model`, one step for each turn of the caller's `async for`.
+    """Train `model`, one step for each turn of your `async for`.
 
-    Whatever ends the loop, training ends between two steps, and the step last handed out is the
-    last that changed the model: `resume_from` goes on from it. After a `break` or an error in the
-    body the task that takes batches ends at the loop's next turn; `async with
-    contextlib.aclosing(fit(...)) as steps` waits for that. Python's switch interval is 0.1 ms
-    meanwhile.
+    However the loop ends, training ends between two steps, and the last step that you were given
+    is the last that changed the model: `resume_from` goes on from there. After a `break`, or an
+    error in the body, the task that takes batches ends at the event loop's next turn; to wait for
+    it, write `async with contextlib.aclosing(fit(...)) as steps`. While training goes on, Python's
+    switch interval is 0.1 ms.
 
-    Cancelled while it waits for a batch, it ends there with CancelledError. Cancelled while a step
-    runs, it lets the step end and hands it out; CancelledError is raised at the next await.
+    If it is cancelled while it waits for a batch, it ends there with CancelledError. If it is
+    cancelled while a step runs, the step ends and is handed out, and CancelledError is raised at
+    the next await.
 
     Args:
-        model: is changed in place, by a thread, while the caller waits for a step.
+        model: a `Sequential`, or anything with the methods of `TrainableModel`. A thread changes it
+            in place while you wait for a step.
         optimizer: made for this model.
-        data: gives batches, tuples (x, y) as `model.loss_and_grads` takes them. A `Pipeline`, or
-            what can be iterated again for each epoch; a plain iterable is stepped on the loop.
-            What else reads it meanwhile, such as `evaluate`, needs a pipeline of its own.
-        epochs: of the whole run, those before `resume_from` included.
-        resume_from: the step after which to go on. A pipeline is put back to its state; of other
-            data the batches up to and including this step are passed over.
-        blas_threads: how many threads BLAS may take for a matrix product while this goes on, in the
-            whole process. None: one, for a model of less than a million parameters, and otherwise
-            as many as it takes now, a number that is never raised. Measured on two cores, for 300
-            steps of a 784-128-10 network: beside two busy processes 0.35 s with one thread and 3
-            to 12 s with two; on a quiet machine about 0.25 s with either.
+        data: gives batches, tuples (x, y) as `model.loss_and_grads` takes them. Either a `Pipeline`
+            or something that can be iterated anew for each epoch; a plain iterable runs on the
+            event loop. Anything else that reads the data meanwhile, such as `evaluate`, needs a
+            pipeline of its own.
+        epochs: how many the whole run has, including those before `resume_from`.
+        resume_from: the step to go on from. A pipeline is put back to where it stood after that
+            step; other data is read from the start of the epoch, and its batches up to and
+            including that step are passed over.
+        blas_threads: how many threads BLAS may use for a matrix product meanwhile, in the whole
+            process. None: one for a model of fewer than a million parameters, otherwise as many as
+            it uses now. The number is never raised. Measured on two cores, for 300 steps of a
+            784-128-10 network: beside two busy processes 0.35 s with one thread and 3 to 12 s with
+            two; on a quiet machine about 0.25 s with either.
 
     Returns:
-        An asynchronous iterator of `Step`, with `aclose()`. Its length, the number of steps, is
-        known where that of the data is: `tqdm.asyncio.tqdm(fit(...))` shows how far it is.
+        An asynchronous iterator of `Step`, with `aclose()`. It has a length, the number of steps,
+        if the data has one: `tqdm.asyncio.tqdm(fit(...))` shows how far it has come.
 
     Raises:
-        TypeError, ValueError: at once, for an argument that cannot be right.
-        FloatingPointError: from the loop, where the loss or a gradient is not finite. Parameters
-            and optimiser stay as the step before left them.
-        ValueError: from the loop, where an epoch has no batch or a batch does not fit the model.
+        TypeError, ValueError: at once, if an argument cannot be right.
+        FloatingPointError: from the loop, if the loss or a gradient is not finite. Parameters and
+            optimiser are then as the step before left them.
+        ValueError: from the loop, if an epoch has no batch or a batch does not fit the model.
 
     Example:
         >>> import numpy as np
@@ -95,8 +99,8 @@ def fit(
 class Training:
     """The asynchronous iterator of steps that `fit` returns.
 
-    No generator: its clean-up after a `break` would be a task of its own at some later time, while
-    this one puts everything back as soon as the loop has let go of it.
+    It is no generator: after a `break` asyncio would clean a generator up in a task of its own, at
+    some later time. This puts everything back as soon as the loop lets go of it.
     """
 
     def __init__(
@@ -212,12 +216,13 @@ class Training:
         try:
             await taken
         except asyncio.CancelledError as error:
-            # The step has been taken, so it must be handed out: else the caller would not know of a
-            # change of the model, and would take the step again after a resume. The request is put
-            # off to where the task waits next, as if it had come a moment later; unless it was that
-            # of a time-out, which may be over by then. Of the error only the arguments are kept:
-            # its traceback holds this frame and all above it, a cycle that would keep an iterator
-            # left with `break` alive until the next garbage collection.
+            # The model has changed by now, so the step must be handed out: otherwise the caller
+            # would not know of it, and would take it a second time after resuming. The request is
+            # put off until the task waits next, as if it had come a moment later, and is dropped
+            # if it has been withdrawn by then, as that of a time-out is whose block has ended. Only
+            # the arguments of the error are kept. Its traceback holds this frame and all those
+            # above it, a cycle that would keep an iterator left with `break` alive until the next
+            # garbage collection.
             self._put_off = True
             loop.call_soon(_cancel_again, asyncio.current_task(), error.args)
         loss, compute_s = taken.result()

@@ -20,12 +20,13 @@ from asyncml.training.switching import ShortSwitches
 
 
 class Trainer(ThreadPool):
-    """One thread, and what holds for the whole process while it computes.
+    """A thread, and the settings that hold for the whole process while it exists.
 
-    `run_in_executor` makes a future of asyncio from one of concurrent.futures, which the loop takes
-    two more turns to complete: 40 µs a step, of 2 ms. What an executor's `submit` returns is left
-    as it is, though, where it is such a future already. So this one returns one, and completes it
-    from the thread. Only virtual time must see a future of its own for whatever a thread does.
+    `run_in_executor` chains a future of asyncio to the one of concurrent.futures that an executor
+    returns, and the event loop needs two more turns to complete it: some 40 µs, of a step's 2 ms.
+    But if `submit` returns a future of asyncio, that one is used as it is. So this executor returns
+    one, and its thread completes it. In virtual time it does not, since the clock has futures of
+    its own, from which it knows when a thread works.
 
     Args:
         name: what the thread is called, with a number.
@@ -74,11 +75,11 @@ class Trainer(ThreadPool):
 
 
 class Ended(asyncio.Future[Any]):
-    """A future that nobody can cancel: whoever awaits it goes on when what it stands for has ended.
+    """A future that cannot be cancelled: whoever awaits it goes on when the work has ended.
 
-    A task that is cancelled cancels the future that it awaits, and goes on at once. This future
-    refuses; asyncio then keeps the request, and raises CancelledError where the task goes on. The
-    result, or the error, is there all the same for those who ask.
+    To cancel a task is to cancel the future that it awaits, after which the task goes on at once.
+    This future refuses. asyncio then remembers the request, and raises CancelledError in the task
+    when the work has ended. The result can still be asked for.
     """
 
     def cancel(self, msg: object = None) -> bool:
@@ -95,7 +96,7 @@ class Ended(asyncio.Future[Any]):
 
 
 def ended(job: asyncio.Future[Any]) -> Ended:
-    """Return a future that ends as `job` does; to cancel who awaits it does not cancel `job`."""
+    """Return a future that ends as `job` does, and shields it from whoever awaits it."""
     done = Ended(loop=job.get_loop())
     job.add_done_callback(done.follow)
     return done

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -33,22 +34,15 @@ def _checked(name: str, value: object, rule: str, holds: Callable[[float], bool]
     return number
 
 
-def _rate(name: str, value: object) -> float:
-    return _checked(name, value, "a finite number >= 0", lambda number: 0 <= number < math.inf)
-
-
-def _share(name: str, value: object) -> float:
-    return _checked(name, value, ">= 0 and < 1", lambda number: 0 <= number < 1)
+_rate = partial(_checked, rule="a finite number >= 0", holds=lambda number: 0 <= number < math.inf)
+_positive = partial(_checked, rule="> 0", holds=lambda number: 0 < number < math.inf)
+_share = partial(_checked, rule=">= 0 and < 1", holds=lambda number: 0 <= number < 1)
 
 
 def _shares(name: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, Sequence | np.ndarray) or np.shape(value) != (2,):
         raise TypeError(f"`{name}` must be two numbers, each >= 0 and < 1, got {value!r}")
     return _share(name, value[0]), _share(name, value[1])
-
-
-def _positive(name: str, value: object) -> float:
-    return _checked(name, value, "> 0", lambda number: 0 < number < math.inf)
 
 
 class Optimizer:

@@ -146,6 +146,36 @@ def test_a_step_cancelled_in_real_time_is_handed_out():
     asyncio.run(main())
 
 
+def test_a_timeout_in_real_time_that_is_over_when_the_step_ends_cancels_nothing_later():
+    gate = Gate()
+
+    class Gated(MLP):
+        def loss_and_grads(self, x, y):
+            gate()
+            return super().loss_and_grads(x, y)
+
+    async def main():
+        model = Gated([4, 8, 3])
+        steps, seen = fit(model, SGD(model, 0.1), make()[2]), []
+        loop, limit = asyncio.get_running_loop(), asyncio.timeout(None)
+
+        async def in_the_midst_of_the_step():
+            await gate.has_begun()
+            limit.reschedule(loop.time())
+            loop.call_later(0.001, gate.go.set)  # after that, however busy the machine is
+
+        late = asyncio.create_task(in_the_midst_of_the_step())
+        async with limit:  # raises nothing, since the step was handed out
+            seen.append((await anext(steps)).index)
+        assert limit.expired()
+        await late
+        async for step in steps:  # each of which awaits
+            seen.append(step.index)
+        return seen
+
+    assert asyncio.run(main()) == list(range(7))
+
+
 def test_where_the_loop_is_closed_while_it_computes_nobody_is_told():
     gate = Gate()
     loop = asyncio.new_event_loop()

@@ -30,7 +30,8 @@ _ROOMS = {
     "course": "Measurement measured plot_measured",
     "images": "CLASS_NAMES Dataset DatasetError decode_png encode_png fashion_mnist label_of "
     "write_objects",
-    "network": "Adam Layer Linear MLP Optimizer ReLU SGD Sequential softmax_cross_entropy",
+    "network": "Adam CrossEntropy Layer Linear Loss MLP MeanSquaredError Optimizer ReLU SGD "
+    "Sequential softmax_cross_entropy",
     "pipeline": "Backoff FailedItem Pipeline PipelineStatistics collate skip",
     "stores": "MemoryStore ObjectNotFound ObjectStore RequestFailed SlowStore Store",
     "threads": "ThreadPool",

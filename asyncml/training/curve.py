@@ -1,8 +1,8 @@
-"""The curve of a training, drawn in the notebook while it runs, and its summary afterwards.
+"""The loss of a training, drawn in the notebook while it runs, and a summary afterwards.
 
-The caller's own loop feeds it, a step at a time, so `fit` knows nothing of it. One figure is drawn
-anew in its place, without a widget; drawing takes a third of the time at first, so that something
-is to be seen soon, and a twentieth of it later. Lesson 09.
+Your own loop adds the steps one by one, so `fit` knows nothing of it. One figure is redrawn in
+place, without a widget. Drawing takes a third of the time at first, so that there is soon something
+to see, and a twentieth of it later. Lesson 09.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asyncml.look import BLUE, GREY, VERMILION, legend, unframe
-from asyncml.training.fit import Step
+from asyncml.training.step import Step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +29,9 @@ _POINTS = 200  # of the smoothed curve
 class LossCurve:
     """Collects the steps of a training and draws them.
 
-    In a notebook the loss is shown while the training runs, in the output of the cell in which the
-    first steps are added: from the second step on, and once more when a cell ends that added some,
-    however it ends. Elsewhere nothing is shown until `plot` is called.
+    In a notebook the loss is shown while the training runs, in the output of the cell that adds the
+    first steps: from the second step on, and once more at the end of each cell that adds some,
+    however that cell ends. Elsewhere nothing is shown until `plot` is called.
 
     Args:
         every_s: the least time between two drawings, in seconds.
@@ -77,9 +77,7 @@ class LossCurve:
         """Take in a step, and draw if it is time to."""
         if not isinstance(step, Step):
             raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
-        self.steps.append(
-            step if step.pipeline_state is None else replace(step, pipeline_state=None)
-        )
+        self.steps.append(replace(step, pipeline_state=None))
         self._changed()
         if self._live and len(self.steps) > 1 and time.perf_counter() >= self._next_s:
             self._show()

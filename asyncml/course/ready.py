@@ -197,7 +197,8 @@ def check_figure() -> Check:
 
 def check_images() -> Check:
     """Load the images of the course, and decode one."""
-    from asyncml.images.datasets import decode_png, encode_png, fashion_mnist
+    from asyncml.images.datasets import fashion_mnist
+    from asyncml.images.png import decode_png, encode_png
 
     train, test = fashion_mnist()
     same = bool((decode_png(encode_png(train.images[0])) == train.images[0]).all())

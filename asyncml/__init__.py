@@ -32,7 +32,8 @@ _ROOMS = {
     "write_objects",
     "network": "Adam Layer Linear MLP Optimizer ReLU SGD Sequential softmax_cross_entropy",
     "pipeline": "Backoff FailedItem Pipeline PipelineStatistics collate skip",
-    "stores": "MemoryStore ObjectNotFound ObjectStore RequestFailed SlowStore Store",
+    "stores": "Hedged MemoryStore ObjectNotFound ObjectStore RateLimited RequestFailed SlowStore "
+    "Store",
     "threads": "ThreadPool",
     "timeline": "Finding Slice Timeline TimelineStatistics record",
     "training": "Checkpointer CheckpointError LossCurve Step evaluate fit",

@@ -31,7 +31,7 @@ class Hedged:
         hedges: how many requests were made a second time.
 
     Raises:
-        TypeError: `store` is no store, or `after_s` no number.
+        TypeError: `store` is not a store, or `after_s` is not a number.
         ValueError: `after_s` is negative or not finite.
 
     Example:
@@ -87,8 +87,12 @@ class Hedged:
                 requests.append(group.create_task(ask(), name=f"{name} again"))
         if answers:
             return answers[0]
+        for other in errors[1:]:
+            what = f"{type(other).__name__}: {said(other)}"
+            add_note(errors[0], f"its other request failed too: {what}")
         try:
-            raise _failure(errors)
+            # without an error, the store has cancelled its request itself
+            raise errors[0] if errors else asyncio.CancelledError
         finally:
             errors.clear()  # their tracebacks hold this frame
 
@@ -99,13 +103,3 @@ class Hedged:
     async def list(self, prefix: str = "") -> Keys:
         """Return the keys that start with `prefix`, sorted; raises what the store behind raises."""
         return await self.store.list(prefix)
-
-
-def _failure(errors: list[Exception]) -> BaseException:
-    """Return what to raise for a request without an answer."""
-    if not errors:
-        return asyncio.CancelledError()  # by the store itself: nobody asked for it
-    for other in errors[1:]:
-        what = f"{type(other).__name__}: {said(other)}"
-        add_note(errors[0], f"its other request failed too: {what}")
-    return errors[0]

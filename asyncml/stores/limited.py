@@ -1,7 +1,7 @@
 """A store that is asked no more often than it allows.
 
-A service that takes 200 requests a second refuses what goes beyond. Being refused costs a round
-trip and a pause, so it is quicker to wait here for one's turn. Lesson 07 meets such a service.
+A service that takes 200 requests a second refuses any beyond that. Each refusal costs a round trip
+and a pause, so it is quicker to wait for one's turn here. Lesson 07 meets such a service.
 """
 
 import asyncio
@@ -12,18 +12,18 @@ from asyncml.stores.memory import Keys, Store, check_data, check_store
 
 
 class RateLimited:
-    """A store whose requests leave in time, so that the one behind it does not refuse them.
+    """A store whose requests leave no faster than a rate allows.
 
-    The limit is a token bucket (J. Turner, "New Directions in Communications", IEEE Communications
-    Magazine 24 (10), 1986, describes its mirror image, the leaky bucket). It holds up to `burst`
-    tokens and gains `per_second` of them each second; each request takes one, and waits while there
-    is none. So in any t seconds at most `burst + per_second * t` requests leave. They leave in the
-    order in which they were made. One that is cancelled while it waits takes no token: those behind
-    it move up.
+    The limit is a token bucket, the mirror image of the leaky bucket of J. Turner ("New Directions
+    in Communications", IEEE Communications Magazine 24 (10), 1986). It holds up to `burst` tokens
+    and gains `per_second` of them every second. Each request takes one, and waits while there is
+    none, so at most `burst + per_second * t` requests leave in any t seconds. They leave in the
+    order in which they were made. A request that is cancelled while it waits takes no token, and
+    those behind it move up.
 
     Times are those of the running loop, so under `simulate` requests wait in virtual time. The
-    store can be used from several event loops, one after the other. In real time the bucket is
-    carried over to the next loop; each virtual clock starts with a full one, and so does a copy.
+    store may be used on several event loops, one after another. In real time the next loop finds
+    the bucket as the last one left it; in virtual time it begins full, and so does that of a copy.
 
     Args:
         store: the store behind it. Its `get`, `put` and `list` all count as requests.
@@ -31,7 +31,7 @@ class RateLimited:
         burst: how many may leave at once after a pause, at least 1.
 
     Raises:
-        TypeError: `store` is no store, or a number is none.
+        TypeError: `store` is not a store, or an argument is not a number.
         ValueError: a number is out of its range.
 
     Example:

@@ -6,6 +6,9 @@ a folder, from a bucket far away, or from a store of your own. Lesson 07 loads f
 
 import bisect
 from collections.abc import Mapping
+from functools import cached_property
+from itertools import islice, takewhile
+from os.path import commonprefix
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from asyncml.failures import shorten
@@ -21,11 +24,11 @@ class ObjectNotFound(KeyError):
 
 
 class RequestFailed(ConnectionError):
-    """A request that was lost on its way: the object may well exist, ask again."""
+    """A request was lost on its way. The object may well exist: ask again."""
 
 
 class StoredObject(bytes):
-    """The bytes of an object, which know their key: an error far from the store can name it.
+    """The bytes of an object, with their key, so that an error far from the store can name it.
 
     Args:
         data: the bytes.
@@ -39,7 +42,7 @@ class StoredObject(bytes):
     key: str
 
     def __new__(cls, data: bytes, key: str = "") -> "StoredObject":
-        """Copy `data`; pickling calls this without `key` and sets it afterwards."""
+        """Copy `data`; unpickling calls this without `key` and sets it afterwards."""
         self = super().__new__(cls, data)
         self.key = key
         return self
@@ -47,14 +50,14 @@ class StoredObject(bytes):
 
 @runtime_checkable
 class Store(Protocol):
-    """What every store can do; any object with these three coroutine methods is one."""
+    """What every store can do. Any object with these three coroutine methods is a store."""
 
     async def get(self, key: str, /) -> bytes:
         """Return the object under `key`; raise `KeyError` if there is none."""
         ...
 
     async def put(self, key: str, data: bytes, /) -> None:
-        """Keep `data` under `key`, in place of what was there."""
+        """Keep `data` under `key`, replacing what was there."""
         ...
 
     async def list(self, prefix: str, /) -> Keys:
@@ -63,10 +66,14 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """A store in a dict: nothing waits, nothing fails, nothing outlives the process.
+    """A store in a dict: it never waits, never fails, and ends with the process.
 
     Args:
         objects: what the store holds at the beginning, bytes by key.
+
+    Raises:
+        TypeError: `objects` holds something other than bytes, or a key that is not a str.
+        ValueError: a key is empty.
 
     Example:
         >>> import asyncio
@@ -77,7 +84,6 @@ class MemoryStore:
 
     def __init__(self, objects: Mapping[str, bytes] | None = None) -> None:
         self._objects: dict[str, StoredObject] = {}
-        self._sorted: Keys | None = []  # the keys in order; None once a new key has been put
         for key, data in () if objects is None else objects.items():
             self._keep(key, data)
 
@@ -99,22 +105,18 @@ class MemoryStore:
             raise ObjectNotFound(self._missing(key)) from None
 
     async def put(self, key: str, data: bytes) -> None:
-        """Keep a copy of `data` under `key`, in place of what was there.
+        """Keep a copy of `data` under `key`, replacing what was there.
 
         Raises:
             ValueError: `key` is empty.
-            TypeError: `key` is no str, or `data` is not bytes.
+            TypeError: `key` is not a str, or `data` is not bytes.
         """
         self._keep(key, data)
 
     async def list(self, prefix: str = "") -> Keys:
         """Return the keys that start with `prefix`, sorted."""
-        keys = self._in_order()
-        start = bisect.bisect_left(keys, prefix)
-        stop = start
-        while stop < len(keys) and keys[stop].startswith(prefix):
-            stop += 1
-        return keys[start:stop]
+        rest = islice(self._keys, bisect.bisect_left(self._keys, prefix), None)
+        return [*takewhile(lambda key: key.startswith(prefix), rest)]
 
     def _keep(self, key: str, data: bytes) -> None:
         if not isinstance(key, str):
@@ -123,25 +125,22 @@ class MemoryStore:
             raise ValueError("`key` must not be empty")
         data = check_data(key, data)
         if key not in self._objects:
-            self._sorted = None
+            vars(self).pop("_keys", None)  # to be sorted again when they are asked for
         self._objects[key] = StoredObject(data, key=key)
 
-    def _in_order(self) -> Keys:
-        if self._sorted is None:
-            self._sorted = sorted(self._objects)
-        return self._sorted
+    @cached_property
+    def _keys(self) -> Keys:
+        return sorted(self._objects)
 
     def _missing(self, key: str) -> str:
-        keys = self._in_order()
         name = repr(key) if type(key) is str else shorten(key)
-        if not keys:
+        if not self._keys:
             return f"no object {name}: this MemoryStore is empty"
         text = key if isinstance(key, str) else name
-        place = bisect.bisect_left(keys, text)
-        neighbours = keys[max(place - 1, 0) : place + 1]
-        shared = [_shared(neighbour, text) for neighbour in neighbours]
-        nearest = neighbours[shared.index(max(shared))]
-        return f"no object {name} among the {len(keys):,} here; the nearest is {nearest!r}"
+        place = bisect.bisect_left(self._keys, text)
+        neighbours = self._keys[max(place - 1, 0) : place + 1]
+        nearest = max(neighbours, key=lambda at: len(commonprefix([at, text])))  # noqa: RUF071
+        return f"no object {name} among the {len(self):,} here; the nearest is {nearest!r}"
 
 
 def check_store(store: object) -> None:
@@ -155,15 +154,9 @@ def check_store(store: object) -> None:
 
 
 def check_data(key: str, data: object) -> bytes:
-    """Return `data` as bytes that nobody can change, or raise TypeError for what is not bytes."""
+    """Return `data` as bytes that nobody can change; raise TypeError if it is not bytes."""
     if isinstance(data, bytearray | memoryview):
         return bytes(data)
     if not isinstance(data, bytes):
         raise TypeError(f"`data` must be bytes, got {type(data).__name__} for key {key!r}")
     return data
-
-
-def _shared(one: str, other: str) -> int:
-    """Return with how many equal characters both begin."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))

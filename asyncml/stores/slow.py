@@ -1,12 +1,13 @@
 """A bucket that is far away: its requests take time, and some of them fail.
 
-Waiting for such a bucket is what asynchronous data loading hides. `SlowStore` makes the wait
-repeatable: the delay of a request depends on the seed, the key and the attempt and on nothing
-else, so a program meets the same bucket whatever it asks for at once. Lesson 07 loads from it.
+The wait for such a bucket is what asynchronous data loading hides. `SlowStore` makes it
+repeatable: how long a request takes depends on the seed, the key and the attempt, and on nothing
+else, so a program always meets the same bucket. Lesson 07 loads from it.
 """
 
 import asyncio
 import hashlib
+import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -17,28 +18,29 @@ T = TypeVar("T")
 
 
 class SlowStore:
-    """A far-away bucket: another store behind a delay that varies and requests that fail.
+    """A far-away bucket: another store behind a delay that varies, with requests that fail.
 
-    A request takes `latency_s * (1 + jitter * u)` with u uniform in [-1, 1), then fails with
-    probability `failure_rate`. Both are drawn from (seed, operation, key, attempt), where attempt
-    counts the requests for that key: what else is in flight changes nothing, a retry draws anew.
-    The delay is `asyncio.sleep`, so under `simulate` it passes in virtual time.
+    A request takes `latency_s * (1 + jitter * u)` seconds, with u uniform in [-1, 1), and then
+    fails with probability `failure_rate`. Both are drawn from (seed, operation, key, attempt),
+    where `attempt` counts the requests for that key. So it makes no difference what else is in
+    flight, and a retry draws afresh. The delay is an `asyncio.sleep`; under `simulate` it passes
+    in virtual time.
 
     Args:
         store: the store behind it.
-        latency_s: mean time of a request, in seconds, at least 0.
-        jitter: how far the time varies, relative to `latency_s`, from 0 to 1.
-        failure_rate: probability that a request raises `RequestFailed`, from 0 to 1.
+        latency_s: the mean time of a request, in seconds, at least 0.
+        jitter: how far that time varies, relative to `latency_s`, from 0 to 1.
+        failure_rate: the probability that a request raises `RequestFailed`, from 0 to 1.
         seed: another seed is another bucket.
 
     Attributes:
-        requests: requests made so far, whatever became of them.
+        requests: how many requests have been made, whatever became of them.
         failures: how many of them raised `RequestFailed`.
-        in_flight: requests that wait at this moment.
-        peak_in_flight: the most that ever waited at once.
+        in_flight: how many requests are waiting at this moment.
+        peak_in_flight: the most that have ever waited at once.
 
     Raises:
-        TypeError: `store` is no store.
+        TypeError: `store` is not a store.
         ValueError: a number is out of its range.
 
     Example:
@@ -77,9 +79,9 @@ class SlowStore:
         )
 
     async def get(self, key: str) -> bytes:
-        """Return the object under `key`, late.
+        """Return the object under `key`, after a delay.
 
-        Cancelled here, the request is no longer in flight; its attempt still counts.
+        If this is cancelled, the request is no longer in flight, but still counts as an attempt.
 
         Raises:
             ObjectNotFound: the store behind holds no such object.
@@ -88,9 +90,9 @@ class SlowStore:
         return await self._request("get", key, lambda: self.store.get(key))
 
     async def put(self, key: str, data: bytes) -> None:
-        """Keep `data` under `key`, late; a copy, so a buffer may be filled anew meanwhile.
+        """Keep a copy of `data` under `key`, after a delay; a buffer may be refilled meanwhile.
 
-        Cancelled here, or failed, the store behind has not been asked to keep anything.
+        If this fails, or is cancelled during the delay, the store behind is not asked at all.
 
         Raises:
             TypeError: `data` is not bytes.
@@ -100,7 +102,7 @@ class SlowStore:
         await self._request("put", key, lambda: self.store.put(key, data))
 
     async def list(self, prefix: str = "") -> Keys:
-        """Return the keys that start with `prefix`, sorted, late: one request for all of them.
+        """Return the keys that start with `prefix`, sorted, after a delay: it is one request.
 
         Raises:
             RequestFailed: the request was lost.
@@ -128,9 +130,7 @@ class SlowStore:
 
 
 def _draw(name: str) -> tuple[float, float]:
-    """Two numbers in [0, 1) that depend on `name` alone, on every machine and in every process."""
+    """Return two numbers in [0, 1) that depend on `name` alone, on any machine."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    return (
-        int.from_bytes(digest[:8], "big") / 2**64,
-        int.from_bytes(digest[8:], "big") / 2**64,
-    )
+    delay, luck = struct.unpack(">2Q", digest)
+    return delay / 2**64, luck / 2**64

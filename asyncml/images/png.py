@@ -1,7 +1,7 @@
-"""Greyscale images as PNG files: the bytes that a store holds, and back.
+"""Greyscale images as the bytes of PNG files, and back.
 
-Encoding is done by hand and decoding by Pillow; both are plain functions, to be run in threads.
-Lesson 07 decodes with them.
+Images are encoded by hand and decoded by Pillow. Both functions are plain and synchronous, to be
+run in threads. Lesson 07 decodes with them.
 """
 
 import io
@@ -19,7 +19,7 @@ _COLOURS = {2: "RGB", 3: "palette", 6: "RGB with alpha"}  # by their number in a
 def encode_png(image: Bytes) -> bytes:
     """Encode a greyscale image as a PNG; `decode_png` gives it back exactly.
 
-    By hand, in half of Pillow's time for small images (PNG, third edition, W3C 2025, section 5).
+    For small images this takes half of Pillow's time (PNG, third edition, W3C 2025, section 5).
 
     Args:
         image: (height, width) uint8.
@@ -45,19 +45,20 @@ def encode_png(image: Bytes) -> bytes:
 
 
 def decode_png(data: bytes, *, key: str | None = None) -> Bytes:
-    """Decode a greyscale PNG of any depth; plain and synchronous, so run it in threads.
+    """Decode a greyscale PNG of any depth. This takes time: run it in a thread.
 
-    The checksum of each part is compared. Of 16 bits the upper 8 are kept, and alpha is dropped.
+    The checksum of each part is checked. Of 16 bits the upper 8 are kept, and alpha is dropped.
 
     Args:
         data: the bytes of the file.
-        key: what an error calls it; not needed for bytes that came out of a `MemoryStore`.
+        key: its name in errors; not needed for bytes that a store of this package returned.
 
     Returns:
         (height, width) uint8, so (28, 28) for the images of this package.
 
     Raises:
-        ValueError: `data` is no PNG, is damaged, or has colours; the key is in the message.
+        ValueError: `data` is not a PNG, or is damaged, or has colours; the message names the key.
+        TypeError: `data` is not bytes.
         ImportError: Pillow is not installed.
 
     Example:
@@ -94,7 +95,7 @@ def decode_png(data: bytes, *, key: str | None = None) -> Bytes:
 
 
 def _check_sums(data: bytes) -> None:
-    """Raise ValueError unless each chunk of a PNG has its checksum, as Pillow does for some."""
+    """Raise ValueError unless each part of a PNG matches its checksum; Pillow checks only some."""
     number, crc32, start = int.from_bytes, zlib.crc32, 8
     if data[12:16] != b"IHDR":
         raise ValueError("damaged, since its header is not the first part")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from asyncml.clock import compute
-from asyncml.course.exercises import Wrong, exercise
+from asyncml.course.exercises import Wrong, answers, exercise
 from asyncml.course.exercises.attempts import attempt, check_kind
 from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play, quietly
 from asyncml.network.optimizers import SGD, Adam, Optimizer
@@ -33,14 +33,15 @@ _PACE = {
 @exercise("09-pace")
 def pace(answer: Any) -> str:
     """Check five bets on how often a pipeline takes a step."""
-    demand(answer not in (..., None), "open", "put a number in place of each `...`")
-    is_whole = isinstance(answer, dict) and set(answer) == set(_PACE)
-    demand(is_whole, "kind", "the answer is the dictionary as it was, with numbers in it.")
-    demand(... not in answer.values(), "open", "put a number in place of each `...`")
+    answers.demand_each([answer], "a number")
+    answers.demand_keys(
+        answer, _PACE, "the answer is the dictionary as it was, with numbers in it."
+    )
+    answers.demand_each(answer.values(), "a number")
     for name, (right, code, why) in _PACE.items():
         bet = answer[name]
-        is_number = isinstance(bet, int | float) and not isinstance(bet, bool)
-        demand(is_number, "kind", f"{name}: the answer is a number of milliseconds, got {bet!r}.")
+        shown = f"{name}: the answer is a number of milliseconds, got {bet!r}."
+        demand(answers.is_number(bet), "kind", shown)
         if abs(bet - right) > 1e-6:
             demand(not 0 < bet < 1, "unit", f"{name}: not {bet:g}.", "In milliseconds.")
             shown = f"{name}: not {bet:g} ms."
@@ -99,7 +100,7 @@ def choose_ahead(answer: Any) -> str:
     check_plain(answer)
     for jitter in _runs():
         found = attempt(answer, jitter.run, is_async=False).result
-        demand(found is not None, "no-return", "it returned None.", "Is there a `return`?")
+        answers.demand_returned(found)
         is_whole = isinstance(found, int | np.integer) and not isinstance(found, bool)
         why = "How far ahead, and not how long it takes: that is what `run` returns."
         demand(is_whole, "kind", f"it returned {found!r:.40}, and not a whole number.", why)
@@ -309,7 +310,7 @@ async def _interrupt(snapshot: Callable[..., Any], seed: int, stop_after: int) -
 
 
 def _judge_parts(kept: Any, course: _Course) -> None:
-    demand(kept is not None, "no-return", "it returned None.", "Is there a `return`?")
+    answers.demand_returned(kept)
     shown = f"it returned {type(kept).__name__}, and not a dict with the keys {', '.join(_KEYS)}."
     demand(isinstance(kept, dict), "kind", shown)
     for key in _KEYS:

@@ -1,7 +1,6 @@
 """The exercises of lesson 05: how many at once, nine bets, a heartbeat, and a bet on a lag."""
 
 import asyncio
-import contextlib
 import inspect
 import math
 import random
@@ -12,7 +11,15 @@ from typing import Any
 from asyncml.clock import compute
 from asyncml.course.exercises import Wrong, answers, exercise, expect, plain
 from asyncml.course.exercises.attempts import Attempt, check_kind
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play, quietly
+from asyncml.course.exercises.scenes import (
+    NOT_AWAITABLE,
+    Hints,
+    check_plain,
+    demand,
+    heart,
+    play,
+    quietly,
+)
 
 _K = "Loading hands out a batch every load / k seconds. How often does the trainer need one?"
 
@@ -235,26 +242,14 @@ class _Room:
         compute(self.costs[image])
         return self.labels[image]
 
-    async def beat(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + _EVERY_S
-            await asyncio.sleep(_EVERY_S)
-            self.lags.append(loop.time() - due)
-
     async def run(self, label_all: Callable[..., Any]) -> Any:
         loop = asyncio.get_running_loop()
-        heart = asyncio.create_task(self.beat(), name="heart")
-        await asyncio.sleep(0.025)
-        start = loop.time()
-        try:
+        async with heart(self.lags, _EVERY_S):
+            await asyncio.sleep(0.025)
+            start = loop.time()
             result = await label_all(list(self.images), self.label)
             self.took_s = loop.time() - start
             await asyncio.sleep(0.025)  # a beat that is late comes now
-        finally:
-            heart.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await heart
         return result
 
 

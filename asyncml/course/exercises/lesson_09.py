@@ -1,7 +1,6 @@
 """The exercises of lesson 09: five bets on a pace, how far ahead, a stop, and a snapshot."""
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +10,15 @@ import numpy as np
 from asyncml.clock import compute
 from asyncml.course.exercises import Wrong, answers, exercise
 from asyncml.course.exercises.attempts import attempt, check_kind
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play, quietly
+from asyncml.course.exercises.scenes import (
+    NOT_AWAITABLE,
+    Hints,
+    check_plain,
+    demand,
+    heart,
+    play,
+    quietly,
+)
 from asyncml.network.optimizers import SGD, Adam, Optimizer
 from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline
@@ -149,7 +156,8 @@ class _Bench:
     def __init__(self, epochs: int, steps: int, stop_at_s: float | None) -> None:
         self.epochs, self.steps, self.stop_at_s = epochs, steps, stop_at_s
         self.began: list[float] = []
-        self.late_s = self.ended_s = 0.0
+        self.lags: list[float] = []
+        self.ended_s = 0.0
         self.jobs = self.running = self.at_once = 0
 
     async def run(self, train: Callable[..., Any]) -> Any:
@@ -165,16 +173,11 @@ class _Bench:
             return submit(*args)
 
         loop.run_in_executor = counted  # type: ignore[method-assign, assignment]
-        heart = asyncio.create_task(self.beat(), name="heart")
-        await asyncio.sleep(0)
-        try:
+        async with heart(self.lags, 0.03, beats=300):
+            await asyncio.sleep(0)
             result = await train(self.step, self.epochs, self.steps, stop)
             self.ended_s = loop.time()
             await asyncio.sleep(0.5)  # what has been left running shows now
-        finally:
-            heart.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await heart
         return result
 
     def step(self) -> None:
@@ -183,12 +186,6 @@ class _Bench:
         self.at_once = max(self.at_once, self.running)
         compute(_STEP_S)
         self.running -= 1
-
-    async def beat(self) -> None:
-        for _ in range(300):  # and not for ever, so that a training that waits for ever is seen
-            due = self.loop.time() + 0.03
-            await asyncio.sleep(0.03)
-            self.late_s = max(self.late_s, self.loop.time() - due)
 
 
 @exercise("09-stop")
@@ -212,8 +209,8 @@ def _judge_stop(bench: _Bench, found: Any) -> None:
     left = [at for at in bench.began if at > bench.ended_s - _STEP_S + 1e-6]
     shown = f"it returned at {bench.ended_s:.2f} s, and a step was still running."
     demand(not left, "left-running", shown, "A thread works on. `await` its step to the end.")
-    if bench.late_s > 0.03:
-        shown = f"a heart beside it beat {bench.late_s * 1000:.0f} ms late."
+    if (late_s := max(bench.lags, default=0.0)) > 0.03:
+        shown = f"a heart beside it beat {late_s * 1000:.0f} ms late."
         why = "Nobody can press stop while the loop computes. Who should compute instead?"
         more = "`await asyncio.to_thread(train_step)` for each step."
         raise Wrong("on-the-loop", shown, why, more)

@@ -1,6 +1,7 @@
 """What several tests of stores need."""
 
 import asyncio
+import itertools
 
 from asyncml.stores.memory import MemoryStore
 
@@ -17,3 +18,9 @@ async def elapsed(coroutine):
     start = clock()
     await asyncio.gather(coroutine, return_exceptions=True)
     return round(clock() - start, 9)
+
+
+def check_rate(times, per_second, burst):
+    """In no window, whatever its ends, did more leave than the bucket allows."""
+    for (i, start), (j, end) in itertools.combinations_with_replacement(enumerate(times), 2):
+        assert j - i + 1 <= burst + per_second * (end - start) + 1e-6

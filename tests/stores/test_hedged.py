@@ -15,7 +15,7 @@ from asyncml.stores.hedged import Hedged
 from asyncml.stores.limited import RateLimited
 from asyncml.stores.memory import MemoryStore, ObjectNotFound, RequestFailed, Store
 from asyncml.stores.slow import SlowStore
-from tests.stores.parts import memory
+from tests.stores.parts import check_rate, memory
 
 
 class Lost(ConnectionError):
@@ -224,6 +224,32 @@ class TestCancelled:
         else:
             assert isinstance(result, asyncio.CancelledError)
             assert at <= moment + clean_up_s
+
+    @pytest.mark.parametrize("moment", [0, 1, 2, 3, 4, 5])
+    @pytest.mark.parametrize("turns", range(6))
+    def test_in_any_turn_of_the_loop_also_around_a_rate_limit(self, moment, turns):
+        async def main():
+            loop = asyncio.get_running_loop()
+            store = Scripted(*[(1.5, b"one")] * 20, clean_up_s=0.25)
+            limited = RateLimited(store, per_second=1, burst=1)
+            hedged = Hedged(limited, after_s=1)
+            tasks = [asyncio.create_task(hedged.get("a")) for _ in range(3)]
+            for task in tasks:
+                await asyncio.sleep(moment / 3)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(end == b"one" or isinstance(end, asyncio.CancelledError) for end in ends)
+            assert store.running == 0
+            assert len(asyncio.all_tasks()) == 1
+            free_at = max([loop.time(), *(at + 1 for at in store.asked[-1:])])
+            await asyncio.gather(limited.get("b"), limited.get("c"))  # no token has been lost
+            check_rate(store.asked, per_second=1, burst=1)
+            return store.asked[-2:], [free_at, free_at + 1]
+
+        found, expected = simulate(main())
+        assert found == pytest.approx(expected)
 
     def test_cancelled_twice_it_still_waits_for_what_it_began(self):
         async def main():

@@ -1,7 +1,6 @@
 import asyncio
 import copy
 import inspect
-import itertools
 import math
 import pickle
 from fractions import Fraction
@@ -14,7 +13,7 @@ from asyncml.clock import compute, simulate
 from asyncml.stores.limited import RateLimited
 from asyncml.stores.memory import MemoryStore, ObjectNotFound, Store
 from asyncml.stores.slow import SlowStore
-from tests.stores.parts import memory
+from tests.stores.parts import check_rate, memory
 
 
 class Noted(MemoryStore):
@@ -43,12 +42,6 @@ async def ask(store, start_s, key, stop_s=math.inf):
             await store.get(key)
     except TimeoutError:
         return
-
-
-def check_rate(times, per_second, burst):
-    """In no window, whatever its ends, did more leave than the bucket allows."""
-    for (i, start), (j, end) in itertools.combinations_with_replacement(enumerate(times), 2):
-        assert j - i + 1 <= burst + per_second * (end - start) + 1e-6
 
 
 def due(requests, per_second, burst):

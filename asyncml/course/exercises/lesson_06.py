@@ -110,6 +110,16 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
         why = "Its text says what was wrong: keep the exception itself."
         more = "Write `except ValueError as error`, and keep `error`."
         demand(isinstance(failures[key], ValueError), "report", shown, why, more)
+    _judge_images(shop, images)
+    shown = f"{len(images)} images and {len(failures)} failures for {len(shop.keys)} keys."
+    is_each_once = len(images) + len(failures) == len(shop.keys)
+    demand(is_each_once, "count", shown, "Each key stands in one of the two, and in no other.")
+    shown = f"`fetch` was called {len(shop.asked)} times."
+    is_once = len(shop.asked) == len(shop.keys)
+    demand(is_once, "calls", shown, "Once for each key will do.")
+
+
+def _judge_images(shop: Shop, images: dict[Any, Any]) -> None:
     for key in (key for key in shop.keys if key not in shop.errors):
         if key not in images and key in shop.cancelled:
             shown = f"the object {key!r} is whole, and its fetch was cancelled."
@@ -120,12 +130,6 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
         demand(key in images, "lost", shown, why, _TRY_INSIDE)
         shown = f"`images[{key!r}]` is {images[key]!r:.40}, and not {shop.data[key]!r}."
         demand(images[key] == shop.data[key], "mixed-up", shown, "Which result is of which key?")
-    shown = f"{len(images)} images and {len(failures)} failures for {len(shop.keys)} keys."
-    is_each_once = len(images) + len(failures) == len(shop.keys)
-    demand(is_each_once, "count", shown, "Each key stands in one of the two, and in no other.")
-    shown = f"`fetch` was called {len(shop.asked)} times."
-    is_once = len(shop.asked) == len(shop.keys)
-    demand(is_once, "calls", shown, "Once for each key will do.")
 
 
 def _judge_mistake(answer: Any, shop: Shop) -> None:

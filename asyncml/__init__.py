@@ -33,7 +33,8 @@ _ROOMS = {
     "network": "Adam CrossEntropy Layer Linear Loss MLP MeanSquaredError Optimizer ReLU SGD "
     "Sequential softmax_cross_entropy",
     "pipeline": "Backoff FailedItem Pipeline PipelineStatistics collate skip",
-    "stores": "MemoryStore ObjectNotFound ObjectStore RequestFailed SlowStore Store",
+    "stores": "Hedged MemoryStore ObjectNotFound ObjectStore RateLimited RequestFailed SlowStore "
+    "Store",
     "threads": "ThreadPool",
     "timeline": "Finding Slice Timeline TimelineStatistics record",
     "training": "Checkpointer CheckpointError LossCurve Step evaluate fit",

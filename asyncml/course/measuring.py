@@ -1,8 +1,8 @@
 """A figure that was measured, in one line: rounded, with what was expected beside it.
 
-Stopwatch readings differ from machine to machine, so they are shown with two digits, and checked
-against bounds wide enough for a busy laptop. One outside of them is marked, and nobody's notebook
-stops for it; the tests of the course fail on the mark. Used by lessons 04, 05 and later ones.
+Stopwatch readings differ from machine to machine, so they are shown with two digits and checked
+against bounds wide enough for a busy laptop. A figure out of bounds is marked. That stops nobody's
+notebook, but the tests of the course fail on it. Lessons 04, 05 and later ones use it.
 """
 
 import math
@@ -30,12 +30,12 @@ _NEAR = 8.0  # times a figure: on a logarithmic axis, some of its label's width
 
 @dataclass(frozen=True)
 class Measurement:
-    """A figure that was measured, and what was expected; shows as one line.
+    """A measured figure and what was expected, shown as one line.
 
     Attributes:
         what: what was measured.
         value: the figure, in `unit`.
-        predicted: what the formula, or experience, says.
+        predicted: what a formula or experience says.
         bounds: the least and the most that count as expected.
         unit: "s", "B" (bytes), "x" (a ratio) or "" (a count).
     """
@@ -71,7 +71,7 @@ def measured(
     unit: str = "s",
     bounds: tuple[float, float] | None = None,
 ) -> Measurement:
-    """Set a measured figure beside its prediction.
+    """Show a measured figure beside its prediction.
 
     Args:
         what: what was measured, in a few words.
@@ -82,7 +82,7 @@ def measured(
             and ten times as much.
 
     Raises:
-        ValueError: an unknown unit, a prediction that is not positive, or empty bounds.
+        ValueError: the unit is unknown, the prediction is not positive, or the bounds are empty.
 
     Example:
         >>> measured("starting a thread", 6.24e-05, 5e-05)
@@ -100,7 +100,7 @@ def measured(
 
 
 def rounded(value: float, unit: str = "s") -> str:
-    """Write a figure with two digits, in the unit that suits its size.
+    """Return a figure as text, with two digits and in the unit that suits its size.
 
     Example:
         >>> rounded(0.0001234), rounded(2_345_678, "B"), rounded(1.04, "x")
@@ -120,14 +120,14 @@ def rounded(value: float, unit: str = "s") -> str:
 
 
 def plot_measured(measurements: Sequence[Measurement], ax: "Axes | None" = None) -> "Axes":
-    """Draw figures of one unit as bars over a logarithmic axis, with a diamond at each prediction.
+    """Draw figures of one unit as bars on a logarithmic axis, with a diamond at each prediction.
 
     Args:
         measurements: what to draw, from top to bottom.
-        ax: the axes to draw on; by default a new figure of fitting height.
+        ax: the axes to draw on; by default those of a new figure of a suitable height.
 
     Raises:
-        ValueError: nothing to draw, or figures of several units.
+        ValueError: there is nothing to draw, or the figures have different units.
         ModuleNotFoundError: matplotlib is not installed.
     """
     units = {measurement.unit for measurement in measurements}

@@ -8,6 +8,7 @@ import asyncio
 import math
 
 from asyncml.checks import check_int, check_number
+from asyncml.clocks import is_virtual
 from asyncml.stores.memory import Keys, Store, check_data, check_store
 
 
@@ -121,6 +122,6 @@ class RateLimited:
                 "requests of another event loop are waiting in this RateLimited; "
                 "wait until they are done, or make a RateLimited for each loop"
             )
-        if before is None or hasattr(before, "advance") or hasattr(loop, "advance"):
+        if before is None or is_virtual(before) or is_virtual(loop):
             self._full_at, self._taken = -math.inf, 0  # virtual clocks have nothing in common
         self._loop, self._turn = loop, asyncio.Lock()

@@ -10,6 +10,7 @@ import contextlib
 import math
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, chain
@@ -29,6 +30,10 @@ from asyncml.pipeline.window import Above, Ready, Window
 # how many items may be delivered, in batches or not, before stages that change the order settle
 # their logs
 SETTLE = 64
+
+
+# how many keys are consumed, and the states of the stages behind them, by their place
+Position = tuple[int, dict[str, Any]]
 
 
 class Epoch:
@@ -105,7 +110,7 @@ class Epoch:
             self.mark = mark
             self._delivered += 1
             if not self._delivered % self._settles_every:
-                self._position()  # the stages' logs of what they did since then end with it
+                self._position(mark)  # the stages' logs of what they did since then end with it
 
     @property
     def made_of(self) -> Identity:
@@ -303,16 +308,22 @@ class Epoch:
             return mark
         return self._stages[level - 1].address(mark, partial(self._address, level - 1))
 
-    def position(self) -> tuple[int, dict[str, Any]]:
-        """Return how many keys are consumed, and the states of the stages, after the last item.
+    def snapshot(self) -> Callable[[], Position]:
+        """Return a function that says, whenever it is called, where the epoch stands now.
+
+        Nothing changes a mark once it is made, so for most pipelines the snapshot is the last mark,
+        and the work is left for whoever wants the state. A stage that changes the order knows what
+        it held from a log, which does not go back: then the work is done at once.
 
         From any thread: another one may be handed the next item meanwhile.
         """
+        if not self._reorders:
+            return partial(self._position, self.mark)
         with self._standing:
-            return self._position()
+            position = self._position(self.mark)
+        return lambda: position
 
-    def _position(self) -> tuple[int, dict[str, Any]]:
-        mark = self.mark
+    def _position(self, mark: Mark) -> Position:
         if mark is None:
             return self._base
         parts: dict[str, Any] = {}

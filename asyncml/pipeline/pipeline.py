@@ -12,7 +12,7 @@ from typing import Any
 
 from asyncml.checks import check_int
 from asyncml.pipeline.batches import Batch, collate
-from asyncml.pipeline.epoch import Epoch, running_loop
+from asyncml.pipeline.epoch import Epoch, Position, running_loop
 from asyncml.pipeline.functions import check_function, is_async, name_of, unchanged
 from asyncml.pipeline.iteration import Items, iterate
 from asyncml.pipeline.map import Map, Where
@@ -20,7 +20,7 @@ from asyncml.pipeline.meters import PipelineStatistics
 from asyncml.pipeline.options import LOOKAHEAD, check_state, map_stage
 from asyncml.pipeline.order import Shuffle
 from asyncml.pipeline.retrying import Backoff, OnError, RetryOn
-from asyncml.pipeline.sources import Source, check_same
+from asyncml.pipeline.sources import Identity, Source, check_same
 from asyncml.pipeline.stages import Flatten, Shard, Stage, Take
 
 __all__ = ["Pipeline", "collate"]
@@ -320,16 +320,31 @@ class Pipeline:
         Raises:
             TypeError: the fingerprint is of another type.
         """
+        return self._snapshot()()
+
+    def _snapshot(self) -> Callable[[], dict[str, Any]]:
+        """Return a function that gives, whenever it is called, what state_dict() would give now.
+
+        Cheap enough to be taken for every batch, of which few states are ever looked at.
+        """
         if self._state:
-            return copy.deepcopy(self._state)
+            return partial(copy.deepcopy, self._state)
         epoch = self._epoch
         over = epoch is not None and epoch.finished
-        position, parts = epoch.position() if epoch and not over else (0, {})
+        number = epoch.number + over if epoch else 0
+        if epoch is None or over:
+            return partial(self._as_state, self._source.identity, number, lambda: (0, {}))
+        return partial(self._as_state, epoch.made_of, number, epoch.snapshot())
+
+    def _as_state(
+        self, source: Identity, number: int, snapshot: Callable[[], Position]
+    ) -> dict[str, Any]:
+        position, parts = snapshot()
         return {
             "version": _VERSION,
             "stages": self._labels(),
-            "source": epoch.made_of if epoch and not over else self._source.identity,
-            "epoch": epoch.number + over if epoch else 0,
+            "source": source,
+            "epoch": number,
             "position": position,
             "parts": parts,
         }

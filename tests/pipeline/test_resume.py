@@ -1,6 +1,7 @@
 """One property over all of a pipeline: whatever it is made of, it goes on where it stood."""
 
 import asyncio
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from zlib import crc32
@@ -202,3 +203,44 @@ def test_it_goes_on_where_it_stood(kind, count, chosen, stops):
 
     with ThreadPoolExecutor(3) as pool:
         simulate(main(pool))
+
+
+PIPELINES = {
+    "keys": lambda keys: keys.shuffle(4, seed=1).shard(0, 2).take(9),
+    "batches": lambda keys: keys.map(abs, executor="inline").batch(3),
+    "flat_map": lambda keys: keys.flat_map(range, executor="inline").batch(2),
+    "shuffled values": lambda keys: keys.map(abs, executor="inline").shuffle(4, seed=1).batch(2),
+    "unordered": lambda keys: keys.map(abs, executor="thread", concurrency=2, ordered=False),
+}
+
+
+@pytest.mark.parametrize("make", PIPELINES.values(), ids=PIPELINES)
+def test_a_snapshot_tells_later_what_the_state_was(make):
+    pipeline = make(Pipeline(range(40)))
+    before = [(pipeline._snapshot(), pipeline.state_dict())]
+    for _ in range(3):  # taken by plain `for`, at either side of an epoch's end, and of a load
+        for _ in pipeline:
+            before.append((pipeline._snapshot(), pipeline.state_dict()))
+        before.append((pipeline._snapshot(), pipeline.state_dict()))
+    pipeline.load_state_dict(before[3][1])
+    before.append((pipeline._snapshot(), pipeline.state_dict()))
+    list(pipeline)
+    assert [snapshot() for snapshot, _ in before] == [state for _, state in before]
+    assert len({str(state) for _, state in before}) > 5
+
+
+def calls_of_snapshot(pipeline):
+    calls = []
+    for _ in pipeline:
+        sys.setprofile(lambda frame, event, _: event == "call" and calls.append(frame))
+        snapshot = pipeline._snapshot()
+        sys.setprofile(None)
+        break
+    assert snapshot() == pipeline.state_dict()
+    return len(calls)
+
+
+def test_a_snapshot_costs_the_same_whatever_the_pipeline_is():
+    one = Pipeline(range(99)).batch(2)
+    many = one.flat_map(list, executor="inline").batch(9).map(len).take(7)
+    assert calls_of_snapshot(many) == calls_of_snapshot(one)

@@ -15,8 +15,8 @@ from typing import Any, Final
 from asyncml.failures import is_asked_to_end, ordinary
 from asyncml.pipeline.executors import place, within
 from asyncml.pipeline.functions import DROPPED, Unread, is_async, name_of
+from asyncml.pipeline.held import Slots
 from asyncml.pipeline.map import Map
-from asyncml.pipeline.order import Slots
 from asyncml.pipeline.stages import PAUSE_S, PAUSED, Context, Flow, Mark
 from asyncml.pipeline.window import Above, Failure, Window
 
@@ -54,7 +54,9 @@ class Work(Window):
         self.stage = stage
         self.ready = ready
         self._slots = Slots(context.held, len(context.first)) if context.held else None
-        self.place = None if is_async(stage.fn) else place(stage)
+        self.place = None
+        if not is_async(stage.fn):
+            self.place = place(stage.executor, stage.concurrency, stage.name, stage.timeout)
         self._address = context.address
         self._most = stage.slots  # workers
         self._idle: deque[asyncio.Future[None]] = deque()

@@ -19,12 +19,13 @@ from typing import Any
 from asyncml.failures import shorten
 from asyncml.pipeline.batches import Batch
 from asyncml.pipeline.engine import Work
+from asyncml.pipeline.held import Held
 from asyncml.pipeline.map import Map
-from asyncml.pipeline.meters import Meter, PipelineStatistics, summarise
-from asyncml.pipeline.order import Held
+from asyncml.pipeline.meters import Meter, summarise
 from asyncml.pipeline.retrying import LOGGED, FailedItem
 from asyncml.pipeline.sources import AsyncSource, Identity, Source, SyncSource, check_same, identify
 from asyncml.pipeline.stages import END, PAUSED, Context, Entry, Flow, Mark, Stage, Take, is_count
+from asyncml.pipeline.statistics import PipelineStatistics
 from asyncml.pipeline.window import Above, Ready, Window
 
 # how many items may be delivered, in batches or not, before stages that change the order settle

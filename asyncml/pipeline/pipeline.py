@@ -16,12 +16,12 @@ from asyncml.pipeline.epoch import Epoch, Position, running_loop
 from asyncml.pipeline.functions import check_function, is_async, name_of, unchanged
 from asyncml.pipeline.iteration import Items, iterate
 from asyncml.pipeline.map import Map, Where
-from asyncml.pipeline.meters import PipelineStatistics
 from asyncml.pipeline.options import LOOKAHEAD, check_state, map_stage
 from asyncml.pipeline.order import Shuffle
 from asyncml.pipeline.retrying import Backoff, OnError, RetryOn
 from asyncml.pipeline.sources import Identity, Source, check_same
 from asyncml.pipeline.stages import Flatten, Shard, Stage, Take
+from asyncml.pipeline.statistics import PipelineStatistics
 
 __all__ = ["Pipeline", "collate"]
 

@@ -8,12 +8,10 @@ for long yields PAUSED, and is asked again at the loop's next turn. Lesson 07 bu
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
+from asyncml.pipeline.held import Held
 from asyncml.pipeline.meters import Meter
-
-if TYPE_CHECKING:
-    from asyncml.pipeline.order import Held
 
 Mark = Any  # an ordinal in the source, or what the stages below made of it
 Entry = tuple[Any, Mark]
@@ -43,7 +41,7 @@ class Context:
     time: Callable[[], float]
     address: Callable[[Mark], Any] = lambda mark: mark
     drain: Callable[[int], list[Entry]] = lambda most: []
-    held: "Held | None" = None
+    held: Held | None = None
     first: list[Entry] = field(default_factory=list)
 
 

@@ -51,8 +51,7 @@ class Work(Window):
 
     def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
         super().__init__(context.meter)
-        self.stage = stage
-        self.ready = ready
+        self.stage, self.ready, self.time = stage, ready, context.time
         self._slots = Slots(context.held, len(context.first)) if context.held else None
         self.place = None
         if not is_async(stage.fn):
@@ -79,8 +78,9 @@ class Work(Window):
     # workers: when they are woken
 
     def room(self) -> None:
-        """Wake a worker, unless one is on its way or has nothing to take."""
-        if not (self._roused or self._dry):
+        """Wake a worker, unless there is nothing to take."""
+        self.is_full = False
+        if not self._dry:
             self._rouse()
 
     def _rouse(self) -> None:
@@ -277,6 +277,7 @@ class Work(Window):
         again, slots, lookahead = self._again, self._slots, self.stage.lookahead
         while True:
             while again or self._dry or self.taken - self.head >= lookahead:
+                self.is_full = True
                 yield again.popleft() if again else None
             try:
                 for value, mark in up:

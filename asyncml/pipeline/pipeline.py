@@ -12,7 +12,7 @@ from typing import Any
 
 from asyncml.checks import check_int
 from asyncml.pipeline.batches import Batch, collate
-from asyncml.pipeline.epoch import Epoch, Position, running_loop
+from asyncml.pipeline.epoch import FINISHED, Epoch, Position, running_loop
 from asyncml.pipeline.functions import check_function, is_async, name_of, unchanged
 from asyncml.pipeline.iteration import Items, iterate
 from asyncml.pipeline.map import Map, Where
@@ -330,7 +330,7 @@ class Pipeline:
         if self._state:
             return partial(copy.deepcopy, self._state)
         epoch = self._epoch
-        over = epoch is not None and epoch.finished
+        over = epoch is not None and epoch.end == FINISHED
         number = epoch.number + over if epoch else 0
         if epoch is None or over:
             return partial(self._as_state, self._source.identity, number, lambda: (0, {}))

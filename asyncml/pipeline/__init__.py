@@ -12,6 +12,7 @@
     retrying    what becomes of an item whose function failed
     window      where results wait until it is their turn to leave
     engine      workers over one iterator
+    visits      handing items to threads in chunks
     executors   threads, processes, and executors of the user's
     epoch       one pass through all stages
     iteration   `async for` and `for`

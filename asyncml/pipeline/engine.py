@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 from asyncml.failures import is_asked_to_end, ordinary
 from asyncml.pipeline.executors import place, within
@@ -21,22 +21,6 @@ from asyncml.pipeline.stages import PAUSE_S, PAUSED, Context, Flow, Mark
 from asyncml.pipeline.window import Above, Failure, Window
 
 Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
-# plain functions: how long one visit to a thread may take, in seconds. A visit costs the loop some
-# 0.1 ms, which would be a tenth of what it takes to decode a picture
-VISIT_S = 0.005
-_UNBEGUN: Final[Any] = object()  # instead of a result: the item stands behind an error
-
-
-class _Visit:
-    """One hand-over to a thread."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left  # counted down by its thread
-        self.overdue = False
-
-    def claims(self) -> int:
-        """How many of the items that wait it will soon take."""
-        return 0 if self.overdue else max(0, self.left)
 
 
 class Work(Window):
@@ -65,13 +49,6 @@ class Work(Window):
         self._barrier: float = float("inf")  # items from this ticket on are not begun any more
         self._finished = 0
         self._failure: Failure | None = None
-        threads = stage.executor == "thread" and not is_async(stage.fn)
-        self._visits_threads = threads and stage.timeout is None
-        self._visits: list[_Visit] = []
-        self._inbox: deque[Job] = deque()
-        self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
-        self._unread: deque[tuple[Job, Unread]] = deque()
-        self._cost_s = VISIT_S
         self._paused_s = self.time()
         self._jobs = self._intake(chain(context.first, up) if context.first else up)
 
@@ -99,7 +76,7 @@ class Work(Window):
     def _hire(self) -> None:
         if not self.closed:
             name = f"{self.stage.name}-{len(self.tasks) + 1}"
-            self.start(self._visit() if self._visits_threads else self._work(), name)
+            self.start(self._work(), name)
 
     def _awake(self) -> None:
         self._dry = self.ended
@@ -162,111 +139,6 @@ class Work(Window):
             self._paused_s = self.time()
         return result
 
-    async def _visit(self) -> None:
-        """Hand items over to a thread: one, or as many as are quickly done."""
-        inbox = self._inbox
-        assert self.place is not None
-        plain = self.stage.plain_call()
-        self._roused = False
-        while True:
-            while self._unread:
-                self._rouse()
-                await self._read(*self._unread.popleft())
-            claimed, chunk = sum(visit.claims() for visit in self._visits), self._chunk()
-            while len(inbox) < claimed + chunk and (job := next(self._jobs, None)) is not None:
-                inbox.append(job)
-            if len(inbox) <= claimed:
-                await self._rest()
-                continue
-            self._rouse()
-            visit = _Visit(min(chunk, len(inbox) - claimed))
-            timer = self.loop.call_later(2 * VISIT_S, self._overdue, visit)
-            self._visits.append(visit)
-            try:
-                await self.place.submit(self._in_thread, plain, visit)
-            finally:
-                self._visits.remove(visit)
-                timer.cancel()
-            self._collect()
-
-    async def _read(self, job: Job, unread: Unread) -> None:
-        """Read on the loop what a thread could not."""
-        if job[0] >= self._barrier:
-            self._place(job[0], DROPPED)
-            return
-        begun = self.time()
-        try:
-            self._finish(job, await unread.read())
-        except Exception as error:
-            self._failed(job, error)
-        except asyncio.CancelledError as error:
-            if is_asked_to_end():
-                raise
-            self._failed(job, error)
-        self.meter.busy_s += self.time() - begun
-        self.meter.served_items += 1
-
-    def _overdue(self, visit: "_Visit") -> None:
-        """An item is slow: it must hold back neither the results before it nor what waits."""
-        visit.overdue = True
-        self._collect()
-        self._cost_s = max(self._cost_s, VISIT_S)
-        self._rouse()
-
-    def _chunk(self) -> int:
-        most = self.stage.lookahead
-        if self._cost_s * most <= VISIT_S:  # in virtual time it comes so close to 0 as floats can
-            return most
-        return max(1, int(VISIT_S / self._cost_s))
-
-    def _in_thread(self, plain: Callable[[Any], Any], visit: "_Visit") -> None:
-        """Work on what is waiting, until the visit's time is over: runs in a thread."""
-        time, inbox, outbox = self.loop.time, self._inbox, self._outbox
-        begun = before = time()
-        while before - begun < VISIT_S and not self.closed:
-            visit.left -= 1
-            try:
-                job = inbox.popleft()
-            except IndexError:
-                return
-            if job[0] >= self._barrier:
-                outbox.append((job, _UNBEGUN, None, 0.0))
-                continue
-            try:
-                result = plain(job[1])
-            except Exception as error:
-                now = time()
-                outbox.append((job, _UNBEGUN, error, now - before))
-                if self._is_fatal(job, error):
-                    self._barrier = min(self._barrier, job[0])
-                elif self.stage.asks_on_failure:
-                    return  # the loop decides whether another item is begun
-            else:
-                now = time()
-                if self.closed:
-                    return
-                outbox.append((job, result, None, now - before))
-            before = now
-
-    def _collect(self) -> None:
-        outbox, meter = self._outbox, self.meter
-        while outbox:
-            job, result, error, seconds = outbox.popleft()
-            if error is not None:
-                self._failed(job, error)
-                error = None  # frames hold those that called them
-            elif result is _UNBEGUN:
-                self._place(job[0], DROPPED)
-                continue
-            elif result.__class__ is Unread:
-                self._unread.append((job, result))
-                continue
-            else:
-                self._finish(job, result)
-            meter.busy_s += seconds
-            meter.served_items += 1
-            self._cost_s += (seconds - self._cost_s) / 4
-
     # items: in, out, and again
 
     def _intake(self, up: Flow) -> Iterator[Job | None]:
@@ -327,15 +199,6 @@ class Work(Window):
         if self._failure and self._finished == self.taken - 1:
             self.put(self._finished, self._failure)
 
-    def _is_fatal(self, job: Job, error: Exception) -> bool:
-        """Whether it is certain, without asking, that the error ends the epoch."""
-        stage = self.stage
-        if stage.is_fatal(error):
-            return True
-        if stage.on_error != "raise" or stage.asks_on_failure:
-            return False
-        return not stage.tries_again(error, job[3])
-
     def _failed(self, job: Job, raised: BaseException) -> None:
         ticket, value, mark, attempt = job
         if self.closed:  # how the function answers the cancellation is nobody's error
@@ -393,9 +256,6 @@ class Work(Window):
         self._failure = None
         self._again.clear()
         self._jobs = iter(())
-        self._inbox.clear()
-        self._unread.clear()
-        self._outbox.clear()
         if self.place:
             self.place.close()
 

@@ -27,6 +27,7 @@ from asyncml.pipeline.retrying import LOGGED, FailedItem
 from asyncml.pipeline.sources import AsyncSource, Identity, Source, SyncSource, check_same, identify
 from asyncml.pipeline.stages import END, PAUSED, Context, Entry, Flow, Mark, Stage, Take, is_count
 from asyncml.pipeline.statistics import PipelineStatistics
+from asyncml.pipeline.visits import Visits
 from asyncml.pipeline.window import Above, Ready, Window
 
 # how many items may be delivered, in batches or not, before stages that change the order settle
@@ -196,7 +197,8 @@ class Epoch:
     def _attach(self, stage: Stage, context: Context) -> None:
         if isinstance(stage, Map) and not stage.inline:
             assert self._ready is not None
-            self._ready = work = Work(stage, self.flow, self._ready, context)
+            kind = Visits if stage.visits_threads else Work
+            self._ready = work = kind(stage, self.flow, self._ready, context)
             self._windows.append(work)
             self.flow = iter(work)
             self._top = work

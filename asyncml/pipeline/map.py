@@ -100,6 +100,11 @@ class Map(Stage):
         return self.on_loop and self.ordered and not self.retries
 
     @property
+    def visits_threads(self) -> bool:
+        """Whether items are handed to threads in chunks, none of which can be called off."""
+        return self.executor == "thread" and self.timeout is None and not is_async(self.fn)
+
+    @property
     def slots(self) -> int:
         """How many calls may be in work at once."""
         return 1 if self.on_loop else self.concurrency

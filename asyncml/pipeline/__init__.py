@@ -13,6 +13,7 @@
     window      where results wait until it is their turn to leave
     engine      workers over one iterator
     visits      handing items to threads in chunks
+    streams     handing on the items of a parent as they come
     executors   threads, processes, and executors of the user's
     epoch       one pass through all stages
     iteration   `async for` and `for`

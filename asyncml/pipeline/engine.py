@@ -47,6 +47,8 @@ class Work(Window):
         self._dry = False  # the stage above has nothing, now or any more
         self._again: deque[Job] = deque()
         self._barrier: float = float("inf")  # items from this ticket on are not begun any more
+        self.ahead = 0  # items in the streams of `flat_map`
+        self.is_crowded = False  # whether there is no room for those of another parent
         self._finished = 0
         self._failure: Failure | None = None
         self._paused_s = self.time()
@@ -94,7 +96,7 @@ class Work(Window):
 
     async def _work(self) -> None:
         call, time, meter = self._call(), self.time, self.meter
-        results, ordered = self.results, self.stage.ordered
+        results, direct = self.results, self.stage.ordered and self.stage.kind != "flat_map"
         self._roused = False
         for job in self._jobs:
             if job is None:
@@ -113,7 +115,7 @@ class Work(Window):
                     raise
                 self._failed(job, error)  # the function cancelled itself, or what it waited for
             else:
-                if ordered and result is not DROPPED:  # as `_finish` does, without a call
+                if direct and result is not DROPPED:  # as `_finish` does, without a call
                     results[ticket] = result, mark
                     if ticket == self.head:
                         self.tell()
@@ -148,7 +150,7 @@ class Work(Window):
         """
         again, slots, lookahead = self._again, self._slots, self.stage.lookahead
         while True:
-            while again or self._dry or self.taken - self.head >= lookahead:
+            while again or self._dry or self.is_crowded or self.taken - self.head >= lookahead:
                 self.is_full = True
                 yield again.popleft() if again else None
             try:
@@ -164,7 +166,7 @@ class Work(Window):
                         slots.take(ticket, address, mark)
                         mark = address
                     yield ticket, value, mark, 0
-                    if again or self._dry or taken - self.head >= lookahead:
+                    if again or self._dry or self.is_crowded or taken - self.head >= lookahead:
                         break
                 else:
                     self._dry = self.ended = True
@@ -230,9 +232,7 @@ class Work(Window):
 
     def _fail(self, ticket: int, error: BaseException) -> None:
         """Take in no more; the error stands where the item would, behind all earlier ones."""
-        self.ended = self._dry = True
-        self._barrier = min(self._barrier, ticket)
-        self.ready.halt()
+        self.halt(ticket)
         if self.stage.ordered:
             self.put(ticket, Failure(error))
             return
@@ -243,10 +243,10 @@ class Work(Window):
         if self._finished == self.taken - 1:
             self.put(self._finished, self._failure)
 
-    def halt(self) -> None:
+    def halt(self, barrier: float = -1) -> None:
         """Begin nothing any more: a stage below has failed, and has taken all that comes before."""
         self.ended = self._dry = True
-        self._barrier = -1
+        self._barrier = min(self._barrier, barrier)
         self.ready.halt()
 
     def close(self) -> None:

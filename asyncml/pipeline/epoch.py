@@ -25,8 +25,20 @@ from asyncml.pipeline.map import Map
 from asyncml.pipeline.meters import Meter, summarise
 from asyncml.pipeline.retrying import LOGGED, FailedItem
 from asyncml.pipeline.sources import AsyncSource, Identity, Source, SyncSource, check_same, identify
-from asyncml.pipeline.stages import END, PAUSED, Context, Entry, Flow, Mark, Stage, Take, is_count
+from asyncml.pipeline.stages import (
+    END,
+    PAUSED,
+    Context,
+    Entry,
+    Flatten,
+    Flow,
+    Mark,
+    Stage,
+    Take,
+    is_count,
+)
 from asyncml.pipeline.statistics import PipelineStatistics
+from asyncml.pipeline.streams import Streams, StreamVisits
 from asyncml.pipeline.visits import Visits
 from asyncml.pipeline.window import Above, Ready, Window
 
@@ -197,8 +209,8 @@ class Epoch:
     def _attach(self, stage: Stage, context: Context) -> None:
         if isinstance(stage, Map) and not stage.inline:
             assert self._ready is not None
-            kind = Visits if stage.visits_threads else Work
-            self._ready = work = kind(stage, self.flow, self._ready, context)
+            work = _kind(stage)(stage, self.flow, self._ready, context)
+            self._ready = work
             self._windows.append(work)
             self.flow = iter(work)
             self._top = work
@@ -294,13 +306,20 @@ class Epoch:
         self.flow = iter(entries)
         again = replace(stage, ordered=True)
         self._attach(again, context)
+        if stage.kind == "flat_map":
+            self.flow = Flatten().flow(self.flow, context)
         made = []
         while (entry := await self.arrived(next(self.flow, END))) is not END:
             made.append(entry)
         if not again.inline:
             self._windows[-1].close()
         self.flow, self._ready, self._top = main
-        return made
+        if stage.kind != "flat_map":
+            return made
+        parents: dict[int, list[Any]] = {}
+        for item, (index, *_) in made:
+            parents.setdefault(index, []).append(item)
+        return [(items, index) for index, items in parents.items()]
 
     # where it stands
 
@@ -418,6 +437,12 @@ class Epoch:
                 del cancelled  # its traceback holds this frame
         for source in sources:
             source.raise_failure()
+
+
+def _kind(stage: Map) -> type[Work]:
+    if stage.kind == "flat_map":
+        return StreamVisits if stage.visits_threads else Streams
+    return Visits if stage.visits_threads else Work
 
 
 def _needed(stages: tuple[Stage, ...]) -> int | None:

@@ -50,8 +50,8 @@ Where = Literal["thread", "process", "inline"] | Executor
 class Map(Stage):
     """A stage that calls `fn` on each item; `kind` says what becomes of the result.
 
-    `map` passes it on, `flat_map` makes it a list for the stage `Flatten`, `filter` drops the item
-    where it is false, and `prefetch` calls nothing: it only runs ahead.
+    `map` passes it on, `flat_map` makes it a list or a stream for the stage `Flatten`, `filter`
+    drops the item where it is false, and `prefetch` calls nothing: it only runs ahead.
     """
 
     kind: str

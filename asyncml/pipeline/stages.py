@@ -222,8 +222,10 @@ class Flatten(Stage):
         for entry in up:
             if entry[1] is None:
                 yield entry
-            else:
+            elif isinstance(entry[0], list):
                 yield from self._items(*entry, context)
+            else:
+                yield from entry[0].entries(entry[1], context.meter)
 
     def _items(self, values: Any, mark: Mark, context: Context, given: int = 0) -> Flow:
         last = len(values) - 1

@@ -5,12 +5,10 @@ picture, and a hundred times what many a function takes. So a worker hands over 
 likely to be done within `VISIT_S`. Lesson 07 measures it.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from asyncml.failures import is_asked_to_end
 from asyncml.pipeline.engine import Job, Work
 from asyncml.pipeline.functions import DROPPED, Unread
 from asyncml.pipeline.map import Map
@@ -21,12 +19,15 @@ VISIT_S = 0.005  # how long one visit may take, in seconds
 _UNBEGUN: Final[Any] = object()  # instead of a result: the item stands behind an error
 
 
-class _Visit:
+class Visit:
     """One hand-over to a thread."""
 
     def __init__(self, left: int) -> None:
         self.left = left  # counted down by its thread
         self.overdue = False
+        self.room = self.granted = (
+            0  # for items of streams; the first is counted down by its thread
+        )
 
     def claims(self) -> int:
         """How many of the items that wait it will soon take."""
@@ -44,7 +45,7 @@ class Visits(Work):
 
     def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
         super().__init__(stage, up, ready, context)
-        self._visits: list[_Visit] = []
+        self._visits: list[Visit] = []
         self._inbox: deque[Job] = deque()
         self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
         self._unread: deque[tuple[Job, Unread]] = deque()
@@ -54,12 +55,11 @@ class Visits(Work):
         """Hand items over to a thread: one, or as many as are quickly done."""
         inbox = self._inbox
         assert self.place is not None
-        plain = self.stage.plain_call()
         self._roused = False
         while True:
             while self._unread:
                 self._rouse()
-                await self._read(*self._unread.popleft())
+                await self._stream(*self._unread.popleft())
             claimed, chunk = sum(visit.claims() for visit in self._visits), self._chunk()
             while len(inbox) < claimed + chunk and (job := next(self._jobs, None)) is not None:
                 inbox.append(job)
@@ -67,34 +67,25 @@ class Visits(Work):
                 await self._rest()
                 continue
             self._rouse()
-            visit = _Visit(min(chunk, len(inbox) - claimed))
+            visit = Visit(min(chunk, len(inbox) - claimed))
+            call = self._call_for(visit)
             timer = self.loop.call_later(2 * VISIT_S, self._overdue, visit)
             self._visits.append(visit)
             try:
-                await self.place.submit(self._in_thread, plain, visit)
+                await self.place.submit(self._in_thread, call, visit)
             finally:
                 self._visits.remove(visit)
+                self.ahead -= visit.granted
                 timer.cancel()
             self._collect()
 
-    async def _read(self, job: Job, unread: Unread) -> None:
-        """Read on the loop what a thread could not."""
-        if job[0] >= self._barrier:
-            self._place(job[0], DROPPED)
-            return
-        begun = self.time()
-        try:
-            self._finish(job, await unread.read())
-        except Exception as error:
-            self._failed(job, error)
-        except asyncio.CancelledError as error:
-            if is_asked_to_end():
-                raise
-            self._failed(job, error)
-        self.meter.busy_s += self.time() - begun
-        self.meter.served_items += 1
+    def _call_for(self, visit: Visit) -> Callable[[Any], Any]:
+        return self.stage.plain_call()
 
-    def _overdue(self, visit: _Visit) -> None:
+    async def _stream(self, job: Job, begun: Any = None) -> None:
+        """Go on with what a thread has begun, where that can be: see `streams`."""
+
+    def _overdue(self, visit: Visit) -> None:
         """An item is slow: it must hold back neither the results before it nor what waits."""
         visit.overdue = True
         self._collect()
@@ -107,7 +98,7 @@ class Visits(Work):
             return most
         return max(1, int(VISIT_S / self._cost_s))
 
-    def _in_thread(self, plain: Callable[[Any], Any], visit: _Visit) -> None:
+    def _in_thread(self, plain: Callable[[Any], Any], visit: Visit) -> None:
         """Work on what is waiting, until the visit's time is over: runs in a thread."""
         time, inbox, outbox = self.loop.time, self._inbox, self._outbox
         begun = before = time()
@@ -134,6 +125,8 @@ class Visits(Work):
                 if self.closed:
                     return
                 outbox.append((job, result, None, now - before))
+                if visit.room < 0 or isinstance(result, Unread):
+                    return
             before = now
 
     def _is_fatal(self, job: Job, error: Exception) -> bool:
@@ -155,8 +148,9 @@ class Visits(Work):
             elif result is _UNBEGUN:
                 self._place(job[0], DROPPED)
                 continue
-            elif result.__class__ is Unread:
+            elif isinstance(result, Unread):
                 self._unread.append((job, result))
+                meter.busy_s += seconds
                 continue
             else:
                 self._finish(job, result)

@@ -10,6 +10,7 @@ executor of the caller's returns, and a plain function with a time-out.
 
 import asyncio
 import inspect
+import math
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from functools import partial
@@ -31,8 +32,9 @@ _NO_MORE: Final[Any] = object()
 class Stream:
     """The items of one parent: those that are ready, and what is known of the others."""
 
-    def __init__(self, work: "Streams") -> None:
+    def __init__(self, work: "Streams", rank: float) -> None:
         self._work = work
+        self.rank = rank  # streams are consumed in this order; infinite as long as that is open
         self.ready: deque[Any] = deque()
         self.made = 0  # items handed on
         self.skip = 0  # items that this attempt is yet to pass over, since another has made them
@@ -44,6 +46,8 @@ class Stream:
         """Give the items, marked as `Flatten` does."""
         work, ready, ordinal = self._work, self.ready, 0
         work.current = self
+        if work.is_full or work.waiting:
+            work.ease()
         while True:
             while ready:
                 item = ready.popleft()
@@ -76,15 +80,17 @@ class Streams(Work):
     is ready it may make an item in any case, so the consumer never waits for ever.
 
     A worker stays with its stream to the end, since an asynchronous generator must be continued in
-    the task in which it was begun. While it waits for room it does what is to be tried again: that
-    may be the very stream which all others wait for.
+    the task in which it was begun. Then all workers may wait for room while the stream that comes
+    before theirs has failed, and is to be tried again: one of them does that meanwhile.
     """
 
     def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
         super().__init__(stage, up, ready, context)
+        self._is_whole = not (is_async(stage.fn) or stage.visits_threads)  # what a call gives
         self.current: Stream | None = None  # which the stage below is emptying
         self.waiting: list[tuple[int, Stream, asyncio.Future[None]]] = []  # for room
         self._streams: dict[int, Stream] = {}  # those that have not ended, by ticket
+        self._todo: deque[tuple[Job, Any]] = deque()  # what is begun, or is to be tried again
 
     # room
 
@@ -110,7 +116,7 @@ class Streams(Work):
     def _ask_again(self) -> None:
         for waiting in list(self.waiting):
             ticket, stream, worker = waiting
-            if self._again or self._room_for(ticket, stream) > 0:
+            if self._urgent(stream) or self._room_for(ticket, stream) > 0:
                 self.waiting.remove(waiting)
                 if not worker.done():
                     worker.set_result(None)
@@ -125,8 +131,9 @@ class Streams(Work):
     async def _granted(self, ticket: int, stream: Stream, most: int) -> int:
         """Wait for room; return for how many items there is some, which are counted from now on."""
         while (room := self._room_for(ticket, stream)) <= 0:
-            if self._again:
-                await self._stream(self._again.popleft())
+            if urgent := self._urgent(stream):
+                self._todo.remove(urgent)
+                await self._stream(*urgent)
                 continue
             worker = self.loop.create_future()
             self.waiting.append((ticket, stream, worker))
@@ -134,6 +141,15 @@ class Streams(Work):
         room = min(room, most)
         self.ahead += room
         return room
+
+    def _urgent(self, stream: Stream) -> tuple[Job, Any] | None:
+        """Return what is to be done and is consumed before a stream, if there is such."""
+        return next((each for each in self._todo if self._of(each[0]).rank < stream.rank), None)
+
+    def _of(self, job: Job) -> Stream:
+        ticket = job[0]
+        rank = ticket if self.stage.ordered else math.inf
+        return self._streams.get(ticket) or Stream(self, rank)
 
     def notify(self, callback: Callable[[], None]) -> None:
         """Call back once, when the next item is there or none will come."""
@@ -153,18 +169,19 @@ class Streams(Work):
             await super()._work()
             return
         self._roused = False
-        for job in self._jobs:
-            if job is None:
-                await self._rest()
-                continue
-            if not self._roused:
+        while True:
+            if self._todo:
+                await self._stream(*self._todo.popleft())
+            elif job := next(self._jobs, None):
                 self._rouse()
-            await self._stream(job)
+                await self._stream(job)
+            else:
+                await self._rest()
 
     async def _stream(self, job: Job, begun: Any = None) -> None:
         """Call the function, unless it has been, and hand on to the end what it gives."""
         ticket = job[0]
-        stream = self._streams.setdefault(ticket, Stream(self))
+        stream = self._streams[ticket] = self._of(job)
         if ticket >= self._barrier and not stream.is_placed:
             self._place(ticket, DROPPED)
             return
@@ -178,6 +195,7 @@ class Streams(Work):
                 raise
             self._failed(job, error)  # the function cancelled itself, or what it waited for
         self.meter.served_items += 1
+        self.ease()  # what was granted is given back
 
     async def _begin(self, job: Job) -> Any:
         return self.stage.fn(job[1])
@@ -230,6 +248,8 @@ class Streams(Work):
                 self.tell()
         elif items or stream.ended:
             stream.is_placed = True
+            if not self.stage.ordered:
+                stream.rank = self._finished
             super()._finish(job, stream)
 
     def _end(self, job: Job, stream: Stream, items: Sequence[Any]) -> None:
@@ -240,7 +260,7 @@ class Streams(Work):
 
     def _finish(self, job: Job, result: Any) -> None:
         """Take a whole result, or what replaces the rest of one."""
-        stream = self._streams.get(job[0]) or Stream(self)
+        stream = self._of(job)
         stream.skip = 0
         if result is not DROPPED:
             self._end(job, stream, result)
@@ -251,8 +271,11 @@ class Streams(Work):
             super()._finish(job, DROPPED)
 
     def _retry(self, job: Job) -> None:
-        super()._retry(job)
-        if self._again:
+        if self._is_whole:
+            super()._retry(job)
+        elif not self.closed:
+            self._todo.append((job, None))
+            self._rouse()
             self._ask_again()
 
     def _fail(self, ticket: int, error: BaseException) -> None:
@@ -271,6 +294,7 @@ class Streams(Work):
         for stream in self._streams.values():
             stream.ended, stream.error = True, self._broken
         self._streams.clear()
+        self._todo.clear()
         self.waiting.clear()
         if self._broken is None:
             self.current = None
@@ -324,7 +348,7 @@ class StreamVisits(Streams, Visits):
 
     async def _read(self, job: Job, stream: Stream, part: Part) -> None:
         assert self.place is not None
-        most = max(1, self.stage.lookahead // 4)
+        most = max(1, self.stage.lookahead // 2)
         while True:
             self._hand_on(job, stream, part.items)
             if part.error is not None:

@@ -48,7 +48,7 @@ class Visits(Work):
         self._visits: list[Visit] = []
         self._inbox: deque[Job] = deque()
         self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
-        self._unread: deque[tuple[Job, Unread]] = deque()
+        self._todo: deque[tuple[Job, Any]] = deque()  # what a thread has begun: see `streams`
         self._cost_s = VISIT_S  # of one item, as the last ones were
 
     async def _work(self) -> None:
@@ -57,9 +57,9 @@ class Visits(Work):
         assert self.place is not None
         self._roused = False
         while True:
-            while self._unread:
+            while self._todo:
                 self._rouse()
-                await self._stream(*self._unread.popleft())
+                await self._stream(*self._todo.popleft())
             claimed, chunk = sum(visit.claims() for visit in self._visits), self._chunk()
             while len(inbox) < claimed + chunk and (job := next(self._jobs, None)) is not None:
                 inbox.append(job)
@@ -78,6 +78,10 @@ class Visits(Work):
                 self.ahead -= visit.granted
                 timer.cancel()
             self._collect()
+            self.ease()
+
+    def ease(self) -> None:
+        """Let those go on for whom there is room again: only `streams` has such."""
 
     def _call_for(self, visit: Visit) -> Callable[[Any], Any]:
         return self.stage.plain_call()
@@ -149,7 +153,7 @@ class Visits(Work):
                 self._place(job[0], DROPPED)
                 continue
             elif isinstance(result, Unread):
-                self._unread.append((job, result))
+                self._todo.append((job, result))
                 meter.busy_s += seconds
                 continue
             else:
@@ -162,5 +166,5 @@ class Visits(Work):
         """Stop at once; a thread that is in the midst of an item ends its visit with that."""
         super().close()
         self._inbox.clear()
-        self._unread.clear()
+        self._todo.clear()
         self._outbox.clear()

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -208,6 +209,39 @@ def test_another_attempt_begins_the_parent_again_and_passes_over_what_was_handed
     assert (items if ordered else sorted(items)) == shards.items(range(4))
     assert sorted(shards.begun) == sorted([*range(4)] * 3)
     assert pipeline.statistics().stages[1].retries == 8
+
+
+@pytest.mark.parametrize("options", [{"executor": "inline"}, {"timeout": 9}, {"executor": "pool"}])
+def test_what_is_read_as_a_whole_is_tried_again_too(options):
+    shards = Shards(lambda _: 7, fails=at((1, 3), (2, 0), attempts=1))
+    with ThreadPoolExecutor(2) as pool:
+        options = {key: pool if value == "pool" else value for key, value in options.items()}
+        pipeline = Pipeline(range(9)).flat_map(
+            shards.generator, concurrency=2, lookahead=3, retries=1, **options
+        )
+        assert run(pipeline) == shards.items(range(9))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"executor": "inline", "retries": 1}, {"timeout": 9}, {"executor": "pool"}]
+)
+def test_lists_are_not_piled_up_either(options):
+    begun = []
+
+    def load(parent):
+        begun.append(parent)
+        return [parent] * 100
+
+    async def main():
+        with ThreadPoolExecutor(2) as pool:
+            some = {key: pool if value == "pool" else value for key, value in options.items()}
+            items = aiter(Pipeline(range(257)).flat_map(load, concurrency=2, lookahead=256, **some))
+            await anext(items)
+            await asyncio.sleep(60)
+            await items.aclose()
+
+    simulate(main())
+    assert len(begun) <= 3 + 2  # those whose items fill the look-ahead, and what was in work then
 
 
 @every_kind

@@ -14,7 +14,7 @@ from typing import Any
 
 from asyncml.failures import is_asked_to_end, ordinary
 from asyncml.pipeline.executors import place, within
-from asyncml.pipeline.functions import DROPPED, Unread, is_async, name_of
+from asyncml.pipeline.functions import DROPPED, is_async, name_of
 from asyncml.pipeline.held import Slots
 from asyncml.pipeline.map import Map
 from asyncml.pipeline.stages import PAUSE_S, PAUSED, Context, Flow, Mark
@@ -96,7 +96,7 @@ class Work(Window):
 
     async def _work(self) -> None:
         call, time, meter = self._call(), self.time, self.meter
-        results, direct = self.results, self.stage.ordered and self.stage.kind != "flat_map"
+        results, ordered = self.results, self.stage.ordered
         self._roused = False
         for job in self._jobs:
             if job is None:
@@ -115,7 +115,7 @@ class Work(Window):
                     raise
                 self._failed(job, error)  # the function cancelled itself, or what it waited for
             else:
-                if direct and result is not DROPPED:  # as `_finish` does, without a call
+                if ordered and result is not DROPPED:  # as `_finish` does, without a call
                     results[ticket] = result, mark
                     if ticket == self.head:
                         self.tell()
@@ -131,8 +131,7 @@ class Work(Window):
             return call if stage.timeout is None else partial(_limited, stage.timeout, call)
         if self.place is None:
             return partial(self._inline, stage.inline_call())
-        call = partial(self.place.call, stage.plain_call())
-        return partial(_read, stage.timeout, call) if stage.kind == "flat_map" else call
+        return partial(self.place.call, stage.plain_call())
 
     async def _inline(self, plain: Callable[[Any], Any], value: Any) -> Any:
         result = plain(value)
@@ -258,18 +257,6 @@ class Work(Window):
         self._jobs = iter(())
         if self.place:
             self.place.close()
-
-
-async def _read(timeout: float | None, call: Callable[[Any], Any], value: Any) -> list[Any]:
-    """Call a plain function of `flat_map`, and read what it returned if a thread cannot."""
-    time = asyncio.get_running_loop().time
-    begun = time()
-    result = await call(value)
-    if type(result) is not Unread:
-        return result  # type: ignore[no-any-return]
-    if timeout is None:
-        return await result.read()
-    return await within(timeout, result.read(), left=timeout - (time() - begun))  # type: ignore[no-any-return]
 
 
 async def _limited(seconds: float, call: Callable[[Any], Any], value: Any) -> Any:

@@ -50,10 +50,6 @@ class Unread:
     def __init__(self, fn: Callable[[Any], Any], result: Any) -> None:
         self.fn, self.result = fn, result
 
-    async def read(self) -> list[Any]:
-        """Return the items."""
-        return await _listed_result(self.fn, self.result)
-
     def __del__(self) -> None:
         if inspect.iscoroutine(self.result):
             self.result.close()
@@ -89,32 +85,28 @@ class Part(Unread):
             self.error = ordinary(name_of(self.fn), error)
 
 
-def begin(fn: Callable[[Any], Any], value: Any) -> "list[Any] | Unread":
-    """Call a plain function of `flat_map`, and read nothing that is not there yet."""
+def _called(
+    read: Callable[[Callable[[Any], Any], Any], Any], fn: Callable[[Any], Any], value: Any
+) -> "list[Any] | Unread":
+    """Call a plain function of `flat_map`, and `read` what it returns, if that can be done here."""
     try:
         result = fn(value)
         if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
             return Unread(fn, result)
-        if isinstance(result, list | tuple):
-            return list(result)
-        _check_iterable(fn, result)
-        return Part(fn, iter(result))
+        return read(fn, result)  # type: ignore[no-any-return]
     except ENDINGS as error:
         raise ordinary(name_of(fn), error) from error
 
 
-def _plain_list(fn: Callable[[Any], Any], value: Any) -> "list[Any] | Unread":
-    try:
-        result = fn(value)
-        if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
-            return Unread(fn, result)
-        return as_list(fn, result)
-    except ENDINGS as error:
-        raise ordinary(name_of(fn), error) from error
+def _unread(fn: Callable[[Any], Any], result: Any) -> list[Any] | Part:
+    if isinstance(result, list | tuple):
+        return list(result)
+    _check_iterable(fn, result)
+    return Part(fn, iter(result))
 
 
 def _inline_list(fn: Callable[[Any], Any], value: Any) -> list[Any]:
-    result = _plain_list(fn, value)
+    result = _called(as_list, fn, value)
     if isinstance(result, list):
         return result
     raise PlainFunctionError(
@@ -138,26 +130,19 @@ def _plain_kept(fn: Callable[[Any], Any], value: Any) -> Any:
     return value if _plain(fn, value) else DROPPED
 
 
-async def _listed(fn: Callable[[Any], Any], value: Any) -> list[Any]:
-    return await _listed_result(fn, fn(value))
-
-
-async def _listed_result(fn: Callable[[Any], Any], result: Any) -> list[Any]:
-    if inspect.isawaitable(result):
-        result = await result
-    if isinstance(result, AsyncIterable):
-        return [item async for item in result]
-    return as_list(fn, result)
-
-
 async def _kept(fn: Callable[[Any], Any], value: Any) -> Any:
     return value if await fn(value) else DROPPED
 
 
 # how a function of either kind is called in a stage of each kind; one on the loop, as it is
-PLAIN = {"map": _plain, "flat_map": _plain_list, "filter": _plain_kept}
-INLINE = {**PLAIN, "flat_map": _inline_list}
-ASYNC = {"flat_map": _listed, "filter": _kept}
+PLAIN: dict[str, Callable[..., Any]] = {
+    "map": _plain,
+    "flat_map": partial(_called, as_list),
+    "filter": _plain_kept,
+}
+INLINE: dict[str, Callable[..., Any]] = {**PLAIN, "flat_map": _inline_list}
+begin = partial(_called, _unread)  # a function of `flat_map`, whose iterator is read later
+ASYNC = {"filter": _kept}
 
 
 async def unchanged(value: Any) -> Any:

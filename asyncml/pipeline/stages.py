@@ -13,7 +13,22 @@ from typing import Any, Final, cast
 from asyncml.pipeline.held import Held
 from asyncml.pipeline.meters import Meter
 
-Mark = Any  # an ordinal in the source, or what the stages below made of it
+# What must be known of an item to go on right after it. Each stage makes its own mark of those of
+# the items that it took:
+#
+#   keys                    number              of the key, from 0
+#   map, filter, prefetch   mark                as it came
+#   take, shard             [mark, ordinal]     how many were taken, or seen, before
+#   flat_map                [mark, ordinal, is_last, was_held]
+#                                               which item of its parent it is, whether more come,
+#                                               and whether `mark` is an address, of a parent that
+#                                               a resumed run has made again
+#   batch                   [mark, mark, ...]   of its items
+#   shuffle, ordered=False  [address, ordinal]  a `Given`: how many were given out before
+#
+# An address says which items of the source a value was made of, and how: it is the mark without
+# what was counted, so that it is JSON and means the same in another run.
+Mark = Any
 Entry = tuple[Any, Mark]
 Flow = Iterator[Entry]
 Rebuild = Callable[[list[Any]], Awaitable[list[Entry]]]

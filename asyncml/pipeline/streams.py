@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from asyncml.failures import is_asked_to_end
 from asyncml.pipeline.engine import Job, Work
@@ -65,11 +65,7 @@ class Stream:
             yield PENDING
         work.current = None
         if self.error is not None:
-            error, self.error = self.error, None
-            try:
-                raise error
-            finally:
-                del error  # its traceback holds this frame
+            _raise_error_of(self)
 
 
 class Streams(Work):
@@ -86,7 +82,6 @@ class Streams(Work):
 
     def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
         super().__init__(stage, up, ready, context)
-        self._is_whole = not (is_async(stage.fn) or stage.visits_threads)  # what a call gives
         self.current: Stream | None = None  # which the stage below is emptying
         self.waiting: list[tuple[int, Stream, asyncio.Future[None]]] = []  # for room
         self._streams: dict[int, Stream] = {}  # those that have not ended, by ticket
@@ -165,9 +160,6 @@ class Streams(Work):
     # workers
 
     async def _work(self) -> None:
-        if not is_async(self.stage.fn):
-            await super()._work()
-            return
         self._roused = False
         while True:
             if self._todo:
@@ -180,14 +172,16 @@ class Streams(Work):
 
     async def _stream(self, job: Job, begun: Any = None) -> None:
         """Call the function, unless it has been, and hand on to the end what it gives."""
-        ticket = job[0]
-        stream = self._streams[ticket] = self._of(job)
-        if ticket >= self._barrier and not stream.is_placed:
-            self._place(ticket, DROPPED)
+        stream = self._of(job)
+        if job[0] >= self._barrier and not stream.is_placed:
+            self._place(job[0], DROPPED)
             return
+        self._streams[job[0]] = stream
         stream.skip, stream.spent_s = stream.made, 0.0
         try:
-            await self._fill(job, stream, await self._begin(job) if begun is None else begun)
+            if begun is None:
+                begun = await self._begin(job, stream)
+            await self._fill(job, stream, begun.result if type(begun) is Unread else begun)
         except Exception as error:
             self._failed(job, error)
         except asyncio.CancelledError as error:
@@ -197,12 +191,14 @@ class Streams(Work):
         self.meter.served_items += 1
         self.ease()  # what was granted is given back
 
-    async def _begin(self, job: Job) -> Any:
-        return self.stage.fn(job[1])
+    async def _begin(self, job: Job, stream: Stream) -> Any:
+        if is_async(self.stage.fn):
+            return self.stage.fn(job[1])
+        return await self._timed(stream, self._call()(job[1]), None)  # which ends in time itself
 
     async def _fill(self, job: Job, stream: Stream, result: Any) -> None:
         if inspect.isawaitable(result):
-            result = await self._timed(stream, result)
+            result = await self._timed(stream, result, self.stage.timeout)
         if not isinstance(result, AsyncIterable):
             self._end(job, stream, as_list(self.stage.fn, result))
             return
@@ -211,7 +207,7 @@ class Streams(Work):
             while True:
                 await self._granted(job[0], stream, 1)
                 try:
-                    item = await self._timed(stream, anext(items, _NO_MORE))
+                    item = await self._timed(stream, anext(items, _NO_MORE), self.stage.timeout)
                 finally:
                     self.ahead -= 1
                 if item is _NO_MORE:
@@ -222,8 +218,8 @@ class Streams(Work):
                 await items.aclose()
         self._end(job, stream, [])
 
-    async def _timed(self, stream: Stream, result: Awaitable[Any]) -> Any:
-        timeout, begun = self.stage.timeout, self.time()
+    async def _timed(self, stream: Stream, result: Awaitable[Any], timeout: float | None) -> Any:
+        begun = self.time()
         try:
             if timeout is None:
                 return await result
@@ -271,9 +267,7 @@ class Streams(Work):
             super()._finish(job, DROPPED)
 
     def _retry(self, job: Job) -> None:
-        if self._is_whole:
-            super()._retry(job)
-        elif not self.closed:
+        if not self.closed:
             self._todo.append((job, None))
             self._rouse()
             self._ask_again()
@@ -319,11 +313,7 @@ class StreamVisits(Streams, Visits):
             if result.ended:
                 result = result.items
             elif result.error and not result.items:
-                error, result.error = result.error, None
-                try:
-                    raise error
-                finally:
-                    del error  # its traceback holds this frame
+                _raise_error_of(result)
         if isinstance(result, list):
             visit.room -= len(result)
         return result
@@ -331,14 +321,16 @@ class StreamVisits(Streams, Visits):
     def _is_over(self, begun: float) -> bool:
         return self.closed or self.time() - begun >= VISIT_S
 
-    async def _begin(self, job: Job) -> Any:
+    async def _work(self) -> None:
+        await Visits._work(self)
+
+    async def _begin(self, job: Job, stream: Stream) -> Any:
         assert self.place is not None
-        return await self.place.submit(self._in_visit, Visit(1), job[1])
+        return await self._timed(stream, self.place.submit(self._in_visit, Visit(1), job[1]), None)
 
     async def _fill(self, job: Job, stream: Stream, result: Any) -> None:
         if not isinstance(result, Part):
-            is_unread = isinstance(result, Unread)
-            await super()._fill(job, stream, result.result if is_unread else result)
+            await super()._fill(job, stream, result)
             return
         try:
             await self._read(job, stream, result)
@@ -352,16 +344,21 @@ class StreamVisits(Streams, Visits):
         while True:
             self._hand_on(job, stream, part.items)
             if part.error is not None:
-                error, part.error = part.error, None
-                try:
-                    raise error
-                finally:
-                    del error  # its traceback holds this frame
+                _raise_error_of(part)
             if part.ended:
                 return
             room = await self._granted(job[0], stream, most)
             is_over = partial(self._is_over, self.time())
             try:
-                await self._timed(stream, self.place.submit(part.go_on, room, is_over))
+                await self._timed(stream, self.place.submit(part.go_on, room, is_over), None)
             finally:
                 self.ahead -= room
+
+
+def _raise_error_of(one: Stream | Part) -> NoReturn:
+    error, one.error = one.error, None
+    assert error is not None
+    try:
+        raise error
+    finally:
+        del error  # its traceback holds this frame

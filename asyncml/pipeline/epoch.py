@@ -16,20 +16,39 @@ from functools import partial
 from itertools import accumulate, chain
 from typing import Any
 
+from asyncml.clocks import clock_of
 from asyncml.failures import shorten
 from asyncml.pipeline.batches import Batch
 from asyncml.pipeline.engine import Work
+from asyncml.pipeline.held import Held
 from asyncml.pipeline.map import Map
-from asyncml.pipeline.meters import Meter, PipelineStatistics, summarise
-from asyncml.pipeline.order import Held
+from asyncml.pipeline.meters import Meter, summarise
 from asyncml.pipeline.retrying import LOGGED, FailedItem
 from asyncml.pipeline.sources import AsyncSource, Identity, Source, SyncSource, check_same, identify
-from asyncml.pipeline.stages import END, PAUSED, Context, Entry, Flow, Mark, Stage, Take, is_count
+from asyncml.pipeline.stages import (
+    END,
+    PAUSED,
+    Context,
+    Entry,
+    Flatten,
+    Flow,
+    Mark,
+    Stage,
+    Take,
+    is_count,
+)
+from asyncml.pipeline.statistics import PipelineStatistics
+from asyncml.pipeline.streams import Streams, StreamVisits
+from asyncml.pipeline.visits import Visits
 from asyncml.pipeline.window import Above, Ready, Window
 
 # how many items may be delivered, in batches or not, before stages that change the order settle
 # their logs
 SETTLE = 64
+# how an epoch ends for its consumer: it has had all items, or has let go of it before
+FINISHED, LEFT = "finished", "left"
+# how many keys are consumed, and the states of the stages behind them, by their place
+Position = tuple[int, dict[str, Any]]
 
 
 # how many keys are consumed, and the states of the stages behind them, by their place
@@ -62,11 +81,8 @@ class Epoch:
         before: "Epoch | None" = None,
     ) -> None:
         self.number = number
-        self.finished = False
-        self.closed = False
-        self.stopped = False  # by somebody else than what runs it
-        self.left = False  # its consumer has closed it
-        self._why = ""  # somebody else has ended it
+        self.end = ""  # for its consumer: FINISHED, LEFT, or the words in which somebody ended it
+        self.closed = False  # whether its stages are stopped, which may be a moment later
         self.mark: Mark = None  # of the last item handed to the consumer
         self.waited_s = 0.0
         self.flow: Flow = iter(())
@@ -96,9 +112,10 @@ class Epoch:
         self._top: Window | None = None  # whose entries `flow` gives, if nothing is in between
         self._kept: dict[int, Any] = {}
         self._ready: Above | None = None
+        self.time: Callable[[], float] = lambda: 0.0  # the loop's clock, in seconds, once it runs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._began_s = 0.0
+        self.began_s = 0.0
         self._ended_s: float | None = None
 
     def deliver(self, mark: Mark) -> None:
@@ -126,18 +143,20 @@ class Epoch:
         """Whether somebody has asked for an item."""
         return self._loop is not None
 
-    def time(self) -> float:
-        """Return the time of the loop that the epoch runs on, in seconds."""
-        assert self._loop is not None
-        return self._loop.time()
+    async def arrived(self, entry: Entry) -> Entry:
+        """Return what the flow gives once it gives an item; END behind the last, or if this ends.
 
-    async def rest(self, entry: Entry) -> None:
-        """Wait until it is worth asking the flow again, which gave PENDING or PAUSED."""
-        if entry is PAUSED:
-            await asyncio.sleep(0)
-        else:
-            assert self._ready is not None
-            await self.wait(self._ready)
+        All that iterate ask the flow themselves and come here with its answer: mostly that is an
+        item already, and nothing has to be awaited.
+        """
+        while entry[1] is None and entry is not END:
+            if entry is PAUSED:
+                await asyncio.sleep(0)
+            else:
+                assert self._ready is not None
+                await self.wait(self._ready)
+            entry = END if self.closed else next(self.flow, END)
+        return entry
 
     async def wait(self, ready: Ready) -> None:
         """Wait until it is worth asking whoever is to be `ready` again."""
@@ -152,8 +171,9 @@ class Epoch:
 
     async def start(self) -> None:
         """Build the chain of stages, and bring it to where the epoch stood."""
-        self._loop = asyncio.get_running_loop()
-        self._began_s = self._loop.time()
+        self._loop = loop = asyncio.get_running_loop()
+        self.time = clock_of(loop)  # asking the loop itself would cost three times as much
+        self.began_s = self.time()
         while self._before:  # more than one where an iterator was made and not used
             await self._before.aclose()
             self._before = self._before._before
@@ -191,7 +211,8 @@ class Epoch:
     def _attach(self, stage: Stage, context: Context) -> None:
         if isinstance(stage, Map) and not stage.inline:
             assert self._ready is not None
-            self._ready = work = Work(stage, self.flow, self._ready, context)
+            work = _kind(stage)(stage, self.flow, self._ready, context)
+            self._ready = work
             self._windows.append(work)
             self.flow = iter(work)
             self._top = work
@@ -206,16 +227,15 @@ class Epoch:
         position, wanted = self._base[0], self._wanted()
         again: list[Entry] = []  # a stage may hold some items of a key, and need the others still
         passed = 0
-        while (passed < position or wanted) and not self.closed:
-            entry = next(self.flow, END)
+        while passed < position or wanted:
+            entry = await self.arrived(next(self.flow, END))
+            if entry is END and self.closed:
+                return
             if entry is END:
                 raise ValueError(
                     f"the source ended after {passed} items, but the state that was loaded "
                     f"stands at {position}: load it into a pipeline over the same source"
                 )
-            if entry[1] is None:
-                await self.rest(entry)
-                continue
             if passed in wanted:
                 wanted.remove(passed)
                 self._kept[passed] = entry[0]
@@ -288,18 +308,20 @@ class Epoch:
         self.flow = iter(entries)
         again = replace(stage, ordered=True)
         self._attach(again, context)
+        if stage.kind == "flat_map":
+            self.flow = Flatten().flow(self.flow, context)
         made = []
-        for entry in self.flow:
-            if entry[1] is not None:
-                made.append(entry)
-            elif self.closed:
-                break
-            else:
-                await self.rest(entry)
+        while (entry := await self.arrived(next(self.flow, END))) is not END:
+            made.append(entry)
         if not again.inline:
             self._windows[-1].close()
         self.flow, self._ready, self._top = main
-        return made
+        if stage.kind != "flat_map":
+            return made
+        parents: dict[int, list[Any]] = {}
+        for item, (index, *_) in made:
+            parents.setdefault(index, []).append(item)
+        return [(items, index) for index, items in parents.items()]
 
     # where it stands
 
@@ -340,11 +362,9 @@ class Epoch:
 
     def statistics(self) -> PipelineStatistics:
         """Return what each stage has done so far."""
-        now = self._ended_s
-        if now is None:
-            now = self._loop.time() if self._loop else 0.0
+        now = self.time() if self._ended_s is None else self._ended_s
         failures = tuple(self._failures)
-        return summarise(self._meters, now - self._began_s, self.waited_s, failures)
+        return summarise(self._meters, now - self.began_s, self.waited_s, failures)
 
     # the end
 
@@ -353,29 +373,36 @@ class Epoch:
         for stage, meter in self._called:
             stage.ended(meter, is_whole=self._base == (0, {}))
 
+    def finish(self) -> None:
+        """Note that the consumer has had all items, unless somebody has ended the epoch."""
+        self.end = self.end or FINISHED
+
+    def leave(self) -> None:
+        """Note that the consumer lets go of it."""
+        if self.end != FINISHED:
+            self.end = LEFT
+
+    def supersede(self, why: str) -> None:
+        """End at once; the next step of an iteration that is not over says why."""
+        self.end = self.end or why
+        self.stop()
+
+    def check(self) -> None:
+        """Raise RuntimeError if somebody else has ended the epoch before its consumer did."""
+        if self.end not in ("", FINISHED, LEFT):
+            raise RuntimeError(self.end)
+
     def stop(self) -> None:
-        """End at once, from any thread; `aclose` waits until nothing is left."""
-        self.stopped = True
+        """Stop the stages, from any thread; `aclose` waits until nothing is left."""
         if self._loop is not None and self._loop is not running_loop():
             with contextlib.suppress(RuntimeError):  # that loop is closed
                 self._loop.call_soon_threadsafe(self._stop)
                 return
         self._stop()
 
-    def supersede(self, why: str) -> None:
-        """End at once; the next step of an iteration that is not over says why."""
-        if not (self.finished or self.left):
-            self._why = why
-        self.stop()
-
-    def check(self) -> None:
-        """Raise RuntimeError if somebody else has ended the epoch before its consumer did."""
-        if self._why and not self.left:
-            raise RuntimeError(self._why)
-
     def _stop(self) -> None:
         if not self.closed and self._loop:
-            self._ended_s = self._loop.time()
+            self._ended_s = self.time()
         self.closed = True
         self.flow = iter(())
         if self._waiter and self._loop and not self._loop.is_closed():
@@ -412,6 +439,12 @@ class Epoch:
                 del cancelled  # its traceback holds this frame
         for source in sources:
             source.raise_failure()
+
+
+def _kind(stage: Map) -> type[Work]:
+    if stage.kind == "flat_map":
+        return StreamVisits if stage.visits_threads else Streams
+    return Visits if stage.visits_threads else Work
 
 
 def _needed(stages: tuple[Stage, ...]) -> int | None:

@@ -12,14 +12,11 @@ import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import BrokenExecutor, Executor
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncml.failures import is_asked_to_end, refused
 from asyncml.internals import before_exit, processes_of
 from asyncml.threads import ThreadPool, thread_limit
-
-if TYPE_CHECKING:
-    from asyncml.pipeline.map import Map
 
 _open_pools: "weakref.WeakSet[Executor]" = weakref.WeakSet()  # of processes
 
@@ -155,18 +152,17 @@ class TimedProcesses(Place):
             close_pool(self._pools.pop())
 
 
-def place(stage: "Map") -> Place | None:
+def place(executor: Any, slots: int, name: str, timeout: float | None) -> Place | None:
     """Return where the plain function of a stage runs; None if that is the event loop."""
-    slots, timeout = stage.concurrency, stage.timeout
-    if stage.executor == "inline":
+    if executor == "inline":
         return None
-    if stage.executor == "thread":
+    if executor == "thread":
         if timeout is None:
-            return Place(ThreadPool(slots, name=stage.name), True)
-        return TimedThreads(slots, stage.name, timeout)
-    if stage.executor == "process":
+            return Place(ThreadPool(slots, name=name), True)
+        return TimedThreads(slots, name, timeout)
+    if executor == "process":
         return Place(_processes(slots), True) if timeout is None else TimedProcesses(timeout)
-    return Place(stage.executor, False, timeout)
+    return Place(executor, False, timeout)
 
 
 def submitted(executor: Executor, fn: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":

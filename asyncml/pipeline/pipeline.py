@@ -13,16 +13,16 @@ from typing import Any
 from asyncml.checks import check_int
 from asyncml.clocks import is_virtual
 from asyncml.pipeline.batches import Batch, collate
-from asyncml.pipeline.epoch import Epoch, Position, running_loop
+from asyncml.pipeline.epoch import FINISHED, Epoch, Position, running_loop
 from asyncml.pipeline.functions import check_function, is_async, name_of, unchanged
 from asyncml.pipeline.iteration import Items, iterate
 from asyncml.pipeline.map import Map, Where
-from asyncml.pipeline.meters import PipelineStatistics
 from asyncml.pipeline.options import LOOKAHEAD, check_state, map_stage
 from asyncml.pipeline.order import Shuffle
 from asyncml.pipeline.retrying import Backoff, OnError, RetryOn
 from asyncml.pipeline.sources import Identity, Source, check_same
 from asyncml.pipeline.stages import Flatten, Shard, Stage, Take
+from asyncml.pipeline.statistics import PipelineStatistics
 
 __all__ = ["Pipeline", "collate"]
 
@@ -159,12 +159,22 @@ class Pipeline:
         on_error: OnError = "raise",
         max_failures: float | None = None,
     ) -> "Pipeline":
-        """Call `fn` on each item as `map` does, and pass on the items of what it returns.
+        """Call `fn` on each item as `map` does, and hand on the items of what it gives, one by one.
 
-        `fn` returns an iterable, or is a generator function: it is run to its end where `fn` runs.
-        An async iterable, or an awaitable of either, is read on the event loop, whether an
-        `async def` or a plain function in a thread has returned it. A replacement from `on_error`
-        is an iterable.
+        Items of a generator or another iterator, plain or asynchronous, leave as they are made.
+        No more than `lookahead` of them stand ready, however many a call gives, so a shard may be
+        larger than the memory, or endless. A plain one is read in threads, part after part and not
+        always in the same thread; an async iterable, or an awaitable of any of these, on the event
+        loop, whether an `async def` or a plain function in a thread returned it. Three are read
+        to their end before their first item leaves: a plain function with a `timeout`, one that
+        runs in another executor than "thread", and the iterator of an `async def`. With
+        `ordered=False` the call whose first item is ready comes next, with all of its items.
+
+        Items that were handed on stay where a call fails afterwards: another attempt begins that
+        call again and passes over as many items; "skip" leaves out the rest, and a replacement from
+        `on_error`, an iterable, takes the place of the rest. `timeout` counts the making of items
+        and not the waiting for room. A state in the midst of a call holds its item, and the resumed
+        run makes the call again and passes over what was delivered.
 
         Example:
             >>> list(Pipeline([1, 2]).flat_map(range, executor="inline"))
@@ -331,7 +341,7 @@ class Pipeline:
         if self._state:
             return partial(copy.deepcopy, self._state)
         epoch = self._epoch
-        over = epoch is not None and epoch.finished
+        over = epoch is not None and epoch.end == FINISHED
         number = epoch.number + over if epoch else 0
         if epoch is None or over:
             return partial(self._as_state, self._source.identity, number, lambda: (0, {}))

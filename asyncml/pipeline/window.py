@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from asyncml.clocks import clock_of
 from asyncml.pipeline.functions import DROPPED
 from asyncml.pipeline.meters import Meter
 from asyncml.pipeline.stages import PENDING, Entry, Flow
@@ -43,12 +42,12 @@ class Window:
 
     def __init__(self, meter: Meter) -> None:
         self.loop = asyncio.get_running_loop()
-        self.time = clock_of(self.loop)
         self.meter = meter
         self.tasks: set[asyncio.Task[None]] = set()
         self.results: dict[int, Any] = {}
         self.head = 0  # the ticket that leaves next
         self.taken = 0  # the ticket of the item that comes in next
+        self.is_full = True  # whether whoever fills it waits for room, as before the beginning
         self.ended = False
         self.closed = False
         self._broken: BaseException | None = None
@@ -61,13 +60,15 @@ class Window:
             entry = results.pop(self.head, None)
             if entry.__class__ is tuple:
                 self.head += 1
-                self.room()
+                if self.is_full:
+                    self.room()
                 meter.items += 1
                 meter.queued += len(results)
                 yield entry
             elif entry is DROPPED:
                 self.head += 1
-                self.room()
+                if self.is_full:
+                    self.room()
             elif entry is not None:
                 results[self.head] = entry  # or a stage below that pauses first would wait for ever
                 try:
@@ -94,7 +95,8 @@ class Window:
             entries.append(entry)
         if taken := len(entries):
             self.head += taken
-            self.room()
+            if self.is_full:
+                self.room()
             self.meter.items += taken
             # one by one there would have been waiting - 1, waiting - 2, ... behind each
             self.meter.queued += taken * waiting - taken * (taken + 1) // 2
@@ -109,7 +111,7 @@ class Window:
             self._callback = callback
 
     def room(self) -> None:
-        """Be told that an item has left."""
+        """Be told that an item has left a window that was full."""
 
     def put(self, ticket: int, entry: Any) -> None:
         """Place a result; tell who waits if it is the next to leave."""

@@ -29,7 +29,8 @@ def outcome(kind, value):
         return value
     if kind == "filter":
         return number(value) % 3 > 0
-    return [(value, part) for part in range(number(value) % 4)]
+    parts = ((value, part) for part in range(number(value) % 4))
+    return list(parts) if kind == "flat_map" else parts
 
 
 class Work:
@@ -38,7 +39,8 @@ class Work:
     def __init__(self, kind, is_async, mills, fails):
         self.kind, self.mills, self.fails = kind, mills, fails
         self.seen = Counter()
-        self.fn = self.on_loop if is_async else self.plain
+        on_loop = self.on_loop_in_parts if kind == "stream" else self.on_loop
+        self.fn = on_loop if is_async else self.plain
 
     def seconds(self, value):
         return 0.001 * (self.mills * number(value) % 7)
@@ -52,6 +54,12 @@ class Work:
             raise OSError(value)
         return outcome(self.kind, value)
 
+    async def on_loop_in_parts(self, value):
+        await asyncio.sleep(self.seconds(value))
+        for item in self.result(value):
+            await asyncio.sleep(self.seconds(item))
+            yield item
+
     async def on_loop(self, value):
         await asyncio.sleep(self.seconds(value))
         return self.result(value)
@@ -63,7 +71,7 @@ class Work:
 
 called = st.fixed_dictionaries(
     {
-        "kind": st.sampled_from(["map", "map", "flat_map"]),
+        "kind": st.sampled_from(["map", "map", "flat_map", "stream"]),
         "is_async": st.booleans(),
         "executor": st.sampled_from(["thread", "inline", "mine", "time-out"]),
         "ordered": st.sampled_from([True, True, True, False]),
@@ -118,11 +126,11 @@ def add(pipeline, stage, pool):
 
 def add_called(pipeline, stage, pool):
     fails, executor = stage["fails"], stage["executor"]
-    replaced = lambda error, item: [item] if stage["kind"] == "flat_map" else item  # noqa: E731
+    replaced = lambda error, item: item if stage["kind"] == "map" else [item]  # noqa: E731
     work = Work(
         stage["kind"], stage["is_async"], stage["mills"], fails.replace("replaced", "always")
     )
-    method = getattr(pipeline, stage["kind"])
+    method = getattr(pipeline, stage["kind"].replace("stream", "flat_map"))
     return method(
         work.fn,
         executor={"mine": pool, "time-out": "thread"}.get(executor, executor),

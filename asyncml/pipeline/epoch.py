@@ -190,7 +190,8 @@ class Epoch:
             self._stop()
 
     async def _open(self) -> None:
-        source, self._opened = await self._source.open(self._meters[0], self._needs)
+        opened = self._source.open(self._meters[0], self._needs, self.number)
+        source, self._opened = await opened
         self._windows.append(source)
         if self._expected is not None:
             check_same(self._expected, self.made_of)

@@ -46,8 +46,9 @@ class Pipeline:
     does, and has a cursor of its own.
 
     Args:
-        source: an iterable, an async iterable, or a function of no arguments that returns either
-            (or an awaitable of it). One that can be iterated only once serves one epoch.
+        source: an iterable, an async iterable, or a function that returns either (or an awaitable
+            of it). A function is called once an epoch, and given the number of the epoch, from 0,
+            if it has a parameter named `epoch`. What can be iterated only once serves one epoch.
 
     Raises:
         TypeError: `source` is none of these, or is itself a pipeline.
@@ -56,9 +57,12 @@ class Pipeline:
         >>> pipeline = Pipeline(range(5)).map(abs, concurrency=2).batch(2)
         >>> list(pipeline)
         [[0, 1], [2, 3], [4]]
+        >>> growing = Pipeline(lambda epoch: range(epoch + 1))
+        >>> [list(growing) for _ in range(3)]
+        [[0], [0, 1], [0, 1, 2]]
     """
 
-    def __init__(self, source: Iterable[Any] | AsyncIterable[Any] | Callable[[], Any]) -> None:
+    def __init__(self, source: Iterable[Any] | AsyncIterable[Any] | Callable[..., Any]) -> None:
         if isinstance(source, Pipeline):
             raise TypeError(
                 "`source` must not be a pipeline, since a state would not say where that one "

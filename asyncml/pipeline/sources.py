@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from functools import partial
 from itertools import count, islice
 from typing import Any, Final, TypedDict
 
@@ -70,8 +71,7 @@ class Source:
                 "`source` must be an iterable, an async iterable, or a function that returns "
                 f"either, got {kind.__name__}"
             )
-        if not self._is_iterable:
-            _check_arguments(items)
+        self._takes_epoch = not self._is_iterable and _takes_epoch(items)
         self.items = items
         self._used: Any = None  # the last iterator that was opened
 
@@ -83,7 +83,9 @@ class Source:
         """What is known of it before it is opened."""
         return identify(self.items) if self._is_iterable else UNKNOWN
 
-    async def open(self, meter: Meter, most: int | None) -> "tuple[AsyncSource | SyncSource, Any]":
+    async def open(
+        self, meter: Meter, most: int | None, epoch: int
+    ) -> "tuple[AsyncSource | SyncSource, Any]":
         """Begin to iterate, for at most so many items; return what is iterated as well.
 
         Raises:
@@ -92,7 +94,7 @@ class Source:
         """
         items = self.items
         if not self._is_iterable:
-            items = await self._call()
+            items = await self._call({"epoch": epoch} if self._takes_epoch else {})
         self._check_used(items)
         if isinstance(items, AsyncIterable):
             asynchronous = aiter(items)
@@ -101,9 +103,9 @@ class Source:
         iterator = iter(items)
         return SyncSource(iterator, meter, most, own=iterator is not self.items), items
 
-    async def _call(self) -> Any:
+    async def _call(self, arguments: dict[str, int]) -> Any:
         try:
-            items = self.items()
+            items = self.items(**arguments)
             if inspect.isawaitable(items):
                 items = await items
         except (Exception, asyncio.CancelledError) as error:
@@ -128,15 +130,19 @@ class Source:
             self._used = items
 
 
-def _check_arguments(function: Callable[..., Any]) -> None:
+def _takes_epoch(function: Callable[..., Any]) -> bool:
+    """Whether a source wants the number of the epoch; TypeError if it wants anything else."""
     try:
         signature = inspect.signature(function)
     except ValueError:  # of some functions in C nobody knows it
-        return
+        return False
+    is_bound = isinstance(function, partial) and "epoch" in function.keywords  # by the caller
+    takes = "epoch" in signature.parameters and not is_bound
     try:
-        signature.bind()
+        signature.bind(**{"epoch": 0} if takes else {})
     except TypeError as error:
-        raise TypeError(f"`source` must take no arguments: {error}") from None
+        raise TypeError(f"`source` must take no arguments but `epoch`: {error}") from None
+    return takes
 
 
 class SyncSource:

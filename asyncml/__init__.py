@@ -31,7 +31,7 @@ _ROOMS = {
     "images": "CLASS_NAMES Dataset DatasetError decode_png encode_png fashion_mnist label_of "
     "write_objects",
     "network": "Adam Layer Linear MLP Optimizer ReLU SGD Sequential softmax_cross_entropy",
-    "pipeline": "Backoff FailedItem Pipeline PipelineStatistics collate skip",
+    "pipeline": "Backoff FailedItem Pipeline PipelineStatistics chain collate mix skip",
     "stores": "MemoryStore ObjectNotFound ObjectStore RequestFailed SlowStore Store",
     "threads": "ThreadPool",
     "timeline": "Finding Slice Timeline TimelineStatistics record",

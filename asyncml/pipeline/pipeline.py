@@ -51,7 +51,8 @@ class Pipeline:
             if it has a parameter named `epoch`. What can be iterated only once serves one epoch.
 
     Raises:
-        TypeError: `source` is none of these, or is itself a pipeline.
+        TypeError: `source` is none of these, or is itself a pipeline, other than what `mix` or
+            `chain` has returned.
 
     Example:
         >>> pipeline = Pipeline(range(5)).map(abs, concurrency=2).batch(2)
@@ -63,12 +64,13 @@ class Pipeline:
     """
 
     def __init__(self, source: Iterable[Any] | AsyncIterable[Any] | Callable[..., Any]) -> None:
-        if isinstance(source, Pipeline):
+        if isinstance(source, Pipeline) and (source._stages or not source._source.is_joint):
             raise TypeError(
-                "`source` must not be a pipeline, since a state would not say where that one "
-                "stands: add the stages to that pipeline instead"
+                "`source` must not be a pipeline: add the stages to that pipeline instead; "
+                "several are combined by chain([p, q]) or mix([p, q])"
             )
-        self._source = Source(source)
+        items = source._source if isinstance(source, Pipeline) else source
+        self._source: Source = items if isinstance(items, Source) else Source(items)
         self._stages: tuple[Stage, ...] = ()
         self._epoch: Epoch | None = None
         self._state: dict[str, Any] | None = None

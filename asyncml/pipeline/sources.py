@@ -10,12 +10,12 @@ import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from functools import partial
 from itertools import count, islice
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Protocol, TypedDict
 
 from asyncml.failures import is_asked_to_end, noted, shorten
 from asyncml.pipeline.meters import Meter
-from asyncml.pipeline.stages import PAUSED, TURN, Flow
-from asyncml.pipeline.window import Failure, Window
+from asyncml.pipeline.stages import PAUSED, TURN, Flow, Mark, is_count
+from asyncml.pipeline.window import Above, Failure, Window
 
 # how far an asynchronous source may run ahead of what asks it
 SOURCE_AHEAD = 16
@@ -60,8 +60,51 @@ def check_same(before: Identity, now: Identity) -> None:
             )
 
 
+class Opened(Above, Protocol):
+    """A source in one epoch."""
+
+    @property
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """Whatever still runs."""
+
+    def __iter__(self) -> Flow:
+        """Give its entries."""
+
+    def close(self) -> None:
+        """Stop at once; the tasks end when they next have their turn."""
+
+    def raise_failure(self) -> None:
+        """When no task is left, raise what went wrong in the clean-up."""
+
+
+class Joint(Opened, Protocol):
+    """A source made of pipelines, which says itself where it stands and goes on from there.
+
+    Its marks begin with the number of the item. It has no keys to be passed over, since that would
+    run the functions of its pipelines once more.
+    """
+
+    async def resume(self, number: int, part: Any, wanted: dict[int, Any]) -> dict[int, Any]:
+        """Stand before item `number`; return the items wanted, of these addresses, made again."""
+
+    def room(self) -> None:
+        """Let its pipelines run ahead."""
+
+    def address(self, mark: Mark) -> Any:
+        """Return which item of which pipeline it is."""
+
+    def state(self, mark: Mark) -> Any:
+        """Return where it stood after an item."""
+
+    def meters(self) -> list[Meter]:
+        """Return the counts of its pipelines."""
+
+
 class Source:
     """What a pipeline iterates; pipelines derived from one another share it."""
+
+    is_joint = False  # whether it is made of pipelines
+    reorders = False  # whether one of these has a stage that changes the order
 
     def __init__(self, items: Any) -> None:
         kind = type(items)  # a class may have these methods, and is called all the same
@@ -83,9 +126,7 @@ class Source:
         """What is known of it before it is opened."""
         return identify(self.items) if self._is_iterable else UNKNOWN
 
-    async def open(
-        self, meter: Meter, most: int | None, epoch: int
-    ) -> "tuple[AsyncSource | SyncSource, Any]":
+    async def open(self, meter: Meter, most: int | None, epoch: int) -> tuple[Opened, Any]:
         """Begin to iterate, for at most so many items; return what is iterated as well.
 
         Raises:
@@ -102,6 +143,13 @@ class Source:
             return AsyncSource(asynchronous, meter, most, own=own), items
         iterator = iter(items)
         return SyncSource(iterator, meter, most, own=iterator is not self.items), items
+
+    def knows(self, address: Any) -> bool:
+        """Whether it can be the address of an item."""
+        return is_count(address)
+
+    def check(self, number: int, part: Any, wanted: dict[int, Any]) -> None:
+        """Raise ValueError where `Joint.resume` could not be given these."""
 
     async def _call(self, arguments: dict[str, int]) -> Any:
         try:
@@ -176,6 +224,9 @@ class SyncSource:
 
     def halt(self) -> None:
         """Do nothing: it does not run ahead."""
+
+    def raise_failure(self) -> None:
+        """Do nothing: `close` has raised it."""
 
     def close(self) -> None:
         """Let the iterator clean up, if it is a generator or has a `close` of another kind."""

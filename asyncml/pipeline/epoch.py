@@ -20,6 +20,7 @@ from typing import Any, cast
 from asyncml.failures import shorten
 from asyncml.pipeline.batches import Batch
 from asyncml.pipeline.engine import Work
+from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.held import Held
 from asyncml.pipeline.map import Map
 from asyncml.pipeline.meters import Meter, summarise
@@ -65,6 +66,7 @@ class Epoch:
         before: the epoch that ends when this one starts.
         again: addresses of items that left it before, to be made again: see `remade`.
         failures: where items that are skipped or replaced are listed.
+        pools: processes that are kept for the next epoch.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Epoch:
         before: "Epoch | None" = None,
         again: list[Any] | None = None,
         failures: deque[FailedItem] | None = None,
+        pools: Pools | None = None,
     ) -> None:
         self.number = number
         self.end = ""  # for its consumer: FINISHED, LEFT, or the words in which somebody ended it
@@ -91,6 +94,7 @@ class Epoch:
         self._base = position, dict(parts or {})
         self._expected = made_of
         self._opened: Any = None  # what is iterated
+        self._addresses: list[Callable[[Mark], Any]] = []  # what comes out above each stage
         self._made_of: Identity | None = None
         self._needs = _needed(stages)
         above = (place for place, stage in enumerate(stages) if not stage.is_above_keys)
@@ -112,6 +116,7 @@ class Epoch:
         self._windows: list[Opened | Window] = []  # the source, and the stages that wait
         self._at_top: Opened | None = None  # the source
         self._joint: Joint | None = None  # the source, if it is made of pipelines
+        self._pools = pools
         self._again = again or []
         self.remade: list[Entry] = []  # with their places among `again`
         self._top: Window | None = None  # whose entries `flow` gives, if nothing is in between
@@ -206,6 +211,10 @@ class Epoch:
         self._at_top = source
         if self._source.is_joint:
             self._joint = cast(Joint, source)
+        # not methods of this epoch: nothing that lives on may hold it, nor it itself
+        self._addresses = [self._joint.address if self._joint else lambda mark: mark]
+        for stage in self._stages:
+            self._addresses.append(partial(stage.address, above=self._addresses[-1]))
         if self._expected is not None:
             check_same(self._expected, self.made_of)
         self.flow, self._ready = iter(source), source
@@ -223,6 +232,7 @@ class Epoch:
     def _attach(self, stage: Stage, context: Context) -> None:
         if isinstance(stage, Map) and not stage.inline:
             assert self._ready is not None
+            context.pools = self._pools
             work = _kind(stage)(stage, self.flow, self._ready, context)
             self._ready = work
             self._windows.append(work)
@@ -302,9 +312,8 @@ class Epoch:
 
     async def _resume(self, level: int, stage: Stage) -> None:
         place, part = self._places[len(self._keys) + level], self._part(level)
-        address = partial(self._address, level)
         meter = self._meter(stage)
-        context = Context(self.number, place, part, meter, self.time, address)
+        context = Context(self.number, place, part, meter, self.time, self._addresses[level])
         held = self._held(level)
         first = await self._rebuild(level, held["held"])
         context.first = [(value, held["held"][index]) for value, index in first]
@@ -344,11 +353,6 @@ class Epoch:
 
     # where it stands
 
-    def _address(self, level: int, mark: Mark) -> Any:
-        if not level:
-            return self._joint.address(mark) if self._joint else mark
-        return self._stages[level - 1].address(mark, partial(self._address, level - 1))
-
     def snapshot(self) -> Callable[[], Position]:
         """Return a function that says, whenever it is called, where the epoch stands now.
 
@@ -387,7 +391,7 @@ class Epoch:
 
     def address(self, mark: Mark) -> Any:
         """Return which item it is that has this mark."""
-        return self._address(len(self._stages), mark)
+        return self._addresses[-1](mark)
 
     def meters(self) -> list[Meter]:
         """Return the counts of the source, of the pipelines that it is made of, and the stages."""

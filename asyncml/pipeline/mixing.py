@@ -252,6 +252,7 @@ def _epoch(
         made_of=standing["source"],
         again=[*again.values()],
         failures=failures,
+        pools=pipeline._pools,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from asyncml.checks import check_int
 from asyncml.pipeline.batches import Batch, collate
 from asyncml.pipeline.epoch import FINISHED, Epoch, Position, running_loop
+from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.functions import check_function, is_async, name_of, unchanged
 from asyncml.pipeline.iteration import Items, iterate
 from asyncml.pipeline.map import Map, Where
@@ -72,6 +73,7 @@ class Pipeline:
         items = source._source if isinstance(source, Pipeline) else source
         self._source: Source = items if isinstance(items, Source) else Source(items)
         self._stages: tuple[Stage, ...] = ()
+        self._pools = Pools()
         self._epoch: Epoch | None = None
         self._state: dict[str, Any] | None = None
 
@@ -85,7 +87,7 @@ class Pipeline:
     def __getstate__(self) -> dict[str, Any]:
         """Let a copy, also one in another process, stand where this one does."""
         state = self.state_dict() if self._state or self._epoch else None
-        return {**self.__dict__, "_epoch": None, "_state": state}
+        return {**self.__dict__, "_epoch": None, "_state": state, "_pools": Pools()}
 
     # stages
 
@@ -109,9 +111,10 @@ class Pipeline:
         Args:
             fn: an `async def` runs on the event loop; a plain function runs in `executor`.
             concurrency: how many items are worked on at once, never more.
-            executor: "thread" (daemon threads, for an epoch), "process" (fresh ones, for an epoch),
-                "inline" (on the event loop), or an executor of yours, which stays open, such as
-                `client.get_executor()` of a Dask cluster.
+            executor: "thread" (daemon threads, for one epoch), "process" (kept for later epochs
+                until the pipeline and those derived from it are gone), "inline" (on the event
+                loop), or an executor of yours, which stays open, such as `client.get_executor()`
+                of a Dask cluster.
             ordered: whether items leave in the order in which they came.
             lookahead: how many items may be in work or finished ahead of what follows; the default
                 is 16 times `concurrency`.
@@ -292,7 +295,7 @@ class Pipeline:
 
     def _next(self, state: dict[str, Any] | None, before: Epoch | None = None) -> Epoch:
         """Return the epoch that comes after a state, or after the one before; else the first."""
-        make = partial(Epoch, self._source, self._stages, before=before)
+        make = partial(Epoch, self._source, self._stages, before=before, pools=self._pools)
         if state is None:
             return make(before.number + 1 if before else 0)
         rest = {"position": state["position"], "parts": state["parts"]}

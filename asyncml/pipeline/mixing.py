@@ -208,9 +208,9 @@ class Combined(Source):
 
     def check(self, number: int, part: Any, wanted: dict[int, Any]) -> None:
         """Raise ValueError where these cannot come from a state."""
-        if part is None and not (number or wanted):
-            return
         plan = self.items
+        if part is None and not number:  # of a chain, held items may be of one that is over
+            part = {"last": 0, "pipelines": {}}
         known = {str(index): None for index in range(plan.count)}
         is_one = isinstance(part, dict) and part.keys() == {"last", "pipelines"}
         is_one = is_one and is_count(part["last"]) and part["last"] < plan.count

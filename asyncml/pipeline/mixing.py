@@ -25,7 +25,7 @@ from asyncml.pipeline.meters import Meter
 from asyncml.pipeline.options import check_standing
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.pipeline.retrying import FailedItem
-from asyncml.pipeline.sources import Identity, Joint, Source, check_same, identify
+from asyncml.pipeline.sources import Joint, Source, check_same
 from asyncml.pipeline.stages import PENDING, Flow, Mark, is_count
 
 _DRAWS = 512  # random numbers made at once
@@ -116,13 +116,9 @@ class Plan:
         return "" if self.weights is None else f", weights={self.weights}, seed={self.seed}"
 
     @property
-    def fingerprint(self) -> str:
+    def label(self) -> str:
         """All that a saved state depends on, but for the sources."""
-        pipelines = []
-        for pipeline in self.pipelines:
-            source = pipeline._source
-            first = source.items.fingerprint if isinstance(source, Combined) else "source"
-            pipelines.append(" -> ".join([first, *pipeline._labels()]))
+        pipelines = (" -> ".join(pipeline._labels()) or "source" for pipeline in self.pipelines)
         return f"{self.name}([{', '.join(pipelines)}]{self._options()})"
 
     def orders(self, epoch: int, number: int) -> Callable[[int], Iterable[int]]:
@@ -184,18 +180,15 @@ class Combined(Source):
     """A plan, as what a pipeline iterates."""
 
     is_joint = True
+    _is_iterable = True
 
     def __init__(self, plan: Plan) -> None:
         self.items: Plan = plan
+        self.labels = [plan.label]
         self.reorders = any(
             pipeline._source.reorders or any(stage.reorders for stage in pipeline._stages)
             for pipeline in plan.pipelines
         )
-
-    @property
-    def identity(self) -> Identity:
-        """What is known of it before it is opened."""
-        return identify(self.items)
 
     async def open(self, meter: Meter, most: int | None, epoch: int) -> tuple[Joint, Plan]:
         """Return what `resume` begins to iterate, for at most so many items, and the plan."""
@@ -316,13 +309,6 @@ class Joined:
     def _note(self, error: Exception, index: int) -> None:
         add_note(error, f"in pipeline {index} of a {self._plan.name}")
 
-    def _start(self, index: int) -> "asyncio.Task[Epoch]":
-        name = f"{self._plan.name}-{index}"
-        task = asyncio.get_running_loop().create_task(self._begin(index, {}), name=name)
-        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # it is heard of
-        self._starting = task
-        return task
-
     # items
 
     def __iter__(self) -> Flow:
@@ -336,7 +322,7 @@ class Joined:
                 if index in over:
                     continue
                 if index not in epochs:
-                    yield from self._wait_for(self._start(index))
+                    yield from self._wait_for(index)
                 try:
                     for entry in epochs[index].flow:
                         if entry[1] is not None:
@@ -358,9 +344,14 @@ class Joined:
             yield entry[0], [number, index, marks.copy()]
             number, last = number + 1, index
 
-    def _wait_for(self, task: "asyncio.Task[Epoch]") -> Flow:
+    def _wait_for(self, index: int) -> Flow:
+        """Start the next pipeline of a chain, in a task, since the flow cannot await."""
+        name = f"{self._plan.name}-{index}"
+        task = asyncio.get_running_loop().create_task(self._begin(index, {}), name=name)
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # it is heard of
+        self._starting = task
+        self._asked = lambda callback: task.add_done_callback(lambda _: callback())
         while not task.done():
-            self._asked = lambda callback: task.add_done_callback(lambda _: callback())
             yield PENDING
         task.result()
 

@@ -85,18 +85,14 @@ def _checked_retry_on(retry_on: Any) -> RetryOn | None:
     if isinstance(retry_on, list | set | frozenset):
         retry_on = tuple(retry_on)
     kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
-    if all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
-        return retry_on  # type: ignore[no-any-return]
-    if retry_on is None or (len(kinds) == 1 and callable(retry_on) and not _is_kind(retry_on)):
+    is_function = callable(retry_on) and not isinstance(retry_on, type) and not is_async(retry_on)
+    are_kinds = all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds)
+    if retry_on is None or is_function or are_kinds:
         return retry_on  # type: ignore[no-any-return]
     raise TypeError(
         "`retry_on` must be exception types, such as (OSError, TimeoutError), or a plain function "
         f"exception -> bool, got {shorten(retry_on)}"
     )
-
-
-def _is_kind(value: object) -> bool:
-    return isinstance(value, type) or is_async(value)
 
 
 def _checked_backoff(backoff: Backoff | None) -> Backoff:

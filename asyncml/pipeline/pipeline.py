@@ -395,7 +395,8 @@ class Pipeline:
     # state
 
     def _labels(self) -> list[str]:
-        return [stage.label for stage in self._stages if not stage.is_transparent]
+        stages = (stage.label for stage in self._stages if not stage.is_transparent)
+        return [*self._source.labels, *stages]
 
     def state_dict(self) -> dict[str, Any]:
         """Return where this pipeline stands, after the last item that it has handed out, as JSON.

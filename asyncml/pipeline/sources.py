@@ -7,7 +7,7 @@ belongs into the first `map`.
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from itertools import count, islice
 from typing import Any, Final, Protocol, TypedDict
@@ -105,6 +105,7 @@ class Source:
 
     is_joint = False  # whether it is made of pipelines
     reorders = False  # whether one of these has a stage that changes the order
+    labels: Sequence[str] = ()  # what a state depends on, besides the stages
 
     def __init__(self, items: Any) -> None:
         kind = type(items)  # a class may have these methods, and is called all the same

@@ -375,7 +375,7 @@ def test_states_of_other_combinations_are_refused():
             if at == number:
                 shape.load_state_dict(state)
                 continue
-            with pytest.raises(ValueError, match="`state`"):
+            with pytest.raises(ValueError, match="`state` comes from a pipeline of other stages"):
                 shape.load_state_dict(state)
 
 

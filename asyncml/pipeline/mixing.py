@@ -272,6 +272,7 @@ class Joined:
         self._base: dict[str, Any] = {}  # states of the pipelines when the epoch was resumed
         self._epochs: dict[int, Epoch] = {}
         self._over: set[int] = set()
+        self._closed = False
         self._starting: asyncio.Task[Epoch] | None = None
         self._asked: Callable[[Callable[[], None]], None] | None = None
 
@@ -287,6 +288,8 @@ class Joined:
         again, made = _by_pipeline(wanted), dict[int, Any]()
         begun = {max(self._last, 0)} if self._plan.is_chain else {*range(self._plan.count)}
         for index in sorted(begun | again.keys()):
+            if self._closed:  # as the one before was opened
+                break
             numbers = [*again.get(index, ())]
             epoch = await self._begin(index, again.get(index, {}))
             made |= {numbers[place]: value for value, place in epoch.remade}
@@ -386,6 +389,7 @@ class Joined:
 
     def close(self) -> None:
         """Stop all pipelines, even where the clean-up of one fails."""
+        self._closed = True
         if self._starting:
             self._starting.cancel()
         with ExitStack() as stack:
@@ -417,7 +421,7 @@ class Joined:
     def meters(self) -> list[Meter]:
         """Return the counts of all pipelines, each named after its pipeline."""
         meters = []
-        for index, epoch in self._epochs.items():
+        for index, epoch in list(self._epochs.items()):  # another thread may begin one meanwhile
             for meter in map(copy, epoch.meters()):
                 meter.label = f"{index}/{meter.label}"
                 meters.append(meter)

@@ -572,6 +572,33 @@ def test_cancelled_at_any_moment_everything_ends(combine):
 
 
 @combine
+def test_ended_by_somebody_else_as_it_is_opened(combine):
+    opened = []
+
+    def source(number):
+        async def keys():
+            opened.append(number)
+            await asyncio.sleep(1)
+            return range(2)
+
+        return keys
+
+    async def main(moment):
+        opened.clear()
+        whole = combine([Pipeline(source(number)).map(str) for number in range(4)])
+        task = asyncio.create_task(collect(whole))
+        await asyncio.sleep(moment)
+        whole.load_state_dict(whole.state_dict())
+        with pytest.raises(RuntimeError, match="which ended this iteration"):
+            await task
+        assert opened == [*range(int(moment) + 1)]
+        assert len(asyncio.all_tasks()) == 1
+
+    for moment in (0.5, 1.5, 2.5, 3.5):
+        simulate(main(moment))
+
+
+@combine
 def test_one_whose_clean_up_fails_does_not_keep_the_others_open(combine):
     closed = []
 

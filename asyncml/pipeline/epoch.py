@@ -59,10 +59,9 @@ class Epoch:
         source: what is iterated, and how it is opened.
         stages: what to do with its items.
         number: which epoch this is: a shuffle depends on it.
-        position: how many keys were consumed before; a key is what comes to the first function or
-            the first batch.
-        parts: the states of the stages behind the keys, by their place.
-        made_of: what the source was like, if it is to be the same.
+        at: where it stood, as a state says it: `position`, how many keys were consumed (a key is
+            what comes to the first function or the first batch), `parts`, the states of the stages
+            behind the keys, by their place, and `source`, what that was like.
         before: the epoch that ends when this one starts.
         again: addresses of items that left it before, to be made again: see `remade`.
         failures: where items that are skipped or replaced are listed.
@@ -75,9 +74,7 @@ class Epoch:
         stages: tuple[Stage, ...],
         number: int,
         *,
-        position: int = 0,
-        parts: dict[str, Any] | None = None,
-        made_of: Identity | None = None,
+        at: dict[str, Any] | None = None,
         before: "Epoch | None" = None,
         again: list[Any] | None = None,
         failures: deque[FailedItem] | None = None,
@@ -91,8 +88,8 @@ class Epoch:
         self.flow: Flow = iter(())
         self._source = source
         self._before = before
-        self._base = position, dict(parts or {})
-        self._expected = made_of
+        self._base = (at["position"], dict(at["parts"])) if at else (0, {})
+        self._expected: Identity | None = at["source"] if at else None
         self._opened: Any = None  # what is iterated
         self._addresses: list[Callable[[Mark], Any]] = []  # what comes out above each stage
         self._made_of: Identity | None = None

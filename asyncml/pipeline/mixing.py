@@ -235,14 +235,11 @@ def _epoch(
     failures: deque[FailedItem] | None = None,
 ) -> Epoch:
     """Return an epoch of a pipeline from a state on, or from the beginning where that is None."""
-    standing = state or {"position": 0, "parts": {}, "source": None}
     return Epoch(
         pipeline._source,
         pipeline._stages,
         number,
-        position=standing["position"],
-        parts=standing["parts"],
-        made_of=standing["source"],
+        at=state,
         again=[*again.values()],
         failures=failures,
         pools=pipeline._pools,

@@ -364,11 +364,8 @@ class Pipeline:
 
     def _next(self, state: dict[str, Any] | None, before: Epoch | None = None) -> Epoch:
         """Return the epoch that comes after a state, or after the one before; else the first."""
-        make = partial(Epoch, self._source, self._stages, before=before, pools=self._pools)
-        if state is None:
-            return make(before.number + 1 if before else 0)
-        rest = {"position": state["position"], "parts": state["parts"]}
-        return make(state["epoch"], made_of=state["source"], **rest)
+        number = state["epoch"] if state else (before.number + 1 if before else 0)
+        return Epoch(self._source, self._stages, number, at=state, before=before, pools=self._pools)
 
     def __len__(self) -> int:
         """Return how many items a whole epoch has, wherever it stands; TypeError if unknown."""

@@ -161,8 +161,6 @@ def sound(shape):
         batched = any(batch for _, _, batch in inner)
     kept = []
     for stage in chosen:
-        if stage.get("fails") == "at first" and stage["kind"] == "stream":
-            continue
         if not is_ordered and stage["kind"] in ("take", "shard", "full batch"):
             continue
         if not is_ordered and batched and stage["kind"] not in ("shuffle", "prefetch"):

@@ -32,7 +32,7 @@ _ROOMS = {
     "write_objects",
     "network": "Adam CrossEntropy Layer Linear Loss MLP MeanSquaredError Optimizer ReLU SGD "
     "Sequential softmax_cross_entropy",
-    "pipeline": "Backoff FailedItem Pipeline PipelineStatistics collate skip",
+    "pipeline": "Backoff FailedItem Pipeline PipelineStatistics chain collate mix skip",
     "stores": "Hedged MemoryStore ObjectNotFound ObjectStore RateLimited RequestFailed SlowStore "
     "Store",
     "threads": "ThreadPool",

@@ -52,10 +52,6 @@ FINISHED, LEFT = "finished", "left"
 Position = tuple[int, dict[str, Any]]
 
 
-# how many keys are consumed, and the states of the stages behind them, by their place
-Position = tuple[int, dict[str, Any]]
-
-
 class Epoch:
     """One pass through the stages, from a position on.
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asyncml.images import *
     from asyncml.network import *
     from asyncml.pipeline import *
+    from asyncml.serving import *
     from asyncml.stores import *
     from asyncml.threads import ThreadPool as ThreadPool
     from asyncml.timeline import *
@@ -32,6 +33,7 @@ _ROOMS = {
     "write_objects",
     "network": "Adam Layer Linear MLP Optimizer ReLU SGD Sequential softmax_cross_entropy",
     "pipeline": "Backoff FailedItem Pipeline PipelineStatistics collate skip",
+    "serving": "BatcherStatistics MicroBatcher QueueFull",
     "stores": "MemoryStore ObjectNotFound ObjectStore RequestFailed SlowStore Store",
     "threads": "ThreadPool",
     "timeline": "Finding Slice Timeline TimelineStatistics record",

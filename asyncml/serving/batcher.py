@@ -1,0 +1,472 @@
+"""Micro-batching: requests wait together until a place is free to run them in one batch.
+
+A model takes hardly longer for a batch than for a row, so whoever waits anyway had better wait in
+company. A batch is formed when it can run, and not before: what comes meanwhile goes along. Lesson
+10 builds such a batcher.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import BrokenExecutor, Executor
+from functools import partial
+from inspect import iscoroutinefunction
+from operator import itemgetter
+from typing import Any, Self
+
+import numpy as np
+
+from asyncml.checks import check_int, check_number
+from asyncml.failures import ENDINGS, is_asked_to_end, ordinary, shorten
+from asyncml.serving.line import Part, Request, WaitingLine
+from asyncml.serving.stacking import by_kind, count_of, joined, stacked
+from asyncml.serving.statistics import BatcherStatistics, Meter, Reason
+from asyncml.threads import ThreadPool
+
+
+class QueueFull(Exception):
+    """A request was refused at once: `max_pending` rows wait already."""
+
+
+class MicroBatcher:
+    """Answers requests in batches; an asynchronous context manager.
+
+    A batch leaves as soon as a place is free: at once where nothing runs, and otherwise when a
+    running batch ends, with all that has gathered by then. First come, first served. Requests that
+    cannot be stacked with the first of their batch, since their shape or dtype is another, run in a
+    call of their own.
+
+    Where a call of the model fails, its batch is halved until the bad row is found, which alone
+    gets the error: for one bad row of n that takes 2 log2(n) more calls, and at most 2 n - 2 if all
+    are bad. Of one `many`, the rows in a batch fail together.
+
+    Leaving the block takes no more requests, answers those that came before, and then ends; left by
+    an error or a cancellation it answers nobody, and those who wait get a RuntimeError. Afterwards
+    it can be entered again, on another loop too.
+
+    Args:
+        predict_fn: takes a batch, an array (n, ...) of the rows that `np.stack` makes of the
+            requests, or a list of them where they are no arrays; returns n rows, an array or a
+            list. It must not change its argument. A plain function runs in a thread or in
+            `executor`, an `async def` on the loop.
+        max_batch_size: how many rows, or how much weight, a batch has at most.
+        max_wait_s: how many seconds a request may wait for a fuller batch while nothing runs.
+        max_pending: how many rows may wait; who comes then waits for room.
+        concurrency: how many batches may run at once.
+        weigh: what a row counts; None: 1.
+        executor: where a plain `predict_fn` runs; None: `concurrency` threads of its own.
+
+    Raises:
+        TypeError, ValueError: an argument is out of its bounds.
+
+    Example:
+        >>> async def main():
+        ...     async with MicroBatcher(lambda x: x * 2, max_batch_size=8) as double:
+        ...         answers = await asyncio.gather(*(double(np.full(2, i)) for i in range(3)))
+        ...     return [answer.tolist() for answer in answers], double.statistics().batches
+        >>> asyncio.run(main())
+        ([[0, 0], [2, 2], [4, 4]], 1)
+    """
+
+    def __init__(
+        self,
+        predict_fn: Callable[[Any], Any],
+        max_batch_size: int = 64,
+        max_wait_s: float = 0.0,
+        max_pending: int = 1024,
+        concurrency: int = 1,
+        weigh: Callable[[Any], float] | None = None,
+        executor: Executor | None = None,
+    ) -> None:
+        if not callable(predict_fn):
+            raise TypeError(f"`predict_fn` must be a function, got {shorten(predict_fn)}")
+        if weigh is not None and not callable(weigh):
+            raise TypeError(f"`weigh` must be a function or None, got {shorten(weigh)}")
+        if executor is not None and not isinstance(executor, Executor):
+            raise TypeError(f"`executor` must be an Executor or None, got {shorten(executor)}")
+        self.max_batch_size = check_int("max_batch_size", max_batch_size)
+        self.max_wait_s = check_number("max_wait_s", max_wait_s, "a number of seconds >= 0")
+        if not 0 <= self.max_wait_s < float("inf"):
+            raise ValueError(f"`max_wait_s` must be >= 0 and finite, got {max_wait_s}")
+        self.max_pending = check_int("max_pending", max_pending)
+        self.concurrency = check_int("concurrency", concurrency)
+        self._fn, self._weigh, self._executor = predict_fn, weigh, executor
+        self._name = getattr(predict_fn, "__name__", type(predict_fn).__name__)
+        self._is_async = _is_async(predict_fn)
+        self._meter = Meter()
+        self._line = WaitingLine(self.max_pending, self._come)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = False
+
+    # the block
+
+    async def __aenter__(self) -> Self:
+        """Begin to take requests.
+
+        Raises:
+            RuntimeError: the block has been entered already.
+        """
+        if self._loop is not None:
+            raise RuntimeError("this MicroBatcher is in use: make one for each block")
+        self._loop = asyncio.get_running_loop()
+        self._meter, self._closing = Meter(), False
+        self._line = WaitingLine(self.max_pending, self._come)
+        self._running = 0
+        self._idle: list[asyncio.Future[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._own: ThreadPool | None = None
+        if self._executor is None and not self._is_async:
+            self._own = ThreadPool(self.concurrency, name=self._name)
+        self._workers = [
+            asyncio.create_task(self._work(), name=f"batcher-{number}")
+            for number in range(1, self.concurrency + 1)
+        ]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._closing = True
+        try:
+            if kind is None:
+                self._come()
+                while self._workers and not all(worker.done() for worker in self._workers):
+                    await asyncio.wait(self._workers)
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        for worker in self._workers:
+            worker.cancel()
+        if self._timer:
+            self._timer.cancel()
+        self._line.clear(_ended())
+        if self._own:
+            self._own.shutdown(wait=False, cancel_futures=True)
+        workers, self._workers = self._workers, []
+        self._loop = None
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    # requests
+
+    async def __call__(self, x: Any) -> Any:
+        """Return the model's output for one row.
+
+        Waits for room where `max_pending` rows wait already. Cancelled, it gives up its place, and
+        no other request notices; a deadline is `asyncio.timeout` around the call.
+
+        Args:
+            x: an array (...), or anything else that `predict_fn` takes a list of.
+
+        Returns:
+            Its row of the batch's output. A row of an array is a view: while it is kept, the output
+            of its whole batch is.
+
+        Raises:
+            RuntimeError: outside the block.
+            ValueError: the row is heavier than a batch may be.
+            Exception: what `predict_fn` raised for this row.
+        """
+        loop, line = self._open(), self._line
+        weights = None if self._weigh is None else self._weights([x])
+        if line.has_room():
+            line.rows += 1
+        else:
+            await line.room(1)
+        request = Request(loop.create_future(), [x], loop.time(), weights, False)
+        self._meter.requests += 1
+        line.enter(request)
+        try:
+            return await request.answer
+        except asyncio.CancelledError:
+            self._given_up(request)
+            raise
+
+    def try_submit(self, x: Any) -> "asyncio.Future[Any]":
+        """Return the future of one row's output, or refuse it at once.
+
+        Args:
+            x: as for a call.
+
+        Raises:
+            QueueFull: `max_pending` rows wait already.
+            RuntimeError, ValueError: as for a call.
+        """
+        return self._submit([x], is_many=False)
+
+    def try_submit_many(self, xs: Any) -> "asyncio.Future[Any]":
+        """Return the future of the output for several rows, or refuse them all at once.
+
+        Args:
+            xs: (n, ...), or a list of n rows.
+
+        Raises:
+            QueueFull: there is no room for all of them.
+            RuntimeError, ValueError: as for a call.
+        """
+        return self._submit(_rows(xs), is_many=True)
+
+    def _submit(self, rows: Any, *, is_many: bool) -> "asyncio.Future[Any]":
+        loop, line = self._open(), self._line
+        weights = None if self._weigh is None else self._weights(rows)
+        if not line.has_room(len(rows)):
+            self._meter.rejected += len(rows)
+            raise QueueFull(
+                f"{line.rows} rows wait already, and {len(rows)} more would be over "
+                f"max_pending={self.max_pending}: try again later"
+            )
+        request = Request(loop.create_future(), rows, loop.time(), weights, is_many)
+        request.answer.add_done_callback(partial(self._answered, request))
+        self._meter.requests += len(rows)
+        line.rows += len(rows)
+        line.enter(request)
+        return request.answer
+
+    async def many(self, xs: Any) -> Any:
+        """Return the model's outputs for many rows.
+
+        What is more than there is room for enters in parts. Cancelled, all of it is given up.
+
+        Args:
+            xs: (n, ...), or a list of n rows.
+
+        Returns:
+            (n, ...), or a list where the model returns lists.
+
+        Raises:
+            RuntimeError: outside the block.
+            ValueError: no rows, or one that is heavier than a batch may be.
+            Exception: what `predict_fn` raised for a batch with rows of these.
+        """
+        loop, line, rows = self._open(), self._line, _rows(xs)
+        weights = None if self._weigh is None else self._weights(rows)
+        requests: list[Request] = []
+        entered = 0
+        try:
+            while entered < len(rows):
+                count = await line.room(len(rows) - entered)
+                part = slice(entered, entered + count)
+                some = None if weights is None else weights[part]
+                request = Request(loop.create_future(), rows[part], loop.time(), some, True)
+                requests.append(request)
+                self._meter.requests += count
+                line.enter(request)
+                entered += count
+            return joined([await request.answer for request in requests])
+        except BaseException:
+            for request in requests:
+                self._given_up(request)
+            raise
+
+    def statistics(self) -> BatcherStatistics:
+        """Return what has happened since the block began."""
+        return self._meter.summary(self._line.rows)
+
+    def _open(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None or self._closing:
+            raise RuntimeError("a MicroBatcher takes requests inside its block: `async with ...`")
+        return self._loop
+
+    def _weights(self, rows: Any) -> list[float]:
+        assert self._weigh is not None
+        weights = []
+        for row in rows:
+            weight = check_number("weigh", self._weigh(row), "a number > 0")
+            if not 0 < weight <= self.max_batch_size:
+                raise ValueError(
+                    f"a row must weigh more than 0 and at most max_batch_size="
+                    f"{self.max_batch_size}, got {weight:g} for {shorten(row)}"
+                )
+            weights.append(weight)
+        return weights
+
+    def _given_up(self, request: Request) -> None:
+        """Its caller has gone: it gives back its place."""
+        answer = request.answer
+        if not answer.done():
+            answer.cancel()
+        if answer.cancelled():
+            self._meter.cancelled += request.left
+        else:
+            answer.exception()  # else it is logged as never retrieved
+        self._line.leave(request)
+
+    def _answered(self, request: Request, answer: "asyncio.Future[Any]") -> None:
+        if answer.cancelled():
+            self._given_up(request)
+
+    # batches
+
+    def _come(self) -> None:
+        """Wake a worker, if one is idle and there is a reason to."""
+        if self._idle and (self._closing or self._is_due()):
+            worker = self._idle.pop()
+            if not worker.done():
+                worker.set_result(None)
+
+    def _is_due(self) -> bool:
+        """Whether a batch may leave now; if not yet, set the timer for when it may."""
+        oldest_s = self._line.oldest_s
+        if oldest_s is None:
+            return False
+        if not self.max_wait_s or self._running:
+            return True
+        assert self._loop is not None
+        due_s = oldest_s + self.max_wait_s
+        if self._loop.time() >= due_s or self._line.weight >= self.max_batch_size:
+            return True
+        if self._timer is None:
+            self._timer = self._loop.call_at(due_s, self._ring)
+        return False
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._come()
+
+    async def _work(self) -> None:
+        """Form a batch when there is a place to run it, which is this one, and run it."""
+        assert self._loop is not None
+        loop, line = self._loop, self._line
+        was_idle = True
+        while True:
+            if not self._is_due() and (line.oldest_s is None or not self._closing):
+                if self._closing and not line.rows:
+                    self._come()  # so that the others end, too
+                    return
+                place = loop.create_future()
+                self._idle.append(place)
+                await place
+                was_idle = True
+                continue
+            parts, full = line.take(self.max_batch_size)
+            self._note(parts, self._reason(full, was_idle))
+            self._running += 1
+            if line.oldest_s is not None:
+                self._come()  # there is more, and perhaps another place
+            begun = loop.time()
+            try:
+                for group in by_kind(parts):
+                    await self._answer(group)
+            except (
+                BaseException
+            ):  # this worker ends, and whoever waits for it must not wait for ever
+                self._fail(parts, _ended())
+                raise
+            self._running -= 1
+            self._meter.served_s += loop.time() - begun
+            was_idle = False
+            del parts
+
+    def _reason(self, full: bool, was_idle: bool) -> Reason:
+        if full:
+            return "full"
+        if self._closing:
+            return "closing"
+        if not was_idle:
+            return "busy"
+        return "waited" if self.max_wait_s and not self._running else "idle"
+
+    def _note(self, parts: list[Part], reason: Reason) -> None:
+        assert self._loop is not None
+        now, meter, rows = self._loop.time(), self._meter, 0
+        for request, start, stop in parts:
+            rows += stop - start
+            meter.waited_s += (now - request.arrived_s) * (stop - start)
+        meter.batches += 1
+        meter.sizes[rows] += 1
+        meter.reasons[reason] += 1
+
+    async def _answer(self, parts: list[Part]) -> None:
+        """Call the model and hand out its rows; halve a batch that fails, down to its bad row.
+
+        Those who have gone meanwhile are left out.
+        """
+        halves = [parts]
+        while halves:
+            some = [part for part in halves.pop() if not part[0].answer.done()]
+            if not some:
+                continue
+            rows = sum(stop - start for _, start, stop in some)
+            try:
+                batch = stacked(some)
+                output = await self._call(batch)
+            except Exception as error:
+                if len(some) == 1 or isinstance(error, BrokenExecutor):
+                    self._fail(some, error)
+                else:
+                    middle = len(some) // 2
+                    halves += [some[middle:], some[:middle]]
+                continue
+            try:
+                count_of(output, rows, self._name)
+            except Exception as error:
+                self._fail(some, error)
+            else:
+                self._hand_out(some, output)
+
+    async def _call(self, batch: Any) -> Any:
+        loop = self._loop or asyncio.get_running_loop()
+        try:
+            if self._is_async:
+                return await self._fn(batch)
+            executor = self._executor or self._own
+            return await loop.run_in_executor(executor, _plain, self._fn, self._name, batch)
+        except ENDINGS as error:
+            if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
+                raise
+            raise ordinary(self._name, error) from error
+
+    def _hand_out(self, parts: list[Part], output: Any) -> None:
+        place, meter = 0, self._meter
+        for request, start, stop in parts:
+            answer, count = request.answer, stop - start
+            if not answer.done():
+                if not request.is_many:
+                    answer.set_result(output[place])
+                    meter.answered += 1
+                else:
+                    request.pieces.append((start, output[place : place + count]))
+                    request.left -= count
+                    if not request.left:
+                        in_order = sorted(request.pieces, key=itemgetter(0))
+                        answer.set_result(joined([piece for _, piece in in_order]))
+                        meter.answered += len(request.rows)
+            place += count
+
+    def _fail(self, parts: list[Part], error: Exception) -> None:
+        for request, _, _ in parts:
+            if not request.answer.done():
+                request.answer.set_exception(error)
+                self._meter.failed += len(request.rows)
+                self._line.leave(request)
+
+
+def _ended() -> RuntimeError:
+    return RuntimeError("the block of the MicroBatcher was left by an error: nobody is answered")
+
+
+def _plain(fn: Callable[[Any], Any], name: str, batch: Any) -> Any:
+    """Call the model in a thread; an error that would end a task in silence becomes another."""
+    try:
+        return fn(batch)
+    except ENDINGS as error:
+        raise ordinary(name, error) from error
+
+
+def _rows(xs: Any) -> Any:
+    """Return rows as an array or a list; raise where there are none."""
+    if not isinstance(xs, np.ndarray):
+        if not isinstance(xs, Iterable) or isinstance(xs, str | bytes | dict):
+            raise TypeError(f"`xs` must be an array (n, ...) or a list of rows, got {shorten(xs)}")
+        xs = list(xs)
+        arrays = xs and all(isinstance(x, np.ndarray) for x in xs)
+        if arrays and len({(x.shape, x.dtype) for x in xs}) == 1:
+            xs = np.stack(xs)
+    elif not xs.ndim:
+        raise ValueError("`xs` must be an array (n, ...), got one of no dimension")
+    if not len(xs):
+        raise ValueError("`xs` has no rows: there is nothing to predict")
+    return xs
+
+
+def _is_async(fn: Any) -> bool:
+    while isinstance(fn, partial):
+        fn = fn.func
+    return iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004

@@ -33,7 +33,7 @@ _ROOMS = {
     "write_objects",
     "network": "Adam Layer Linear MLP Optimizer ReLU SGD Sequential softmax_cross_entropy",
     "pipeline": "Backoff FailedItem Pipeline PipelineStatistics collate skip",
-    "serving": "BatcherStatistics MicroBatcher QueueFull",
+    "serving": "BatcherStatistics MicroBatcher QueueFull create_app",
     "stores": "MemoryStore ObjectNotFound ObjectStore RequestFailed SlowStore Store",
     "threads": "ThreadPool",
     "timeline": "Finding Slice Timeline TimelineStatistics record",

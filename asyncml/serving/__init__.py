@@ -4,11 +4,16 @@
     line        where requests wait: first come, first served, bounded
     stacking    from rows to a batch, and back
     statistics  how large the batches were, why they left, and who waited
+    app         a web server's side of a batcher
+    protocol    the Open Inference Protocol: from bytes to an array, and back
+    openapi     the routes, for programs
+    metrics     the statistics, for Prometheus
 
 Lesson 10 builds a batcher.
 """
 
+from asyncml.serving.app import create_app
 from asyncml.serving.batcher import MicroBatcher, QueueFull
 from asyncml.serving.statistics import BatcherStatistics
 
-__all__ = ["BatcherStatistics", "MicroBatcher", "QueueFull"]
+__all__ = ["BatcherStatistics", "MicroBatcher", "QueueFull", "create_app"]

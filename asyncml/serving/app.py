@@ -1,0 +1,302 @@
+"""A web server's side of a batcher: an ASGI application that speaks the Open Inference Protocol.
+
+Polite under overload: what it has no room for it refuses at once, with 503 and a time after which
+to come again. Lesson 10 serves a network with it.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asyncml.checks import check_int, check_number
+from asyncml.failures import shorten
+from asyncml.serving import protocol
+from asyncml.serving.batcher import MicroBatcher, QueueFull
+from asyncml.serving.protocol import BadRequest, Tensor
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+_log = logging.getLogger("asyncml.serving")
+# a body larger than this, in bytes, is read in a thread: JSON of 1 MB takes some 10 ms
+_LARGE = 65_536
+
+
+class _Refused(Exception):
+    """A request is answered with an error.
+
+    Args:
+        status: of HTTP.
+        message: what was wrong.
+        headers: further ones of the response.
+    """
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.headers = status, message, headers
+
+
+def create_app(
+    batcher: MicroBatcher,
+    name: str = "model",
+    *,
+    example: npt.ArrayLike,
+    max_body_bytes: int = 16 * 2**20,
+    body_timeout_s: float = 30.0,
+) -> "Starlette":
+    """Return an ASGI application that answers the Open Inference Protocol, version 2, over REST.
+
+    It enters the batcher when it starts, asks the model for the answer to `example`, and is ready
+    then. When the server shuts down it is not ready any more, answers what it has taken, and ends.
+
+    ============================== ===============================================================
+    GET `/v2/health/live`, `ready` 200, or 503 where it is not ready
+    GET `/v2`, `/v2/models/NAME`   what it is: names, shapes and datatypes
+    POST `/v2/models/NAME/infer`   the output for n rows, as JSON or binary; all rows or none
+    GET `/metrics`                 for Prometheus
+    GET `/openapi.json`            all of this for programs
+    ============================== ===============================================================
+
+    A request that is wrong gets a 4xx that names what is wrong. A full queue: 503 with
+    `Retry-After`. Where the client has gone, or its `timeout` (a parameter of the request, in
+    microseconds) is over, the request is given up. An error of the model: 500, without its text,
+    which is logged.
+
+    Args:
+        batcher: what answers; it must not be in use.
+        name: of the model, in the paths.
+        example: one row (...) whose shape and dtype are those of every request's rows.
+        max_body_bytes: of a request; one that is longer gets a 413 before it is read.
+        body_timeout_s: how many seconds a client may take to send a body.
+
+    Raises:
+        ModuleNotFoundError: starlette or prometheus_client is not installed.
+        TypeError, ValueError: an argument is out of its bounds.
+
+    Example:
+        >>> from asyncml.network import MLP
+        >>> model = MLP([784, 10])
+        >>> app = create_app(MicroBatcher(model.forward), example=np.zeros(784, np.float32))
+
+        With that in `serve.py`: `uvicorn serve:app --port 8000`, and with `--workers 4` in several
+        processes behind one port, each with a model and a batcher of its own.
+    """
+    try:
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+
+        from asyncml.serving.metrics import exposition
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"create_app needs {error.name}: pip install 'asyncml[serving]'", name=error.name
+        ) from error
+    service = _Service(batcher, name, example, max_body_bytes, body_timeout_s)
+    model = f"/v2/models/{name}"
+
+    async def metrics(request: "Request") -> "Response":
+        from starlette.responses import Response
+
+        body, kind = exposition(batcher.statistics(), name)
+        return Response(body, media_type=kind)
+
+    gets = {
+        "/v2": service.about,
+        "/v2/health/live": service.live,
+        "/v2/health/ready": service.ready,
+        model: service.metadata,
+        f"{model}/ready": service.ready,
+        "/openapi.json": service.openapi,
+    }
+    routes = [Route(path, service.answering(call), methods=["GET"]) for path, call in gets.items()]
+    routes.append(Route("/metrics", metrics, methods=["GET"]))
+    infer = service.answering(service.infer)
+    routes.append(Route(f"{model}/infer", infer, methods=["POST"]))
+    app = Starlette(routes=routes, lifespan=service.lifespan)
+    for status in (404, 405):
+        app.add_exception_handler(status, _not_there)
+    return app
+
+
+async def _not_there(request: "Request", error: Any) -> "Response":
+    return _json(error.status_code, {"error": f"{request.method} {request.url.path}: "
+                                     f"{error.detail}"}, error.headers)  # fmt: skip
+
+
+def _json(
+    status: int, message: dict[str, Any], headers: "dict[str, str] | None" = None
+) -> "Response":
+    from starlette.responses import JSONResponse
+
+    return JSONResponse(message, status, headers)
+
+
+class _Service:
+    """What the routes of an application do."""
+
+    def __init__(
+        self,
+        batcher: MicroBatcher,
+        name: str,
+        example: npt.ArrayLike,
+        max_body_bytes: int,
+        body_timeout_s: float,
+    ) -> None:
+        if not isinstance(batcher, MicroBatcher):
+            raise TypeError(f"`batcher` must be a MicroBatcher, got {shorten(batcher)}")
+        if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
+            raise ValueError(f"`name` must be of letters, digits, - and _, got {shorten(name)}")
+        self._batcher, self._name = batcher, name
+        self._example = np.array(example)
+        self._input = Tensor(protocol.INPUT, self._example.dtype, self._example.shape)
+        if not self._input.datatype:
+            raise ValueError("`example` must be of numbers")
+        self._output: Tensor | None = None
+        self._most_bytes = check_int("max_body_bytes", max_body_bytes)
+        self._body_timeout_s = check_number("body_timeout_s", body_timeout_s, "a number > 0")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncIterator[None]:
+        """Be ready while the server runs."""
+        async with self._batcher as batcher:
+            row = np.asarray(await batcher(self._example))
+            self._output = Tensor(protocol.OUTPUT, row.dtype, row.shape)
+            if not self._output.datatype:
+                raise ValueError("the model must return numbers")
+            try:
+                yield
+            finally:
+                self._output = None
+
+    def answering(
+        self, call: "Callable[[Request], Awaitable[Response]]"
+    ) -> "Callable[[Request], Awaitable[Response]]":
+        """Wrap a route so that what it refuses becomes a response."""
+
+        async def route(request: "Request") -> "Response":
+            try:
+                return await call(request)
+            except _Refused as refused:
+                return _json(refused.status, {"error": refused.message}, refused.headers)
+            except BadRequest as wrong:
+                return _json(400, {"error": str(wrong)})
+
+        return route
+
+    # what is asked about it
+
+    async def about(self, request: "Request") -> "Response":
+        """Say what server this is."""
+        from asyncml import __version__
+
+        return _json(200, {"name": "asyncml", "version": __version__,
+                           "extensions": ["binary_tensor_data"]})  # fmt: skip
+
+    async def live(self, request: "Request") -> "Response":
+        """Say that it lives."""
+        return _json(200, {"live": True})
+
+    async def ready(self, request: "Request") -> "Response":
+        """Say whether it takes requests."""
+        self._ready()
+        return _json(200, {"ready": True})
+
+    async def metadata(self, request: "Request") -> "Response":
+        """Describe the model."""
+        output = self._ready()
+        tensors = {"inputs": [self._input.metadata()], "outputs": [output.metadata()]}
+        return _json(200, {"name": self._name, "versions": [], "platform": "asyncml", **tensors})
+
+    async def openapi(self, request: "Request") -> "Response":
+        """Describe the routes."""
+        from asyncml.serving.openapi import document
+
+        return _json(200, document(self._name, self._input))
+
+    def _ready(self) -> Tensor:
+        if self._output is None:
+            raise _Refused(503, "the server is starting, or shutting down", {"Retry-After": "1"})
+        return self._output
+
+    # inference
+
+    async def infer(self, request: "Request") -> "Response":
+        """Answer an inference request."""
+        from starlette.responses import Response
+
+        output = self._ready()
+        body = await self._body(request)
+        length = request.headers.get(protocol.LENGTH_HEADER)
+        args = body, length, self._input, self._batcher.max_pending
+        large = len(body) > _LARGE
+        wanted = await asyncio.to_thread(protocol.read, *args) if large else protocol.read(*args)
+        rows = await self._answer(request, wanted)
+        text, head = protocol.write(np.asarray(rows), output, self._name, wanted)
+        if head is None:
+            return Response(text, media_type="application/json")
+        headers = {protocol.LENGTH_HEADER: str(head)}
+        return Response(text, headers=headers, media_type="application/octet-stream")
+
+    async def _body(self, request: "Request") -> bytes:
+        """Read the body, if it is one that is taken, and comes in time."""
+        from starlette.requests import ClientDisconnect
+
+        if "content-encoding" in request.headers:
+            raise _Refused(415, "a compressed body is not taken: send it as it is")
+        too_long = _Refused(
+            413, f"a body may have {self._most_bytes} bytes", {"Connection": "close"}
+        )
+        with contextlib.suppress(ValueError):  # the server refuses one that is no number
+            if int(request.headers.get("content-length", 0)) > self._most_bytes:
+                raise too_long
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > self._most_bytes:
+                        raise too_long
+        except TimeoutError:
+            late = f"the body did not come within {self._body_timeout_s:g} s"
+            raise _Refused(408, late, {"Connection": "close"}) from None
+        except ClientDisconnect:
+            raise _Refused(400, "the client has gone") from None
+        return bytes(body)
+
+    async def _answer(self, request: "Request", wanted: protocol.Request) -> Any:
+        """Return the model's output, unless nobody waits for it any more."""
+        try:
+            answer = self._batcher.try_submit_many(wanted.rows)
+        except QueueFull as full:
+            raise _Refused(503, str(full), {"Retry-After": "1"}) from None
+        except ValueError as error:  # a row that is heavier than a batch may be
+            raise BadRequest(str(error)) from None
+        except RuntimeError:
+            raise _Refused(503, "the server is shutting down", {"Retry-After": "1"}) from None
+        gone = asyncio.ensure_future(_disconnect(request))
+        try:
+            await asyncio.wait(
+                [answer, gone], timeout=wanted.timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if answer.done():
+                return answer.result()
+        except Exception as error:
+            _log.error("the model failed", exc_info=error)
+            raise _Refused(500, "the model failed on this request") from None
+        finally:
+            gone.cancel()
+            answer.cancel()
+        if gone.done() and not gone.cancelled():
+            raise _Refused(400, "the client has gone")
+        raise _Refused(503, "the deadline of the request was over before its turn came")
+
+
+async def _disconnect(request: "Request") -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -164,7 +164,9 @@ class MicroBatcher:
             ValueError: the row is heavier than a batch may be.
             Exception: what `predict_fn` raised for this row.
         """
-        loop, line = self._open(), self._line
+        loop, line = self._loop, self._line
+        if loop is None or self._closing:
+            loop = self._open()
         weights = None if self._weigh is None else self._weights([x])
         if line.has_room():
             line.rows += 1
@@ -310,7 +312,7 @@ class MicroBatcher:
             return True
         assert self._loop is not None
         due_s = oldest_s + self.max_wait_s
-        if self._loop.time() >= due_s or self._line.weight >= self.max_batch_size:
+        if self._loop.time() >= due_s or self._line.fills(self.max_batch_size):
             return True
         if self._timer is None:
             self._timer = self._loop.call_at(due_s, self._ring)

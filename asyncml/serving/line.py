@@ -42,10 +42,6 @@ class Request:
         self.left = len(rows)  # rows without an answer
         self.pieces: list[tuple[int, Any]] = []  # which row comes first, and the output
 
-    def weight(self, start: int, stop: int) -> float:
-        """Return what some of the rows weigh together."""
-        return stop - start if self.weights is None else sum(self.weights[start:stop])
-
 
 # some rows of a request that run in one batch: the request, and its rows from ... to ...
 Part = tuple[Request, int, int]
@@ -61,7 +57,6 @@ class WaitingLine:
 
     def __init__(self, most: int, come: Callable[[], None]) -> None:
         self.rows = 0  # that wait, or for which room is kept
-        self.weight = 0.0  # of those that wait
         self._most = most
         self._come = come
         self._queue: deque[Request] = deque()
@@ -90,7 +85,6 @@ class WaitingLine:
     def enter(self, request: Request) -> None:
         """Queue a request for whose rows there is room, kept or not: the caller has counted it."""
         self._queue.append(request)
-        self.weight += request.weight(0, len(request.rows))
         self._come()
 
     def leave(self, request: Request) -> None:
@@ -98,7 +92,6 @@ class WaitingLine:
         count = len(request.rows)
         waiting = count - request.taken
         if waiting:
-            self.weight -= request.weight(request.taken, count)
             request.taken = count
             self._cancelled += 1
             if self._cancelled > max(_SWEEP, len(self._queue) // 2):
@@ -148,9 +141,20 @@ class WaitingLine:
                 rows += stop - start
             if stop == count:
                 queue.popleft()
-        self.weight = self.weight - weight if queue else 0.0
         self.release(rows)
         return parts, full
+
+    def fills(self, most: float) -> bool:
+        """Whether what waits fills a batch of weight `most`."""
+        weight = 0.0
+        for request in self._queue:
+            if not request.answer.done():
+                weights = request.weights
+                rest = len(request.rows) - request.taken
+                weight += rest if weights is None else sum(weights[request.taken :])
+                if weight >= most:
+                    return True
+        return False
 
     @property
     def oldest_s(self) -> float | None:
@@ -170,4 +174,4 @@ class WaitingLine:
                 turn.set_exception(error)
         self._queue.clear()
         self._outside.clear()
-        self.rows, self.weight, self._cancelled = 0, 0.0, 0
+        self.rows = self._cancelled = 0

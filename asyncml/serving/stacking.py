@@ -21,9 +21,14 @@ def kind_of(rows: Any) -> Any:
 
 def by_kind(parts: list[Part]) -> list[list[Part]]:
     """Split the parts of a batch into those that can be stacked together: nearly always one."""
-    kind = kind_of(parts[0][0].rows)
-    if all(kind_of(part[0].rows) == kind for part in parts):
-        return [parts]
+    first = parts[0][0].rows[0]
+    if not isinstance(first, np.ndarray):
+        if not any(isinstance(request.rows[0], np.ndarray) for request, _, _ in parts):
+            return [parts]
+    else:
+        kind = kind_of(parts[0][0].rows)
+        if all(kind_of(request.rows) == kind for request, _, _ in parts):
+            return [parts]
     kinds: list[tuple[Any, list[Part]]] = []
     for part in parts:
         kind = kind_of(part[0].rows)

@@ -390,7 +390,7 @@ def test_no_request_that_a_fuzzer_makes_is_a_server_error():
     pytest.importorskip("schemathesis")
     with process(0) as (_, url):
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"]
-        # that `data` has as many numbers as `shape` says is beyond OpenAPI, so what it allows may be
+        # that `data` has as many numbers as `shape` says is beyond OpenAPI: what it allows may be
         # refused; everything else is held against the document
         other = "--exclude-checks=positive_data_acceptance"
         options = [

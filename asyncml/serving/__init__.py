@@ -2,6 +2,7 @@
 
     batcher     form batches when a place is free, and hand out their rows
     line        where requests wait: first come, first served, bounded
+    calling     run the model, and say whose failure it was
     stacking    from rows to a batch, and back
     statistics  how large the batches were, why they left, and who waited
     app         a web server's side of a batcher

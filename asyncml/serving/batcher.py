@@ -7,20 +7,19 @@ company. A batch is formed when it can run, and not before: what comes meanwhile
 
 import asyncio
 from collections.abc import Callable, Iterable
-from concurrent.futures import BrokenExecutor, Executor
+from concurrent.futures import Executor
 from functools import partial
-from inspect import iscoroutinefunction
 from operator import itemgetter
 from typing import Any, Self
 
 import numpy as np
 
 from asyncml.checks import check_int, check_number
-from asyncml.failures import ENDINGS, is_asked_to_end, ordinary, shorten
+from asyncml.failures import shorten
+from asyncml.serving.calling import EVERYBODYS, Model, twin, without_our_frames
 from asyncml.serving.line import Part, Request, WaitingLine
-from asyncml.serving.stacking import by_kind, count_of, joined, stacked
+from asyncml.serving.stacking import Kind, by_kind, count_of, joined, stacked
 from asyncml.serving.statistics import BatcherStatistics, Meter, Reason
-from asyncml.threads import ThreadPool
 
 
 class QueueFull(Exception):
@@ -89,11 +88,10 @@ class MicroBatcher:
             raise ValueError(f"`max_wait_s` must be >= 0 and finite, got {max_wait_s}")
         self.max_pending = check_int("max_pending", max_pending)
         self.concurrency = check_int("concurrency", concurrency)
-        self._fn, self._weigh, self._executor = predict_fn, weigh, executor
-        self._name = getattr(predict_fn, "__name__", type(predict_fn).__name__)
-        self._is_async = _is_async(predict_fn)
+        self._weigh = weigh
+        self._model = Model(predict_fn, executor, self.concurrency)
         self._meter = Meter()
-        self._line = WaitingLine(self.max_pending, self._come)
+        self._line = WaitingLine(self.max_pending)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
 
@@ -109,13 +107,11 @@ class MicroBatcher:
             raise RuntimeError("this MicroBatcher is in use: make one for each block")
         self._loop = asyncio.get_running_loop()
         self._meter, self._closing = Meter(), False
-        self._line = WaitingLine(self.max_pending, self._come)
+        self._line = WaitingLine(self.max_pending)
         self._running = 0
         self._idle: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._own: ThreadPool | None = None
-        if self._executor is None and not self._is_async:
-            self._own = ThreadPool(self.concurrency, name=self._name)
+        self._model.open()
         self._workers = [
             asyncio.create_task(self._work(), name=f"batcher-{number}")
             for number in range(1, self.concurrency + 1)
@@ -127,57 +123,81 @@ class MicroBatcher:
         try:
             if kind is None:
                 self._come()
-                while self._workers and not all(worker.done() for worker in self._workers):
-                    await asyncio.wait(self._workers)
+                await asyncio.wait(self._workers)
         finally:
             await self._end()
 
     async def _end(self) -> None:
+        """Answer nobody any more, and leave nothing behind."""
         for worker in self._workers:
             worker.cancel()
-        if self._timer:
-            self._timer.cancel()
-        self._line.clear(_ended())
-        if self._own:
-            self._own.shutdown(wait=False, cancel_futures=True)
-        workers, self._workers = self._workers, []
-        self._loop = None
-        await asyncio.gather(*workers, return_exceptions=True)
+        self._quiet()
+        self._fail(self._line.clear(), _ended())
+        self._model.close()
+        try:
+            await asyncio.gather(*self._workers, return_exceptions=True)
+        finally:
+            self._workers, self._loop = [], None
 
     # requests
 
     async def __call__(self, x: Any) -> Any:
         """Return the model's output for one row.
 
-        Waits for room where `max_pending` rows wait already. Cancelled, it gives up its place, and
-        no other request notices; a deadline is `asyncio.timeout` around the call.
+        Waits for room while `max_pending` rows wait already. If it is cancelled, it gives up its
+        place, and no other request notices; for a deadline, put `asyncio.timeout` around the call.
 
         Args:
             x: an array (...), or anything else that `predict_fn` takes a list of.
 
         Returns:
-            Its row of the batch's output. A row of an array is a view: while it is kept, the output
-            of its whole batch is.
+            Its row of the batch's output. A row of an array is a view, and keeps the output of its
+            whole batch in memory for as long as you keep it.
 
         Raises:
             RuntimeError: outside the block.
             ValueError: the row is heavier than a batch may be.
             Exception: what `predict_fn` raised for this row.
         """
-        loop, line = self._loop, self._line
+        loop = self._loop
         if loop is None or self._closing:
-            loop = self._open()
+            raise _outside()
         weights = None if self._weigh is None else self._weights([x])
-        if line.has_room():
-            line.rows += 1
-        else:
-            await line.room(1)
-        request = Request(loop.create_future(), [x], loop.time(), weights, False)
+        request = Request(loop.create_future(), x, None, loop.time(), weights)
         self._meter.requests += 1
-        line.enter(request)
+        self._line.enter(request)
+        if self._idle:
+            self._come()
         try:
             return await request.answer
-        except asyncio.CancelledError:
+        except BaseException:
+            self._given_up(request)
+            raise
+
+    async def many(self, xs: Any) -> Any:
+        """Return the model's outputs for many rows.
+
+        Rows for which there is no room enter later, in parts, and take turns with the requests that
+        came meanwhile. If it is cancelled, all of it is given up.
+
+        Args:
+            xs: (n, ...), or a list of n rows.
+
+        Returns:
+            (n, ...), or a list where the model returns lists.
+
+        Raises:
+            RuntimeError: outside the block.
+            ValueError: no rows, or one that is heavier than a batch may be.
+            Exception: what `predict_fn` raised for a batch with some of these rows.
+        """
+        loop, rows = self._open(), _rows(xs)
+        weights = None if self._weigh is None else self._weights(rows)
+        request = Request(loop.create_future(), rows, len(rows), loop.time(), weights)
+        self._enter(request)
+        try:
+            return await request.answer
+        except BaseException:
             self._given_up(request)
             raise
 
@@ -191,71 +211,35 @@ class MicroBatcher:
             QueueFull: `max_pending` rows wait already.
             RuntimeError, ValueError: as for a call.
         """
-        return self._submit([x], is_many=False)
+        return self._submit(x, [x], None)
 
     def try_submit_many(self, xs: Any) -> "asyncio.Future[Any]":
-        """Return the future of the output for several rows, or refuse them all at once.
+        """Return the future of the output for several rows, or refuse all of them at once.
 
         Args:
-            xs: (n, ...), or a list of n rows.
+            xs: (n, ...), or a list of at most `max_pending` rows.
 
         Raises:
-            QueueFull: there is no room for all of them.
+            QueueFull: there is no room for all of them, or never will be.
             RuntimeError, ValueError: as for a call.
         """
-        return self._submit(_rows(xs), is_many=True)
+        rows = _rows(xs)
+        return self._submit(rows, rows, len(rows))
 
-    def _submit(self, rows: Any, *, is_many: bool) -> "asyncio.Future[Any]":
+    def _submit(self, x: Any, rows: Any, count: int | None) -> "asyncio.Future[Any]":
         loop, line = self._open(), self._line
         weights = None if self._weigh is None else self._weights(rows)
         if not line.has_room(len(rows)):
             self._meter.rejected += len(rows)
+            never = len(rows) > self.max_pending
             raise QueueFull(
-                f"{line.rows} rows wait already, and {len(rows)} more would be over "
-                f"max_pending={self.max_pending}: try again later"
+                f"{line.rows} rows wait already, and {len(rows)} more would be over max_pending="
+                f"{self.max_pending}: {'use `many`' if never else 'try again later'}"
             )
-        request = Request(loop.create_future(), rows, loop.time(), weights, is_many)
+        request = Request(loop.create_future(), x, count, loop.time(), weights)
         request.answer.add_done_callback(partial(self._answered, request))
-        self._meter.requests += len(rows)
-        line.rows += len(rows)
-        line.enter(request)
+        self._enter(request)
         return request.answer
-
-    async def many(self, xs: Any) -> Any:
-        """Return the model's outputs for many rows.
-
-        What is more than there is room for enters in parts. Cancelled, all of it is given up.
-
-        Args:
-            xs: (n, ...), or a list of n rows.
-
-        Returns:
-            (n, ...), or a list where the model returns lists.
-
-        Raises:
-            RuntimeError: outside the block.
-            ValueError: no rows, or one that is heavier than a batch may be.
-            Exception: what `predict_fn` raised for a batch with rows of these.
-        """
-        loop, line, rows = self._open(), self._line, _rows(xs)
-        weights = None if self._weigh is None else self._weights(rows)
-        requests: list[Request] = []
-        entered = 0
-        try:
-            while entered < len(rows):
-                count = await line.room(len(rows) - entered)
-                part = slice(entered, entered + count)
-                some = None if weights is None else weights[part]
-                request = Request(loop.create_future(), rows[part], loop.time(), some, True)
-                requests.append(request)
-                self._meter.requests += count
-                line.enter(request)
-                entered += count
-            return joined([await request.answer for request in requests])
-        except BaseException:
-            for request in requests:
-                self._given_up(request)
-            raise
 
     def statistics(self) -> BatcherStatistics:
         """Return what has happened since the block began."""
@@ -263,8 +247,15 @@ class MicroBatcher:
 
     def _open(self) -> asyncio.AbstractEventLoop:
         if self._loop is None or self._closing:
-            raise RuntimeError("a MicroBatcher takes requests inside its block: `async with ...`")
+            raise _outside()
+        if self._loop is not asyncio.get_running_loop():
+            raise RuntimeError("this MicroBatcher is in use on another event loop")
         return self._loop
+
+    def _enter(self, request: Request) -> None:
+        self._meter.requests += request.count
+        self._line.enter(request)
+        self._come()
 
     def _weights(self, rows: Any) -> list[float]:
         assert self._weigh is not None
@@ -280,15 +271,13 @@ class MicroBatcher:
         return weights
 
     def _given_up(self, request: Request) -> None:
-        """Its caller has gone: it gives back its place."""
-        answer = request.answer
-        if not answer.done():
-            answer.cancel()
-        if answer.cancelled():
-            self._meter.cancelled += request.left
+        """Give back the place of a request whose caller has gone."""
+        if request.answer.cancel() or request.answer.cancelled():
+            self._meter.cancelled += request.count
+            self._line.leave(request)
+            self._come()
         else:
-            answer.exception()  # else it is logged as never retrieved
-        self._line.leave(request)
+            request.answer.exception()  # else it is logged as never retrieved
 
     def _answered(self, request: Request, answer: "asyncio.Future[Any]") -> None:
         if answer.cancelled():
@@ -322,6 +311,11 @@ class MicroBatcher:
         self._timer = None
         self._come()
 
+    def _quiet(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
     async def _work(self) -> None:
         """Form a batch when there is a place to run it, which is this one, and run it."""
         assert self._loop is not None
@@ -338,23 +332,18 @@ class MicroBatcher:
                 was_idle = True
                 continue
             parts, full = line.take(self.max_batch_size)
+            self._quiet()
             self._note(parts, self._reason(full, was_idle))
             self._running += 1
-            if line.oldest_s is not None:
-                self._come()  # there is more, and perhaps another place
-            begun = loop.time()
+            self._come()  # there may be more, and another place
+            begun_s = loop.time()
             try:
-                for group in by_kind(parts):
-                    await self._answer(group)
-            except (
-                BaseException
-            ):  # this worker ends, and whoever waits for it must not wait for ever
-                self._fail(parts, _ended())
-                raise
-            self._running -= 1
-            self._meter.served_s += loop.time() - begun
+                await self._run(parts)
+            finally:
+                self._running -= 1
+            self._meter.served_s += loop.time() - begun_s
             was_idle = False
-            del parts
+            del parts  # an idle worker must not keep the last answers alive
 
     def _reason(self, full: bool, was_idle: bool) -> Reason:
         if full:
@@ -367,15 +356,26 @@ class MicroBatcher:
 
     def _note(self, parts: list[Part], reason: Reason) -> None:
         assert self._loop is not None
-        now, meter, rows = self._loop.time(), self._meter, 0
-        for request, start, stop in parts:
-            rows += stop - start
-            meter.waited_s += (now - request.arrived_s) * (stop - start)
+        now_s, meter = self._loop.time(), self._meter
+        rows = sum([stop - start for _, start, stop in parts])
+        arrived_s = sum([request.arrived_s * (stop - start) for request, start, stop in parts])
+        meter.waited_s += now_s * rows - arrived_s
         meter.batches += 1
         meter.sizes[rows] += 1
         meter.reasons[reason] += 1
 
-    async def _answer(self, parts: list[Part]) -> None:
+    async def _run(self, parts: list[Part]) -> None:
+        """Answer a batch, whatever happens: nobody must wait for ever."""
+        try:
+            for kind, group in by_kind(parts):
+                await self._answer(kind, group)
+        except Exception as error:
+            self._fail(parts, without_our_frames(error))
+        except BaseException:  # this worker ends
+            self._fail(parts, _ended())
+            raise
+
+    async def _answer(self, kind: Kind, parts: list[Part]) -> None:
         """Call the model and hand out its rows; halve a batch that fails, down to its bad row.
 
         Those who have gone meanwhile are left out.
@@ -385,71 +385,68 @@ class MicroBatcher:
             some = [part for part in halves.pop() if not part[0].answer.done()]
             if not some:
                 continue
-            rows = sum(stop - start for _, start, stop in some)
             try:
-                batch = stacked(some)
-                output = await self._call(batch)
+                batch = stacked(kind, some)
+                rows = len(batch)
+                output = await self._model(batch)
             except Exception as error:
-                if len(some) == 1 or isinstance(error, BrokenExecutor):
-                    self._fail(some, error)
+                if len(some) == 1 or isinstance(error, EVERYBODYS):
+                    self._fail(some, without_our_frames(error))
                 else:
                     middle = len(some) // 2
                     halves += [some[middle:], some[:middle]]
                 continue
             try:
-                count_of(output, rows, self._name)
+                count_of(output, rows, self._model.name)
             except Exception as error:
-                self._fail(some, error)
+                self._fail(some, without_our_frames(error))
             else:
                 self._hand_out(some, output)
 
-    async def _call(self, batch: Any) -> Any:
-        loop = self._loop or asyncio.get_running_loop()
-        try:
-            if self._is_async:
-                return await self._fn(batch)
-            executor = self._executor or self._own
-            return await loop.run_in_executor(executor, _plain, self._fn, self._name, batch)
-        except ENDINGS as error:
-            if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
-                raise
-            raise ordinary(self._name, error) from error
-
     def _hand_out(self, parts: list[Part], output: Any) -> None:
-        place, meter = 0, self._meter
-        for request, start, stop in parts:
-            answer, count = request.answer, stop - start
-            if not answer.done():
-                if not request.is_many:
-                    answer.set_result(output[place])
-                    meter.answered += 1
-                else:
-                    request.pieces.append((start, output[place : place + count]))
-                    request.left -= count
-                    if not request.left:
-                        in_order = sorted(request.pieces, key=itemgetter(0))
-                        answer.set_result(joined([piece for _, piece in in_order]))
-                        meter.answered += len(request.rows)
-            place += count
+        place = answered = 0
+        for part in parts:
+            request, start, stop = part
+            try:
+                if request.is_many:
+                    self._piece(part, output[place : place + stop - start])
+                elif not request.answer.done():
+                    request.answer.set_result(output[place])
+                    answered += 1
+            except Exception as error:  # it has a length, but no rows, or rows that do not join
+                self._fail([part], without_our_frames(error))
+            place += stop - start
+        self._meter.answered += answered
+
+    def _piece(self, part: Part, output: Any) -> None:
+        """Add an output to those of a `many`, and answer if it is whole."""
+        request, start, stop = part
+        if request.answer.done():
+            return
+        request.pieces.append((start, output))
+        request.left -= stop - start
+        if not request.left:
+            in_order = sorted(request.pieces, key=itemgetter(0))
+            request.answer.set_result(joined([piece for _, piece in in_order]))
+            self._meter.answered += request.count
 
     def _fail(self, parts: list[Part], error: Exception) -> None:
+        """Give those requests the error, each one of its own: callers add notes and causes."""
         for request, _, _ in parts:
             if not request.answer.done():
                 request.answer.set_exception(error)
-                self._meter.failed += len(request.rows)
+                self._meter.failed += request.count
                 self._line.leave(request)
+                error = twin(error)
+        self._come()
+
+
+def _outside() -> RuntimeError:
+    return RuntimeError("a MicroBatcher takes requests inside its block: `async with ...`")
 
 
 def _ended() -> RuntimeError:
     return RuntimeError("the block of the MicroBatcher was left by an error: nobody is answered")
-
-
-def _plain(fn: Callable[[Any], Any], name: str, batch: Any) -> Any:
-    """Call the model in a thread; an error that would end a task in silence becomes another."""
-    try:
-        return fn(batch)
-    except ENDINGS as error:
-        raise ordinary(name, error) from error
 
 
 def _rows(xs: Any) -> Any:
@@ -466,9 +463,3 @@ def _rows(xs: Any) -> Any:
     if not len(xs):
         raise ValueError("`xs` has no rows: there is nothing to predict")
     return xs
-
-
-def _is_async(fn: Any) -> bool:
-    while isinstance(fn, partial):
-        fn = fn.func
-    return iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004

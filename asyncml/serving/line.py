@@ -1,15 +1,15 @@
 """Where requests wait for a batch: first come, first served, and bounded.
 
-The bound counts rows. Whoever finds no room waits in a line of their own and is let in as rows
-leave, so nobody overtakes. A request that is cancelled while it waits gives its room back at once.
+The bound counts the rows inside the queue. What finds no room waits outside, and moves in by itself
+as rows leave, so nobody overtakes. A request that is given up gives its room back at once.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-# entries of cancelled requests that may lie in the queue before it is swept
+# requests that may be given up before what is left of them is swept out
 _SWEEP = 64
 
 
@@ -17,33 +17,38 @@ class Request:
     """Rows that wait for an answer: one, or those of a `many`, which may leave in several batches.
 
     Args:
-        answer: the future that gets one output, or a list of pieces, one for each batch.
-        rows: `[x]` for one request; an array (n, ...) or a list for `many`.
+        answer: the future of the output.
+        x: the row; or the rows, an array (n, ...) or a list.
+        count: how many rows these are; None: `x` is a row.
         arrived_s: when it came, by the loop's clock.
         weights: of each row; None where each weighs 1.
     """
 
-    __slots__ = ("answer", "arrived_s", "is_many", "left", "pieces", "rows", "taken", "weights")
+    __slots__ = (
+        "answer", "arrived_s", "count", "inside", "is_light", "is_many", "left", "pieces",
+        "weights", "x",
+    )  # fmt: skip
 
     def __init__(
         self,
         answer: "asyncio.Future[Any]",
-        rows: Any,
+        x: Any,
+        count: int | None,
         arrived_s: float,
         weights: Sequence[float] | None,
-        is_many: bool,
     ) -> None:
-        self.answer = answer
-        self.rows = rows
-        self.arrived_s = arrived_s
-        self.weights = weights
-        self.is_many = is_many
-        self.taken = 0  # rows that have left the queue
-        self.left = len(rows)  # rows without an answer
-        self.pieces: list[tuple[int, Any]] = []  # which row comes first, and the output
+        self.answer, self.x, self.arrived_s, self.weights = answer, x, arrived_s, weights
+        self.inside = 0  # rows in the queue
+        if count is None:
+            self.count, self.is_many = 1, False
+            self.is_light = weights is None  # one row that weighs 1: nearly always
+        else:
+            self.count = self.left = count  # rows without an answer
+            self.is_many, self.is_light = True, False
+            self.pieces: list[tuple[int, Any]] = []  # which row comes first, and the output
 
 
-# some rows of a request that run in one batch: the request, and its rows from ... to ...
+# some rows of a request that wait or run together: the request, and its rows from ... to ...
 Part = tuple[Request, int, int]
 
 
@@ -51,65 +56,56 @@ class WaitingLine:
     """A bounded queue of requests.
 
     Args:
-        most: rows that may wait.
-        come: called when a request has entered.
+        most: rows that may be inside.
     """
 
-    def __init__(self, most: int, come: Callable[[], None]) -> None:
-        self.rows = 0  # that wait, or for which room is kept
+    def __init__(self, most: int) -> None:
+        self.rows = 0  # inside
         self._most = most
-        self._come = come
-        self._queue: deque[Request] = deque()
-        self._outside: deque[tuple[asyncio.Future[int], int]] = deque()
-        self._cancelled = 0
+        self._inside: deque[Part] = deque()
+        self._outside: deque[Part] = deque()
+        self._given_up = 0  # since the last sweep
 
-    def has_room(self, rows: int = 1) -> bool:
+    def has_room(self, rows: int) -> bool:
         """Whether so many rows may enter at once, overtaking nobody."""
         return self.rows + rows <= self._most and not self._outside
 
-    async def room(self, rows: int) -> int:
-        """Wait for room, and keep it; return for how many of `rows`, at least 1."""
-        free = self._most - self.rows
-        if free > 0 and not self._outside:
-            self.rows += min(free, rows)
-            return min(free, rows)
-        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._outside.append((turn, rows))
-        try:
-            return await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # let in at the very moment
-                self.release(turn.result())
-            raise
-
     def enter(self, request: Request) -> None:
-        """Queue a request for whose rows there is room, kept or not: the caller has counted it."""
-        self._queue.append(request)
-        self._come()
+        """Queue a request; what there is no room for waits outside."""
+        if self.rows < self._most and not request.is_many and not self._outside:
+            self.rows += 1
+            request.inside = 1
+            self._inside.append((request, 0, 1))
+        else:
+            self._outside.append((request, 0, request.count))
+            self._let_in()
 
     def leave(self, request: Request) -> None:
         """Give back the room of a request that nobody waits for any more."""
-        count = len(request.rows)
-        waiting = count - request.taken
-        if waiting:
-            request.taken = count
-            self._cancelled += 1
-            if self._cancelled > max(_SWEEP, len(self._queue) // 2):
-                self._queue = deque(r for r in self._queue if not r.answer.done())
-                self._cancelled = 0
-            self.release(waiting)
+        self._drop(request)
+        self._given_up += 1
+        if self._given_up > max(_SWEEP, (len(self._inside) + len(self._outside)) // 2):
+            self._given_up = 0
+            for queue in (self._inside, self._outside):
+                live = [part for part in queue if not part[0].answer.done()]
+                queue.clear()
+                queue.extend(live)
+        self._let_in()
 
-    def release(self, rows: int) -> None:
-        """Give back room, and let in who waits for it."""
-        self.rows -= rows
+    def _drop(self, request: Request) -> None:
+        self.rows -= request.inside
+        request.inside = 0
+
+    def _let_in(self) -> None:
         while self._outside and self.rows < self._most:
-            turn, wanted = self._outside.popleft()
-            if not turn.done():
-                granted = min(wanted, self._most - self.rows)
-                self.rows += granted
-                turn.set_result(granted)
-        if not self.rows:
-            self._come()  # whoever waits for the end is told
+            request, start, stop = self._outside.popleft()
+            if not request.answer.done():
+                count = min(stop - start, self._most - self.rows)
+                self.rows += count
+                request.inside += count
+                self._inside.append((request, start, start + count))
+                if start + count < stop:  # the rest goes behind those who came meanwhile
+                    self._outside.append((request, start + count, stop))
 
     def take(self, most: float) -> tuple[list[Part], bool]:
         """Take out the rows of the next batch, of weight `most` at most.
@@ -117,61 +113,74 @@ class WaitingLine:
         Returns:
             The parts, and whether the batch is full: the next row would not go in.
         """
-        queue, parts, weight, rows = self._queue, list[Part](), 0.0, 0
-        full = False
-        while queue and not full:
-            request = queue[0]
+        queue, parts, weight, rows = self._inside, list[Part](), 0.0, 0
+        while queue and weight < most:
+            part = queue.popleft()
+            request, start, stop = part
             if request.answer.done():
-                queue.popleft()
-                self._cancelled -= 1
+                self._drop(request)
                 continue
-            start = stop = request.taken
-            count = len(request.rows)
-            if request.weights is None:
-                stop = min(count, start + int(most - weight))
-                weight += stop - start
-            else:
-                while stop < count and weight + request.weights[stop] <= most:
-                    weight += request.weights[stop]
-                    stop += 1
-            full = stop < count or weight >= most
-            if stop > start:
-                parts.append((request, start, stop))
-                request.taken = stop
-                rows += stop - start
-            if stop == count:
-                queue.popleft()
-        self.release(rows)
-        return parts, full
+            if request.is_light:
+                weight += 1
+                rows += 1
+                request.inside = 0
+                parts.append(part)
+                continue
+            weight, middle = _fit(part, weight, most)
+            if middle > start:
+                rows += middle - start
+                request.inside -= middle - start
+                parts.append((request, start, middle))
+            if middle < stop:
+                queue.appendleft((request, middle, stop))
+                most = weight  # full
+        self.rows -= rows
+        if self._outside:
+            self._let_in()
+        return parts, weight >= most
 
     def fills(self, most: float) -> bool:
-        """Whether what waits fills a batch of weight `most`."""
+        """Whether a batch of weight `most` can get no fuller by waiting."""
+        if self.rows >= self._most:
+            return True
         weight = 0.0
-        for request in self._queue:
+        for request, start, stop in self._inside:
+            if request.weights is None:  # then none has any
+                return self.rows >= most
             if not request.answer.done():
-                weights = request.weights
-                rest = len(request.rows) - request.taken
-                weight += rest if weights is None else sum(weights[request.taken :])
+                weight += sum(request.weights[start:stop])
                 if weight >= most:
                     return True
         return False
 
     @property
     def oldest_s(self) -> float | None:
-        """When the first of the requests came; None if there is none."""
-        while self._queue and self._queue[0].answer.done():
-            self._queue.popleft()
-            self._cancelled -= 1
-        return self._queue[0].arrived_s if self._queue else None
+        """When the first of the requests inside came; None if there is none."""
+        queue = self._inside
+        while queue and queue[0][0].answer.done():
+            self._drop(queue.popleft()[0])
+            self._let_in()
+        return queue[0][0].arrived_s if queue else None
 
-    def clear(self, error: BaseException) -> None:
-        """Give everybody that error."""
-        for request in self._queue:
-            if not request.answer.done():
-                request.answer.set_exception(error)
-        for turn, _ in self._outside:
-            if not turn.done():
-                turn.set_exception(error)
-        self._queue.clear()
+    def clear(self) -> list[Part]:
+        """Take out all there is."""
+        parts = [*self._inside, *self._outside]
+        self._inside.clear()
         self._outside.clear()
-        self.rows = self._cancelled = 0
+        for request, _, _ in parts:
+            request.inside = 0
+        self.rows = 0
+        return parts
+
+
+def _fit(part: Part, weight: float, most: float) -> tuple[float, int]:
+    """Return what a batch weighs that takes of a part what fits, and where that ends."""
+    request, start, stop = part
+    weights = request.weights
+    if weights is None:
+        middle = min(stop, start + int(most - weight))
+        return weight + middle - start, middle
+    while start < stop and weight + weights[start] <= most:
+        weight += weights[start]
+        start += 1
+    return weight, start

@@ -10,56 +10,47 @@ import numpy as np
 from asyncml.failures import shorten
 from asyncml.serving.line import Part
 
-
-def kind_of(rows: Any) -> Any:
-    """Return what rows must have in common to be stacked; None for those that are no arrays."""
-    if isinstance(rows, np.ndarray):
-        return rows.shape[1:], rows.dtype
-    first = rows[0]
-    return (first.shape, first.dtype) if isinstance(first, np.ndarray) else None
+Kind = tuple[tuple[int, ...], np.dtype[Any]] | None  # None: no array
 
 
-def by_kind(parts: list[Part]) -> list[list[Part]]:
+def _kind(x: Any) -> Kind:
+    return (x.shape, x.dtype) if isinstance(x, np.ndarray) else None
+
+
+def _kind_of_many(xs: Any) -> Kind:
+    # where it is still a list, its rows are no arrays, or are not of one kind
+    return (xs.shape[1:], xs.dtype) if isinstance(xs, np.ndarray) else None
+
+
+def by_kind(parts: list[Part]) -> list[tuple[Kind, list[Part]]]:
     """Split the parts of a batch into those that can be stacked together: nearly always one."""
-    first = parts[0][0].rows[0]
-    if not isinstance(first, np.ndarray):
-        if not any(isinstance(request.rows[0], np.ndarray) for request, _, _ in parts):
-            return [parts]
-    else:
-        kind = kind_of(parts[0][0].rows)
-        if all(kind_of(request.rows) == kind for request, _, _ in parts):
-            return [parts]
-    kinds: list[tuple[Any, list[Part]]] = []
-    for part in parts:
-        kind = kind_of(part[0].rows)
-        same = next((group for other, group in kinds if other == kind), None)
-        if same is None:
-            kinds.append((kind, [part]))
-        else:
-            same.append(part)
-    return [group for _, group in kinds]
+    kinds = [_kind_of_many(r.x) if r.is_many else _kind(r.x) for r, _, _ in parts]
+    if kinds.count(kinds[0]) == len(kinds):
+        return [(kinds[0], parts)]
+    groups: dict[Kind, list[Part]] = {}
+    for kind, part in zip(kinds, parts, strict=True):
+        groups.setdefault(kind, []).append(part)
+    return [*groups.items()]
 
 
-def stacked(parts: list[Part]) -> Any:
-    """Return the rows of parts of one kind as one array (n, ...), or as a list.
+def stacked(kind: Kind, parts: list[Part]) -> Any:
+    """Return the rows of parts of one kind as a new array (n, ...), or as a new list."""
+    if not any(request.is_many for request, _, _ in parts):
+        xs = [request.x for request, _, _ in parts]
+        if kind is None:
+            return xs
+        # np.stack makes a view of each row first, which takes longer than the copy of a small one
+        return np.concatenate(xs).reshape(len(xs), *kind[0]) if kind[0] else np.array(xs, kind[1])
+    if kind is None:
+        return [x for part in parts for x in _xs(part)]
+    return np.concatenate([_xs(part) for part in parts])
 
-    Rows of a single `many` are a view of what it was given; all others are copied.
-    """
-    rows: list[Any] = []
-    for request, start, stop in parts:
-        if isinstance(request.rows, np.ndarray):
-            if len(parts) == 1:
-                return request.rows[start:stop]
-            rows.extend(request.rows[start:stop])
-        else:
-            rows.extend(request.rows[start:stop])
-    first = rows[0]
-    if not isinstance(first, np.ndarray):
-        return rows
-    if not first.ndim:
-        return np.array(rows)
-    # np.stack makes a view of each row first, which takes longer than the copy of a small one
-    return np.concatenate(rows).reshape(len(rows), *first.shape)
+
+def _xs(part: Part) -> Any:
+    request, start, stop = part
+    if request.is_many:
+        return request.x[start:stop]
+    return request.x[None] if isinstance(request.x, np.ndarray) else [request.x]
 
 
 def count_of(output: Any, rows: int, name: str) -> int:
@@ -71,7 +62,7 @@ def count_of(output: Any, rows: int, name: str) -> int:
         raise TypeError(
             f"`{name}` must return a row for each of the {rows} it was given, got {got}"
         ) from None
-    if isinstance(output, (dict, set, str, bytes)):
+    if isinstance(output, dict | str | bytes) or not hasattr(output, "__getitem__"):
         raise TypeError(
             f"`{name}` must return an array or a list with a row for each of the {rows} it was "
             f"given, got {type(output).__name__}"

@@ -2,8 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
+import os
 import re
-from concurrent.futures import ThreadPoolExecutor
+import traceback
+import weakref
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -394,7 +398,7 @@ def test_cancelled_requests_do_not_pile_up_behind_a_model_that_hangs():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(1):
                         await batcher(row)
-            assert len(batcher._line._queue) < 200
+            assert len(batcher._line._inside) < 200
             assert batcher.statistics().queued == 0
             running.cancel()
 
@@ -540,6 +544,382 @@ def test_bad_arguments_are_refused(arguments, error, message):
         MicroBatcher(**{"predict_fn": len, **arguments})
 
 
+# whatever the model does
+
+
+class Odd(BaseException):
+    """An error that is no Exception."""
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "message"),
+    [
+        (lambda rows: frozenset(rows), TypeError, "got frozenset"),
+        (lambda rows: dict.fromkeys(rows).values(), TypeError, "got dict_values"),
+        (lambda rows: iter(rows), TypeError, "got <"),
+        (lambda rows: Odd, TypeError, "got <class"),
+        (lambda rows: rows[0] / 0, ZeroDivisionError, "division"),
+        (lambda rows: exec("raise Odd", globals()), RuntimeError, "raised Odd"),
+    ],
+)
+@pytest.mark.parametrize("is_async", [True, False])
+def test_whatever_the_model_does_the_next_request_is_answered(output, error, message, is_async):
+    def plain(rows):
+        return output(rows) if rows[0] == 1 else rows
+
+    async def later(rows):
+        return plain(rows)
+
+    async def main():
+        async with MicroBatcher(later if is_async else plain) as batcher:
+            with pytest.raises(error, match=message):
+                await batcher(1)
+            assert await batcher(2) == 2
+            assert batcher._running == 0
+
+    simulate(main())
+
+
+def test_outputs_that_do_not_join_are_an_error_to_their_own_many():
+    async def main():
+        async with MicroBatcher(lambda x: np.zeros((len(x), 1 + int(x[0]))), 2) as batcher:
+            with pytest.raises(ValueError, match="dimension"):
+                await batcher.many([1.0, 2.0, 3.0, 4.0])
+            return (await batcher(2.0)).tolist()
+
+    assert simulate(main()) == [0, 0, 0]
+
+
+def test_a_plain_model_that_returns_a_coroutine_is_told_what_to_do():
+    async def model(rows):
+        return rows
+
+    async def main():
+        async with MicroBatcher(lambda rows: model(rows)) as batcher:
+            answers = await asyncio.gather(*map(batcher, range(3)), return_exceptions=True)
+        assert {str(answer) for answer in answers} == {
+            "`<lambda>` is a plain function but returned a coroutine: make it `async def`"
+        }
+
+    simulate(main())
+
+
+def test_an_executor_that_takes_no_work_says_so_to_everybody_without_looking_for_a_bad_row():
+    calls = 0
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, *args, **kwargs):
+            nonlocal calls
+            calls += 1
+            return super().submit(*args, **kwargs)
+
+    async def main():
+        with Counting(1) as pool:
+            pool.shutdown()
+            async with MicroBatcher(len, executor=pool) as batcher:
+                answers = await asyncio.gather(*map(batcher, range(8)), return_exceptions=True)
+        assert all("the Counting took no work" in str(answer) for answer in answers)
+        assert len({id(answer) for answer in answers}) == 8
+
+    simulate(main())
+    assert calls == 1
+
+
+def _die(rows):
+    os._exit(1)
+
+
+def test_a_process_that_dies_is_an_error_to_its_batch_and_to_those_after_it():
+    async def main():
+        with ProcessPoolExecutor(1) as pool:
+            async with MicroBatcher(_die, executor=pool) as batcher:
+                answers = await asyncio.gather(*map(batcher, range(3)), return_exceptions=True)
+                assert all(isinstance(answer, BrokenExecutor) for answer in answers)
+                with pytest.raises(RuntimeError, match="took no work: BrokenProcessPool"):
+                    await batcher(1)
+
+    asyncio.run(main())
+
+
+def test_a_batch_is_the_models_own_to_change():
+    def change(batch):
+        if isinstance(batch, list):
+            return [batch.pop() for _ in range(len(batch))][::-1]
+        batch += 1
+        return batch
+
+    async def main():
+        xs = np.zeros((3, 2))
+        async with MicroBatcher(change) as batcher:
+            assert (await batcher.many(xs) == 1).all()
+            assert (await batcher(xs[0]) == 1).all()
+            assert not xs.any()
+            given = [1, 2, 3]
+            assert await batcher.many(given) == given == [1, 2, 3]
+
+    simulate(main())
+
+
+def test_a_many_of_rows_of_several_shapes_is_a_list():
+    seen = []
+
+    def lengths(batch):
+        seen.append(type(batch))
+        return [x.size for x in batch]
+
+    async def main():
+        rows = [np.zeros(size) for size in (2, 1, 3)]
+        async with MicroBatcher(lengths) as batcher:
+            mixed = batcher.many([np.zeros(2, "f4"), np.zeros(2, "f8")])
+            return await asyncio.gather(batcher.many(rows), mixed, batcher(np.zeros(2)))
+
+    assert simulate(main()) == [[2, 1, 3], [2, 2], 2]
+    assert seen == [list, np.ndarray]
+
+
+# what is kept alive
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_nothing_is_kept_alive_when_the_answers_have_gone(is_async):
+    class Rows(np.ndarray):
+        """Arrays that can be watched."""
+
+    def plain(x):
+        return (x * 2).view(Rows)
+
+    async def later(x):
+        return plain(x)
+
+    async def main():
+        async with MicroBatcher(later if is_async else plain) as batcher:
+            x = np.ones(3).view(Rows)
+            answer = await batcher(x)
+            seen = [weakref.ref(x), weakref.ref(answer), weakref.ref(answer.base)]
+            del x, answer
+            await asyncio.sleep(1)
+            return [ref() is None for ref in seen]
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert simulate(main()) == [True, True, True]
+    finally:
+        gc.enable()
+
+
+def test_an_error_that_is_kept_keeps_no_neighbour_and_no_batch():
+    class Row:
+        """Something that can be watched."""
+
+    def model(rows):
+        if any(row is bad for row in rows):
+            del rows
+            raise ValueError("bad")
+        return rows
+
+    async def main():
+        async with MicroBatcher(model) as batcher:
+            rows = [Row(), bad, Row()]
+            asks = [asyncio.create_task(batcher(row)) for row in rows]
+            answers = await asyncio.gather(*asks, return_exceptions=True)
+            error, seen = answers[1], weakref.ref(rows[0])
+            del rows, answers, asks
+            await asyncio.sleep(1)
+            frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+            assert frames[-2:] == ["__call__", "model"]
+            return seen() is None
+
+    bad = Row()
+    gc.collect()
+    gc.disable()
+    try:
+        assert simulate(main())
+    finally:
+        gc.enable()
+
+
+def test_an_error_of_several_requests_is_each_ones_own():
+    async def main():
+        async with MicroBatcher(lambda rows: [1]) as batcher:
+            answers = await asyncio.gather(*map(batcher, range(4)), return_exceptions=True)
+        assert len({id(answer) for answer in answers}) == 4
+        assert len({str(answer) for answer in answers}) == 1
+
+    simulate(main())
+
+
+# room, order and the end
+
+
+def test_who_waits_for_room_is_not_overtaken_when_there_is_some():
+    order = []
+
+    async def main():
+        async def ask(batcher, row):
+            await batcher(row)
+
+        model = Model()
+        async with MicroBatcher(model, 2, max_pending=2) as batcher:
+            tasks = [asyncio.create_task(ask(batcher, row)) for row in range(5)]
+            asyncio.get_running_loop().call_later(
+                1, lambda: tasks.append(asyncio.create_task(ask(batcher, 5)))
+            )
+            await asyncio.sleep(3)
+            await asyncio.gather(*tasks)
+        order.extend(row for batch in model.batches for row in batch)
+
+    simulate(main())
+    assert order == sorted(order)
+
+
+def test_the_time_before_there_was_room_counts_as_waiting():
+    async def main():
+        async with MicroBatcher(Model(), 1, max_pending=1) as batcher:
+            await asyncio.gather(*map(batcher, range(4)))
+        return batcher.statistics().wait_s
+
+    assert simulate(main()) == pytest.approx((0 + 1 + 2 + 3) / 4)
+
+
+def test_those_who_gave_up_waiting_for_room_do_not_pile_up():
+    async def main():
+        async with MicroBatcher(Model(1e6), 1, max_pending=1) as batcher:
+            running = [asyncio.create_task(batcher(row)) for row in range(2)]
+            await asyncio.sleep(1)
+            for row in range(1000):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        await batcher(row)
+            assert len(batcher._line._outside) < 200
+            for task in running:
+                task.cancel()
+
+    simulate(main())
+
+
+def adds_up(statistics):
+    done = statistics.answered + statistics.cancelled + statistics.failed
+    return statistics.requests == done + statistics.queued
+
+
+@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("what", [[0, 1, 2], [0, [1, 2, 3], 4], [[0, 1, 2, 3, 4, 5]]])
+def test_a_block_left_at_any_turn_of_the_loop_leaves_nobody_waiting(turns, what):
+    """With all that can happen in the same turn: rooms given, batches ended, callers cancelled."""
+
+    async def main():
+        async def serve():
+            async with MicroBatcher(Model(), 1, max_pending=1) as batcher:
+                kept.append(batcher)
+                for x in what:
+                    ask = batcher.many(x) if isinstance(x, list) else batcher(x)
+                    tasks.append(asyncio.create_task(ask))
+                await asyncio.sleep(turns // 4)
+                for _ in range(turns % 4):
+                    await asyncio.sleep(0)
+                tasks[-1].cancel()
+                await asyncio.sleep(0)
+                raise ZeroDivisionError
+
+        kept, tasks = [], []
+        with pytest.raises(ZeroDivisionError):
+            await serve()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*tasks, return_exceptions=True)
+        statistics = kept[0].statistics()
+        assert statistics.queued == 0
+        assert adds_up(statistics)
+        async with kept[0] as again:
+            assert await again(3) == 6
+            assert again.statistics().queued == 0
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("whom", range(4))
+@pytest.mark.parametrize("is_many", [True, False])
+def test_cancelled_at_any_turn_a_request_harms_nobody_and_gives_back_its_room(turns, whom, is_many):
+    async def main():
+        async with MicroBatcher(Model(), 2, max_pending=2) as batcher:
+            asks = [batcher.many([n, n, n]) if is_many else batcher(n) for n in range(4)]
+            tasks = [asyncio.create_task(ask) for ask in asks]
+            await asyncio.sleep(turns // 4)
+            for _ in range(turns % 4):
+                await asyncio.sleep(0)
+            tasks[whom].cancel()
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            for number, answer in enumerate(answers):
+                if number != whom or not isinstance(answer, asyncio.CancelledError):
+                    assert answer == ([2 * number] * 3 if is_many else 2 * number)
+            assert adds_up(batcher.statistics())
+            assert batcher.statistics().queued == 0
+
+    simulate(main())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_block_whose_own_task_is_cancelled_at_any_turn_leaves_nothing(turns):
+    async def main():
+        async def serve():
+            async with MicroBatcher(Model(), 1, max_pending=1, concurrency=2) as batcher:
+                tasks.extend(asyncio.create_task(batcher(row)) for row in range(6))
+                await asyncio.sleep(0)
+
+        tasks = []
+        serving = asyncio.create_task(serve())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        serving.cancel()
+        await asyncio.sleep(0)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        async with asyncio.timeout(10):
+            await asyncio.gather(*tasks, return_exceptions=True)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    simulate(main())
+
+
+def test_a_full_queue_waits_for_no_fuller_batch():
+    async def main():
+        async with MicroBatcher(Model(), 8, max_wait_s=5, max_pending=2) as batcher:
+            await asyncio.gather(*map(batcher, range(4)))
+            return asyncio.get_running_loop().time()
+
+    assert simulate(main()) == 2
+
+
+def test_a_full_batch_leaves_no_timer():
+    async def main():
+        async with MicroBatcher(Model(), 2, max_wait_s=100) as batcher:
+            await asyncio.gather(batcher(1), at(1, batcher, 2))
+            timers = asyncio.get_running_loop()._scheduled
+            assert not [timer for timer in timers if not timer.cancelled()]
+
+    simulate(main())
+
+
+def test_a_request_from_another_loop_is_refused():
+    async def main():
+        async def elsewhere():
+            with pytest.raises(RuntimeError, match="in use on another event loop"):
+                await batcher.many([1])
+            with pytest.raises(RuntimeError, match="in use on another event loop"):
+                batcher.try_submit(1)
+            with pytest.raises(RuntimeError, match="different loop"):
+                await batcher(1)
+
+        async with MicroBatcher(Model(0)) as batcher:
+            await asyncio.to_thread(asyncio.run, elsewhere())
+            assert await batcher(2) == 4
+            assert adds_up(batcher.statistics())
+
+    asyncio.run(main())
+
+
 # everything at once
 
 
@@ -582,6 +962,7 @@ class Chaos:
             await asyncio.gather(*(self.ask(batcher, n) for n in range(self.callers)))
         statistics = batcher.statistics()
         assert statistics.queued == 0
+        assert adds_up(statistics)
         assert self.right + self.gone + self.bad == self.callers
         return statistics
 

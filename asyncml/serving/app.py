@@ -7,7 +7,9 @@ to come again. Lesson 10 serves a network with it.
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 _log = logging.getLogger("asyncml.serving")
-# a body larger than this, in bytes, is read in a thread: JSON of 1 MB takes some 10 ms
+# what is larger than this, in bytes, is read and written in a thread: 1 MB of JSON takes 10 ms
 _LARGE = 65_536
+# how many bodies of the largest size are read at once, at most
+_BODIES = 8
 
 
 class _Refused(Exception):
@@ -73,7 +77,8 @@ def create_app(
         batcher: what answers; it must not be in use.
         name: of the model, in the paths.
         example: one row (...) whose shape and dtype are those of every request's rows.
-        max_body_bytes: of a request; one that is longer gets a 413 before it is read.
+        max_body_bytes: of a request; one that is longer gets a 413 before it is read. All that are
+            being read may have eight times as many; then more get a 503.
         body_timeout_s: how many seconds a client may take to send a body.
 
     Raises:
@@ -150,8 +155,8 @@ class _Service:
     ) -> None:
         if not isinstance(batcher, MicroBatcher):
             raise TypeError(f"`batcher` must be a MicroBatcher, got {shorten(batcher)}")
-        if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
-            raise ValueError(f"`name` must be of letters, digits, - and _, got {shorten(name)}")
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
+            raise ValueError(f"`name` must be of letters, digits, -, _ and ., got {shorten(name)}")
         self._batcher, self._name = batcher, name
         self._example = np.array(example)
         self._input = Tensor(protocol.INPUT, self._example.dtype, self._example.shape)
@@ -159,16 +164,20 @@ class _Service:
             raise ValueError("`example` must be of numbers")
         self._output: Tensor | None = None
         self._most_bytes = check_int("max_body_bytes", max_body_bytes)
-        self._body_timeout_s = check_number("body_timeout_s", body_timeout_s, "a number > 0")
+        rule = "a number of seconds > 0"
+        self._body_timeout_s = check_number("body_timeout_s", body_timeout_s, rule)
+        if not 0 < self._body_timeout_s < float("inf"):
+            raise ValueError(f"`body_timeout_s` must be > 0 and finite, got {body_timeout_s}")
+        self._held = 0  # bytes of the bodies that are being read
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: object) -> AsyncIterator[None]:
         """Be ready while the server runs."""
         async with self._batcher as batcher:
             row = np.asarray(await batcher(self._example))
-            self._output = Tensor(protocol.OUTPUT, row.dtype, row.shape)
-            if not self._output.datatype:
-                raise ValueError("the model must return numbers")
+            output = Tensor(protocol.OUTPUT, row.dtype, row.shape)
+            if output.datatype:  # it raises where the model does not return numbers
+                self._output = output
             try:
                 yield
             finally:
@@ -193,9 +202,9 @@ class _Service:
 
     async def about(self, request: "Request") -> "Response":
         """Say what server this is."""
-        from asyncml import __version__
+        from importlib.metadata import version
 
-        return _json(200, {"name": "asyncml", "version": __version__,
+        return _json(200, {"name": "asyncml", "version": version("asyncml"),
                            "extensions": ["binary_tensor_data"]})  # fmt: skip
 
     async def live(self, request: "Request") -> "Response":
@@ -230,44 +239,62 @@ class _Service:
         """Answer an inference request."""
         from starlette.responses import Response
 
-        output = self._ready()
-        body = await self._body(request)
-        length = request.headers.get(protocol.LENGTH_HEADER)
-        args = body, length, self._input, self._batcher.max_pending
-        large = len(body) > _LARGE
-        wanted = await asyncio.to_thread(protocol.read, *args) if large else protocol.read(*args)
-        rows = await self._answer(request, wanted)
-        text, head = protocol.write(np.asarray(rows), output, self._name, wanted)
+        output, body = self._ready(), bytearray()
+        try:
+            await self._read(request, body)
+            length = request.headers.get(protocol.LENGTH_HEADER)
+            read = partial(protocol.read, body, length, self._input, self._batcher.max_pending)
+            wanted = await asyncio.to_thread(read) if len(body) > _LARGE else read()
+        finally:
+            self._held -= len(body)
+        del read, body
+        rows = self._checked(await self._answer(request, wanted), len(wanted.rows), output)
+        write = partial(protocol.write, rows, output, self._name, wanted)
+        text, head = await asyncio.to_thread(write) if rows.nbytes > _LARGE else write()
         if head is None:
             return Response(text, media_type="application/json")
         headers = {protocol.LENGTH_HEADER: str(head)}
         return Response(text, headers=headers, media_type="application/octet-stream")
 
-    async def _body(self, request: "Request") -> bytes:
+    def _checked(self, rows: Any, count: int, output: Tensor) -> Any:
+        """Return the model's output as what the metadata say that it is."""
+        try:
+            array = np.asarray(rows)
+            shape = count, *output.shape
+            if array.shape != shape or not np.can_cast(array.dtype, output.dtype, "same_kind"):
+                raise ValueError(
+                    f"the model must return {output.dtype} of shape {shape}, as for the example, "
+                    f"got {array.dtype} of {array.shape}"
+                )
+            return array.astype(output.dtype, copy=False)
+        except Exception as error:
+            raise _failed(error) from None
+
+    async def _read(self, request: "Request", body: bytearray) -> None:
         """Read the body, if it is one that is taken, and comes in time."""
         from starlette.requests import ClientDisconnect
 
-        if "content-encoding" in request.headers:
+        if request.headers.get("content-encoding", "identity") != "identity":
             raise _Refused(415, "a compressed body is not taken: send it as it is")
-        too_long = _Refused(
-            413, f"a body may have {self._most_bytes} bytes", {"Connection": "close"}
-        )
+        close = {"Connection": "close"}
+        too_long = _Refused(413, f"a body may have {self._most_bytes} bytes", close)
         with contextlib.suppress(ValueError):  # the server refuses one that is no number
             if int(request.headers.get("content-length", 0)) > self._most_bytes:
                 raise too_long
-        body = bytearray()
         try:
             async with asyncio.timeout(self._body_timeout_s):
                 async for chunk in request.stream():
+                    self._held += len(chunk)
                     body += chunk
                     if len(body) > self._most_bytes:
                         raise too_long
+                    if self._held > _BODIES * self._most_bytes:
+                        raise _Refused(503, "too many bodies at once", {"Retry-After": "1"} | close)
         except TimeoutError:
             late = f"the body did not come within {self._body_timeout_s:g} s"
-            raise _Refused(408, late, {"Connection": "close"}) from None
+            raise _Refused(408, late, close) from None
         except ClientDisconnect:
             raise _Refused(400, "the client has gone") from None
-        return bytes(body)
 
     async def _answer(self, request: "Request", wanted: protocol.Request) -> Any:
         """Return the model's output, unless nobody waits for it any more."""
@@ -287,14 +314,18 @@ class _Service:
             if answer.done():
                 return answer.result()
         except Exception as error:
-            _log.error("the model failed", exc_info=error)
-            raise _Refused(500, "the model failed on this request") from None
+            raise _failed(error) from None
         finally:
             gone.cancel()
             answer.cancel()
         if gone.done() and not gone.cancelled():
             raise _Refused(400, "the client has gone")
         raise _Refused(503, "the deadline of the request was over before its turn came")
+
+
+def _failed(error: Exception) -> _Refused:
+    _log.error("the model failed", exc_info=error)
+    return _Refused(500, "the model failed on this request")
 
 
 async def _disconnect(request: "Request") -> None:

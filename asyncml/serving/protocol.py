@@ -36,6 +36,10 @@ DATATYPES = {
     "FP64": "f8",
 }
 _NAMES = {np.dtype(code): name for name, code in DATATYPES.items()}
+# numbers that are written, and bytes that are read, without a look at other threads
+_PIECE, _LARGE = 4096, 65_536
+# commas of a request that are not between its numbers
+_COMMAS = 1000
 _KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}  # of a tensor -> of numbers that it takes
 
 
@@ -90,7 +94,9 @@ class Request:
     timeout_s: float | None
 
 
-def read(body: bytes, json_length: str | None, tensor: Tensor, most_rows: int) -> Request:
+def read(
+    body: bytes | bytearray, json_length: str | None, tensor: Tensor, most_rows: int
+) -> Request:
     """Read the body of an inference request.
 
     Args:
@@ -103,6 +109,9 @@ def read(body: bytes, json_length: str | None, tensor: Tensor, most_rows: int) -
         BadRequest: it cannot be answered.
     """
     text, rest = _split(body, json_length)
+    most = most_rows * math.prod(tensor.shape)
+    if text.count(b",") > most + _COMMAS:  # before it costs memory
+        raise BadRequest(f"a request may have {most} numbers, in {most_rows} rows")
     message = _object(_parse(text), "the request")
     for key in message.keys() - {"id", "parameters", "inputs", "outputs"}:
         raise BadRequest(f"the request has no field {shorten(key)}")
@@ -124,27 +133,37 @@ def write(output: Array, tensor: Tensor, model: str, request: Request) -> tuple[
         "datatype": tensor.datatype,
         "shape": list(output.shape),
     }
-    message: dict[str, Any] = {"model_name": model, "outputs": [answer]}
+    message: dict[str, Any] = {"model_name": model}
     if request.id is not None:
         message["id"] = request.id
+    message["outputs"] = [answer]  # last, and so its data are
     if not request.binary:
-        answer["data"] = _listed(output)
-        return json.dumps(message, allow_nan=False).encode(), None
+        text = json.dumps(message)
+        return f'{text[:-3]}, "data": [{_listed(output)}]}}]}}'.encode(), None
     raw = np.ascontiguousarray(output, output.dtype.newbyteorder("<")).tobytes()
     answer["parameters"] = {"binary_data_size": len(raw)}
     head = json.dumps(message).encode()
     return head + raw, len(head)
 
 
-def _listed(output: Array) -> list[Any]:
-    """Return the numbers in a row; None for one that JSON has no word for."""
-    numbers: list[Any] = output.reshape(-1).tolist()
-    if output.dtype.kind == "f" and not np.isfinite(output).all():
+def _listed(output: Array) -> str:
+    """Return the numbers in a row, as JSON; null for one that JSON has no word for."""
+    flat = output.reshape(-1)
+    # piece by piece: while `json` is at work, no other thread is, and so not the event loop
+    pieces = [flat[start : start + _PIECE] for start in range(0, flat.size, _PIECE)]
+    return ", ".join(json.dumps(_finite(piece), allow_nan=False)[1:-1] for piece in pieces)
+
+
+def _finite(piece: Array) -> list[Any]:
+    numbers: list[Any] = piece.tolist()
+    if piece.dtype.kind == "f" and not np.isfinite(piece).all():
         return [number if math.isfinite(number) else None for number in numbers]
     return numbers
 
 
-def _split(body: bytes, json_length: str | None) -> tuple[bytes, memoryview | None]:
+def _split(
+    body: bytes | bytearray, json_length: str | None
+) -> tuple[bytes | bytearray, memoryview | None]:
     if json_length is None:
         return body, None
     # not int(): that takes "+1_0" and digits of other scripts, too
@@ -156,15 +175,25 @@ def _split(body: bytes, json_length: str | None) -> tuple[bytes, memoryview | No
     return body[:length], memoryview(body)[length:]
 
 
-def _parse(text: bytes) -> Any:
+def _parse(text: bytes | bytearray) -> Any:
+    # `json` reads all of a text without a look at other threads, unless it calls Python's functions
+    hooks: dict[str, Any] = {"parse_float": _float, "parse_int": _int} if len(text) > _LARGE else {}
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, **hooks)
     except BadRequest:
         raise
     except RecursionError:
         raise BadRequest("the JSON is nested too deeply") from None
     except ValueError as error:  # of its form, of its encoding, or a number of too many digits
         raise BadRequest(f"the body is not JSON: {shorten(str(error))}") from None
+
+
+def _float(text: str) -> float:
+    return float(text)
+
+
+def _int(text: str) -> int:
+    return int(text)
 
 
 def _refuse_constant(word: str) -> NoReturn:
@@ -224,6 +253,8 @@ def _of_json(data: Any, tensor: Tensor, shape: tuple[int, ...]) -> Array:
     if array.shape not in (shape, (size,)):
         raise BadRequest(f"`data` must have {size} numbers, flat or as {list(shape)}, got "
                          f"{list(array.shape)}")  # fmt: skip
+    if array.dtype.kind == "f" and tensor.dtype.kind in "iu":
+        array = _whole(data, array)
     if array.dtype.kind not in _KINDS[tensor.dtype.kind]:
         raise BadRequest(f"`data` must be of {tensor.datatype}, got {array.dtype}")
     if tensor.dtype.kind in "iu":
@@ -232,6 +263,14 @@ def _of_json(data: Any, tensor: Tensor, shape: tuple[int, ...]) -> Array:
             raise BadRequest(f"`data` of {tensor.datatype} must be {limits.min} to {limits.max}")
     with np.errstate(over="ignore"):  # what comes of it is looked at
         return array.astype(tensor.dtype).reshape(shape)
+
+
+def _whole(data: list[Any], array: Array) -> Array:
+    """Return ints below and above 2**63 as they are: NumPy makes floats of them together."""
+    exact = np.array(data, object)
+    if not all(type(number) is int for number in exact.flat) or exact.min() < 0:
+        return array
+    return exact.astype(np.uint64)
 
 
 def _of_bytes(size: Any, rest: memoryview | None, tensor: Tensor, shape: tuple[int, ...]) -> Array:

@@ -254,6 +254,75 @@ def test_a_model_that_fails_shows_nothing_of_itself(caplog):
     assert "the password is 1234" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("output", "status"),
+    [
+        (lambda x: x.astype("f8"), 200),  # is what it says it is: FP32
+        (lambda x: x.astype("i2"), 200),
+        (lambda x: x.astype(complex), 500),
+        (lambda x: x.astype(str), 500),
+        (lambda x: x[:, :2], 500),
+        (lambda x: x[:, 0], 500),
+        (lambda x: [[1, 2, 3], [4, 5]], 500),
+        (lambda x: [None, None], 500),
+        (lambda x: x[:1], 500),
+        (lambda x: None, 500),
+    ],
+)
+def test_an_output_unlike_the_examples_is_cast_or_is_the_models_failure(output, status, caplog):
+    async def main():
+        model = MicroBatcher(lambda x: output(x) if x.any() else x)
+        async with serving(model) as client:
+            sent = body([1, 2, 3], [4, 5, 6]) | {"parameters": {"binary_data_output": True}}
+            with caplog.at_level(logging.CRITICAL, "asyncml.serving"):
+                answer = await client.post(INFER, json=sent)
+            assert answer.status_code == status
+            if status == 200:
+                start = int(answer.headers["inference-header-content-length"])
+                assert np.frombuffer(answer.content[start:], "<f4").tolist() == [1, 2, 3, 4, 5, 6]
+            else:
+                assert answer.json() == {"error": "the model failed on this request"}
+
+    asyncio.run(main())
+
+
+def test_a_model_that_returns_no_numbers_does_not_start():
+    async def main():
+        app = create_app(MicroBatcher(lambda x: [None] * len(x)), example=EXAMPLE)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            with pytest.raises(ValueError, match="no datatype for object"):
+                async with app.router.lifespan_context(app):
+                    pass
+            assert (await client.get("/v2/health/ready")).status_code == 503
+
+    asyncio.run(main())
+
+
+def test_the_bodies_that_are_read_at_once_are_bounded_together():
+    async def main():
+        async def slow():
+            yield b" " * 900
+            await release.wait()
+
+        release = asyncio.Event()
+        async with serving(MicroBatcher(twice), max_body_bytes=1000) as client:
+            asks = [asyncio.create_task(client.post(INFER, content=slow())) for _ in range(8)]
+            refused = 0
+            while not refused:
+                with contextlib.suppress(httpx.WriteError, httpx.ReadError):
+                    answer = await client.post(INFER, content=b" " * 900)
+                    refused = answer.status_code == 503
+                await asyncio.sleep(0.005)
+            assert answer.json() == {"error": "too many bodies at once"}
+            release.set()
+            for ask in asks:
+                assert (await ask).status_code == 400
+            assert (await client.post(INFER, json=body([1, 2, 3]))).status_code == 200
+
+    asyncio.run(main())
+
+
 def test_a_thousand_idle_connections_harm_nobody():
     async def main():
         async with serving(MicroBatcher(twice)) as client:
@@ -298,6 +367,12 @@ def test_not_ready_before_it_has_started_and_after_its_end():
         ({"example": np.zeros(3, complex)}, ValueError, "no datatype for complex128"),
         ({"example": ["a"]}, ValueError, "no datatype for"),
         ({"max_body_bytes": 0}, ValueError, "`max_body_bytes` must be >= 1"),
+        ({"name": "é"}, ValueError, "`name` must be of letters"),
+        ({"name": ".."}, ValueError, "`name` must be of letters"),
+        ({"body_timeout_s": 0}, ValueError, "`body_timeout_s` must be > 0 and finite, got 0"),
+        ({"body_timeout_s": -1}, ValueError, "`body_timeout_s` must be > 0 and finite"),
+        ({"body_timeout_s": float("nan")}, ValueError, "`body_timeout_s` must be > 0"),
+        ({"body_timeout_s": float("inf")}, ValueError, "`body_timeout_s` must be > 0"),
         ({"body_timeout_s": "3"}, TypeError, "`body_timeout_s` must be a number"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from asyncml.serving.protocol import DATATYPES, BadRequest, Request, Tensor, read, write
+from asyncml.serving.protocol import DATATYPES, BadRequest, Request, Tensor, _parse, read, write
 
 FLOATS = Tensor("input", np.dtype("f4"), (2,))
 
@@ -57,6 +58,53 @@ def test_what_is_written_is_read(datatype, shape, rows, as_bytes, nested, data):
     np.testing.assert_array_equal(again.rows, array)
     assert again.id == "7"
     again.rows[...] = 0  # is the model's own
+
+
+def test_whole_numbers_below_and_above_2_to_63_are_read_exactly():
+    tensor = Tensor("input", np.dtype("u8"), (2,))
+    data = {"datatype": "UINT64", "data": [1, 2**64 - 1]}
+    assert read(body(tensor=data), None, tensor, 1).rows.tolist() == [[1, 2**64 - 1]]
+    for wrong in ([-1, 2**63], [0.5, 2**63], [1, 2**64]):
+        with pytest.raises(BadRequest, match="`data` must be"):
+            read(body(tensor=data | {"data": wrong}), None, tensor, 1)
+
+
+def test_more_numbers_than_can_be_right_are_refused_before_they_are_read():
+    for data in ("[]", "{}", "7", '""'):
+        text = f'{{"inputs": [{{"data": [{",".join([data] * 5000)}]}}]}}'.encode()
+        with pytest.raises(BadRequest, match="may have 8 numbers, in 4 rows"):
+            read(text, None, FLOATS, 4)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "i8", "?"])
+def test_many_numbers_are_written_and_read_in_pieces(dtype):
+    tensor = Tensor("input", np.dtype(dtype), (3,))
+    array = (np.arange(30_000) % 7).astype(dtype).reshape(-1, 3) + np.dtype(dtype).type(0)
+    text, _ = write(array, tensor, "m", Request(array, None, False, None))
+    (output,) = json.loads(text)["outputs"]
+    sent = json.dumps({"inputs": [output]}).encode()
+    np.testing.assert_array_equal(read(sent, None, tensor, 10_000).rows, array)
+
+
+def test_while_a_large_body_is_read_other_threads_go_on():
+    numbers = ", ".join(["0.123456"] * 1_000_000)
+    head = '{"inputs": [{"name": "input", "shape": [1000, 1000], "datatype": "FP32", "data": ['
+    text = f"{head}{numbers}]}}]}}".encode()
+    turns, done = 0, threading.Event()
+
+    def count():
+        nonlocal turns
+        while not done.wait(0.001):
+            turns += 1
+
+    other = threading.Thread(target=count)
+    other.start()
+    try:
+        _parse(text)
+    finally:
+        done.set()
+        other.join()
+    assert turns >= 5  # it takes some 200 ms, and was none before
 
 
 def test_what_json_cannot_say_is_null():

@@ -8,6 +8,7 @@ company. A batch is formed when it can run, and not before: what comes meanwhile
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from typing import Any, Self
@@ -109,12 +110,14 @@ class MicroBatcher:
         self._meter, self._closing = Meter(), False
         self._line = WaitingLine(self.max_pending)
         self._running = 0
+        self._ahead: _Batch | None = None
         self._idle: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._model.open()
+        count = self.concurrency + self._model.has_own_threads  # one may be ahead
         self._workers = [
             asyncio.create_task(self._work(), name=f"batcher-{number}")
-            for number in range(1, self.concurrency + 1)
+            for number in range(1, count + 1)
         ]
         return self
 
@@ -297,7 +300,12 @@ class MicroBatcher:
         oldest_s = self._line.oldest_s
         if oldest_s is None:
             return False
-        if not self.max_wait_s or self._running:
+        if self._running >= self.concurrency:
+            # No place is free, and a thread would wait for the loop between two batches. What fills
+            # the next one is known already where it is the rest of a `many`: nothing that comes
+            # meanwhile could join it. So it may wait in front of the thread.
+            return self._ahead is None and self._line.is_rest_of_many(self.max_batch_size)
+        if not self.max_wait_s or self._running or self._closing:
             return True
         assert self._loop is not None
         due_s = oldest_s + self.max_wait_s
@@ -322,7 +330,7 @@ class MicroBatcher:
         loop, line = self._loop, self._line
         was_idle = True
         while True:
-            if not self._is_due() and (line.oldest_s is None or not self._closing):
+            if not self._is_due():
                 if self._closing and not line.rows:
                     self._come()  # so that the others end, too
                     return
@@ -331,19 +339,26 @@ class MicroBatcher:
                 await place
                 was_idle = True
                 continue
+            is_ahead = self._running >= self.concurrency
             parts, full = line.take(self.max_batch_size)
             self._quiet()
-            self._note(parts, self._reason(full, was_idle))
+            batch = _Batch(parts, self._reason(full, was_idle))
+            if is_ahead:
+                self._ahead = batch
+            else:
+                self._begin(batch)
             self._running += 1
             self._come()  # there may be more, and another place
-            begun_s = loop.time()
             try:
                 await self._run(parts)
             finally:
                 self._running -= 1
-            self._meter.served_s += loop.time() - begun_s
+                if self._ahead:
+                    self._begin(self._ahead)
+                    self._ahead = None
+            self._meter.served_s += loop.time() - batch.begun_s
             was_idle = False
-            del parts  # an idle worker must not keep the last answers alive
+            del parts, batch  # an idle worker must not keep the last answers alive
 
     def _reason(self, full: bool, was_idle: bool) -> Reason:
         if full:
@@ -354,15 +369,16 @@ class MicroBatcher:
             return "busy"
         return "waited" if self.max_wait_s and not self._running else "idle"
 
-    def _note(self, parts: list[Part], reason: Reason) -> None:
+    def _begin(self, batch: "_Batch") -> None:
+        """Note that a batch has a place."""
         assert self._loop is not None
-        now_s, meter = self._loop.time(), self._meter
-        rows = sum([stop - start for _, start, stop in parts])
-        arrived_s = sum([request.arrived_s * (stop - start) for request, start, stop in parts])
-        meter.waited_s += now_s * rows - arrived_s
+        batch.begun_s, meter = self._loop.time(), self._meter
+        rows = sum([stop - start for _, start, stop in batch.parts])
+        came_s = sum([request.arrived_s * (stop - start) for request, start, stop in batch.parts])
+        meter.waited_s += batch.begun_s * rows - came_s
         meter.batches += 1
         meter.sizes[rows] += 1
-        meter.reasons[reason] += 1
+        meter.reasons[batch.reason] += 1
 
     async def _run(self, parts: list[Part]) -> None:
         """Answer a batch, whatever happens: nobody must wait for ever."""
@@ -439,6 +455,15 @@ class MicroBatcher:
                 self._line.leave(request)
                 error = twin(error)
         self._come()
+
+
+@dataclass
+class _Batch:
+    """What has left the queue together, why, and since when it has had a place."""
+
+    parts: list[Part]
+    reason: Reason
+    begun_s: float = 0.0
 
 
 def _outside() -> RuntimeError:

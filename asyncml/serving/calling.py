@@ -44,11 +44,12 @@ class Model:
         self._fn, self._executor, self._threads = fn, executor, threads
         self._pool: ThreadPool | None = None
         self._is_async = _is_async(fn)
+        self.has_own_threads = executor is None and not self._is_async
         self.name = getattr(fn, "__name__", type(fn).__name__)
 
     def open(self) -> None:
         """Make threads, if it needs any of its own."""
-        if self._executor is None and not self._is_async:
+        if self.has_own_threads:
             self._pool = ThreadPool(self._threads, name=self.name)
 
     def close(self) -> None:

@@ -153,6 +153,11 @@ class WaitingLine:
                     return True
         return False
 
+    def is_rest_of_many(self, most: float) -> bool:
+        """Whether the next batch of `most` rows holds nothing but the rest of one `many`."""
+        request, start, stop = self._inside[0]
+        return start > 0 and stop - start >= most and request.weights is None
+
     @property
     def oldest_s(self) -> float | None:
         """When the first of the requests inside came; None if there is none."""

@@ -184,6 +184,61 @@ def test_many_rows_enter_in_parts_and_come_back_in_order():
     assert simulate(main()) == [2 * row for row in range(25)]
 
 
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_the_batches_of_a_many_follow_each_other_and_are_counted_when_they_begin(concurrency):
+    running, most = 0, 0
+
+    def slow(rows):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        compute(1.0)
+        running -= 1
+        return rows
+
+    async def main():
+        async with MicroBatcher(slow, 2, concurrency=concurrency) as batcher:
+            many = asyncio.create_task(batcher.many(range(12)))
+            late = asyncio.create_task(at(0.5, batcher, 100))
+            assert await many == [*range(12)]
+            assert await late == 100
+        assert adds_up(batcher.statistics())
+        return batcher.statistics(), asyncio.get_running_loop().time()
+
+    statistics, end_s = simulate(main())
+    assert most == concurrency
+    assert statistics.service_s == pytest.approx(1.0)
+    assert statistics.sizes == {1: 1, 2: 6}
+    if concurrency == 1:
+        assert end_s == 7.0
+        assert statistics.wait_s == pytest.approx((2 * sum(range(6)) + 5.5) / 13)
+    else:
+        assert end_s == 4.0
+
+
+def test_what_is_ahead_is_dropped_with_its_many_and_at_the_end():
+    calls = []
+
+    def slow(rows):
+        calls.append(rows)
+        compute(1.0)
+        return rows
+
+    async def main():
+        async with MicroBatcher(slow, 2) as batcher:
+            many = asyncio.create_task(batcher.many(range(12)))
+            await asyncio.sleep(0.5)
+            many.cancel()
+            assert await batcher(100) == 100
+            assert adds_up(batcher.statistics())
+            assert len(calls) <= 3
+            again = asyncio.create_task(batcher.many(range(12)))
+            await asyncio.sleep(0.5)
+        assert await again == [*range(12)]
+
+    simulate(main())
+
+
 def test_arrays_are_stacked_and_rows_are_views():
     seen = []
 

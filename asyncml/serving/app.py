@@ -1,7 +1,7 @@
 """A web server's side of a batcher: an ASGI application that speaks the Open Inference Protocol.
 
-Polite under overload: what it has no room for it refuses at once, with 503 and a time after which
-to come again. Lesson 10 serves a network with it.
+It stays polite when it is overloaded: a request for which there is no room is refused at once, with
+a 503 that says when to try again. Lesson 10 serves a network with it.
 """
 
 import asyncio
@@ -57,28 +57,31 @@ def create_app(
 ) -> "Starlette":
     """Return an ASGI application that answers the Open Inference Protocol, version 2, over REST.
 
-    It enters the batcher when it starts, asks the model for the answer to `example`, and is ready
-    then. When the server shuts down it is not ready any more, answers what it has taken, and ends.
+    When it starts it enters the batcher and asks the model for the answer to `example`; then it is
+    ready. When the server shuts down, it answers what it has taken, and ends.
 
-    ============================== ===============================================================
-    GET `/v2/health/live`, `ready` 200, or 503 where it is not ready
-    GET `/v2`, `/v2/models/NAME`   what it is: names, shapes and datatypes
-    POST `/v2/models/NAME/infer`   the output for n rows, as JSON or binary; all rows or none
-    GET `/metrics`                 for Prometheus
-    GET `/openapi.json`            all of this for programs
-    ============================== ===============================================================
+    ================================ =============================================================
+    GET `/v2`                        the server: its name and version
+    GET `/v2/health/live`            200 while the process runs
+    GET `/v2/health/ready`           200 if it takes requests, otherwise 503
+    GET `/v2/models/NAME`            the model: names, shapes and datatypes
+    GET `/v2/models/NAME/ready`      as `/v2/health/ready`
+    POST `/v2/models/NAME/infer`     the output for n rows, as JSON or binary; all rows or none
+    GET `/metrics`                   statistics, for Prometheus
+    GET `/openapi.json`              these routes, for programs
+    ================================ =============================================================
 
-    A request that is wrong gets a 4xx that names what is wrong. A full queue: 503 with
-    `Retry-After`. Where the client has gone, or its `timeout` (a parameter of the request, in
-    microseconds) is over, the request is given up. An error of the model: 500, without its text,
-    which is logged.
+    A bad request gets a 4xx that says what is wrong; a full queue, a 503 with `Retry-After`. If the
+    client disconnects, or its `timeout` (a parameter of the request, in microseconds) runs out, its
+    request is dropped. If the model fails, or returns what does not match its output for the
+    example, the client gets a 500 without details, and the error is logged.
 
     Args:
         batcher: what answers; it must not be in use.
-        name: of the model, in the paths.
-        example: one row (...) whose shape and dtype are those of every request's rows.
-        max_body_bytes: of a request; one that is longer gets a 413 before it is read. All that are
-            being read may have eight times as many; then more get a 503.
+        name: the model's name, in the paths: letters, digits, `-`, `_` and `.`.
+        example: one row (...); every request's rows must have its shape and dtype.
+        max_body_bytes: the largest body of a request; a larger one gets a 413 before it is read.
+            All the bodies being read at one time may have eight times as much; then more get a 503.
         body_timeout_s: how many seconds a client may take to send a body.
 
     Raises:

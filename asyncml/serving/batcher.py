@@ -1,8 +1,8 @@
-"""Micro-batching: requests wait together until a place is free to run them in one batch.
+"""Micro-batching: requests wait together until there is a place to run them in one batch.
 
-A model takes hardly longer for a batch than for a row, so whoever waits anyway had better wait in
-company. A batch is formed when it can run, and not before: what comes meanwhile goes along. Lesson
-10 builds such a batcher.
+A model takes hardly longer for a batch than for one row, so requests that have to wait anyway share
+a call. A batch is formed when it can run, and not before; whatever has come by then goes along.
+Lesson 10 builds such a batcher.
 """
 
 import asyncio
@@ -24,35 +24,35 @@ from asyncml.serving.statistics import BatcherStatistics, Meter, Reason
 
 
 class QueueFull(Exception):
-    """A request was refused at once: `max_pending` rows wait already."""
+    """A request was refused at once, because `max_pending` rows are queued already."""
 
 
 class MicroBatcher:
     """Answers requests in batches; an asynchronous context manager.
 
-    A batch leaves as soon as a place is free: at once where nothing runs, and otherwise when a
-    running batch ends, with all that has gathered by then. First come, first served. Requests that
-    cannot be stacked with the first of their batch, since their shape or dtype is another, run in a
-    call of their own.
+    A batch leaves as soon as there is a place for it: at once if nothing is running, otherwise when
+    a running batch ends, with everything that has gathered by then. Requests are served in the
+    order in which they came. Those whose shape or dtype differs from the rest of their batch run in
+    a call of their own.
 
-    Where a call of the model fails, its batch is halved until the bad row is found, which alone
-    gets the error: for one bad row of n that takes 2 log2(n) more calls, and at most 2 n - 2 if all
-    are bad. Of one `many`, the rows in a batch fail together.
+    If a call of the model fails, its batch is halved until the bad row is found, and only that row
+    gets the error. One bad row among n costs about 2 log2(n) more calls, and n bad rows cost
+    2 n - 2. The rows of one `many` fail together.
 
-    Leaving the block takes no more requests, answers those that came before, and then ends; left by
-    an error or a cancellation it answers nobody, and those who wait get a RuntimeError. Afterwards
-    it can be entered again, on another loop too.
+    When the block ends, no more requests are taken and those that are waiting are answered. If it
+    is left by an error or a cancellation, those that are waiting get a RuntimeError instead. It can
+    then be entered again, on another loop too.
 
     Args:
-        predict_fn: takes a batch, an array (n, ...) of the rows that `np.stack` makes of the
-            requests, or a list of them where they are no arrays; returns n rows, an array or a
-            list. It must not change its argument. A plain function runs in a thread or in
-            `executor`, an `async def` on the loop.
-        max_batch_size: how many rows, or how much weight, a batch has at most.
-        max_wait_s: how many seconds a request may wait for a fuller batch while nothing runs.
-        max_pending: how many rows may wait; who comes then waits for room.
+        predict_fn: takes a batch: an array (n, ...), as `np.stack` makes it of the requests, or a
+            list of them if they are not arrays. Returns n rows, in an array or a list. The batch
+            is its own to change. A plain function runs in a thread or in `executor`, an
+            `async def` on the loop.
+        max_batch_size: the most rows, or the most weight, in a batch.
+        max_wait_s: how many seconds a request may wait for a fuller batch while nothing is running.
+        max_pending: how many rows may be queued; further callers wait for room.
         concurrency: how many batches may run at once.
-        weigh: what a row counts; None: 1.
+        weigh: takes a row and returns its weight; None: each weighs 1.
         executor: where a plain `predict_fn` runs; None: `concurrency` threads of its own.
 
     Raises:

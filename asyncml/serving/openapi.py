@@ -60,6 +60,7 @@ def _request(tensor: Tensor) -> dict[str, Any]:
     }
     given = {
         "type": "object",
+        "additionalProperties": False,
         "required": ["name", "shape", "datatype", "data"],
         "properties": {
             "name": {"const": INPUT},
@@ -68,17 +69,29 @@ def _request(tensor: Tensor) -> dict[str, Any]:
             "data": {"type": "array"},
         },
     }
+    parameters = {
+        "type": "object",
+        "properties": {
+            "timeout": {"type": "integer", "minimum": 1, "description": "Microseconds."},
+            "binary_data_output": {"type": "boolean"},
+        },
+    }
     return {
         "type": "object",
         "required": ["inputs"],
+        "additionalProperties": False,
         "properties": {
             "id": {"type": "string"},
-            "parameters": _ANY,
+            "parameters": parameters,
             "inputs": {"type": "array", "items": given, "minItems": 1, "maxItems": 1},
             "outputs": {
                 "type": "array",
                 "maxItems": 1,
-                "items": {"type": "object", "properties": {"name": {"const": OUTPUT}}},
+                "items": {
+                    "type": "object",
+                    "required": ["name"],
+                    "properties": {"name": {"const": OUTPUT}},
+                },
             },
         },
     }

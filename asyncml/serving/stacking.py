@@ -13,10 +13,6 @@ from asyncml.serving.line import Part
 Kind = tuple[tuple[int, ...], np.dtype[Any]] | None  # None: no array
 
 
-def _kind(x: Any) -> Kind:
-    return (x.shape, x.dtype) if isinstance(x, np.ndarray) else None
-
-
 def _kind_of_many(xs: Any) -> Kind:
     # where it is still a list, its rows are no arrays, or are not of one kind
     return (xs.shape[1:], xs.dtype) if isinstance(xs, np.ndarray) else None
@@ -24,7 +20,12 @@ def _kind_of_many(xs: Any) -> Kind:
 
 def by_kind(parts: list[Part]) -> list[tuple[Kind, list[Part]]]:
     """Split the parts of a batch into those that can be stacked together: nearly always one."""
-    kinds = [_kind_of_many(r.x) if r.is_many else _kind(r.x) for r, _, _ in parts]
+    kinds = [
+        _kind_of_many(r.x) if r.is_many
+        else (r.x.shape, r.x.dtype) if isinstance(r.x, np.ndarray)
+        else None
+        for r, _, _ in parts
+    ]  # fmt: skip
     if kinds.count(kinds[0]) == len(kinds):
         return [(kinds[0], parts)]
     groups: dict[Kind, list[Part]] = {}

@@ -384,7 +384,8 @@ def test_bad_arguments_are_refused(options, error, message):
 
 
 TRITON = """
-import sys
+import faulthandler, sys
+faulthandler.dump_traceback_later(100, exit=True)  # a client that hangs says where
 import numpy as np
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException

@@ -10,6 +10,7 @@ import pytest
 
 import asyncml as aml
 from asyncml.course.exercises import attempts, check
+from asyncml.course.exercises.lesson_10 import two_timelines
 
 
 def code(name, answer):
@@ -787,6 +788,17 @@ def test_an_ask_that_does_not_end(monkeypatch):
 
 
 # ---- 10-binding ----
+
+
+def test_the_timelines_show_what_is_asked_for():
+    a, b = two_timelines().split("\n\n")
+    models = [plan.splitlines()[7].removeprefix("model |").split("|") for plan in (a, b)]
+    assert [list(map(len, bars)) for bars in models] == [[11, 10, 10, 11, 10], [11, 11, 11, 10]]
+    ends = {plan: [len(line) for line in plan.splitlines()[1:7]] for plan in (a, b)}
+    assert len(set(ends[a])) == 5  # two of six end together, so five batches
+    assert len(set(ends[b])) == 4
+    assert ends[b][3] == ends[b][4]  # they were the third batch
+    assert len(a.splitlines()[6]) > len(b.splitlines()[6])
 
 
 def seen(early="A", a=5, b=4, rows=2):

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from asyncml.clock import compute, simulate
 from asyncml.course.exercises import Wrong, exercise
 from asyncml.course.exercises.attempts import attempt, check_kind
 from asyncml.course.exercises.batchers import (
@@ -17,7 +18,9 @@ from asyncml.course.exercises.batchers import (
 )
 from asyncml.course.exercises.scenes import Hints, check_plain, demand, play, quietly
 from asyncml.serving.batcher import QueueFull
+from asyncml.timeline import record
 
+_PER_S = 10  # columns a second
 _STAGGERED = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
 
 
@@ -295,6 +298,67 @@ def _judge_shedding(counter: _Counter) -> None:
 
 
 # ---- 10-binding ----
+async def _visits(is_early: bool) -> None:
+    """Six requests; a batch is put together when the model is free, or as soon as it can be."""
+    queue: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
+    place = asyncio.Semaphore(1)
+
+    async def ask(answer: "asyncio.Future[None]") -> None:
+        queue.put_nowait(answer)
+        await answer
+
+    async def run(batch: "list[asyncio.Future[None]]") -> None:
+        await asyncio.to_thread(compute, T0_S + PER_ROW_S * len(batch))
+        place.release()
+        for answer in batch:
+            answer.set_result(None)
+
+    async def serve() -> None:
+        async with asyncio.TaskGroup() as runs:
+            while True:
+                if not is_early:
+                    await place.acquire()
+                batch = [await queue.get()]
+                while len(batch) < 4 and not queue.empty():
+                    batch.append(queue.get_nowait())
+                if is_early:
+                    await place.acquire()
+                runs.create_task(run(batch), name="batch")
+
+    server = asyncio.create_task(serve(), name="serve")
+    loop, asked = asyncio.get_running_loop(), []
+    for number, at_s in enumerate(_STAGGERED):
+        await asyncio.sleep(at_s - loop.time())
+        asked.append(asyncio.create_task(ask(loop.create_future()), name=f"ask-{number}"))
+    await asyncio.wait(asked)
+    server.cancel()
+    await asyncio.wait([server])
+
+
+def two_timelines() -> str:
+    """Return the timelines of A and B, of the requests and the model alone, over one axis."""
+    runs = {"A": simulate(record(_visits(True))), "B": simulate(record(_visits(False)))}
+    longest_s = max(run.duration_s for run in runs.values())
+    lines = []
+    for name, run in runs.items():
+        lines.append(name)
+        for lane in run.lanes:
+            if lane.startswith(("ask", "thread")):
+                columns = [" "] * (_PER_S * math.ceil(longest_s) + 1)
+                for piece in run.slices:
+                    if piece.lane == lane:
+                        start, end = (round(at * _PER_S) for at in (piece.start_s, piece.end_s))
+                        mark = "#" if piece.state == "running" else "."
+                        columns[start:end] = mark * (end - start)
+                        if start and columns[start - 1] == "#":
+                            columns[start] = "|"
+                label = "model" if lane.startswith("thread") else lane
+                lines.append(f"{label:6}|{''.join(columns).rstrip()}")
+        axis = "".join(f"{second:<{_PER_S}}" for second in range(math.ceil(longest_s)))
+        lines += [f"{'':6} {axis}s", ""]
+    return "\n".join(lines[:-1])
+
+
 _BINDING: dict[str, tuple[Any, str, str]] = {
     "binds early": ("A", "swapped", "In which of them does a request miss the next batch?"),
     "batches of A": (5, "count", "Count the bars of the model's lane in A."),

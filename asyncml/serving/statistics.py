@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from asyncml.look import printable
+from asyncml.units import figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +69,8 @@ class BatcherStatistics:
             ("requests", f"{self.requests}, {self.answered} answered"),
             ("batches", f"{self.batches} of {self.mean_size:.1f} rows on average"),
             ("left", reasons or "none yet"),
-            ("waited", f"{self.wait_s * 1e3:.3g} ms on average"),
-            ("service", f"{self.service_s * 1e3:.3g} ms a batch"),
+            ("waited", f"{figure(self.wait_s * 1e3, 3)} ms on average"),
+            ("service", f"{figure(self.service_s * 1e3, 3)} ms a batch"),
             ("queued", str(self.queued)),
             ("refused", str(self.rejected)),
             ("cancelled", str(self.cancelled)),

@@ -229,6 +229,31 @@ async def early(queue, model, most):
             group.create_task(answer_them(batch))
 
 
+async def late(queue, model, most):
+    place = asyncio.Semaphore(1)
+
+    async def answer_them(batch):
+        outputs = await asyncio.get_running_loop().run_in_executor(
+            None, model, [x for x, _ in batch]
+        )
+        place.release()
+        for (_, answer), output in zip(batch, outputs):
+            answer.set_result(output)
+
+    async with asyncio.TaskGroup() as group:
+        while True:
+            await place.acquire()
+            group.create_task(answer_them(await take(queue, most)))
+
+
+async def each_in_a_thread(queue, model, most):
+    while True:
+        batch = await take(queue, most)
+        calls = [asyncio.to_thread(model, [x]) for x, _ in batch]
+        for (_, answer), call in zip(batch, asyncio.as_completed(calls)):
+            answer.set_result((await call)[0])
+
+
 async def drops(queue, model, most):
     while True:
         batch = [(x, answer) for x, answer in await take(queue, most) if not answer.done()]
@@ -386,6 +411,8 @@ COMMON = [
         (right, "passed"),
         (by_halves, "passed"),
         (timer, "passed"),
+        (late, "passed"),
+        (each_in_a_thread, "at-once"),
         (all_at_once, "at-once"),
     ],
 )
@@ -404,7 +431,9 @@ def test_serve(answer, expected):
         (full, "full"),
         (timer, "timer"),
         (polls, "timer"),
+        (late, "passed"),
         (early, "left-behind"),
+        (each_in_a_thread, "at-once"),
         (all_at_once, "at-once"),
     ],
 )
@@ -631,6 +660,13 @@ async def refuses_nobody(queue, x, room, deadline_s):
         return await ask(queue, x)
 
 
+async def asyncios_own_error(queue, x, room, deadline_s):
+    if queue.qsize() >= room:
+        raise asyncio.QueueFull
+    async with asyncio.timeout(deadline_s):
+        return await ask(queue, x)
+
+
 async def one_too_many(queue, x, room, deadline_s):
     if queue.qsize() > room:
         raise aml.QueueFull
@@ -773,6 +809,7 @@ async def no_end(queue, x, room, deadline_s):
         (no_result, "results"),
         (shielded, "in-vain"),
         (only_looks, "in-vain"),
+        pytest.param(asyncios_own_error, "other-error", marks=pytest.mark.untidy),
         pytest.param(too_few_arguments, "kind", marks=pytest.mark.untidy),
         (sleeps_first, "blocking"),
     ],

@@ -171,6 +171,10 @@ def _refuse_late(
 # ---- 10-shed ----
 _SHED_HINTS: Hints = {
     "positional argument": ("kind", "Four arguments: `queue, x, room, deadline_s`."),
+    "QueueFull": (
+        "other-error",
+        "asyncio has an exception of that name, too. Raise `aml.QueueFull`.",
+    ),
 }
 
 

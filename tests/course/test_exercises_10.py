@@ -396,7 +396,7 @@ COMMON = [
     (empties, "queue-empty"),
     (sleeps, "blocking"),
     (alone, "one-by-one"),
-    (wrong_signature, "raised"),
+    (wrong_signature, "kind"),
     (a_typo, "raised"),
 ]
 
@@ -507,7 +507,7 @@ def test_one_that_does_not_end(name, monkeypatch):
 
 def test_it_says_what_was_seen_and_more_the_second_time():
     first, second = (check("10-idle", full).message for _ in range(2))
-    assert first.startswith("1 of 1 were never answered: they wait for a batch of 4")
+    assert first.startswith("1 of 1 requests were never answered: they wait for a batch of 4")
     assert "get_nowait" not in first
     assert "get_nowait" in second
 
@@ -602,7 +602,7 @@ def never_ends(seconds, most, deadline_s):
         (full, "kind"),
         (best, "passed"),
         (best_in_a_loop, "passed"),
-        (largest, "throughput"),
+        (largest, "largest"),
         (by_throughput, "throughput"),
         (just_one, "one"),
         (smallest_that_fits, "one"),

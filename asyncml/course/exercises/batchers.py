@@ -17,6 +17,7 @@ _EDGE_S = 1e-6
 IN_THREAD = "`outputs = await asyncio.to_thread(model, rows)`."
 TAKE_ALL = "Take one with `await queue.get()`, then `get_nowait()` while there are more, to `most`."
 HINTS: Hints = {
+    "positional argument": ("kind", "Three arguments: `queue, model, most`."),
     **dict.fromkeys(
         NOT_AWAITABLE,
         ("await-plain", "`model` is a plain function: a thread can run it.", IN_THREAD),
@@ -199,8 +200,8 @@ def _judge_end(desk: Desk) -> None:
             "died", shown, why, "`try:` around the call, and `answer.set_exception(error)`."
         )
     if desk.has_ended:
-        shown = f"it ended after {len(desk.batches)} batches, while callers were waiting."
-        why = "Whoever serves never ends. What goes around the whole body?"
+        shown = f"it ended while callers were waiting. Batches: {len(desk.batches)}."
+        why = "A server goes on for ever. What goes around its whole body?"
         raise Wrong("ended", shown, why, "`while True:` around all of it.")
 
 
@@ -209,7 +210,7 @@ def _judge_silence(desk: Desk) -> None:
     if not waiting:
         return
     given = {row for batch in desk.batches for row in batch.rows}
-    shown = f"{len(waiting)} of {len(desk.callers)} were never answered"
+    shown = f"{len(waiting)} of {len(desk.callers)} requests were never answered"
     if any(desk.bad & set(batch.rows) & given for batch in desk.batches):
         shown += ": the model failed for their batch, and nobody told them."
         why = "A future without a result and without an exception is waited for, for ever."
@@ -256,7 +257,7 @@ def judge_batches(desk: Desk) -> None:
         come = sum(at_s < batch.start_s - _EDGE_S for at_s in arrived.values())
         gone = sum(len(other.rows) for other in desk.batches if other.start_s < batch.start_s)
         waiting = min(come - gone, desk.most)
-        shown = f"a batch left with {len(batch.rows)} rows, and {waiting} were there to go along."
+        shown = f"{waiting} rows were waiting when a batch left, and it took {len(batch.rows)}."
         why = "When is it decided who goes along: when the batch leaves, or earlier?"
         demand(len(batch.rows) >= waiting, "left-behind", shown, why, TAKE_ALL)
         free_s = batch.end_s
@@ -279,6 +280,6 @@ def judge_neighbours(desk: Desk) -> None:
         if caller.outcome == "gone" and caller.gone_s is not None:
             late = [b for b in desk.batches if caller.row in b.rows and b.start_s > caller.gone_s]
             shown = f"the model ran the row {caller.row}, whose caller had gone."
-            why = "Who has given up needs no place in a batch."
+            why = "A caller who has given up needs no place in a batch."
             more = "Before the batch leaves, keep those whose `answer.done()` is false."
             demand(not late, "ghost", shown, why, more)

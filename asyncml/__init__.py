@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asyncml.images import *
     from asyncml.network import *
     from asyncml.pipeline import *
+    from asyncml.serving import *
     from asyncml.stores import *
     from asyncml.threads import ThreadPool as ThreadPool
     from asyncml.timeline import *
@@ -33,6 +34,7 @@ _ROOMS = {
     "network": "Adam CrossEntropy Layer Linear Loss MLP MeanSquaredError Optimizer ReLU SGD "
     "Sequential softmax_cross_entropy",
     "pipeline": "Backoff FailedItem Pipeline PipelineStatistics chain collate mix skip",
+    "serving": "BatcherStatistics MicroBatcher QueueFull create_app",
     "stores": "Hedged MemoryStore ObjectNotFound ObjectStore RateLimited RequestFailed SlowStore "
     "Store",
     "threads": "ThreadPool",

@@ -19,7 +19,8 @@ MAY_USE = {
     "images": "stores pipeline",
     "network": "",
     "training": "network (pipeline)",
-    "course": "clock timeline pipeline stores images network training",
+    "serving": "(network)",
+    "course": "clock timeline pipeline stores images network training serving",
 }
 
 

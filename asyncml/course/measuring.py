@@ -1,8 +1,8 @@
 """A figure that was measured, in one line: rounded, with what was expected beside it.
 
-Stopwatch readings differ from machine to machine, so they are shown with two digits, and checked
-against bounds wide enough for a busy laptop. One outside of them is marked, and nobody's notebook
-stops for it; the tests of the course fail on the mark. Used by lessons 04, 05 and later ones.
+Stopwatch readings differ from machine to machine, so they are shown with two digits and checked
+against bounds wide enough for a busy laptop. A figure out of bounds is marked. That stops nobody's
+notebook, but the tests of the course fail on it. Lessons 04, 05 and later ones use it.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncml.failures import shorten
-from asyncml.look import printable
+from asyncml.look import BLUE, VERMILION, legend, printable, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,17 +26,16 @@ _STEPS = {
 }
 _UNIT_NAMES = {"s": "seconds", "B": "bytes", "x": "times", "": ""}
 _NEAR = 8.0  # times a figure: on a logarithmic axis, some of its label's width
-_BAR, _PREDICTION = "#0072B2", "#D55E00"  # as in a timeline: told apart by colour-blind readers
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A figure that was measured, and what was expected; shows as one line.
+    """A measured figure and what was expected, shown as one line.
 
     Attributes:
         what: what was measured.
         value: the figure, in `unit`.
-        predicted: what the formula, or experience, says.
+        predicted: what a formula or experience says.
         bounds: the least and the most that count as expected.
         unit: "s", "B" (bytes), "x" (a ratio) or "" (a count).
     """
@@ -72,7 +71,7 @@ def measured(
     unit: str = "s",
     bounds: tuple[float, float] | None = None,
 ) -> Measurement:
-    """Set a measured figure beside its prediction.
+    """Show a measured figure beside its prediction.
 
     Args:
         what: what was measured, in a few words.
@@ -83,7 +82,7 @@ def measured(
             and ten times as much.
 
     Raises:
-        ValueError: an unknown unit, a prediction that is not positive, or empty bounds.
+        ValueError: the unit is unknown, the prediction is not positive, or the bounds are empty.
 
     Example:
         >>> measured("starting a thread", 6.24e-05, 5e-05)
@@ -101,7 +100,7 @@ def measured(
 
 
 def rounded(value: float, unit: str = "s") -> str:
-    """Write a figure with two digits, in the unit that suits its size.
+    """Return a figure as text, with two digits and in the unit that suits its size.
 
     Example:
         >>> rounded(0.0001234), rounded(2_345_678, "B"), rounded(1.04, "x")
@@ -121,44 +120,37 @@ def rounded(value: float, unit: str = "s") -> str:
 
 
 def plot_measured(measurements: Sequence[Measurement], ax: "Axes | None" = None) -> "Axes":
-    """Draw figures of one unit as bars over a logarithmic axis, with a diamond at each prediction.
+    """Draw figures of one unit as bars on a logarithmic axis, with a diamond at each prediction.
 
     Args:
         measurements: what to draw, from top to bottom.
-        ax: the axes to draw on; by default a new figure of fitting height.
+        ax: the axes to draw on; by default those of a new figure of a suitable height.
 
     Raises:
-        ValueError: nothing to draw, or figures of several units.
+        ValueError: there is nothing to draw, or the figures have different units.
         ModuleNotFoundError: matplotlib is not installed.
     """
-    import matplotlib.pyplot as plt
-
     units = {measurement.unit for measurement in measurements}
     if len(units) != 1:
         raise ValueError(f"`measurements` must be of one unit, got {sorted(units) or 'none'}")
     (unit,) = units
-    rows = range(len(measurements))
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8, 1 + 0.36 * len(measurements)), layout="constrained")
+    ax = rows(ax, [measurement.what for measurement in measurements], each=0.36)
+    numbers = range(len(measurements))
     values = [measurement.value for measurement in measurements]
     predictions = [measurement.predicted for measurement in measurements]
     ax.set_xscale("log")
     # bars have no zero to stand on here: they begin a step below the smallest figure
     left = 10 ** (math.floor(math.log10(min(v for v in values + predictions if v > 0))) - 0.5)
     widths = [max(0.0, value - left) for value in values]
-    ax.barh(rows, widths, left=left, height=0.6, color=_BAR, label="measured")
-    ax.plot(predictions, rows, "D", color=_PREDICTION, mec="white", ms=8, label="predicted")
+    ax.barh(numbers, widths, left=left, height=0.6, color=BLUE, label="measured")
+    ax.plot(predictions, numbers, "D", color=VERMILION, mec="white", ms=8, label="predicted")
     for row, measurement in enumerate(measurements):
         # at the end of the bar, unless the diamond stands in its way
         is_near = measurement.value <= measurement.predicted <= _NEAR * measurement.value
         end = measurement.predicted if is_near else measurement.value
         ax.text(end * 1.15, row, "  " + rounded(measurement.value, unit), va="center")
-    ax.set_yticks(rows, labels=[measurement.what for measurement in measurements])
-    ax.set_ylim(len(measurements) - 0.4, -0.6)
     ax.set_xlim(left, 12 * max(values + predictions))
     name = _UNIT_NAMES[unit]
     ax.set_xlabel(f"{name} (logarithmic)".strip())
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(axis="y", left=False)
-    ax.legend(ncols=2, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    legend(ax)
     return ax

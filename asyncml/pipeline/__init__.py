@@ -1,6 +1,7 @@
 """Data loading: bounded, in order, retried, and resumed where it stood.
 
     pipeline    the stages that one writes down, and where a run of them stands
+    mixing      pipelines as the source of another
     options     what may be asked of a stage
     sources     what is iterated
     stages      the cheap stages: generators over entries
@@ -25,6 +26,7 @@ Lesson 07 builds a loader.
 """
 
 from asyncml.pipeline.batches import collate
+from asyncml.pipeline.mixing import chain, mix
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.pipeline.retrying import Backoff, FailedItem, skip
 from asyncml.pipeline.statistics import PipelineStatistics
@@ -34,6 +36,8 @@ __all__ = [
     "FailedItem",
     "Pipeline",
     "PipelineStatistics",
+    "chain",
     "collate",
+    "mix",
     "skip",
 ]

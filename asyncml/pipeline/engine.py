@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from asyncml.failures import is_asked_to_end, ordinary
-from asyncml.pipeline.executors import place, within
+from asyncml.pipeline.executors import Pools, place, within
 from asyncml.pipeline.functions import DROPPED, is_async, name_of
 from asyncml.pipeline.held import Slots
 from asyncml.pipeline.map import Map
@@ -39,7 +39,8 @@ class Work(Window):
         self._slots = Slots(context.held, len(context.first)) if context.held else None
         self.place = None
         if not is_async(stage.fn):
-            self.place = place(stage.executor, stage.concurrency, stage.name, stage.timeout)
+            where = stage.executor, stage.concurrency, stage.name, stage.timeout
+            self.place = place(*where, context.pools or Pools())
         self._address = context.address
         self._most = stage.slots  # workers
         self._idle: deque[asyncio.Future[None]] = deque()

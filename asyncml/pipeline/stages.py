@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.held import Held
 from asyncml.pipeline.meters import Meter
 
@@ -56,6 +57,7 @@ class Context:
     time: Callable[[], float]
     address: Callable[[Mark], Any] = lambda mark: mark
     drain: Callable[[int], list[Entry]] = lambda most: []
+    pools: Pools | None = None
     held: Held | None = None
     first: list[Entry] = field(default_factory=list)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asyncml.images import *
     from asyncml.network import *
     from asyncml.pipeline import *
+    from asyncml.serving import *
     from asyncml.stores import *
     from asyncml.threads import ThreadPool as ThreadPool
     from asyncml.timeline import *
@@ -27,12 +28,15 @@ __version__ = "0.1.0"
 # room -> what is public of it
 _ROOMS = {
     "clock": "Deadlock compute simulate",
-    "course": "Measurement measured plot_measured",
+    "course": "Measurement bets measured plot_measured",
     "images": "CLASS_NAMES Dataset DatasetError decode_png encode_png fashion_mnist label_of "
     "write_objects",
-    "network": "Adam Layer Linear MLP Optimizer ReLU SGD Sequential softmax_cross_entropy",
-    "pipeline": "Backoff FailedItem Pipeline PipelineStatistics collate skip",
-    "stores": "MemoryStore ObjectNotFound ObjectStore RequestFailed SlowStore Store",
+    "network": "Adam CrossEntropy Layer Linear Loss MLP MeanSquaredError Optimizer ReLU SGD "
+    "Sequential softmax_cross_entropy",
+    "pipeline": "Backoff FailedItem Pipeline PipelineStatistics chain collate mix skip",
+    "serving": "BatcherStatistics MicroBatcher QueueFull create_app",
+    "stores": "Hedged MemoryStore ObjectNotFound ObjectStore RateLimited RequestFailed SlowStore "
+    "Store",
     "threads": "ThreadPool",
     "timeline": "Finding Slice Timeline TimelineStatistics record",
     "training": "Checkpointer CheckpointError LossCurve Step evaluate fit",

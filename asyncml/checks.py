@@ -5,7 +5,6 @@ import operator
 from numbers import Real
 
 import numpy as np
-import numpy.typing as npt
 
 
 def check_int(name: str, value: object, least: int = 1) -> int:
@@ -41,37 +40,23 @@ def check_number(name: str, value: object, rule: str) -> float:
         return math.inf
 
 
-def check_model(model: object) -> None:
-    """Raise TypeError for what does not learn: a class, None, an optimiser in a model's place."""
-    if isinstance(model, type) or not hasattr(model, "loss_and_grads"):
-        got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-        raise TypeError(f"`model` must be a Sequential, got {'None' if model is None else got}")
+def check_model(model: object, *methods: str) -> None:
+    """Raise TypeError for what lacks one of these methods: a class, None, an optimiser."""
+    lacks = [name for name in methods if not callable(getattr(model, name, None))]
+    if isinstance(model, type):
+        raise TypeError(f"`model` must be a Sequential, got the class {model.__name__}")
+    if lacks:
+        got = "None" if model is None else f"{type(model).__name__}, which has no {lacks[0]}()"
+        raise TypeError(f"`model` must be a Sequential, got {got}")
 
 
-def check_labels(
-    y: npt.ArrayLike, x_shape: tuple[int, ...], n_out: int, *, of: str = "x"
-) -> npt.NDArray[np.integer]:
-    """Return the labels of a batch whose x has `x_shape`, or raise: (batch,) ints below `n_out`."""
-    y, n = np.asarray(y), x_shape[0]
-    if n == 0:
-        raise ValueError(f"the batch is empty: `{of}` has shape {x_shape}")
-    if y.shape != (n,):
-        hint = ": y.reshape(-1)" if y.shape == (n, 1) else ""
-        raise ValueError(f"`y` must have shape ({n},) for {of} of {x_shape}, got {y.shape}{hint}")
-    if not np.issubdtype(y.dtype, np.integer):
-        raise TypeError(f"`y` must hold integer labels, got {y.dtype}")
-    if y.min() < 0 or y.max() >= n_out:
-        wrong = int(np.flatnonzero((y < 0) | (y >= n_out))[0])
-        raise ValueError(
-            f"labels must be 0 to {n_out - 1}, since there are {n_out} outputs, "
-            f"got {y[wrong]} at row {wrong}"
+def check_optimizer(optimizer: object, model: object, *names: str) -> None:
+    """Raise TypeError for what lacks one of these names, ValueError for one of another model."""
+    lacks = [name for name in names if not hasattr(optimizer, name)]
+    if isinstance(optimizer, type) or lacks:
+        why = "" if isinstance(optimizer, type) else f", which has no `{lacks[0]}`"
+        raise TypeError(
+            f"`optimizer` must be an optimiser such as Adam(model), got {optimizer!r}{why}"
         )
-    return y
-
-
-def check_optimizer(optimizer: object, model: object) -> None:
-    """Raise TypeError for what is no optimiser, ValueError for one of another model."""
-    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
-        raise TypeError(f"`optimizer` must be an optimiser such as Adam(model), got {optimizer!r}")
     if getattr(optimizer, "model", None) is not model:
         raise ValueError("`optimizer` must be made for `model`, got one that changes another model")

@@ -1,6 +1,17 @@
-"""What a console can show: an old Windows console, or a pipe without UTF-8, lacks our marks."""
+"""How things look: which marks a console can show, and the colours and axes of every picture.
+
+An old Windows console, or a pipe without UTF-8, lacks our marks.
+"""
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# colours that colour-blind readers can tell apart (Okabe and Ito 2008), in print too
+BLUE, ORANGE, VERMILION, GREY = "#0072B2", "#E69F00", "#D55E00", "#B4BAC0"
 
 _PLAIN = str.maketrans({"✔": "+", "✘": "x", "○": "o", "…": "~", "µ": "u"})
 
@@ -30,3 +41,35 @@ def _can(encoding: str, text: str) -> bool:
     except LookupError:  # nobody knows an encoding of that name
         return text.isascii()
     return True
+
+
+def rows(ax: "Axes | None", names: Sequence[str], *, least: float = 1, each: float = 0.4) -> "Axes":
+    """Return axes with a named row for each bar: the first on top, and no frame but the x axis.
+
+    Args:
+        ax: the axes to use; None for those of a new figure, `least + each * rows` inches high.
+        names: what the rows are called, in plain text.
+        least: inches.
+        each: inches.
+    """
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        size = 8, least + each * len(names)
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    ax.set_yticks(range(len(names)), labels=names, parse_math=False)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.tick_params(axis="y", left=False)
+    unframe(ax, "top", "right", "left")
+    return ax
+
+
+def unframe(ax: "Axes", *sides: str) -> None:
+    """Take away these sides of the frame."""
+    ax.spines[list(sides)].set_visible(False)
+
+
+def legend(ax: "Axes", *args: Any, columns: int = 2) -> None:
+    """Put a legend above the axes, which hides nothing; `args` are those of `Axes.legend`."""
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+    ax.legend(*args, ncols=columns, frameon=False, **place)

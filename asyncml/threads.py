@@ -6,6 +6,7 @@ leaves early drops what they were doing. Lesson 07 shows what runs in them.
 """
 
 import concurrent.futures
+import os
 import queue
 import sys
 import threading
@@ -114,3 +115,10 @@ def thread_limit(executor: Executor) -> int | None:
     if isinstance(executor, ThreadPoolExecutor) and not isinstance(executor, elsewhere):
         return executor._max_workers
     return None
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux, where fewer may be granted than there are
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -2,23 +2,23 @@
 
 import argparse
 
-from benchmarks import accuracy, loading, threads, tracing, training
+from benchmarks import accuracy, inference, loading, threads, tracing, training
 from benchmarks.measuring import machine
-from benchmarks.peers import PEERS, TRAINERS
+from benchmarks.peers import BATCHERS, PEERS, TRAINERS
 
-NAMES = ("accuracy", "loading", "threads", "tracing", "training")
-BESIDE_PEERS = {"loading": loading.main, "training": training.main}
+NAMES = ("accuracy", "inference", "loading", "threads", "tracing", "training")
+BESIDE_PEERS = {"inference": inference.main, "loading": loading.main, "training": training.main}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what the command line names."""
-    keys = ",".join(dict.fromkeys(peer.key for peer in (*PEERS, *TRAINERS)))
+    keys = ",".join(dict.fromkeys(peer.key for peer in (*PEERS, *TRAINERS, *BATCHERS)))
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument(
-        "--rounds", type=int, default=5, help="of loading, threads and training; the default is 5"
+        "--rounds", type=int, default=5, help="of all but accuracy and tracing; the default is 5"
     )
-    parser.add_argument("--only", default="", help=f"print some peers of those two: {keys}")
+    parser.add_argument("--only", default="", help=f"print some peers: {keys}")
     options = parser.parse_args(arguments)
     only = [key for key in options.only.split(",") if key]
     for what, given, known in (

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from asyncml.network import layers, optimizers, sequential
+from asyncml.network import layers, losses, optimizers
 from benchmarks.measuring import interleaved
 from benchmarks.network import Batches, images, in_batches
 from benchmarks.peers import gemms, trains_ours
@@ -37,7 +37,7 @@ WATCHED = (
     (layers.Linear, "backward", BIASES),
     (layers.ReLU, "forward", RELU),
     (layers.ReLU, "backward", RELU),
-    (sequential, "loss_of", LOSS),
+    (losses.CrossEntropy, "forward", LOSS),
     (optimizers.Adam, "step", ADAM),
 )
 

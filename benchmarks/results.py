@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers import PEERS, TRAINERS, US, Peer
+from benchmarks.peers import BATCHERS, PEERS, TRAINERS, US, Peer
 from benchmarks.workloads import Limit
 
 BEST_TORCH = "best-torch"
-NAMES = {peer.key: peer.name for peer in (*PEERS, *TRAINERS)} | {BEST_TORCH: "the best torch"}
+BOUNDS = {BEST_TORCH: "the best torch", "ceiling": "the ceiling", "full": "full batches"}
+NAMES = {peer.key: peer.name for peer in (*PEERS, *TRAINERS, *BATCHERS)} | BOUNDS
 CANNOT = "-"
 
 
@@ -67,7 +68,7 @@ def limit_text(limit: Limit, row: Row) -> str:
     """Say a limit: "at most 3 µs an item", "at most 2x by hand (0.85)", "at most 1/20 of ..."."""
     if not limit.of:
         return f"at most {limit.most:g} {row.unit}"
-    times = f"{limit.most:g}x" if limit.most > 0.5 else f"1/{1 / limit.most:.0f} of"
+    times = f"{limit.most:.3g}x" if limit.most > 0.5 else f"1/{1 / limit.most:.0f} of"
     most = row.most(limit)
     bound = "" if most is None else f" ({digits(most)})"
     return f"at most {times} {NAMES[limit.of]}{bound}"

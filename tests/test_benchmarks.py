@@ -1,3 +1,4 @@
+import asyncio
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,10 +8,31 @@ import pytest
 
 from asyncml.network import layers
 from benchmarks import __main__ as command
-from benchmarks import accuracy, epochs, figure, loading, million, overlap, parts, threads, training
+from benchmarks import (
+    accuracy,
+    epochs,
+    figure,
+    inference,
+    loading,
+    million,
+    overlap,
+    parts,
+    threads,
+    training,
+)
 from benchmarks.measuring import THREADS, in_child, interleaved
 from benchmarks.network import images, in_batches
-from benchmarks.peers import PEERS, TRAINERS, US, Peer, Unable, gemms, installed, trains_ours
+from benchmarks.peers import (
+    BATCHERS,
+    PEERS,
+    TRAINERS,
+    US,
+    Peer,
+    Unable,
+    gemms,
+    installed,
+    trains_ours,
+)
 from benchmarks.results import Row, digits, limit_text, limits_table, write_section
 from benchmarks.workloads import WORKLOADS, Job, Limit, Step, Workload, nothing, same
 
@@ -169,6 +191,30 @@ class TestTrainers:
         ]
 
 
+class TestInference:
+    @pytest.mark.parametrize("key", ["us", "hand", "alone"])
+    def test_each_answers_every_request(self, key):
+        kind = next(peer for peer in BATCHERS if peer.key == key).kind()
+
+        async def main():
+            async with kind(lambda rows: [2 * row for row in rows]) as batcher:
+                return await asyncio.gather(*map(batcher.ask, range(200)))
+
+        assert asyncio.run(main()) == [*range(0, 400, 2)]
+
+    def test_a_small_run_writes_nothing_and_a_complete_one_its_section(
+        self, capsys, monkeypatch, tmp_path
+    ):
+        monkeypatch.setattr(inference, "BATCHERS", BATCHERS[:2])
+        inference.main(1, ["hand"], tmp_path, requests=2000)
+        assert "at most 1.25x the ceiling (" in capsys.readouterr().out
+        assert [*tmp_path.iterdir()] == []
+        inference.main(1, (), tmp_path, requests=2000)
+        page = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+        assert "## Inference" in page
+        assert "| rows of one `many` | µs |" in page
+
+
 US_TRAINS = TRAINERS[0]
 EPOCH_PARTS = dict.fromkeys(parts.PARTS, 0.01) | {parts.ALONE: 0.02, parts.WHOLE: 0.06}
 
@@ -317,7 +363,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["lodaing"], "no such benchmark: lodaing; there are accuracy, loading, threads, "),
+            (["lodaing"], "no such benchmark: lodaing; there are accuracy, inference, "),
             (["loading", "--only", "us,him"], "no such peer: him; there are us, hand, "),
             (["loading", "--rounds", "0"], "--rounds must be at least 1, got 0"),
         ],

@@ -62,7 +62,11 @@ def test_each_notebook_is_linked_and_the_others_are_to_come():
 @pytest.mark.parametrize(
     ("file", "more", "extras"),
     [
-        ("requirements.txt", "-e .", ["images", "plot", "checkpoints", "course", "test"]),
+        (
+            "requirements.txt",
+            "-e .",
+            ["images", "plot", "checkpoints", "serving", "course", "test"],
+        ),
         ("tests/requirements.txt", "-r ../requirements.txt", ["services", "stores"]),
     ],
 )

@@ -1,5 +1,6 @@
-"""The pool of daemon threads, where its users' tests do not reach: the end of the interpreter."""
+"""The pool of daemon threads where its users' tests do not reach, and the count of cores."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncml.threads import ThreadPool
+from asyncml.threads import ThreadPool, cores
 
 ROOT = Path(__file__).parent.parent
 
@@ -101,3 +102,13 @@ def test_a_program_ends_whose_loop_stopped_in_the_midst(tmp_path, coroutine):
     command = [sys.executable, "-c", SUSPENDED.format(coroutine=coroutine), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert (done.stdout, done.returncode) == ("done\n", 0)
+
+
+def test_cores_are_those_that_may_be_used(monkeypatch):
+    assert 1 <= cores() <= (os.cpu_count() or 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2, 5}, raising=False)
+    assert cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cores() == os.cpu_count()
+    monkeypatch.setattr(os, "cpu_count", lambda: None)  # where the system does not say
+    assert cores() == 1

@@ -1,13 +1,11 @@
-"""Says why a program in virtual time cannot go on: what each task waits for, and on which line.
-
-Part of the clock (lesson 03), which raises it.
-"""
+"""Says why a program in virtual time cannot go on: what each task waits for, and on which line."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from asyncml.clock.waiting import Place, await_chain, is_ours, own_coroutine_of, reason, user_place
+from asyncml.clock.waiting import Site, is_ours, reason, target_name, task_chain, user_site
+from asyncml.internals import awaited_by
 from asyncml.units import figure
 
 _POLLING_HINT = (
@@ -23,7 +21,7 @@ _STRANGERS_HINT = (
 class Deadlock(RuntimeError):
     """Every task waits, and there is no timer and no thread that could wake one of them.
 
-    Or every task that does not wait has only yielded, very often, and nothing has changed.
+    Or some tasks only yield, for ever, and nothing changes.
 
     Attributes:
         waits: for each waiting task (its name, what it waits for, where).
@@ -39,7 +37,7 @@ class Deadlock(RuntimeError):
     ) -> None:
         in_order = sorted(tasks, key=lambda task: (len(task.get_name()), task.get_name()))
         waits = [_wait(task) for task in in_order]
-        # those that stand in this package wait for one that stands in the program
+        # tasks of this package wait for one of the program's, which tells more
         theirs = [wait for wait in waits if wait[2] is None or not is_ours(wait[2].code)]
         self.waits = [(name, why, str(at or "code unknown")) for name, why, at in theirs or waits]
         count = "1 task waits" if len(self.waits) == 1 else f"{len(self.waits)} tasks wait"
@@ -55,7 +53,7 @@ class Deadlock(RuntimeError):
         super().__init__("\n".join([f"at {figure(now, 6)} s {what}", *lines, *hint]))
 
 
-def _wait(task: asyncio.Task[Any]) -> tuple[str, str, Place | None]:
-    places = [Place(code, lasti) for _, code, lasti in await_chain(own_coroutine_of(task))]
-    awaited = getattr(task, "_fut_waiter", None)
-    return task.get_name(), reason(places, awaited), user_place(places)
+def _wait(task: asyncio.Task[Any]) -> tuple[str, str, Site | None]:
+    sites = [Site(code, lasti) for _, code, lasti in task_chain(task)]
+    why = reason([site.code for site in sites], target_name(awaited_by(task)))
+    return task.get_name(), why, user_site(sites)

@@ -1,6 +1,6 @@
 """An event loop whose clock jumps to the next timer instead of waiting for it.
 
-Time stands still while anything runs, worker threads included. Lesson 03 builds such a loop.
+Time stands still while anything runs, worker threads included. Lesson 03 builds a small one.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import heapq
 import itertools
 import math
 import selectors
-import sys
 import threading
 import time
 from collections import Counter
@@ -20,18 +19,19 @@ from typing import Any, NoReturn, TypeVar
 from asyncml.clock.deadlock import Deadlock as Deadlock
 from asyncml.clock.strangers import LAST_PATIENCE_S
 from asyncml.clock.turns import Turns, is_job
-from asyncml.clock.waiting import own_name, variables
+from asyncml.clock.waiting import own_name
+from asyncml.internals import frame_at, variables
 
 T = TypeVar("T")
 
 # asyncio's default pool grows with the machine's cores; the same picture everywhere needs one size
 _DEFAULT_THREADS = 32
-# a job that really runs this long, in seconds, may be waiting for the next one: let that start too
+# a job that has run for so many real seconds may be waiting for the next one: let that start too
 _PATIENCE_S = 1.0
-# how often it is seen, in seconds, whether a thread of somebody else's still works
+# how often to look, in seconds, whether threads that the clock did not start are still at work
 _GLANCE_S = 0.001
 # short ways to what is needed at every wait
-_Future, _frame = asyncio.Future, sys._getframe
+_Future = asyncio.Future
 _WRAP_FUTURE = asyncio.wrap_future.__code__
 
 
@@ -43,10 +43,10 @@ def _not_virtual(what: str) -> RuntimeError:
 
 
 class _Selector(selectors.DefaultSelector):
-    """Where the loop would wait for the operating system, asks the loop what to do instead."""
+    """Asks the loop what to do, where asyncio would wait for the operating system."""
 
     loop: "VirtualLoop | None" = None
-    yields = 0  # how often in a row the loop has gone round, and nothing came but its own turns
+    yields = 0  # how many turns of the loop in a row had callbacks ready and nothing from outside
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         if self.loop is not None:
@@ -54,32 +54,41 @@ class _Selector(selectors.DefaultSelector):
         return super().register(fileobj, events, data)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        events, loop = super().select(0), self.loop
+        loop = self.loop
+        if loop is None:
+            return super().select(timeout)
         if timeout is not None and timeout <= 0:
-            self.yields = yields = 0 if events else self.yields + 1
-            if loop is not None and yields and not yields % 1000:
+            self.yields = yields = self.yields + 1
+            # asking the system takes a microsecond, and every other turn is enough: callbacks from
+            # other threads are in the loop already, only a signal is noticed a turn later
+            if yields % 2:
+                return []
+            events = super().select(0)
+            if events:
+                self.yields = 0
+            elif not yields % 1000:
                 loop.look_at_polling(yields)
             return events
-        self.yields = 0
-        if events or loop is None:
+        self.yields, turns = 0, loop.turns
+        events = super().select(0)
+        if events:
             return events
-        if loop.turns.hold_time():
-            is_due = loop.turns.are_due()
-            events = super().select(_PATIENCE_S if is_due else None)
-            if is_due and not events:
-                loop.turns.give()
+        if turns.hold_time():
+            events = super().select(_PATIENCE_S if turns.due else None)
+            if turns.due and not events:
+                turns.give()
             return events
-        if loop.turns.strangers.exist():
+        if turns.strangers.exist():
             events = self._wait_for_strangers(loop)
-            if events or loop.turns.hold_time():
+            if events or turns.hold_time():
                 return events
-        # a thread that had called before it was looked at, or a job cancelled before its turn
+        # a thread may have called before we looked at it, or a job was cancelled before its turn
         if not loop._ready:  # type: ignore[attr-defined]
             loop.jump()
         return []
 
     def _wait_for_strangers(self, loop: "VirtualLoop") -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait in real time while threads work that the clock did not start, but not for long."""
+        """Wait in real time, but not for long, while threads that we did not start are at work."""
         strangers, timers = loop.turns.strangers, loop._scheduled  # type: ignore[attr-defined]
         is_last = not timers or timers[0].when() == math.inf
         end_s = time.monotonic() + (LAST_PATIENCE_S if is_last else strangers.patience_s)
@@ -94,7 +103,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _Timer(asyncio.TimerHandle):
-    """A timer that lets those set before it for the same time go first, which asyncio's do not."""
+    """A timer that comes after those set earlier for the same time; asyncio's are in no order."""
 
     def __init__(self, when: float, order: int, *args: Any) -> None:
         super().__init__(when, *args)
@@ -102,10 +111,6 @@ class _Timer(asyncio.TimerHandle):
 
     def __lt__(self, other: Any) -> bool:
         return bool(self.key < other.key)
-
-
-def _is_task(step: object) -> bool:
-    return isinstance(step, asyncio.Task)
 
 
 def _refused(what: str) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -144,7 +149,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Call back at the virtual time `when`; equal times in the order in which they were set."""
+        """Call back at the virtual time `when`; of equal times, the one set first comes first."""
         if when is None:
             raise TypeError("when cannot be None")
         self._check_closed()  # type: ignore[attr-defined]
@@ -159,7 +164,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return timer
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass at once, without running anything: what `compute` does on a loop."""
+        """Let `seconds` pass at once, without running anything; `compute` calls this."""
         self._now += seconds
 
     def create_task(  # type: ignore[override]
@@ -174,20 +179,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return super().create_task(coro, name=name, **kwargs)
 
     def create_future(self) -> asyncio.Future[Any]:
-        """Make a future; take note if it is to end with one of another thread's."""
+        """Make a future, and take note if it is to follow a future of another thread."""
         future: asyncio.Future[Any] = _Future(loop=self)
-        caller = _frame(1)
+        caller = frame_at(1)
         if caller.f_code is _WRAP_FUTURE:
             self.turns.strangers.note_future(future, variables(caller)["future"])
         return future
 
     def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:  # type: ignore[override]
-        """Call back on the loop from any thread; take note of one that is none of the loop's."""
+        """Call back on the loop from any thread, and take note of threads that we did not start."""
         if threading.get_ident() != self._thread_id and not is_job():  # type: ignore[attr-defined]
             self.turns.strangers.note_caller()
         return super().call_soon_threadsafe(*args, **kwargs)
 
-    # at once: what these start later, in a callback, would only be logged
+    # at once, and not by the selector: they reach that in a callback, whose error is only logged
     subprocess_exec = subprocess_shell = _refused("process")
     connect_read_pipe = connect_write_pipe = _refused("pipe")
     create_connection = create_unix_connection = connect_accepted_socket = _refused("socket")
@@ -199,22 +204,24 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.turns.close()
 
     def jump(self) -> None:
-        """Move the clock to the next timer, when nothing is left to run; name a deadlock."""
+        """Move the clock to the next timer; without one, end the loop with a Deadlock."""
         timers = self._scheduled  # type: ignore[attr-defined]
-        if not timers or timers[0].when() == math.inf:
+        when = timers[0].when() if timers else math.inf
+        if when == math.inf:
             names = self.turns.strangers.names()
             self.give_up(Deadlock(self._now, asyncio.all_tasks(self), strangers=names))
-        # not by adding up what asyncio says remains: that would round, and is capped at a day
-        self._now = max(self._now, timers[0].when())
-        # asyncio fires what is due before now + resolution; after 97 days 1 ns is lost in rounding
+        # not by adding the time-out that asyncio passes: it is rounded, and at most a day
+        if when > self._now:
+            self._now = when
+        # asyncio fires what is due before now + resolution, and after 97 days 1 ns is rounded away
         self._clock_resolution = max(1e-9, math.ulp(self._now))
 
     def look_at_polling(self, yields: int) -> None:
-        """Give jobs their turn while tasks only yield, and name it if that never ends."""
-        handles = self._ready  # type: ignore[attr-defined]
-        steps = (getattr(handle._callback, "__self__", None) for handle in handles)
-        # a thread may yet change what they ask for, and so may another callback
-        if self.turns.hold_time() or self.turns.strangers.exist() or not all(map(_is_task, steps)):
+        """Give jobs their turn while tasks only yield; end with a Deadlock if nothing changes."""
+        callbacks = [handle._callback for handle in self._ready]  # type: ignore[attr-defined]
+        are_tasks = all(isinstance(getattr(c, "__self__", c), asyncio.Task) for c in callbacks)
+        # what they poll for may yet be changed by a thread, or by a callback that is no task's
+        if not are_tasks or self.turns.hold_time() or self.turns.strangers.exist():
             self.turns.polling.reset()
         elif self.turns.polling.is_certain(yields, lambda: asyncio.all_tasks(self)):
             self.give_up(Deadlock(self._now, asyncio.all_tasks(self), is_polling=True))
@@ -232,16 +239,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
         if executor is None:
             self._check_default_executor()  # type: ignore[attr-defined]
-            executor = self._executor
+            executor = self._default_executor  # type: ignore[attr-defined]
         return self.turns.submit(executor, func, args)
-
-    def set_default_executor(self, executor: Executor) -> None:
-        """Use `executor`, a ThreadPoolExecutor, for `asyncio.to_thread`."""
-        super().set_default_executor(executor)  # type: ignore[arg-type]
-        self._executor = executor
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait until its jobs have ended, in virtual time, and then its threads."""
-        await self.turns.drain(self._executor)
+        await self.turns.drain(self._default_executor)  # type: ignore[attr-defined]
         with self.turns.stopped():
             await super().shutdown_default_executor()

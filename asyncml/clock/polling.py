@@ -1,9 +1,8 @@
-"""Notices a loop that does nothing but yield: virtual time stands still while a task polls.
+"""Notices a program that does nothing but poll, for which virtual time would stand still for ever.
 
-`while not done: await asyncio.sleep(0)` is ready to run at all times, so the clock never jumps, and
-what was to set `done` at a later time never does. From outside it looks like a program that is so
-polite as to yield between two pieces of work, so this looks long and closely before it says so.
-Part of the clock (lesson 03), used by nothing else.
+A task in `while not done: await asyncio.sleep(0)` is always ready to run, so the clock never jumps
+to the timer that would set `done`. From outside this looks like a program that is polite enough to
+yield between two pieces of work, so we look long and closely before we call it a deadlock.
 """
 
 import asyncio
@@ -13,10 +12,11 @@ from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
-from asyncml.clock.waiting import await_chain, own_coroutine_of, variables
+from asyncml.clock.waiting import task_chain
+from asyncml.internals import variables
 
-# so often the loop must have gone round, and for so many real seconds, with nothing but tasks that
-# yield; and then a tenth of that again, in which no variable of theirs changes
+# for so many turns of the loop, and so many real seconds, tasks must have done nothing but yield;
+# and then for a tenth of the turns again, in which none of their variables changes
 TURNS, SECONDS = 1_000_000, 10.0
 
 _PLAIN = int, float, complex, bool, str, bytes, type(None)  # compared by value
@@ -25,45 +25,44 @@ _NO_STATE = ModuleType, FunctionType, type
 
 
 class Polling:
-    """Looks now and then at a loop in which nothing happens but that tasks yield."""
+    """Is asked now and then, while the tasks of a loop do nothing but yield."""
 
     def __init__(self) -> None:
-        self._began_s = 0.0
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: something has happened."""
-        self._last = self._until = 0
-        self._seen: list[Any] | None = None
+        """Start again, since something has happened."""
+        self._began: tuple[int, float] | None = None  # at which turn, and when
+        self._seen: tuple[int, list[Any]] | None = None  # at which turn, and what
 
     def is_certain(self, turns: int, tasks: Callable[[], set[asyncio.Task[Any]]]) -> bool:
         """Tell whether nothing has changed for a long time.
 
         Args:
-            turns: how often in a row the loop has gone round.
+            turns: for how many turns of the loop in a row this has been so.
             tasks: returns the tasks of the loop.
         """
-        if not self._last or turns <= self._last:  # the count has begun anew
+        if self._began is None or turns <= self._began[0]:  # the count has begun anew
             self.reset()
-            self._began_s, self._until = time.monotonic(), turns + TURNS
-        self._last = turns
-        if turns < self._until or time.monotonic() - self._began_s < SECONDS:
-            pass
-        elif self._seen is None:
-            self._seen, self._until = _look(tasks()), turns + TURNS // 10
-        elif _are_same(self._seen, _look(tasks())):
-            return True
-        else:
+            self._began = turns, time.monotonic()
+        since, start_s = self._began
+        if turns < since + TURNS or time.monotonic() < start_s + SECONDS:
+            return False
+        if self._seen is None:
+            self._seen = turns, _look(tasks())
+        elif turns >= self._seen[0] + TURNS // 10:
+            if _are_same(self._seen[1], _look(tasks())):
+                return True
             self.reset()
         return False
 
 
 def _look(tasks: set[asyncio.Task[Any]]) -> list[Any]:
-    """Return where each task stands, with its variables and what these say of themselves."""
+    """Return where each task stands, and all that can be seen in its variables."""
     seen: list[Any] = []
     for task in sorted(tasks, key=id):
         seen.append(task)
-        for awaitable, _, lasti in await_chain(own_coroutine_of(task)):
+        for awaitable, _, lasti in task_chain(task):
             seen.append(lasti)
             for name in ("cr_frame", "gi_frame", "ag_frame"):
                 frame = getattr(awaitable, name, None)
@@ -91,10 +90,7 @@ def _attributes(value: Any) -> list[Any]:
 
 
 def _are_same(before: list[Any], now: list[Any]) -> bool:
-    return len(before) == len(now) and all(map(_is_same, before, now))
-
-
-def _is_same(before: Any, now: Any) -> bool:
-    if before is now:
-        return True
-    return type(before) is type(now) and type(before) in _PLAIN and before == now
+    return len(before) == len(now) and all(
+        one is other or (type(one) is type(other) and type(one) in _PLAIN and one == other)
+        for one, other in zip(before, now, strict=True)
+    )

@@ -1,8 +1,8 @@
 """Threads that the clock did not start and that may wake its loop, as far as they can be seen.
 
-What `run_in_executor` starts is known (`turns.py`). Others can only be looked at: a future of
-`asyncio.wrap_future` says whether its function runs, and a thread's stack whether it waits to be
-given work. Part of the clock (lesson 03), used by nothing else.
+What `run_in_executor` starts is known (see `turns`). Other threads can only be looked at from
+outside: a future of `asyncio.wrap_future` tells whether its function is running, and the stack of a
+thread tells whether it is waiting to be given work.
 """
 
 import asyncio
@@ -11,24 +11,24 @@ import selectors
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
-from sys import _current_frames
 from types import FrameType
 from typing import Any
 
-from asyncml.clock.waiting import variables
+from asyncml.internals import frames_of_threads, threads_of, variables
 from asyncml.threads import ThreadPool
 
-# so long, in real seconds, a thread may work before the loop no longer waits for it to wake a task;
-# the next time only half of that, for it may be one that never does
+# how many real seconds the loop waits for a thread that is at work and may wake a task; each time
+# that this was in vain, half as long, since the thread may never wake any
 PATIENCE_S = 1.0
-# and so long where nothing else is left that could happen, before that is called a deadlock
+# the same where nothing else can happen, before that is called a deadlock
 LAST_PATIENCE_S = 5.0
 
+_active, _limbo = threading._active, threading._limbo  # type: ignore[attr-defined]
 _WAIT = threading.Condition.wait.__code__
 _SELECTS: set[Any] = {
     getattr(getattr(kind, "select", None), "__code__", None) for kind in vars(selectors).values()
 }
-# a pool's thread looks for work in the queue that this finds among its variables
+# functions in which the threads of pools wait for work -> the queue, among their variables
 _QUEUES: dict[Any, Callable[[dict[str, Any]], Any]] = {
     concurrent.futures.thread._worker.__code__: lambda names: names["work_queue"],
     ThreadPool._work.__code__: lambda names: names["self"]._jobs,
@@ -36,7 +36,7 @@ _QUEUES: dict[Any, Callable[[dict[str, Any]], Any]] = {
 
 
 class JobFuture(concurrent.futures.Future[Any]):
-    """The future of a job that the clock knows."""
+    """The future of a job that the clock has started itself."""
 
 
 class Strangers:
@@ -47,33 +47,40 @@ class Strangers:
         self._known = set(threading.enumerate())  # those of a notebook, of a debugger, ...
         self._executors: list[Executor] = []
         self._callers: set[int] = set()  # who has woken the loop, known or not
+        self._quiet: list[threading.Thread] | None = None  # all threads, when none was a stranger
         self.sources: dict[asyncio.Future[Any], concurrent.futures.Future[Any]] = {}
 
     def know(self, executor: Executor) -> None:
-        """Take the threads of this executor for known."""
+        """Treat the threads of this executor as known."""
         self._executors.append(executor)
 
     def note_caller(self) -> None:
-        """Note that the thread that runs this has woken the loop, and so may do it again."""
+        """Note that the calling thread has woken the loop, and so may do it again."""
         self._callers.add(threading.get_ident())
+        self._quiet = None
 
     def note_future(self, future: asyncio.Future[Any], source: Any) -> None:
-        """Note that `future` will end with `source`, which somebody else completes."""
+        """Note that `future` follows `source`, which another thread completes."""
         if not isinstance(source, JobFuture):
             self.sources[future] = source
+            self._quiet = None
             future.add_done_callback(lambda done: self.sources.pop(done, None))
 
     def run_for_us(self) -> bool:
-        """Tell whether a function runs whose end the program awaits."""
+        """Tell whether a function is running whose result the program awaits."""
         return any(source.running() for source in self.sources.values())
 
     def exist(self) -> bool:
         """Tell whether there are any."""
-        # asked before each jump; a copy of all in one go, since other threads come and go meanwhile
-        live = list(threading._active.values())  # type: ignore[attr-defined]
-        if not self.sources and not self._callers and self._known.issuperset(live):
+        # before each jump, so this is fast; threads come and go meanwhile, so each part of the list
+        # is made in one go, and those that are starting come first, for they move to the others
+        live = [*_limbo, *_active.values()]
+        if live == self._quiet:
             return False
-        return bool(self.sources or self._threads())
+        self._quiet = live  # first: a thread that calls meanwhile sets it to None
+        if self.sources or self._threads():
+            self._quiet = None
+        return self._quiet is None
 
     def names(self) -> list[str]:
         """Name them."""
@@ -81,13 +88,13 @@ class Strangers:
         return [*(thread.name for thread in self._threads()), *futures]
 
     def are_at_work(self) -> bool:
-        """Tell whether one of them does anything but wait to be given work."""
+        """Tell whether any of them is doing something other than waiting for work."""
         if self.sources:
             return True
         threads = self._threads()
         if not threads:
             return False
-        frames = _current_frames()
+        frames = frames_of_threads()
         return any(_is_at_work(thread, frames.get(thread.ident or 0)) for thread in threads)
 
     def _threads(self) -> list[threading.Thread]:
@@ -96,7 +103,7 @@ class Strangers:
         found = [t for t in threads if t not in known or (callers and t.ident in callers)]
         if found:
             for executor in self._executors:
-                ours: Any = getattr(executor, "_threads", ())
+                ours = threads_of(executor)
                 known.update(ours)
                 found = [thread for thread in found if thread not in ours]
         return [thread for thread in found if thread.ident != here]
@@ -111,7 +118,9 @@ def _is_at_work(thread: threading.Thread, frame: FrameType | None) -> bool:
 def _is_idle(frame: FrameType) -> bool:
     """Tell whether a thread waits: for a condition, for a selector, or for a pool's next job.
 
-    One that has just been told to go on stands where it waited until it gets the interpreter.
+    A thread that has just been woken still stands where it waited, until it is its turn to run. So
+    a condition is asked whether the thread's lock is still among those that wait, and a pool's
+    queue whether it is empty.
     """
     code = frame.f_code
     if code is _WAIT:

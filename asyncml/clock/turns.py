@@ -1,8 +1,8 @@
 """Worker threads in virtual time: they take turns, so that equal times come in the same order.
 
-Functions given to `run_in_executor` begin in the order in which they were given. One runs until it
-ends or says with `compute` that it works for a while, then the next. While any of them runs,
-virtual time stands still. Part of the clock (lesson 03), used by nothing else.
+Functions start in the order in which `run_in_executor` was called. Each runs until it ends, or says
+with `compute` that it is busy for a while; then it is the next one's turn. While any of them runs,
+virtual time stands still. Lesson 03.
 """
 
 import asyncio
@@ -27,8 +27,28 @@ class _Abandoned(BaseException):
     """Ends a job that waits in virtual time on a loop that has been closed."""
 
 
+# Without turns, the operating system would decide which of two threads goes on first when both
+# have waited until the same virtual time, and a program would draw another timeline in each run.
+#
+# All that changes here changes on the loop's own thread; a worker only asks for it, through
+# `_call_back`. A job stands in the line of its pool until the pool has a thread for it, and then in
+# the line of all jobs that are due. When the loop has nothing else to do, its selector calls
+# `hold_time`, which lets the first of these jobs run if none does, and the selector waits, in real
+# time, until the job calls back. Two jobs run side by side only if one has kept the loop waiting
+# for a real second: it may be waiting at a barrier, or for a lock that another job has to release.
+#
+# `compute` in a worker thread ends a turn halfway: `hold` has the loop set a timer, and blocks the
+# thread on an event of its job. The timer puts the job in line again, and its turn sets the event.
+#
+# Between us and a pool three things can go wrong. The machine may give the pool fewer threads than
+# it promises. A job that it has only queued is then taken back, since the threads that there are
+# may all be waiting for time to go on. A pool that is shut down may refuse a job, or drop it after
+# it has queued it: it ends with the pool's error. And a thread may run a job that the pool has
+# already given up; so both take the job's claim first, and the one that is late does nothing.
+
+
 class _Pool:
-    """A thread pool as the clock sees it: at most `limit` jobs begun, the others in line."""
+    """A thread pool as the clock sees it: at most `limit` jobs have begun, the others wait."""
 
     def __init__(self, executor: Executor, limit: int) -> None:
         self.executor, self.limit = executor, limit
@@ -38,7 +58,7 @@ class _Pool:
 
 
 class _Job:
-    """One function for a worker thread; whatever changes `Turns` is called back on the loop."""
+    """One function for a worker thread."""
 
     def __init__(self, turns: "Turns", pool: _Pool, call: Callable[[], Any]) -> None:
         self.turns, self.pool, self.call = turns, pool, call
@@ -68,10 +88,7 @@ class _Job:
             handed.add_done_callback(self._come_back)
 
     def _come_back(self, handed: Future[None]) -> None:
-        """End with what the pool gives instead, if no thread has run the job.
-
-        A pool drops what waits in it when it is shut down, or when its threads cannot begin.
-        """
+        """End the job as the pool has ended it, unless a thread has run it."""
         self._fail(CancelledError() if handed.cancelled() else handed.exception())
 
     def _fail(self, error: BaseException | None) -> None:
@@ -88,22 +105,22 @@ class _Job:
         except BaseException as error:
             self.future.set_exception(error)
         finally:
-            # an error has this frame in its traceback, and with it those of its callers, who hold
-            # the job: so that must not hold the error, nor a result, once time may go on
+            # the traceback of an error leads to this frame and, through it, to the job: if the job
+            # led back to the error, both would stay until the next collection of garbage
             del self.future, self.call
             self.turns._call_back(self.turns._end, self)
             _here.job = None
 
 
 class Turns:
-    """The worker threads of one virtual loop. All but `hold` runs on the loop's own thread."""
+    """The worker threads of one virtual loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.strangers, self.polling = Strangers(), Polling()
-        self._waiting: deque[Callable[[], None]] = deque()  # jobs to start or to wake, in order
+        self.due: deque[Callable[[], None]] = deque()  # jobs to start or to wake, in order
         self._running = 0
-        self._outside = 0  # what runs out of our sight, such as process pools
+        self._outside = 0  # how much runs where we cannot see it, as in other processes
         self._asleep: set[_Job] = set()
         self._pools: dict[Executor, _Pool] = {}
         self._drained: asyncio.Future[None] | None = None
@@ -111,7 +128,7 @@ class Turns:
     def submit(
         self, executor: Executor, func: Callable[..., T], args: tuple[Any, ...]
     ) -> asyncio.Future[T]:
-        """Put `func(*args)` in line, or hand it on at once if the executor has no threads here."""
+        """Put `func(*args)` in line; if it is to run in another process, submit it at once."""
         limit = thread_limit(executor)
         if limit is None:
             outside = executor.submit(func, *args)
@@ -129,24 +146,20 @@ class Turns:
         return asyncio.wrap_future(job.future, loop=self._loop)
 
     def hold_time(self) -> bool:
-        """Give the next job its turn if none runs, and say whether any does."""
-        while self._waiting and not self._running:
+        """Give the next job its turn if none is running; tell whether time has to stand still."""
+        while self.due and not self._running:
             self.give()
         if self._running or self._outside:
             return True
         return bool(self.strangers.sources) and self.strangers.run_for_us()
 
-    def are_due(self) -> bool:
-        """Tell whether a job waits for its turn."""
-        return bool(self._waiting)
-
     def give(self) -> None:
-        """Let the next job run, beside those that do."""
+        """Let the next job run, even beside another."""
         self._running += 1
-        self._waiting.popleft()()
+        self.due.popleft()()
 
     async def drain(self, executor: Executor) -> None:
-        """Wait until the executor has no job left."""
+        """Wait until the jobs of the executor have ended."""
         pool = self._pools.get(executor)
         while pool is not None and pool.begun:
             self._drained = self._loop.create_future()
@@ -154,7 +167,7 @@ class Turns:
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Let time stand still in the block: something runs out of our sight."""
+        """Let time stand still in the block, while something runs where we cannot see it."""
         self._outside += 1
         try:
             yield
@@ -162,7 +175,7 @@ class Turns:
             self._outside -= 1
 
     def close(self) -> None:
-        """End the jobs that wait in virtual time, once the loop is closed."""
+        """End the jobs that are waiting in virtual time; the loop has been closed."""
         for job in list(self._asleep):  # a thread may add itself meanwhile
             job.wake.set()
         self._asleep.clear()
@@ -171,7 +184,7 @@ class Turns:
     def _begin(self, pool: _Pool) -> None:
         while (line := pool.returned or pool.line) and pool.begun < pool.limit:
             pool.begun += 1
-            self._waiting.append(line.popleft())
+            self.due.append(line.popleft())
 
     def _end(self, job: _Job) -> None:
         self._running -= 1
@@ -185,7 +198,7 @@ class Turns:
 
     def _put_to_sleep(self, job: _Job, seconds: float) -> None:
         self._running -= 1
-        self._loop.call_later(seconds, self._waiting.append, functools.partial(self._wake, job))
+        self._loop.call_later(seconds, self.due.append, functools.partial(self._wake, job))
 
     def _wake(self, job: _Job) -> None:
         self._asleep.discard(job)
@@ -205,7 +218,7 @@ def is_job() -> bool:
 
 
 def hold(seconds: float) -> bool:
-    """Let virtual time pass in the job that this thread runs; False if it runs none."""
+    """Hold the job that this thread runs for `seconds` of virtual time; False if it runs none."""
     job: _Job | None = getattr(_here, "job", None)
     if job is None:
         return False

@@ -1,13 +1,12 @@
 """What a suspended coroutine waits for, and on which line.
 
 A coroutine that waits holds a chain of awaitables: it awaits another, which awaits another, down to
-the future that the event loop will complete. Walking that chain gives a wait its reason and its
-place in the program. The clock names a deadlock with it, the timeline every wait. Lesson 03.
+the future that the event loop will complete. That chain tells the reason of the wait and its place
+in the program; the clock explains a deadlock with it, and the timeline every wait. Lesson 03.
 """
 
 import asyncio
 import gc
-import inspect
 import sysconfig
 from collections.abc import AsyncGenerator, Sequence
 from functools import lru_cache
@@ -24,9 +23,10 @@ from types import (
 from typing import Any, NamedTuple
 
 from asyncml.failures import shorten
+from asyncml.internals import GATHERING, coroutine_of
 
 _OURS = str(Path(__file__).parents[1])  # all of the package
-_LOOP = str(Path(__file__).with_name("loop.py"))  # stands where asyncio's own loop would
+_LOOP = str(Path(__file__).with_name("loop.py"))  # takes the place of asyncio's own
 _STDLIB = (sysconfig.get_path("stdlib"), str(Path(asyncio.__file__).parent.parent), "<frozen")
 
 # how asyncio's own coroutines are called -> what a reader calls the wait
@@ -36,8 +36,8 @@ _REASONS = {
 }
 
 
-class Place(NamedTuple):
-    """A frame that stands still: its code, and the instruction it stopped at."""
+class Site(NamedTuple):
+    """Where a frame stands, as in "call site": its code, and the instruction that it is at."""
 
     code: CodeType
     lasti: int
@@ -83,7 +83,6 @@ def _hidden_steps() -> frozenset[type]:
     return types
 
 
-GATHERING: type = asyncio.tasks._GatheringFuture  # type: ignore[attr-defined]  # of asyncio.gather
 _HIDDEN_STEPS = _hidden_steps()
 _SUSPENDABLE = (CoroutineType, AsyncGeneratorType, GeneratorType)
 CHAINED = _HIDDEN_STEPS.union(_SUSPENDABLE)  # what a chain of awaits goes on through
@@ -92,8 +91,8 @@ CHAINED = _HIDDEN_STEPS.union(_SUSPENDABLE)  # what a chain of awaits goes on th
 def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
     """Return the suspended coroutines and generators of a chain, outermost first.
 
-    Each comes with its code and the instruction where it stands still: what a `Place` is made of,
-    which is left to the caller since the timeline walks a chain at every step.
+    Each comes with its code and the instruction where it stands. The caller may make a `Site` of
+    these; the timeline does not, since it walks a chain at every step.
     """
     chain = []
     frame: FrameType | None
@@ -118,32 +117,10 @@ def await_chain(awaitable: Any) -> list[tuple[Any, CodeType, int]]:
     return chain
 
 
-def coroutine_of(task: Any) -> Any:
-    """Return a task's coroutine: of a recorded task its wrapper, of one that has ended maybe None.
-
-    Not by `get_coro`, which kills some interpreters, as that of Python 3.12.1, if an eager task had
-    ended before it was made (CPython issue 122332).
-    """
-    return getattr(task, "_coro", None)
-
-
-def own_coroutine_of(task: Any) -> Any:
-    """Return the program's own coroutine of a task."""
+def task_chain(task: Any) -> list[tuple[Any, CodeType, int]]:
+    """Return the chain of a task, from the program's own coroutine on."""
     coro = coroutine_of(task)
-    return getattr(coro, "coro", coro)
-
-
-def variables(frame: FrameType) -> dict[str, Any]:
-    """Return the variables of a function's frame, of which it keeps no second copy.
-
-    Before Python 3.13 a frame that was asked for them does, and with it what they hold: an error's
-    traceback leads to many frames.
-    """
-    names = frame.f_locals
-    found = dict(names)
-    if isinstance(names, dict) and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
-        names.clear()
-    return found
+    return await_chain(getattr(coro, "coro", coro))  # of a recorded task, what is wrapped
 
 
 def is_library(code: CodeType) -> bool:
@@ -162,40 +139,36 @@ def is_ours(code: CodeType) -> bool:
     return code.co_filename.startswith(_OURS)
 
 
-def user_place(places: list[Place]) -> Place | None:
-    """Return the innermost place that is neither the standard library's nor this package's."""
-    outside = [place for place in places if not is_library(place.code)]
-    theirs = [place for place in outside if not is_ours(place.code)]
+def is_users(code: CodeType) -> bool:
+    """Tell whether the code belongs to neither: to the user's program, or to another library."""
+    return not is_library(code) and not is_ours(code)
+
+
+def user_site(sites: list[Site]) -> Site | None:
+    """Return the innermost site that is neither the standard library's nor this package's."""
+    outside = [site for site in sites if not is_library(site.code)]
+    theirs = [site for site in outside if not is_ours(site.code)]
     return (theirs or outside or [None])[-1]  # type: ignore[list-item]
 
 
-def running_place(frame: FrameType | None) -> Place | None:
-    """Return the innermost place from a running frame outwards that `user_place` would accept."""
-    while frame is not None:
-        code = frame.f_code
-        if not is_library(code) and not is_ours(code):
-            return Place(code, frame.f_lasti)
-        frame = frame.f_back
-    return None
+def running_site(frame: FrameType | None, *, through_us: bool = True) -> Site | None:
+    """Return the innermost site of the user's program, from a running frame outwards.
 
-
-def caller_place(frame: FrameType | None) -> Place | None:
-    """Return the innermost place outside the standard library; None if it is in this package."""
-    while frame is not None and is_library(frame.f_code):
-        frame = frame.f_back
-    if frame is None or is_ours(frame.f_code):
-        return None
-    return Place(frame.f_code, frame.f_lasti)
+    Args:
+        frame: where to begin.
+        through_us: whether to look behind this package, too.
+    """
+    while frame is not None and not is_users(frame.f_code):
+        is_end = not through_us and is_ours(frame.f_code)
+        frame = None if is_end else frame.f_back
+    return Site(frame.f_code, frame.f_lasti) if frame else None
 
 
 def user_traceback(trace: TracebackType | None) -> TracebackType | None:
     """Return the part of a traceback that begins in the user's program; None if none does."""
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if not is_library(code) and not is_ours(code):
-            return trace
+    while trace is not None and not is_users(trace.tb_frame.f_code):
         trace = trace.tb_next
-    return None
+    return trace
 
 
 def check_coroutine(caller: str, main: object) -> None:
@@ -207,9 +180,9 @@ def check_coroutine(caller: str, main: object) -> None:
 
 
 def own_name(thing: Any) -> str | None:
-    """Return the name that a function, a class or a coroutine has; None for what has none.
+    """Return the name of a function, a class or a coroutine; None for an object without one.
 
-    Anything may be asked: of some objects each attribute is another object, and some raise.
+    Any object will do, even one whose attributes raise, or are all there.
     """
     try:
         name = thing.__name__
@@ -218,19 +191,9 @@ def own_name(thing: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def library_reason(codes: Sequence[CodeType]) -> str | None:
-    """Name a wait after asyncio's coroutine in which it is: `sleep`, `Queue.get`, or None.
-
-    Args:
-        codes: the code of each coroutine in the chain of the wait, outermost first.
-    """
-    names = [code.co_qualname for code in takewhile(is_library, reversed(codes))]
-    return _word(tuple(names)) if names else None
-
-
 @lru_cache(1000)
 def _word(names: tuple[str, ...]) -> str:
-    """Choose the innermost name that is public: a reader knows those."""
+    """Choose the innermost public name, which is the one that readers know."""
     if any(name.endswith("_wait_for_one") for name in names):
         return "as_completed"
     public = (name for name in names if not name.rpartition(".")[2].startswith("_"))
@@ -238,16 +201,20 @@ def _word(names: tuple[str, ...]) -> str:
     return _REASONS.get(name, name)
 
 
-def reason(places: list[Place], awaited: object) -> str:
+def reason(codes: Sequence[CodeType], target: str | None) -> str:
     """Say in a word or two what a wait is for: `sleep`, `Queue.get`, `task fetch-2`, `gather`.
 
     Args:
-        places: the chain of the wait, outermost first.
-        awaited: the future or the task that it ends in.
+        codes: the code of each coroutine in the chain of the wait, outermost first. Where the
+            innermost ones are asyncio's, the wait is named after them.
+        target: otherwise this, or "future".
     """
-    name = library_reason([place.code for place in places])
-    if name is not None:
-        return name
+    names = tuple(code.co_qualname for code in takewhile(is_library, reversed(codes)))
+    return _word(names) if names else target or "future"
+
+
+def target_name(awaited: object) -> str | None:
+    """Name the future that a chain ends in: `task fetch-2`, `gather`; None for a plain one."""
     if isinstance(awaited, asyncio.Task):
         return f"task {awaited.get_name()}"
-    return "gather" if isinstance(awaited, GATHERING) else "future"
+    return "gather" if isinstance(awaited, GATHERING) else None

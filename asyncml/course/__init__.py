@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asyncml.course.measuring import Measurement, measured, plot_measured
+    from asyncml.course.measuring import Measurement, bets, measured, plot_measured
 
-__all__ = ["Measurement", "measured", "plot_measured"]
+__all__ = ["Measurement", "bets", "measured", "plot_measured"]
 
 
 def __getattr__(name: str) -> Any:

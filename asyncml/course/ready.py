@@ -1,8 +1,8 @@
 """Check a machine before a workshop: `python -m asyncml`.
 
-One line for each thing the course needs, one line of advice for each that is not right; the exit
-status is 0 if the course can be run here. Everything is imported inside the check that needs it,
-so a missing package costs one line of the table and not the table.
+It prints one line for each thing the course needs, and advice below each that is not right. The
+exit status is 0 if the course can be run here. Each check imports what it needs, so a missing
+package costs one line of the table, and not the whole table.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ PACKAGES = {  # for the lessons
     "pillow": "10.3",
     "safetensors": "0.4",
     "matplotlib": "3.10.7",
+    "starlette": "0.40",
+    "uvicorn": "0.30",
+    "prometheus-client": "0.20",
+    "httpx": "0.27",
     "jupyterlab": "4.2",
     "ipykernel": "6",
     "nest-asyncio": "1.6",
@@ -67,11 +71,11 @@ class Check:
 def check_python(
     version: tuple[int, ...] = sys.version_info[:3], has_lock: bool | None = None
 ) -> Check:
-    """Look at the version of Python, and at its build, and say which one runs.
+    """Check the version and the build of Python.
 
     Args:
         version: its numbers.
-        has_lock: whether it runs with the global lock; by default as it is.
+        has_lock: whether it runs with the global lock; by default, find out.
     """
     seen = f"{'.'.join(map(str, version))}, {sys.executable}"
     first, last = TESTED
@@ -104,7 +108,7 @@ def check_package(name: str, minimum: str, *, needed: bool = True) -> Check:
 
 
 def check_kernel(ask: Callable[[], Mapping[str, str]] | None = None) -> Check:
-    """Start the kernel of the notebooks: it must be this Python, and find asyncml.
+    """Start the kernel of the notebooks, which must be this Python and must find asyncml.
 
     Args:
         ask: returns the `prefix` of the kernel's Python and the `package` it would import.
@@ -120,7 +124,7 @@ def check_kernel(ask: Callable[[], Mapping[str, str]] | None = None) -> Check:
 
 
 def check_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> Check:
-    """Count the cores that this process may use: of the machine, its affinity, its container."""
+    """Count the cores that the machine, the affinity and the container grant this process."""
     machine, usable = os.cpu_count() or 1, _usable_cores(cgroup)
     advice = (
         "two computations take turns on one core: where a lesson measures them side by side, "
@@ -152,7 +156,7 @@ def check_timer(longest_ms: float = 5.0) -> Check:
 def check_blas(
     cores: float | None = None, slowest_gflops: float = 2.0, most_slower: float = 2.0
 ) -> Check:
-    """Name the library behind NumPy's matrix product, count its threads, time a few products."""
+    """Name the library behind NumPy's matrix product, count its threads and time it."""
     import numpy as np
 
     config: Any = np.show_config(mode="dicts")
@@ -197,7 +201,8 @@ def check_figure() -> Check:
 
 def check_images() -> Check:
     """Load the images of the course, and decode one."""
-    from asyncml.images.datasets import decode_png, encode_png, fashion_mnist
+    from asyncml.images.datasets import fashion_mnist
+    from asyncml.images.png import decode_png, encode_png
 
     train, test = fashion_mnist()
     same = bool((decode_png(encode_png(train.images[0])) == train.images[0]).all())
@@ -221,7 +226,7 @@ CHECKS: dict[str, Callable[[], Check]] = {
 
 
 def run_check(name: str, check: Callable[[], Check]) -> Check:
-    """Run one check; if it cannot be made, that is what it found."""
+    """Run one check. If it cannot be run, that is its result."""
     import warnings
 
     try:
@@ -236,7 +241,7 @@ def run_check(name: str, check: Callable[[], Check]) -> Check:
 
 
 def main(checks: Iterable[tuple[str, Callable[[], Check]]] = tuple(CHECKS.items())) -> int:
-    """Run the checks and print what each one found, as it is found.
+    """Run the checks, and print the result of each as it comes.
 
     Returns:
         The exit status: 0 if the course can be run here, 1 if not.
@@ -269,8 +274,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
+    from asyncml.threads import cores as may_use
+
+    cores = float(may_use())
     v1 = cgroup / "cpu"
     for files in ((cgroup / "cpu.max",), (v1 / "cpu.cfs_quota_us", v1 / "cpu.cfs_period_us")):
         try:
@@ -283,7 +289,7 @@ def _usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
 
 
 def _blas_threads() -> int:
-    """How many threads BLAS uses: asked of it, or else of the environment."""
+    """Return how many threads BLAS uses, as it says itself or else as the environment says."""
     from importlib import import_module
 
     try:
@@ -295,7 +301,7 @@ def _blas_threads() -> int:
 
 
 def _times_slower() -> float:
-    """How many times as long the products of a small network take with all threads as with one."""
+    """Return how much longer a small network's products take with all threads than with one."""
     from importlib import import_module
     from statistics import median
 
@@ -318,7 +324,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _ask_kernel() -> dict[str, str]:
-    """Ask a new kernel, started away from here, where its Python and its asyncml are."""
+    """Ask a new kernel, started in another folder, where its Python and its asyncml are."""
     import ast
     import subprocess
     import tempfile

@@ -1,9 +1,10 @@
-"""Jobs that note when they computed, and how many of them did so at the same time.
+"""Jobs that record when they computed, to count how many did so at the same time.
 
-A job returns stamps, one after each of its rounds. Between two stamps it computed, unless it took
-so much longer than usual that it must have waited: for a core, or for Python's lock. So the count
-is right on a busy machine too, where a stopwatch is not. What a process pool runs must be imported
-there, so it cannot stand in a notebook: lesson 05 runs these in coroutines, threads and processes.
+A job returns time stamps, one after each of its rounds. Between two stamps it was computing, unless
+the round took so much longer than usual that it must have waited for a core or for Python's lock.
+The count is therefore right even on a busy machine, where a stopwatch misleads. A process pool runs
+only what it can import, and nothing of a notebook: lesson 05 runs these jobs in coroutines, threads
+and processes.
 """
 
 import contextlib
@@ -19,25 +20,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asyncml.look import BLUE, VERMILION, rows
+from asyncml.threads import cores as cores
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _STRETCHED = 5  # a round of so many times the usual length waited for something
 _PATIENCE_S = 60.0
-_COLOURS = "#0072B2", "#D55E00"  # told apart by colour-blind readers
 
 
 def wait_work(seconds: float) -> list[float]:
-    """Wait, as for a disk or a network; return the stamps of its beginning and its end."""
+    """Wait, as for a disk or a network, and return the stamps of the beginning and the end."""
     start = time.perf_counter()
     time.sleep(seconds)
     return [start, time.perf_counter()]
 
 
 def numpy_work(rounds: int) -> list[float]:
-    """Compute in NumPy, on one core; return the stamps of its rounds.
+    """Compute in NumPy on one core, and return the stamps of the rounds.
 
-    NumPy lets go of Python's lock while it works through a large array.
+    NumPy releases Python's lock while it works through a large array.
     """
     x = np.linspace(-1.0, 1.0, 60_000)
     out = np.empty_like(x)
@@ -49,7 +52,7 @@ def numpy_work(rounds: int) -> list[float]:
 
 
 def python_work(rounds: int) -> list[float]:
-    """Compute in pure Python, which holds Python's lock; return the stamps of its rounds."""
+    """Compute in pure Python, which holds Python's lock, and return the stamps of the rounds."""
     stamps = [time.perf_counter()]
     for _ in range(rounds):
         total = 0
@@ -60,7 +63,7 @@ def python_work(rounds: int) -> list[float]:
 
 
 def stretches(stamps: Sequence[float]) -> list[tuple[float, float]]:
-    """Return when a job was at work, as (start, end), without the rounds in which it waited.
+    """Return the spans (start, end) in which a job was at work, leaving out rounds of waiting.
 
     Example:
         >>> stretches([0, 1, 2, 9, 10])
@@ -78,9 +81,9 @@ def stretches(stamps: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def at_once(jobs: Sequence[Sequence[float]]) -> float:
-    """Return how many jobs were at work, on average over the time when any was.
+    """Return how many jobs were at work, on average over the time in which any was.
 
-    1.0 means one after the other or in turns, 2.0 that two were at work all the time.
+    1.0 means one after the other, or taking turns; 2.0 means that two were always at work.
 
     Args:
         jobs: the stamps of each, in seconds of one clock.
@@ -98,16 +101,9 @@ def at_once(jobs: Sequence[Sequence[float]]) -> float:
     return total / covered
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux, where fewer may be granted than there are
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Hand out a pool whose threads have all started, each on a core of its own if possible."""
+    """Provide a pool whose threads have all started, each on a core of its own if possible."""
     everyone = threading.Barrier(workers)
     with ThreadPoolExecutor(workers, "worker", _take_core, (everyone,)) as pool:
         list(pool.map(abs, range(workers)))
@@ -116,9 +112,9 @@ def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 @contextlib.contextmanager
 def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Hand out a pool whose processes have all started, each on a core of its own if possible.
+    """Provide a pool whose processes have all started, each on a core of its own if possible.
 
-    They are spawned, on every system: a fork copies the locks that other threads hold.
+    They are spawned on every system, since a fork copies the locks that other threads hold.
     """
     context = multiprocessing.get_context("spawn")
     everyone = context.Barrier(workers)
@@ -128,7 +124,7 @@ def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _take_core(everyone: Any) -> None:
-    """Wait until all workers are there, so that none does two jobs; then take a core."""
+    """Wait until all workers have started, so that none does two jobs; then take a core."""
     number = everyone.wait(_PATIENCE_S)
     if hasattr(os, "sched_setaffinity"):  # on a busy machine they might share one for a while
         allowed = sorted(os.sched_getaffinity(0))
@@ -144,11 +140,9 @@ def plot_at_work(runs: dict[str, Sequence[Sequence[float]]], axes: Sequence["Axe
                 ((start - _start(jobs)) * 1e3, (end - start) * 1e3)
                 for start, end in stretches(stamps)
             ]
-            ax.broken_barh(spans, (row - 0.4, 0.8), facecolor=_COLOURS[row % 2])
-        ax.set(xlim=(0, last * 1e3), ylim=(len(jobs) - 0.5, -0.5), title=name)
-        ax.set_yticks(range(len(jobs)), labels=[f"job {n}" for n, _ in enumerate(jobs, 1)])
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        ax.tick_params(axis="y", left=False)
+            ax.broken_barh(spans, (row - 0.4, 0.8), facecolor=(BLUE, VERMILION)[row % 2])
+        rows(ax, [f"job {n}" for n, _ in enumerate(jobs, 1)])
+        ax.set(xlim=(0, last * 1e3), title=name)
     axes[-1].set_xlabel("time (ms)")
 
 

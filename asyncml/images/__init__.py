@@ -1,6 +1,7 @@
 """Real images: Fashion-MNIST, as arrays and as objects of a store.
 
-    datasets   read them, and write them to a store
+    png       a greyscale image as the bytes of a PNG, and back
+    datasets  read the images, and write them to a store
 
 Lessons 07 and 08 use them.
 """
@@ -9,12 +10,11 @@ from asyncml.images.datasets import (
     CLASS_NAMES,
     Dataset,
     DatasetError,
-    decode_png,
-    encode_png,
     fashion_mnist,
     label_of,
     write_objects,
 )
+from asyncml.images.png import decode_png, encode_png
 
 __all__ = [
     "CLASS_NAMES",

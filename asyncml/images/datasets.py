@@ -1,14 +1,12 @@
 """Real images: Fashion-MNIST as arrays, and the same images as objects in a store.
 
-10,000 training and 2,000 test images come with the package, so that nobody waits for a download;
-all 70,000 are read from disk or downloaded, and checked. Lesson 07 loads the objects, lesson 08
-trains on the arrays. Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747.
+10,000 training and 2,000 test images come with the package, so nobody waits for a download. All
+70,000 are read from disk or downloaded, and checked. Lesson 07 loads the objects, lesson 08 trains
+on the arrays. Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747.
 """
 
-import asyncio
 import gzip
 import hashlib
-import io
 import os
 import re
 import struct
@@ -20,14 +18,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from asyncml.checks import check_int
 from asyncml.failures import shorten
+from asyncml.images.png import Bytes, encode_png
+from asyncml.pipeline.pipeline import Pipeline
 from asyncml.stores.memory import Store, check_store
-from asyncml.threads import ThreadPool
-
-Bytes = NDArray[np.uint8]
 
 CLASS_NAMES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -53,26 +48,25 @@ _ORIGINAL = (
     "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 )
-_COLOURS = {2: "RGB", 3: "palette", 6: "RGB with alpha"}  # by their number in a PNG
 _URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 _OFFLINE = "or put the four original files into a folder and set ASYNCML_DATA to its path"
 
 
 class DatasetError(RuntimeError):
-    """A file of the data set is missing, damaged, or could not be downloaded."""
+    """A file of the data set is missing or damaged, or could not be downloaded."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images and their labels, row by row; both arrays are the caller's own and may be changed.
+    """Images and their labels, row by row. Both arrays are the caller's own and may be changed.
 
     Args:
         images: (n, height, width) uint8.
         labels: (n,) uint8; `CLASS_NAMES[label]` is what the image shows.
-        name: "train" or "test"; `write_objects` puts it into the keys.
+        name: "train" or "test"; `write_objects` begins the keys with it.
 
     Raises:
-        ValueError: the arrays have other shapes or dtypes.
+        ValueError: an array has another shape or dtype.
 
     Example:
         >>> train, test = fashion_mnist()
@@ -107,19 +101,19 @@ class Dataset:
 
 
 def fashion_mnist(full: bool = False) -> tuple[Dataset, Dataset]:
-    """Load the training and the test images of Fashion-MNIST, checked by their SHA-256.
+    """Load the training and the test images of Fashion-MNIST, and check them by their SHA-256.
 
     Args:
         full: False for the 10,000 and 2,000 images that come with the package. True for all 60,000
-            and 10,000: from the folder that the environment variable ASYNCML_DATA names, else from
-            the user's cache, which is filled by a download of 31 MB when it is empty.
+            and 10,000: from the folder named by the environment variable ASYNCML_DATA, or else from
+            the user's cache. If the cache is empty, 31 MB are downloaded into it.
 
     Returns:
         (train, test), each a `Dataset` of new arrays: images (n, 28, 28) uint8, labels (n,) uint8.
 
     Raises:
-        DatasetError: a file is missing, damaged or cannot be downloaded; says what to do. What was
-            downloaded in part is removed, on an interrupt too.
+        DatasetError: a file is missing, damaged or cannot be downloaded; says what to do. A partial
+            download is removed, even after an interrupt.
 
     Example:
         >>> train, test = fashion_mnist()
@@ -143,25 +137,27 @@ async def write_objects(
 ) -> list[str]:
     """Write each image of a data set into a store, as a PNG object with its label in the key.
 
-    The keys are `train/00000-9.png`, `train/00001-0.png`, ...: sorted, they are in the order of the
-    data set. One thread encodes, so the event loop is not held.
+    The keys are `train/00000-9.png`, `train/00001-0.png` and so on; when sorted, they are in the
+    order of the data set. A thread does the encoding, so the event loop is not held up.
 
     Args:
-        store: where to.
-        dataset: what; its images are read bit by bit, so leave them as they are until this ends.
-        prefix: the keys begin with it; by default the name of the data set and a slash.
+        store: where to write.
+        dataset: what to write. Its images are read as they are needed: do not change them before
+            this ends.
+        prefix: what the keys begin with; by default the name of the data set and a slash.
         concurrency: how many objects are written at once, at least 1.
 
     Returns:
         The keys, in the order of the data set.
 
     Raises:
-        TypeError: `store` is no store, `dataset` no Dataset, or `concurrency` no int.
+        TypeError: `store` is not a store, `dataset` not a Dataset, or `concurrency` not an int.
         ValueError: `concurrency` is below 1.
-        Exception: what `store.put` raised first. Then, as on cancellation, the objects that were
-            written stay, and no task and no thread is left.
+        Exception: the first error that `store.put` raised. After it, as after a cancellation, the
+            objects written so far remain, and no task or thread is left.
 
     Example:
+        >>> import asyncio
         >>> from asyncml.stores.memory import MemoryStore
         >>> asyncio.run(write_objects(MemoryStore(), fashion_mnist()[0][:2]))
         ['train/00000-9.png', 'train/00001-0.png']
@@ -169,35 +165,28 @@ async def write_objects(
     check_store(store)
     if not isinstance(dataset, Dataset):
         raise TypeError(f"`dataset` must be a Dataset, got {type(dataset).__name__}")
-    concurrency = check_int("concurrency", concurrency)
     prefix = f"{dataset.name}/" if prefix is None else prefix
     digits = max(5, len(str(len(dataset) - 1)))
     keys = [f"{prefix}{i:0{digits}}-{label}.png" for i, label in enumerate(dataset.labels)]
-    step = min(64, -(-len(keys) // concurrency) or 1)
-    parts = iter([slice(start, start + step) for start in range(0, len(keys), step)])
-    loop = asyncio.get_running_loop()
 
-    async def write() -> None:
-        for part in parts:
-            images = await loop.run_in_executor(pool, list, map(encode_png, dataset.images[part]))
-            for key, data in zip(keys[part], images, strict=True):
-                await store.put(key, data)
+    def encode(one: tuple[str, Bytes]) -> tuple[str, bytes]:
+        return one[0], encode_png(one[1])
 
-    with ThreadPool(1, name="encode") as pool:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for i in range(concurrency):
-                    group.create_task(write(), name=f"write-{i}")
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from errors.exceptions[0].__cause__
+    async def put(one: tuple[str, bytes]) -> None:
+        await store.put(*one)
+
+    images = Pipeline(zip(keys, dataset.images, strict=True)).map(encode)
+    async for _ in images.map(put, concurrency=concurrency, ordered=False):
+        pass
     return keys
 
 
 def label_of(key: str) -> int:
-    """Read the label out of a key that `write_objects` made.
+    """Return the label in a key made by `write_objects`.
 
     Raises:
-        TypeError, ValueError: the key is no str, or does not end like one.
+        TypeError: `key` is not a str.
+        ValueError: `key` does not end with a label.
 
     Example:
         >>> label_of("train/00000-9.png")
@@ -210,107 +199,13 @@ def label_of(key: str) -> int:
     raise ValueError(f"`key` must end like 'train/00000-9.png', got {key!r}")
 
 
-def encode_png(image: Bytes) -> bytes:
-    """Encode a greyscale image as a PNG; `decode_png` gives it back exactly.
-
-    By hand, in half of Pillow's time for small images (PNG, third edition, W3C 2025, section 5).
-
-    Args:
-        image: (height, width) uint8.
-
-    Raises:
-        ValueError: `image` has another shape or dtype.
-
-    Example:
-        >>> encode_png(np.zeros((28, 28), np.uint8))[1:4]
-        b'PNG'
-    """
-    if image.ndim != 2 or image.dtype != np.uint8 or 0 in image.shape:
-        raise ValueError(f"`image` must be (height, width) uint8, got {image.shape} {image.dtype}")
-    height, width = image.shape
-    rows = np.zeros((height, width + 1), np.uint8)  # each row opens with its filter: 0, none
-    rows[:, 1:] = image
-    header = struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)  # 8 bits, grey, not interlaced
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 1)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
-
-
-def decode_png(data: bytes, *, key: str | None = None) -> Bytes:
-    """Decode a greyscale PNG of any depth; plain and synchronous, so run it in threads.
-
-    The checksum of each part is compared. Of 16 bits the upper 8 are kept, and alpha is dropped.
-
-    Args:
-        data: the bytes of the file.
-        key: what an error calls it; not needed for bytes that came out of a `MemoryStore`.
-
-    Returns:
-        (height, width) uint8, so (28, 28) for the images of this package.
-
-    Raises:
-        ValueError: `data` is no PNG, is damaged, or has colours; the key is in the message.
-        ImportError: Pillow is not installed.
-
-    Example:
-        >>> decode_png(encode_png(np.eye(2, dtype=np.uint8)))
-        array([[1, 0],
-               [0, 1]], dtype=uint8)
-    """
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise ImportError('decode_png needs Pillow: pip install "asyncml[images]"') from None
-    if not isinstance(data, bytes | bytearray | memoryview):
-        hint = "decode_png(await store.get(key))"
-        raise TypeError(f"`data` must be bytes, as in {hint}, got {type(data).__name__}")
-    data = bytes(data) if isinstance(data, memoryview) else data
-    name = getattr(data, "key", "") if key is None else key
-    what = f"object {name!r}" if name else "`data`"
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            mode = image.mode
-            pixels = np.array(image.convert("L") if mode in ("1", "LA") else image)
-        _check_sums(data)
-    except Exception as error:  # a damaged file makes Pillow raise almost anything
-        reason = "not a PNG file" if isinstance(error, UnidentifiedImageError) else str(error)
-        seen = f"{len(data)} bytes, starting {bytes(data[:8])!r}"
-        raise ValueError(f"{what} does not decode as PNG: {reason} ({seen})") from error
-    depth, kind = data[24:26]  # of the header, which comes first in every PNG
-    if kind not in (0, 4):
-        got = f"{depth}-bit {_COLOURS[kind]}"
-        raise ValueError(f"{what} must be a greyscale PNG, got one in colour ({got})")
-    if mode.startswith("I"):
-        return (pixels >> 8).astype(np.uint8)  # 16 bits
-    return pixels[..., 0].copy() if pixels.ndim == 3 else pixels  # 16 bits with alpha: as RGBA
-
-
-def _check_sums(data: bytes) -> None:
-    """Raise ValueError unless each chunk of a PNG has its checksum, as Pillow does for some."""
-    number, crc32, start = int.from_bytes, zlib.crc32, 8
-    if data[12:16] != b"IHDR":
-        raise ValueError("damaged, since its header is not the first part")
-    while start < len(data):
-        begin = start + 4
-        end = begin + 4 + number(data[start:begin], "big")
-        chunk = data[begin:end]  # its name, its content; its checksum follows
-        start = end + 4
-        if crc32(chunk) != number(data[end:start], "big"):
-            raise ValueError(f"damaged, since the checksum of its {bytes(chunk[:4])!r} is another")
-        if chunk == b"IEND":
-            return
-    raise ValueError("cut off, since its end is missing")
-
-
 def _load(folder: Path, sums: tuple[str, ...], mend: str) -> tuple[Dataset, Dataset]:
     arrays = [_read(folder / file, sha, mend) for file, sha in zip(_FILES, sums, strict=True)]
     return Dataset(arrays[0], arrays[1], "train"), Dataset(arrays[2], arrays[3], "test")
 
 
 def _read(path: Path, sha256: str, mend: str, source: str = "") -> Bytes:
-    """Unpack and check one IDX file: its shape as big-endian int32, then its bytes."""
+    """Unpack and check one IDX file, which holds a shape as big-endian int32 and then the bytes."""
     try:
         data = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
@@ -333,7 +228,7 @@ def _cache() -> Path:
 
 
 def _download(file: str, sha256: str, folder: Path) -> None:
-    """Download one file into `folder`; it appears there whole and checked, or not at all."""
+    """Download one file into `folder`, where it appears complete and checked, or not at all."""
     import tempfile  # all of these are slow to import and seldom needed
     from http.client import HTTPException
     from urllib.error import HTTPError

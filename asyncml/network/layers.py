@@ -1,4 +1,4 @@
-"""Layers and the loss: each formula beside its derivative.
+"""Layers: each formula beside its derivative.
 
 Data is laid out as (batch, in), one example a row. Gradients are those of the loss L, and `dy`
 stands for dL/dy. Lesson 08 derives all of them and checks them by central differences.
@@ -7,35 +7,58 @@ stands for dL/dy. Lesson 08 derives all of them and checks them by central diffe
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from asyncml.checks import check_int, check_labels
+from asyncml.checks import check_int
 
 Array = npt.NDArray[np.float32]  # by this name in `help`, since annotations are not evaluated
+
+
+class HoldsViews:
+    """Has arrays that share their memory with others, so that assigning to one copies into it."""
+
+    views: ClassVar[tuple[str, ...]]  # their names
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.views:
+            copy_into(vars(self)[name], value, name)
+        else:
+            super().__setattr__(name, value)
+
+
+def copy_into(target: Array, value: npt.ArrayLike, name: str) -> None:
+    """Copy `value` into `target`, whose memory is shared; its shape must be the same."""
+    given = np.asarray(value)
+    if not np.can_cast(given.dtype, target.dtype, "same_kind"):
+        got = type(value).__name__ if given.ndim == 0 else given.dtype
+        raise TypeError(f"`{name}` must hold real numbers, got {got}")
+    if given.shape != target.shape:
+        raise ValueError(f"`{name}` must have shape {target.shape}, got {given.shape}")
+    np.copyto(target, given, casting="same_kind")
 
 
 class Layer:
     """One function of a network and its derivative; `Linear` and `ReLU` are the ones given here.
 
-    For one of your own override `forward` and `backward`, and say by attributes of the class what a
-    `Sequential` has to know of it; where it has parameters, `bind` and `initialise` too. A layer
-    keeps no data: `forward` and `backward` get every array that they read and write. An `Array` is
-    a NumPy array of float32.
+    To write your own, override `forward` and `backward`, and set the attributes that tell a
+    `Sequential` about it; if it has parameters, override `bind` and `initialise` too. A layer keeps
+    no data: `forward` and `backward` are given every array that they read or write. An `Array` is a
+    NumPy array of float32.
 
     Attributes:
         n_in: values in a row of x, an int; None, as here, for any number.
         n_out: values in a row of y, an int; None, as here, for as many as in x.
-        n_params: how many parameters it has, 0 here: that many of the model's are handed to `bind`.
+        n_params: how many parameters it has, 0 here; `bind` is given that many of the model's.
         in_place: whether `forward` may be given x itself as `out`, and `backward` dy itself as dx;
             False here. True saves memory, and suits a layer that works element by element and whose
-            `backward` has no need of x, in whose place y then stands.
-        reads_output: whether `backward` reads y; True here. Where it is False, a layer behind it
-            that works in place may overwrite y.
-        bound: whether it is in a model already, so that it cannot be put into another; a `bind` of
-            your own sets it to True.
+            `backward` does not need x, which y has overwritten by then.
+        reads_output: whether `backward` reads y; True here. If False, a layer behind it that works
+            in place may overwrite y.
+        bound: whether it is in a model already, and so cannot be put into another; a `bind` of your
+            own sets it to True.
     """
 
     n_in: int | None = None
@@ -75,10 +98,7 @@ class Layer:
         raise NotImplementedError
 
 
-_VIEWS = ("weight", "bias", "weight_grad", "bias_grad")
-
-
-class Linear(Layer):
+class Linear(HoldsViews, Layer):
     """y = x W + b: each output is a weighted sum of the inputs.
 
     dL/dW = x^T dL/dy, dL/db = the sum of dL/dy over the batch, dL/dx = dL/dy W^T.
@@ -95,6 +115,7 @@ class Linear(Layer):
         ValueError: a size is below 1.
     """
 
+    views = ("weight", "bias", "weight_grad", "bias_grad")
     reads_output = False
     n_in: int
     n_out: int
@@ -114,11 +135,9 @@ class Linear(Layer):
         return {"n_in": self.n_in, "n_out": self.n_out, "n_params": self.n_params}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _VIEWS:
+        if name in self.views:
             self._check_bound()
-            copy_into(getattr(self, name), value, name)
-        else:
-            super().__setattr__(name, value)
+        super().__setattr__(name, value)
 
     def _check_bound(self) -> None:
         if not self.bound:
@@ -126,10 +145,10 @@ class Linear(Layer):
 
     def bind(self, params: Array, grads: Array) -> None:
         """Lay `weight` and `bias` over `params`, and their gradients over `grads`."""
-        lay = super().__setattr__  # not this class's own, which copies
+        own = vars(self)  # `self.weight = ...` would copy
         for suffix, flat in (("", params), ("_grad", grads)):
-            lay("weight" + suffix, flat[: -self.n_out].reshape(self.n_in, self.n_out))
-            lay("bias" + suffix, flat[-self.n_out :])
+            own["weight" + suffix] = flat[: -self.n_out].reshape(self.n_in, self.n_out)
+            own["bias" + suffix] = flat[-self.n_out :]
         self.bound = True
 
     def initialise(self, rng: np.random.Generator) -> None:
@@ -176,59 +195,3 @@ class ReLU(Layer):
         if dx is not None:
             np.greater(y, 0, out=y)
             np.multiply(dy, y, out=dx)
-
-
-def softmax_cross_entropy(logits: Array, y: npt.ArrayLike, grad: Array | None = None) -> float:
-    """Return the mean of -log p[label], where p = softmax(logits) row by row.
-
-    -log p[k] = log(sum(exp(z))) - z[k]; the largest logit is subtracted first, which changes
-    nothing but that exp cannot overflow (Goodfellow, Bengio & Courville 2016, section 6.2.2.3).
-    dL/dz = (p - onehot(y)) / batch.
-
-    Args:
-        logits: (batch, classes) float32.
-        y: (batch,) integers, 0 to classes - 1.
-        grad: (batch, classes) float32 to be filled with dL/dlogits; may be `logits` itself.
-
-    Raises:
-        TypeError: `logits` holds no floats, or y no integers.
-        ValueError: a shape is wrong, the batch is empty, or a label is out of range.
-
-    Example:
-        >>> round(softmax_cross_entropy(np.zeros((1, 10), np.float32), np.array([3])), 4)
-        2.3026
-    """
-    logits = np.asarray(logits)
-    if not np.issubdtype(logits.dtype, np.floating):
-        raise TypeError(f"`logits` must hold floats, got {logits.dtype}")
-    if logits.ndim != 2 or not logits.shape[1]:
-        raise ValueError(f"`logits` must have shape (batch, classes), got {logits.shape}")
-    if grad is not None and grad.shape != logits.shape:
-        raise ValueError(
-            f"`grad` must have the shape of `logits`, {logits.shape}, got {grad.shape}"
-        )
-    return loss_of(logits, check_labels(y, logits.shape, logits.shape[1], of="logits"), grad)
-
-
-def loss_of(logits: Array, y: npt.NDArray[np.integer], grad: Array | None = None) -> float:
-    """Return what `softmax_cross_entropy` returns, of arguments that have been checked."""
-    n, rows = len(logits), np.arange(len(logits))
-    z = np.subtract(logits, logits.max(axis=1, keepdims=True), out=grad)
-    picked = z[rows, y]
-    total = np.exp(z, out=z).sum(axis=1, keepdims=True)
-    loss = (np.log(total[:, 0]) - picked).sum(dtype=np.float64) / n
-    np.divide(z, total, out=z)
-    z[rows, y] -= 1
-    np.divide(z, n, out=z)
-    return float(loss)
-
-
-def copy_into(target: Array, value: npt.ArrayLike, name: str) -> None:
-    """Copy `value` into `target`, an array that others look into; its shape must be the same."""
-    given = np.asarray(value)
-    if not np.can_cast(given.dtype, target.dtype, "same_kind"):
-        got = type(value).__name__ if given.ndim == 0 else given.dtype
-        raise TypeError(f"`{name}` must hold real numbers, got {got}")
-    if given.shape != target.shape:
-        raise ValueError(f"`{name}` must have shape {target.shape}, got {given.shape}")
-    np.copyto(target, given, casting="same_kind")

@@ -1,14 +1,15 @@
 """Optimisers: from a model's gradients to its next parameters, in place on the flat vectors.
 
-What a step remembers of the steps before it (velocity, moments) is a flat vector like the
-parameters, so that a checkpoint holds all of it in a few copies. Lesson 08 derives both.
+What a step keeps of the steps before it (velocity, moments) is a flat vector like the parameters,
+so a checkpoint copies all of it at once. Lesson 08 derives both optimisers.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,28 +26,46 @@ if TYPE_CHECKING:
 BLOCK = 32_768
 
 
+def _checked(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> float:
+    number = check_number(name, value, rule)
+    if not holds(number):
+        got = value if math.isfinite(number) else number  # not a number of thousands of digits
+        raise ValueError(f"`{name}` must be {rule}, got {got}")
+    return number
+
+
+_rate = partial(_checked, rule="a finite number >= 0", holds=lambda number: 0 <= number < math.inf)
+_positive = partial(_checked, rule="> 0", holds=lambda number: 0 < number < math.inf)
+_share = partial(_checked, rule=">= 0 and < 1", holds=lambda number: 0 <= number < 1)
+
+
+def _shares(name: str, value: Any) -> tuple[float, float]:
+    if not isinstance(value, Sequence | np.ndarray) or np.shape(value) != (2,):
+        raise TypeError(f"`{name}` must be two numbers, each >= 0 and < 1, got {value!r}")
+    return _share(name, value[0]), _share(name, value[1])
+
+
 class Optimizer:
     """Changes `model.params` by `model.grads`, in place; `SGD` and `Adam` are those given here.
 
     Attributes:
         model: whose parameters it changes.
+        lr: the learning rate, a float; may be set anew between two steps, to 0 too, where a
+            schedule ends.
+        settings: what checks each setting, by its name, whenever it is set.
     """
 
+    settings: ClassVar[dict[str, Callable[[str, Any], Any]]] = {"lr": _rate}
+
     def __init__(self, model: Sequential, lr: float) -> None:
-        check_model(model)
-        self._lr = _checked("lr", lr, "a finite number > 0", lambda number: 0 < number < math.inf)
+        check_model(model, "loss_and_grads")
+        self.lr = _checked("lr", lr, "a finite number > 0", lambda number: 0 < number < math.inf)
         self.model = model
         self._room = zeros(min(len(model.params), BLOCK))
 
-    @property
-    def lr(self) -> float:
-        """The learning rate; may be set anew between two steps, to 0 too, where a schedule ends."""
-        return self._lr
-
-    @lr.setter
-    def lr(self, value: float) -> None:
-        rule = "a finite number >= 0"
-        self._lr = _checked("lr", value, rule, lambda number: 0 <= number < math.inf)
+    def __setattr__(self, name: str, value: Any) -> None:
+        check = self.settings.get(name)
+        super().__setattr__(name, value if check is None else check(name, value))
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return the live arrays that the next step depends on: copy them to keep, fill to restore.
@@ -83,26 +102,20 @@ class SGD(Optimizer):
     Args:
         model: whose parameters it changes.
         lr: the learning rate.
-        momentum: how much of the velocity is kept, from 0 to below 1.
+        momentum: how much of the velocity is kept, from 0 to below 1; may be set anew between two
+            steps, as lr may.
 
     Raises:
         TypeError: `model` is no model, or another argument no number.
         ValueError: an argument is out of range.
     """
 
+    settings = Optimizer.settings | {"momentum": _share}
+
     def __init__(self, model: Sequential, lr: float, momentum: float = 0.0) -> None:
         super().__init__(model, lr)
         self.momentum = momentum
         self.velocity = zeros(len(model.params))
-
-    @property
-    def momentum(self) -> float:
-        """How much of the velocity is kept; may be set anew between two steps."""
-        return self._momentum
-
-    @momentum.setter
-    def momentum(self, value: float) -> None:
-        self._momentum = _share("momentum", value)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return `velocity`, (P,) float32."""
@@ -136,13 +149,16 @@ class Adam(Optimizer):
     Args:
         model: whose parameters it changes.
         lr: the learning rate.
-        betas: how much of m and of v is kept, each from 0 to below 1.
+        betas: how much of m and of v is kept, each from 0 to below 1. When they are set anew, what
+            they were before counts as if it had been these.
         eps: keeps a parameter without gradient from dividing by 0.
 
     Raises:
         TypeError: `model` is no model, or another argument no number.
         ValueError: an argument is out of range.
     """
+
+    settings = Optimizer.settings | {"betas": _shares, "eps": _positive}
 
     def __init__(
         self,
@@ -157,26 +173,6 @@ class Adam(Optimizer):
         self.g_sum, self.g2_sum = zeros(len(model.params)), zeros(len(model.params))
         self.t = np.zeros((), np.int64)
         self._negligible = np.zeros(len(self._room), np.bool_)
-
-    @property
-    def betas(self) -> tuple[float, float]:
-        """How much of m and of v is kept; what they were before counts as if it had been these."""
-        return self._betas
-
-    @betas.setter
-    def betas(self, value: tuple[float, float]) -> None:
-        if not isinstance(value, Sequence | np.ndarray) or np.shape(value) != (2,):
-            raise TypeError(f"`betas` must be two numbers, each >= 0 and < 1, got {value!r}")
-        self._betas = _share("betas", value[0]), _share("betas", value[1])
-
-    @property
-    def eps(self) -> float:
-        """Keeps a parameter without gradient from dividing by 0."""
-        return self._eps
-
-    @eps.setter
-    def eps(self, value: float) -> None:
-        self._eps = _checked("eps", value, "> 0", lambda number: 0 < number < math.inf)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return the sums, (P,) float32 each, and `t`, () int64, the number of steps taken."""
@@ -210,18 +206,6 @@ class Adam(Optimizer):
             g_sum, negligible = self.g_sum[block], self._negligible[: len(size)]
             np.less(np.abs(g_sum, out=size), _NEGLIGIBLE, out=negligible)
             np.copyto(g_sum, 0, where=negligible)
-
-
-def _checked(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> float:
-    number = check_number(name, value, rule)
-    if not holds(number):
-        got = value if math.isfinite(number) else number  # not a number of thousands of digits
-        raise ValueError(f"`{name}` must be {rule}, got {got}")
-    return number
-
-
-def _share(name: str, value: object) -> float:
-    return _checked(name, value, ">= 0 and < 1", lambda number: 0 <= number < 1)
 
 
 def _weights(beta: float, t: int) -> float:

@@ -1,9 +1,9 @@
 """A neural network in NumPy: layers in a row, over one flat vector of parameters.
 
-All parameters of a model lie in one vector, all gradients in another, and each layer holds views
-into both: an optimiser is a few operations on whole vectors, a checkpoint is one copy, and an
-all-reduce is one message. A step writes into buffers kept from the step before. Synchronous, with
-no asyncio in it: lesson 08 builds it piece by piece.
+All parameters of a model are in one vector and all gradients in another, and each layer has views
+of both. An optimiser is then a few operations on whole vectors, a checkpoint is one copy, and an
+all-reduce is one message. Each step writes into the buffers of the step before. There is no asyncio
+here; lesson 08 builds it piece by piece.
 """
 
 from __future__ import annotations
@@ -17,28 +17,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asyncml.checks import check_int, check_labels
+from asyncml.checks import check_int
 from asyncml.network.aligned import zeros
-from asyncml.network.layers import Array, Layer, Linear, ReLU, copy_into, loss_of
+from asyncml.network.layers import Array, HoldsViews, Layer, Linear, ReLU
+from asyncml.network.losses import CrossEntropy, Loss
 
 
-class Sequential:
-    """Layers one after the other; the last one's outputs are the logits of a classifier.
+class Sequential(HoldsViews):
+    """Layers one after the other, and the loss of the last one's outputs.
 
-    A copy (`copy.copy`, `copy.deepcopy`, pickle) is a model of its own: its layers look into its
-    own vectors. `forward` and `predict` may run in several threads at once; `loss_and_grads` may
-    not, since it writes into `grads` and into buffers that it keeps.
+    A copy (`copy.copy`, `copy.deepcopy`, pickle) is a model of its own, whose layers have views of
+    its own vectors. `forward` and `predict` may run in several threads at once; `loss_and_grads`
+    may not, because it writes into `grads` and into buffers that it keeps.
 
     Args:
         layers: what is applied, in this order.
         seed: of the generator that draws the initial parameters.
+        loss: what training makes small. None: `CrossEntropy()`, for a classifier, whose outputs are
+            logits.
 
     Attributes:
         layers: the layers, a tuple.
+        loss: the loss.
         n_in: values in a row of x.
-        n_out: values in a row of the output, the number of classes.
+        n_out: values in a row of the output; of a classifier, the number of classes.
+        params: all parameters, (P,) float32; assigning copies into it.
+        grads: the gradient of the loss by each parameter, (P,) float32; assigning copies into it.
 
     Raises:
+        TypeError: `loss` is no `Loss`, or a layer no `Layer`.
         ValueError: a layer's output does not fit the next one, or a layer is in a model already.
 
     Example:
@@ -47,9 +54,19 @@ class Sequential:
         Sequential(Linear(2, 3), ReLU(), Linear(3, 2))
         >>> model.params.shape
         (17,)
+        >>> from asyncml.network.losses import MeanSquaredError
+        >>> Sequential(Linear(2, 1), loss=MeanSquaredError())
+        Sequential(Linear(2, 1), loss=MeanSquaredError())
     """
 
-    def __init__(self, *layers: Layer, seed: int = 0) -> None:
+    views = ("params", "grads")
+    params: Array
+    grads: Array
+
+    def __init__(self, *layers: Layer, seed: int = 0, loss: Loss | None = None) -> None:
+        self.loss = CrossEntropy() if loss is None else loss
+        if not isinstance(self.loss, Loss):
+            raise TypeError(f"`loss` must be a Loss such as CrossEntropy(), got {loss!r}")
         rng = np.random.default_rng(seed)  # before the layers are bound, in case it is refused
         self._adopt(layers)
         for layer in self.layers:
@@ -60,17 +77,20 @@ class Sequential:
         self.layers = tuple(layers)
         self.n_in, self.n_out = self._widths[0], self._widths[-1]
         size = sum(layer.n_params for layer in layers)
-        self._params, self._grads = zeros(size), zeros(size)
+        vars(self).update(params=zeros(size), grads=zeros(size))
         start = 0
         for layer in layers:
             end = start + layer.n_params
-            layer.bind(self._params[start:end], self._grads[start:end])
+            layer.bind(self.params[start:end], self.grads[start:end])
             start = end
         self._outputs: list[Array] = []  # of each layer, in the largest batch yet
         self._deltas: list[Array] = []  # dL/d(output) of each layer
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+        parts = [*map(repr, self.layers)]
+        if type(self.loss) is not CrossEntropy:
+            parts.append(f"loss={self.loss!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_outputs": [], "_deltas": []}
@@ -81,28 +101,14 @@ class Sequential:
         # with what a subclass has added, such as another name for a layer
         vars(self).update({name: own.get(id(value), value) for name, value in state.items()})
         self._adopt(layers)
-        self.params, self.grads = state["_params"], state["_grads"]
+        self.params, self.grads = state["params"], state["grads"]
 
-    @property
-    def params(self) -> Array:
-        """All parameters, (P,) float32; assigning copies into it."""
-        return self._params
-
-    @params.setter
-    def params(self, value: npt.ArrayLike) -> None:
-        copy_into(self._params, value, "params")
-
-    @property
-    def grads(self) -> Array:
-        """The gradient of the loss by each parameter, (P,) float32; assigning copies into it."""
-        return self._grads
-
-    @grads.setter
-    def grads(self, value: npt.ArrayLike) -> None:
-        copy_into(self._grads, value, "grads")
+    def state(self) -> dict[str, Array]:
+        """Return the live arrays that training changes: copy them to keep, fill to restore."""
+        return {"params": self.params}
 
     def forward(self, x: npt.ArrayLike) -> Array:
-        """Return the logits of `x`, in an array of their own.
+        """Return the outputs for `x`, (batch, n_out), in an array of their own.
 
         Args:
             x: (batch, n_in) float32; other floats are converted, which costs a copy.
@@ -116,23 +122,27 @@ class Sequential:
             y = layer.forward(y, out=y if layer.in_place and y is not given else None)
         return y
 
-    def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.intp]:
-        """Return the label with the largest logit for each row of x: (batch,) int."""
-        labels: npt.NDArray[np.intp] = self.forward(x).argmax(axis=1)
-        return labels
+    def predict(self, x: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return what the loss makes of the outputs for each row of x.
+
+        With `CrossEntropy` that is the label with the largest output, (batch,) int; with
+        `MeanSquaredError` the outputs themselves, (batch, n_out) float32.
+        """
+        return self.loss.predict(self.forward(x))
 
     def loss_and_grads(self, x: npt.ArrayLike, y: npt.ArrayLike) -> float:
-        """Fill `grads` with the gradient of the mean softmax cross-entropy, and return the loss.
+        """Return the loss of a batch, and fill `grads` with its gradient.
 
-        Once it has seen the largest batch this allocates a few numbers for each row, for the loss,
-        and nothing the size of a layer's output.
+        Once it has seen the largest batch it allocates only a few numbers for each row, and nothing
+        of the size of a layer's output.
 
         Args:
             x: (batch, n_in) float32; other floats are converted, which costs a copy.
-            y: (batch,) integer labels, 0 to n_out - 1.
+            y: as the loss takes it. `CrossEntropy`: (batch,) integer labels, 0 to n_out - 1;
+                `MeanSquaredError`: (batch, n_out) floats.
 
         Raises:
-            TypeError: x holds no floats, or y no integers.
+            TypeError: x holds no floats, or y not what the loss takes.
             ValueError: a shape is wrong, the batch is empty, or a label is out of range.
 
         Example:
@@ -141,12 +151,11 @@ class Sequential:
             1.0986
         """
         x = self._checked_input(x)
-        labels = check_labels(y, x.shape, self.n_out)
         outputs, deltas = self._buffers(len(x))
         inputs = [x, *outputs[:-1]]
         for layer, given, out in zip(self.layers, inputs, outputs, strict=True):
             layer.forward(given, out)
-        loss = loss_of(outputs[-1], labels, deltas[-1])
+        loss = self.loss.forward(outputs[-1], y, deltas[-1])
         for i in reversed(range(len(self.layers))):
             dx = deltas[i - 1] if i else None  # nobody asks how the data should have been
             self.layers[i].backward(inputs[i], outputs[i], deltas[i], dx)
@@ -179,8 +188,10 @@ class MLP(Sequential):
     """A multi-layer perceptron: Linear layers with a ReLU between each two.
 
     Args:
-        sizes: values in a row of x, of each hidden layer, and the number of classes.
+        sizes: values in a row of x, of each hidden layer, and of the output: for a classifier,
+            the number of classes.
         seed: of the generator that draws the initial parameters.
+        loss: as for `Sequential`.
 
     Raises:
         TypeError: `sizes` is no list of ints.
@@ -191,7 +202,7 @@ class MLP(Sequential):
         MLP(Linear(784, 256), ReLU(), Linear(256, 10))
     """
 
-    def __init__(self, sizes: Sequence[int], *, seed: int = 0) -> None:
+    def __init__(self, sizes: Sequence[int], *, seed: int = 0, loss: Loss | None = None) -> None:
         if not isinstance(sizes, Iterable):
             raise TypeError(f"`sizes` must be a list such as [784, 256, 10], got {sizes!r}")
         sizes = [check_int("sizes", size) for size in sizes]
@@ -200,7 +211,7 @@ class MLP(Sequential):
         layers: list[Layer] = []
         for n_in, n_out in pairwise(sizes):
             layers += [Linear(n_in, n_out), ReLU()]
-        super().__init__(*layers[:-1], seed=seed)
+        super().__init__(*layers[:-1], seed=seed, loss=loss)
 
 
 def _chain(layers: Sequence[Layer]) -> list[int]:

@@ -1,35 +1,43 @@
 """Data loading: bounded, in order, retried, and resumed where it stood.
 
     pipeline    the stages that one writes down, and where a run of them stands
+    mixing      pipelines as the source of another
     options     what may be asked of a stage
     sources     what is iterated
     stages      the cheap stages: generators over entries
     batches     items, joined
+    held        what a stage that changes the order has in its hands
     order       stages that change the order
     map         a stage that calls a function, and what a failure means to it
     functions   the functions of the user's, and what their results mean
     retrying    what becomes of an item whose function failed
     window      where results wait until it is their turn to leave
     engine      workers over one iterator
+    visits      handing items to threads in chunks
+    streams     handing on the items of a parent as they come
     executors   threads, processes, and executors of the user's
     epoch       one pass through all stages
     iteration   `async for` and `for`
-    meters      what each stage has done
+    meters      what each stage has done, as it is counted
+    statistics  what each stage has done, as it is read
     drawing     the stages as a picture
 
 Lesson 07 builds a loader.
 """
 
 from asyncml.pipeline.batches import collate
-from asyncml.pipeline.meters import PipelineStatistics
+from asyncml.pipeline.mixing import chain, mix
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.pipeline.retrying import Backoff, FailedItem, skip
+from asyncml.pipeline.statistics import PipelineStatistics
 
 __all__ = [
     "Backoff",
     "FailedItem",
     "Pipeline",
     "PipelineStatistics",
+    "chain",
     "collate",
+    "mix",
     "skip",
 ]

@@ -3,36 +3,39 @@
 The consumer, the body of the loop, is the last row. Kept apart from the engine, which never draws.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from asyncml.pipeline.meters import PipelineStatistics
 
 _BUSY, _BOTTLENECK = "#0072B2", "#D55E00"  # Okabe and Ito 2008; the bottleneck is hatched as well
 _HATCH = "//"
 _LENGTH = 36  # of a name
 
 
-def plot(statistics: "PipelineStatistics", ax: "Axes | None" = None) -> "Axes":
-    """Draw a bar for each stage and the consumer; see `PipelineStatistics.plot`."""
+def draw(
+    rows: Sequence[tuple[str, float, float]], slowest: int | None, ax: "Axes | None"
+) -> "Axes":
+    """Draw a bar for each row, and what stands ready below it.
+
+    Args:
+        rows: the name, the busy share from 0 to 1, and the mean number of items that were ready.
+        slowest: which of the rows is the bottleneck, if one is.
+        ax: where to draw; by default a new figure.
+    """
     import matplotlib.pyplot as plt
 
-    consumer = 1 - statistics.wait_s / statistics.elapsed_s if statistics.elapsed_s else 0.0
-    rows = [(stage.name, stage.busy) for stage in statistics.stages]
-    rows.append(("the consumer", min(1.0, max(0.0, consumer))))
     if ax is None:
         _, ax = plt.subplots(figsize=(8, 1 + 0.45 * len(rows)), layout="constrained")
-    for row, (_, busy) in enumerate(rows):
-        colour, hatch = (_BOTTLENECK, _HATCH) if row == statistics.slowest else (_BUSY, "")
+    for row, (_, busy, queue) in enumerate(rows):
+        colour, hatch = (_BOTTLENECK, _HATCH) if row == slowest else (_BUSY, "")
         ax.barh(row, busy * 100, 0.55, color=colour, hatch=hatch, edgecolor="white")
-        word = "  the bottleneck" if row == statistics.slowest else ""
+        word = "  the bottleneck" if row == slowest else ""
         ax.text(busy * 100 + 1, row, f"{busy:.0%}{word}", va="center")
-    for row, stage in enumerate(statistics.stages):
-        if stage.queue:
-            ax.text(160, row + 0.5, f"{stage.queue:.1f} ready ↓", va="center", ha="right")
-    names = [name if len(name) <= _LENGTH else name[: _LENGTH - 1] + "…" for name, _ in rows]
+        if queue:
+            ax.text(160, row + 0.5, f"{queue:.1f} ready ↓", va="center", ha="right")
+    names = [name if len(name) <= _LENGTH else name[: _LENGTH - 1] + "…" for name, *_ in rows]
     ax.set_yticks(range(len(rows)), labels=names, parse_math=False)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlim(0, 160)  # room for the words

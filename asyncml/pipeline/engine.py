@@ -10,33 +10,17 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 from asyncml.failures import is_asked_to_end, ordinary
-from asyncml.pipeline.executors import place, within
-from asyncml.pipeline.functions import DROPPED, Unread, is_async, name_of
+from asyncml.pipeline.executors import Pools, place, within
+from asyncml.pipeline.functions import DROPPED, is_async, name_of
+from asyncml.pipeline.held import Slots
 from asyncml.pipeline.map import Map
-from asyncml.pipeline.order import Slots
 from asyncml.pipeline.stages import PAUSE_S, PAUSED, Context, Flow, Mark
 from asyncml.pipeline.window import Above, Failure, Window
 
 Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
-# plain functions: how long one visit to a thread may take, in seconds. A visit costs the loop some
-# 0.1 ms, which would be a tenth of what it takes to decode a picture
-VISIT_S = 0.005
-_UNBEGUN: Final[Any] = object()  # instead of a result: the item stands behind an error
-
-
-class _Visit:
-    """One hand-over to a thread."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left  # counted down by its thread
-        self.overdue = False
-
-    def claims(self) -> int:
-        """How many of the items that wait it will soon take."""
-        return 0 if self.overdue else max(0, self.left)
 
 
 class Work(Window):
@@ -51,10 +35,12 @@ class Work(Window):
 
     def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
         super().__init__(context.meter)
-        self.stage = stage
-        self.ready = ready
+        self.stage, self.ready, self.time = stage, ready, context.time
         self._slots = Slots(context.held, len(context.first)) if context.held else None
-        self.place = None if is_async(stage.fn) else place(stage)
+        self.place = None
+        if not is_async(stage.fn):
+            where = stage.executor, stage.concurrency, stage.name, stage.timeout
+            self.place = place(*where, context.pools or Pools())
         self._address = context.address
         self._most = stage.slots  # workers
         self._idle: deque[asyncio.Future[None]] = deque()
@@ -62,23 +48,19 @@ class Work(Window):
         self._dry = False  # the stage above has nothing, now or any more
         self._again: deque[Job] = deque()
         self._barrier: float = float("inf")  # items from this ticket on are not begun any more
+        self.ahead = 0  # items in the streams of `flat_map`
+        self.is_crowded = False  # whether there is no room for those of another parent
         self._finished = 0
         self._failure: Failure | None = None
-        threads = stage.executor == "thread" and not is_async(stage.fn)
-        self._visits_threads = threads and stage.timeout is None
-        self._visits: list[_Visit] = []
-        self._inbox: deque[Job] = deque()
-        self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
-        self._unread: deque[tuple[Job, Unread]] = deque()
-        self._cost_s = VISIT_S
         self._paused_s = self.time()
         self._jobs = self._intake(chain(context.first, up) if context.first else up)
 
     # workers: when they are woken
 
     def room(self) -> None:
-        """Wake a worker, unless one is on its way or has nothing to take."""
-        if not (self._roused or self._dry):
+        """Wake a worker, unless there is nothing to take."""
+        self.is_full = False
+        if not self._dry:
             self._rouse()
 
     def _rouse(self) -> None:
@@ -97,7 +79,7 @@ class Work(Window):
     def _hire(self) -> None:
         if not self.closed:
             name = f"{self.stage.name}-{len(self.tasks) + 1}"
-            self.start(self._visit() if self._visits_threads else self._work(), name)
+            self.start(self._work(), name)
 
     def _awake(self) -> None:
         self._dry = self.ended
@@ -150,8 +132,7 @@ class Work(Window):
             return call if stage.timeout is None else partial(_limited, stage.timeout, call)
         if self.place is None:
             return partial(self._inline, stage.inline_call())
-        call = partial(self.place.call, stage.plain_call())
-        return partial(_read, stage.timeout, call) if stage.kind == "flat_map" else call
+        return partial(self.place.call, stage.plain_call())
 
     async def _inline(self, plain: Callable[[Any], Any], value: Any) -> Any:
         result = plain(value)
@@ -159,111 +140,6 @@ class Work(Window):
             await asyncio.sleep(0)
             self._paused_s = self.time()
         return result
-
-    async def _visit(self) -> None:
-        """Hand items over to a thread: one, or as many as are quickly done."""
-        inbox = self._inbox
-        assert self.place is not None
-        plain = self.stage.plain_call()
-        self._roused = False
-        while True:
-            while self._unread:
-                self._rouse()
-                await self._read(*self._unread.popleft())
-            claimed, chunk = sum(visit.claims() for visit in self._visits), self._chunk()
-            while len(inbox) < claimed + chunk and (job := next(self._jobs, None)) is not None:
-                inbox.append(job)
-            if len(inbox) <= claimed:
-                await self._rest()
-                continue
-            self._rouse()
-            visit = _Visit(min(chunk, len(inbox) - claimed))
-            timer = self.loop.call_later(2 * VISIT_S, self._overdue, visit)
-            self._visits.append(visit)
-            try:
-                await self.place.submit(self._in_thread, plain, visit)
-            finally:
-                self._visits.remove(visit)
-                timer.cancel()
-            self._collect()
-
-    async def _read(self, job: Job, unread: Unread) -> None:
-        """Read on the loop what a thread could not."""
-        if job[0] >= self._barrier:
-            self._place(job[0], DROPPED)
-            return
-        begun = self.time()
-        try:
-            self._finish(job, await unread.read())
-        except Exception as error:
-            self._failed(job, error)
-        except asyncio.CancelledError as error:
-            if is_asked_to_end():
-                raise
-            self._failed(job, error)
-        self.meter.busy_s += self.time() - begun
-        self.meter.served_items += 1
-
-    def _overdue(self, visit: "_Visit") -> None:
-        """An item is slow: it must hold back neither the results before it nor what waits."""
-        visit.overdue = True
-        self._collect()
-        self._cost_s = max(self._cost_s, VISIT_S)
-        self._rouse()
-
-    def _chunk(self) -> int:
-        most = self.stage.lookahead
-        if self._cost_s * most <= VISIT_S:  # in virtual time it comes so close to 0 as floats can
-            return most
-        return max(1, int(VISIT_S / self._cost_s))
-
-    def _in_thread(self, plain: Callable[[Any], Any], visit: "_Visit") -> None:
-        """Work on what is waiting, until the visit's time is over: runs in a thread."""
-        time, inbox, outbox = self.loop.time, self._inbox, self._outbox
-        begun = before = time()
-        while before - begun < VISIT_S and not self.closed:
-            visit.left -= 1
-            try:
-                job = inbox.popleft()
-            except IndexError:
-                return
-            if job[0] >= self._barrier:
-                outbox.append((job, _UNBEGUN, None, 0.0))
-                continue
-            try:
-                result = plain(job[1])
-            except Exception as error:
-                now = time()
-                outbox.append((job, _UNBEGUN, error, now - before))
-                if self._is_fatal(job, error):
-                    self._barrier = min(self._barrier, job[0])
-                elif self.stage.asks_on_failure:
-                    return  # the loop decides whether another item is begun
-            else:
-                now = time()
-                if self.closed:
-                    return
-                outbox.append((job, result, None, now - before))
-            before = now
-
-    def _collect(self) -> None:
-        outbox, meter = self._outbox, self.meter
-        while outbox:
-            job, result, error, seconds = outbox.popleft()
-            if error is not None:
-                self._failed(job, error)
-                error = None  # frames hold those that called them
-            elif result is _UNBEGUN:
-                self._place(job[0], DROPPED)
-                continue
-            elif result.__class__ is Unread:
-                self._unread.append((job, result))
-                continue
-            else:
-                self._finish(job, result)
-            meter.busy_s += seconds
-            meter.served_items += 1
-            self._cost_s += (seconds - self._cost_s) / 4
 
     # items: in, out, and again
 
@@ -274,7 +150,8 @@ class Work(Window):
         """
         again, slots, lookahead = self._again, self._slots, self.stage.lookahead
         while True:
-            while again or self._dry or self.taken - self.head >= lookahead:
+            while again or self._dry or self.is_crowded or self.taken - self.head >= lookahead:
+                self.is_full = True
                 yield again.popleft() if again else None
             try:
                 for value, mark in up:
@@ -289,7 +166,7 @@ class Work(Window):
                         slots.take(ticket, address, mark)
                         mark = address
                     yield ticket, value, mark, 0
-                    if again or self._dry or taken - self.head >= lookahead:
+                    if again or self._dry or self.is_crowded or taken - self.head >= lookahead:
                         break
                 else:
                     self._dry = self.ended = True
@@ -324,15 +201,6 @@ class Work(Window):
         if self._failure and self._finished == self.taken - 1:
             self.put(self._finished, self._failure)
 
-    def _is_fatal(self, job: Job, error: Exception) -> bool:
-        """Whether it is certain, without asking, that the error ends the epoch."""
-        stage = self.stage
-        if stage.is_fatal(error):
-            return True
-        if stage.on_error != "raise" or stage.asks_on_failure:
-            return False
-        return not stage.tries_again(error, job[3])
-
     def _failed(self, job: Job, raised: BaseException) -> None:
         ticket, value, mark, attempt = job
         if self.closed:  # how the function answers the cancellation is nobody's error
@@ -364,9 +232,7 @@ class Work(Window):
 
     def _fail(self, ticket: int, error: BaseException) -> None:
         """Take in no more; the error stands where the item would, behind all earlier ones."""
-        self.ended = self._dry = True
-        self._barrier = min(self._barrier, ticket)
-        self.ready.halt()
+        self.halt(ticket)
         if self.stage.ordered:
             self.put(ticket, Failure(error))
             return
@@ -377,10 +243,10 @@ class Work(Window):
         if self._finished == self.taken - 1:
             self.put(self._finished, self._failure)
 
-    def halt(self) -> None:
+    def halt(self, barrier: float = -1) -> None:
         """Begin nothing any more: a stage below has failed, and has taken all that comes before."""
         self.ended = self._dry = True
-        self._barrier = -1
+        self._barrier = min(self._barrier, barrier)
         self.ready.halt()
 
     def close(self) -> None:
@@ -390,23 +256,8 @@ class Work(Window):
         self._failure = None
         self._again.clear()
         self._jobs = iter(())
-        self._inbox.clear()
-        self._unread.clear()
-        self._outbox.clear()
         if self.place:
             self.place.close()
-
-
-async def _read(timeout: float | None, call: Callable[[Any], Any], value: Any) -> list[Any]:
-    """Call a plain function of `flat_map`, and read what it returned if a thread cannot."""
-    time = asyncio.get_running_loop().time
-    begun = time()
-    result = await call(value)
-    if type(result) is not Unread:
-        return result  # type: ignore[no-any-return]
-    if timeout is None:
-        return await result.read()
-    return await within(timeout, result.read(), left=timeout - (time() - begun))  # type: ignore[no-any-return]
 
 
 async def _limited(seconds: float, call: Callable[[Any], Any], value: Any) -> Any:

@@ -10,25 +10,46 @@ import contextlib
 import math
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, chain
-from typing import Any
+from typing import Any, cast
 
+from asyncml.clocks import clock_of
 from asyncml.failures import shorten
 from asyncml.pipeline.batches import Batch
 from asyncml.pipeline.engine import Work
+from asyncml.pipeline.executors import Pools
+from asyncml.pipeline.held import Held
 from asyncml.pipeline.map import Map
-from asyncml.pipeline.meters import Meter, PipelineStatistics, summarise
-from asyncml.pipeline.order import Held
+from asyncml.pipeline.meters import Meter, summarise
 from asyncml.pipeline.retrying import LOGGED, FailedItem
-from asyncml.pipeline.sources import AsyncSource, Identity, Source, SyncSource, check_same, identify
-from asyncml.pipeline.stages import END, PAUSED, Context, Entry, Flow, Mark, Stage, Take, is_count
+from asyncml.pipeline.sources import Identity, Joint, Opened, Source, check_same, identify
+from asyncml.pipeline.stages import (
+    END,
+    PAUSED,
+    Context,
+    Entry,
+    Flatten,
+    Flow,
+    Mark,
+    Stage,
+    Take,
+    leaf,
+)
+from asyncml.pipeline.statistics import PipelineStatistics
+from asyncml.pipeline.streams import Streams, StreamVisits
+from asyncml.pipeline.visits import Visits
 from asyncml.pipeline.window import Above, Ready, Window
 
 # how many items may be delivered, in batches or not, before stages that change the order settle
 # their logs
 SETTLE = 64
+# how an epoch ends for its consumer: it has had all items, or has let go of it before
+FINISHED, LEFT = "finished", "left"
+# how many keys are consumed, and the states of the stages behind them, by their place
+Position = tuple[int, dict[str, Any]]
 
 
 class Epoch:
@@ -38,11 +59,13 @@ class Epoch:
         source: what is iterated, and how it is opened.
         stages: what to do with its items.
         number: which epoch this is: a shuffle depends on it.
-        position: how many keys were consumed before; a key is what comes to the first function or
-            the first batch.
-        parts: the states of the stages behind the keys, by their place.
-        made_of: what the source was like, if it is to be the same.
+        at: where it stood, as a state says it: `position`, how many keys were consumed (a key is
+            what comes to the first function or the first batch), `parts`, the states of the stages
+            behind the keys, by their place, and `source`, what that was like.
         before: the epoch that ends when this one starts.
+        again: addresses of items that left it before, to be made again: see `remade`.
+        failures: where items that are skipped or replaced are listed.
+        pools: processes that are kept for the next epoch.
     """
 
     def __init__(
@@ -51,49 +74,55 @@ class Epoch:
         stages: tuple[Stage, ...],
         number: int,
         *,
-        position: int = 0,
-        parts: dict[str, Any] | None = None,
-        made_of: Identity | None = None,
+        at: dict[str, Any] | None = None,
         before: "Epoch | None" = None,
+        again: list[Any] | None = None,
+        failures: deque[FailedItem] | None = None,
+        pools: Pools | None = None,
     ) -> None:
         self.number = number
-        self.finished = False
-        self.closed = False
-        self.stopped = False  # by somebody else than what runs it
-        self.left = False  # its consumer has closed it
-        self._why = ""  # somebody else has ended it
+        self.end = ""  # for its consumer: FINISHED, LEFT, or the words in which somebody ended it
+        self.closed = False  # whether its stages are stopped, which may be a moment later
         self.mark: Mark = None  # of the last item handed to the consumer
         self.waited_s = 0.0
         self.flow: Flow = iter(())
         self._source = source
         self._before = before
-        self._base = position, dict(parts or {})
-        self._expected = made_of
+        self._base = (at["position"], dict(at["parts"])) if at else (0, {})
+        self._expected: Identity | None = at["source"] if at else None
         self._opened: Any = None  # what is iterated
+        self._addresses: list[Callable[[Mark], Any]] = []  # what comes out above each stage
         self._made_of: Identity | None = None
         self._needs = _needed(stages)
         above = (place for place, stage in enumerate(stages) if not stage.is_above_keys)
-        keys = next(above, len(stages))
+        keys = 0 if source.is_joint else next(above, len(stages))
         self._keys, self._stages = stages[:keys], stages[keys:]
         # a transparent stage shares the place of the one above: it leaves no trace in a state
         counted = (not stage.is_transparent for stage in stages)
         self._places = [count - 1 for count in accumulate(counted)]
-        self._reorders = any(stage.reorders for stage in self._stages)
+        self._reorders = source.reorders or any(stage.reorders for stage in self._stages)
         batched = math.prod(stage.size for stage in self._stages if isinstance(stage, Batch))
         self._settles_every = max(1, SETTLE // batched)
         self._delivered = 0
         self._standing = threading.Lock()  # who holds it sees the mark and the logs of one moment
         self._contexts: list[Context] = []
-        self._failures = deque[FailedItem](maxlen=LOGGED)
+        self._failures = deque[FailedItem](maxlen=LOGGED) if failures is None else failures
         self._called: list[tuple[Map, Meter]] = []
-        self._meters = [Meter("source", advice="its items come slowly: list them, or read ahead")]
-        self._windows: list[Window | SyncSource] = []
+        advice = "its items come slowly: list them, or read ahead"
+        self._meters = [Meter("source", advice=advice, failures=self._failures)]
+        self._windows: list[Opened | Window] = []  # the source, and the stages that wait
+        self._at_top: Opened | None = None  # the source
+        self._joint: Joint | None = None  # the source, if it is made of pipelines
+        self._pools = pools
+        self._again = again or []
+        self.remade: list[Entry] = []  # with their places among `again`
         self._top: Window | None = None  # whose entries `flow` gives, if nothing is in between
         self._kept: dict[int, Any] = {}
         self._ready: Above | None = None
+        self.time: Callable[[], float] = lambda: 0.0  # the loop's clock, in seconds, once it runs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._began_s = 0.0
+        self.began_s = 0.0
         self._ended_s: float | None = None
 
     def deliver(self, mark: Mark) -> None:
@@ -105,7 +134,7 @@ class Epoch:
             self.mark = mark
             self._delivered += 1
             if not self._delivered % self._settles_every:
-                self._position()  # the stages' logs of what they did since then end with it
+                self._position(mark)  # the stages' logs of what they did since then end with it
 
     @property
     def made_of(self) -> Identity:
@@ -121,18 +150,20 @@ class Epoch:
         """Whether somebody has asked for an item."""
         return self._loop is not None
 
-    def time(self) -> float:
-        """Return the time of the loop that the epoch runs on, in seconds."""
-        assert self._loop is not None
-        return self._loop.time()
+    async def arrived(self, entry: Entry) -> Entry:
+        """Return what the flow gives once it gives an item; END behind the last, or if this ends.
 
-    async def rest(self, entry: Entry) -> None:
-        """Wait until it is worth asking the flow again, which gave PENDING or PAUSED."""
-        if entry is PAUSED:
-            await asyncio.sleep(0)
-        else:
-            assert self._ready is not None
-            await self.wait(self._ready)
+        All that iterate ask the flow themselves and come here with its answer: mostly that is an
+        item already, and nothing has to be awaited.
+        """
+        while entry[1] is None and entry is not END:
+            if entry is PAUSED:
+                await asyncio.sleep(0)
+            else:
+                assert self._ready is not None
+                await self.wait(self._ready)
+            entry = END if self.closed else next(self.flow, END)
+        return entry
 
     async def wait(self, ready: Ready) -> None:
         """Wait until it is worth asking whoever is to be `ready` again."""
@@ -147,8 +178,9 @@ class Epoch:
 
     async def start(self) -> None:
         """Build the chain of stages, and bring it to where the epoch stood."""
-        self._loop = asyncio.get_running_loop()
-        self._began_s = self._loop.time()
+        self._loop = loop = asyncio.get_running_loop()
+        self.time = clock_of(loop)  # asking the loop itself would cost three times as much
+        self.began_s = self.time()
         while self._before:  # more than one where an iterator was made and not used
             await self._before.aclose()
             self._before = self._before._before
@@ -162,13 +194,22 @@ class Epoch:
         await self._skip()
         for level, stage in enumerate(self._stages):
             await self._resume(level, stage)
+        self.remade = await self._rebuild(len(self._stages), self._again)
         self._kept.clear()
         if self.closed:  # meanwhile
             self._stop()
 
     async def _open(self) -> None:
-        source, self._opened = await self._source.open(self._meters[0], self._needs)
+        opened = self._source.open(self._meters[0], self._needs, self.number)
+        source, self._opened = await opened
         self._windows.append(source)
+        self._at_top = source
+        if self._source.is_joint:
+            self._joint = cast(Joint, source)
+        # not methods of this epoch: nothing that lives on may hold it, nor it itself
+        self._addresses = [self._joint.address if self._joint else lambda mark: mark]
+        for stage in self._stages:
+            self._addresses.append(partial(stage.address, above=self._addresses[-1]))
         if self._expected is not None:
             check_same(self._expected, self.made_of)
         self.flow, self._ready = iter(source), source
@@ -186,7 +227,9 @@ class Epoch:
     def _attach(self, stage: Stage, context: Context) -> None:
         if isinstance(stage, Map) and not stage.inline:
             assert self._ready is not None
-            self._ready = work = Work(stage, self.flow, self._ready, context)
+            context.pools = self._pools
+            work = _kind(stage)(stage, self.flow, self._ready, context)
+            self._ready = work
             self._windows.append(work)
             self.flow = iter(work)
             self._top = work
@@ -198,21 +241,23 @@ class Epoch:
 
     async def _skip(self) -> None:
         """Pass over the keys consumed before, and keep those whose items a stage still held."""
-        position, wanted = self._base[0], self._wanted()
+        (position, parts), wanted = self._base, self._wanted()
+        if self._joint:
+            self._kept = await self._joint.resume(position, parts.get("source"), wanted)
+            return
         again: list[Entry] = []  # a stage may hold some items of a key, and need the others still
         passed = 0
-        while (passed < position or wanted) and not self.closed:
-            entry = next(self.flow, END)
+        while passed < position or wanted:
+            entry = await self.arrived(next(self.flow, END))
+            if entry is END and self.closed:
+                return
             if entry is END:
                 raise ValueError(
                     f"the source ended after {passed} items, but the state that was loaded "
                     f"stands at {position}: load it into a pipeline over the same source"
                 )
-            if entry[1] is None:
-                await self.rest(entry)
-                continue
             if passed in wanted:
-                wanted.remove(passed)
+                del wanted[passed]
                 self._kept[passed] = entry[0]
             if passed >= position:
                 again.append(entry)
@@ -220,19 +265,21 @@ class Epoch:
         if again:
             self.flow, self._top = chain(again, self.flow), None
 
-    def _wanted(self) -> set[int]:
-        """Return the keys whose items a stage still held."""
-        wanted: set[int] = set()
-        for level in range(len(self._stages)):
-            addresses = self._held(level)["held"]
+    def _wanted(self) -> dict[int, Any]:
+        """Return the addresses of the keys whose items a stage still held, by their number."""
+        wanted: dict[int, Any] = {}
+        for level in range(len(self._stages) + 1):
+            below = level == len(self._stages)
+            addresses = self._again if below else self._held(level)["held"]
             for stage in reversed(self._stages[:level]):
                 addresses = stage.inner(addresses)
-            wanted.update(addresses)
+            wanted.update((leaf(address), address) for address in addresses)
         return wanted
 
     def check_parts(self) -> None:
         """Raise ValueError where the states of the stages cannot be theirs."""
         places = {str(place) for place in self._places[len(self._keys) :]}
+        places |= {"source"} if self._source.is_joint else set()
         wrong = [place for place in self._base[1] if place not in places]
         for level, stage in enumerate(self._stages):
             if not stage.is_transparent and not stage.accepts(self._part(level)):
@@ -240,11 +287,13 @@ class Epoch:
         if wrong:
             raise ValueError(f"`state` has wrong `parts`: {shorten(self._base[1])}, see {wrong[0]}")
         try:
-            known = all(map(is_count, self._wanted()))
+            wanted = self._wanted()
+            known = all(map(self._source.knows, wanted.values()))
         except (TypeError, LookupError, ValueError, RecursionError):
             known = False
         if not known:
             raise ValueError(f"`state` holds items that are of no place: {shorten(self._base[1])}")
+        self._source.check(self._base[0], self._base[1].get("source"), wanted)
 
     def _part(self, level: int) -> Any:
         """Return the state of a stage when the epoch was resumed, if it had one."""
@@ -258,9 +307,8 @@ class Epoch:
 
     async def _resume(self, level: int, stage: Stage) -> None:
         place, part = self._places[len(self._keys) + level], self._part(level)
-        address = partial(self._address, level)
         meter = self._meter(stage)
-        context = Context(self.number, place, part, meter, self.time, address)
+        context = Context(self.number, place, part, meter, self.time, self._addresses[level])
         held = self._held(level)
         first = await self._rebuild(level, held["held"])
         context.first = [(value, held["held"][index]) for value, index in first]
@@ -272,7 +320,7 @@ class Epoch:
     async def _rebuild(self, level: int, addresses: list[Any]) -> list[Entry]:
         """Make items again that came out of the stage above `level`."""
         if not level:
-            kept = enumerate(addresses)
+            kept = enumerate(map(leaf, addresses))
             return [(self._kept[key], index) for index, key in kept if key in self._kept]
         stage, above = self._stages[level - 1], partial(self._rebuild, level - 1)
         if not isinstance(stage, Map) or stage.kind in ("filter", "prefetch") or not addresses:
@@ -283,57 +331,73 @@ class Epoch:
         self.flow = iter(entries)
         again = replace(stage, ordered=True)
         self._attach(again, context)
+        if stage.kind == "flat_map":
+            self.flow = Flatten().flow(self.flow, context)
         made = []
-        for entry in self.flow:
-            if entry[1] is not None:
-                made.append(entry)
-            elif self.closed:
-                break
-            else:
-                await self.rest(entry)
+        while (entry := await self.arrived(next(self.flow, END))) is not END:
+            made.append(entry)
         if not again.inline:
             self._windows[-1].close()
         self.flow, self._ready, self._top = main
-        return made
+        if stage.kind != "flat_map":
+            return made
+        parents: dict[int, list[Any]] = {}
+        for item, (index, *_) in made:
+            parents.setdefault(index, []).append(item)
+        return [(items, index) for index, items in parents.items()]
 
     # where it stands
 
-    def _address(self, level: int, mark: Mark) -> Any:
-        if not level:
-            return mark
-        return self._stages[level - 1].address(mark, partial(self._address, level - 1))
+    def snapshot(self) -> Callable[[], Position]:
+        """Return a function that says, whenever it is called, where the epoch stands now.
 
-    def position(self) -> tuple[int, dict[str, Any]]:
-        """Return how many keys are consumed, and the states of the stages, after the last item.
+        Nothing changes a mark once it is made, so for most pipelines the snapshot is the last mark,
+        and the work is left for whoever wants the state. A stage that changes the order knows what
+        it held from a log, which does not go back: then the work is done at once.
 
         From any thread: another one may be handed the next item meanwhile.
         """
+        if not self._reorders:
+            return partial(self._position, self.mark)
         with self._standing:
-            return self._position()
+            position = self._position(self.mark)
+        return lambda: position
 
-    def _position(self) -> tuple[int, dict[str, Any]]:
-        mark = self.mark
+    def _position(self, mark: Mark) -> Position:
         if mark is None:
             return self._base
         parts: dict[str, Any] = {}
         for stage, context in zip(self._stages[::-1], self._contexts[::-1], strict=True):
-            if mark is None:  # nothing came from above since the epoch was resumed
-                old = {
-                    key: part for key, part in self._base[1].items() if int(key) <= context.index
-                }
-                return self._base[0], parts | old
             mark, part = stage.split(mark, context)
             if part is not None:
                 parts[str(context.index)] = part
-        return (self._base[0] if mark is None else mark + 1), parts
+            if mark is None:  # nothing came from above since the epoch was resumed
+                above = [str(place) for place in range(context.index)] + ["source"]
+                old = {key: part for key, part in self._base[1].items() if key in above}
+                return self._base[0], parts | old
+        if self._joint:
+            parts["source"] = self._joint.state(mark)
+        return leaf(mark) + 1, parts
+
+    def state(self, mark: Mark) -> dict[str, Any]:
+        """Return where it stood after an item, for the state of a source made of pipelines."""
+        position, parts = self._position(mark)
+        return {"source": self.made_of, "position": position, "parts": parts}
+
+    def address(self, mark: Mark) -> Any:
+        """Return which item it is that has this mark."""
+        return self._addresses[-1](mark)
+
+    def meters(self) -> list[Meter]:
+        """Return the counts of the source, of the pipelines that it is made of, and the stages."""
+        inner = self._joint.meters() if self._joint else []
+        return [self._meters[0], *inner, *self._meters[1:]]
 
     def statistics(self) -> PipelineStatistics:
         """Return what each stage has done so far."""
-        now = self._ended_s
-        if now is None:
-            now = self._loop.time() if self._loop else 0.0
+        now = self.time() if self._ended_s is None else self._ended_s
         failures = tuple(self._failures)
-        return summarise(self._meters, now - self._began_s, self.waited_s, failures)
+        return summarise(self.meters(), now - self.began_s, self.waited_s, failures)
 
     # the end
 
@@ -342,29 +406,36 @@ class Epoch:
         for stage, meter in self._called:
             stage.ended(meter, is_whole=self._base == (0, {}))
 
+    def finish(self) -> None:
+        """Note that the consumer has had all items, unless somebody has ended the epoch."""
+        self.end = self.end or FINISHED
+
+    def leave(self) -> None:
+        """Note that the consumer lets go of it."""
+        if self.end != FINISHED:
+            self.end = LEFT
+
+    def supersede(self, why: str) -> None:
+        """End at once; the next step of an iteration that is not over says why."""
+        self.end = self.end or why
+        self.stop()
+
+    def check(self) -> None:
+        """Raise RuntimeError if somebody else has ended the epoch before its consumer did."""
+        if self.end not in ("", FINISHED, LEFT):
+            raise RuntimeError(self.end)
+
     def stop(self) -> None:
-        """End at once, from any thread; `aclose` waits until nothing is left."""
-        self.stopped = True
+        """Stop the stages, from any thread; `aclose` waits until nothing is left."""
         if self._loop is not None and self._loop is not running_loop():
             with contextlib.suppress(RuntimeError):  # that loop is closed
                 self._loop.call_soon_threadsafe(self._stop)
                 return
         self._stop()
 
-    def supersede(self, why: str) -> None:
-        """End at once; the next step of an iteration that is not over says why."""
-        if not (self.finished or self.left):
-            self._why = why
-        self.stop()
-
-    def check(self) -> None:
-        """Raise RuntimeError if somebody else has ended the epoch before its consumer did."""
-        if self._why and not self.left:
-            raise RuntimeError(self._why)
-
     def _stop(self) -> None:
         if not self.closed and self._loop:
-            self._ended_s = self._loop.time()
+            self._ended_s = self.time()
         self.closed = True
         self.flow = iter(())
         if self._waiter and self._loop and not self._loop.is_closed():
@@ -384,23 +455,59 @@ class Epoch:
 
     async def _rest(self) -> None:
         cancelled = None
-        while left := [
-            task for window in self._windows for task in window.tasks if not task.done()
-        ]:
+        while left := self.tasks():
             try:
                 await asyncio.wait(left)
             except asyncio.CancelledError as error:
                 cancelled = error
-        sources = [each for each in self._windows if isinstance(each, AsyncSource)]
+        if cancelled is None:
+            self.let_go()
+            return
+        with contextlib.suppress(Exception):
+            self.let_go()
+        try:
+            raise cancelled
+        finally:
+            del cancelled  # its traceback holds this frame
+
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """Return those that run."""
+        tasks = chain.from_iterable(window.tasks for window in self._windows)
+        return {task for task in tasks if not task.done()}
+
+    def let_go(self) -> None:
+        """Drop all that the stages hold; raise what went wrong as the source was closed."""
+        source, self._at_top = self._at_top, None
         self._windows.clear()
-        self._ready = self._top = None  # and with them all that the stages hold
-        if cancelled is not None:
-            try:
-                raise cancelled
-            finally:
-                del cancelled  # its traceback holds this frame
-        for source in sources:
+        self._ready = self._top = None
+        if source:
             source.raise_failure()
+
+    # what a source made of pipelines asks of theirs
+
+    def room(self) -> None:
+        """Let the stage that runs ahead begin, which otherwise waits for the first question."""
+        last = self._windows[-1]
+        if isinstance(last, Window):
+            last.room()
+        elif self._joint:
+            self._joint.room()
+
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Call back once, as soon as it is worth asking the flow again."""
+        assert self._ready is not None
+        self._ready.notify(callback)
+
+    def halt(self) -> None:
+        """Take in no more: nobody will ask again."""
+        if self._ready:
+            self._ready.halt()
+
+
+def _kind(stage: Map) -> type[Work]:
+    if stage.kind == "flat_map":
+        return StreamVisits if stage.visits_threads else Streams
+    return Visits if stage.visits_threads else Work
 
 
 def _needed(stages: tuple[Stage, ...]) -> int | None:

@@ -5,6 +5,7 @@ and keeps its thread; a process is ended with it. Lesson 07 compares threads and
 """
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import threading
@@ -12,15 +13,55 @@ import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import BrokenExecutor, Executor
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import Any
 
 from asyncml.failures import is_asked_to_end, refused
+from asyncml.internals import before_exit, processes_of
 from asyncml.threads import ThreadPool, thread_limit
 
-if TYPE_CHECKING:
-    from asyncml.pipeline.map import Map
-
 _open_pools: "weakref.WeakSet[Executor]" = weakref.WeakSet()  # of processes
+
+
+class Pools:
+    """Pools of processes that a pipeline, and those derived from it, keep from epoch to epoch.
+
+    A process takes some 0.2 s to start. A stage takes a pool of its size at the beginning of an
+    epoch and puts it back at the end, unless one of its functions still runs. Idle pools end when
+    the last of the pipelines is garbage-collected, or with the interpreter. A copy starts with
+    none, and so does a forked process: a pool serves only the process that started it.
+    """
+
+    def __init__(self) -> None:
+        self._idle: dict[int, list[Executor]] = {}
+        weakref.finalize(self, _end, self._idle)
+
+    def __reduce__(self) -> tuple[type["Pools"], tuple[()]]:
+        return Pools, ()
+
+    def take(self, size: int) -> Executor:
+        """Return a pool of so many processes, all of which are alive, or have yet to start."""
+        while idle := self._idle.get(size):
+            with contextlib.suppress(IndexError):  # another thread has taken the last one
+                pool = idle.pop()
+                if pool in _open_pools and _is_well(pool):
+                    return pool
+                _end({size: [pool]})
+        return _processes(size)
+
+    def put(self, size: int, pool: Executor) -> None:
+        """Keep a pool that has nothing to do."""
+        self._idle.setdefault(size, []).append(pool)
+
+
+def _is_well(pool: Any) -> bool:
+    return bool(pool._processes) and all(each.is_alive() for each in pool._processes.values())
+
+
+def _end(pools: dict[int, list[Executor]]) -> None:
+    for pool in chain.from_iterable(pools.values()):
+        if pool in _open_pools:  # else it is another process's, which has forked this one
+            close_pool(pool)
 
 
 class Place:
@@ -66,6 +107,35 @@ class Place:
         """Let go of what belongs to the epoch; a function that runs in a thread is abandoned."""
         if self._own:
             close_pool(self.executor)
+
+
+class Processes(Place):
+    """Processes for calls without a time-out, kept for the next epoch where all have ended."""
+
+    def __init__(self, pools: Pools, slots: int) -> None:
+        super().__init__(pools.take(slots), True)
+        self._pools: Pools | None = pools
+        self._slots = slots
+        self._running = 0
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
+        """Hand `fn(*args)` over, and count it until it has returned."""
+        job = super().submit(fn, *args)
+        self._running += 1
+        job.add_done_callback(self._ended)
+        return job
+
+    def _ended(self, job: "asyncio.Future[Any]") -> None:
+        if not (job.cancelled() or isinstance(job.exception(), BrokenExecutor)):
+            self._running -= 1
+
+    def close(self) -> None:
+        """Keep the processes, or end them if one still works: nothing else stops a function."""
+        pools, self._pools = self._pools, None
+        if self._running:
+            close_pool(self.executor)
+        elif pools:
+            pools.put(self._slots, self.executor)
 
 
 class TimedThreads(Place):
@@ -117,8 +187,9 @@ class TimedProcesses(Place):
     A process has started and has imported the function before the time of its first call begins.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, pools: Pools, timeout: float) -> None:
         self.timeout = timeout
+        self._kept: Pools | None = pools
         self._pools: set[Executor] = set()
         self._idle: list[Executor] = []
 
@@ -143,29 +214,37 @@ class TimedProcesses(Place):
             del job  # an error's traceback holds this frame
 
     async def _start(self, fn: Callable[[Any], Any]) -> Executor:
-        pool = _processes(1)
+        if self._kept is None:
+            raise asyncio.CancelledError
+        pool = self._kept.take(1)
         self._pools.add(pool)
         await submitted(pool, _import, fn)
         return pool
 
     def close(self) -> None:
-        """End all processes."""
+        """Keep the processes that have nothing to do, and end the others."""
+        kept, self._kept = self._kept, None
         while self._pools:
-            close_pool(self._pools.pop())
+            pool = self._pools.pop()
+            if kept and pool in self._idle:
+                kept.put(1, pool)
+            else:
+                close_pool(pool)
 
 
-def place(stage: "Map") -> Place | None:
+def place(
+    executor: Any, slots: int, name: str, timeout: float | None, pools: Pools
+) -> Place | None:
     """Return where the plain function of a stage runs; None if that is the event loop."""
-    slots, timeout = stage.concurrency, stage.timeout
-    if stage.executor == "inline":
+    if executor == "inline":
         return None
-    if stage.executor == "thread":
+    if executor == "thread":
         if timeout is None:
-            return Place(ThreadPool(slots, name=stage.name), True)
-        return TimedThreads(slots, stage.name, timeout)
-    if stage.executor == "process":
-        return Place(_processes(slots), True) if timeout is None else TimedProcesses(timeout)
-    return Place(stage.executor, False, timeout)
+            return Place(ThreadPool(slots, name=name), True)
+        return TimedThreads(slots, name, timeout)
+    if executor == "process":
+        return Processes(pools, slots) if timeout is None else TimedProcesses(pools, timeout)
+    return Place(executor, False, timeout)
 
 
 def submitted(executor: Executor, fn: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
@@ -213,7 +292,7 @@ def _processes(count: int) -> Executor:
     import multiprocessing  # takes 20 ms, and few need it
     from concurrent.futures import ProcessPoolExecutor
 
-    _close_pools_at_exit()
+    _close_pools_at_exit(os.getpid())
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, spawn, initializer=_end_with_parent)
     _open_pools.add(pool)
@@ -235,13 +314,15 @@ def _end_with_parent() -> None:
 
 
 @cache
-def _close_pools_at_exit() -> None:
+def _close_pools_at_exit(_pid: int) -> None:
     """End what still runs when the program ends: the interpreter would wait for it.
 
-    `atexit` is too late. This hook has no public name; concurrent.futures has just used it itself.
+    A process of multiprocessing waits for its own before that, and forgets hooks as it is forked.
     """
-    if register := getattr(threading, "_register_atexit", None):
-        register(_close_pools)
+    from multiprocessing.util import Finalize
+
+    Finalize(None, _close_pools, exitpriority=100)
+    before_exit(_close_pools)
     if at_fork := getattr(os, "register_at_fork", None):
         at_fork(after_in_child=_open_pools.clear)  # else a child would end its parent's
 
@@ -253,7 +334,7 @@ def _close_pools() -> None:
 
 def close_pool(pool: Executor) -> None:
     """Let go of an executor at once: what has not begun is dropped, what runs is not waited for."""
-    processes = list((getattr(pool, "_processes", None) or {}).values())
+    processes = processes_of(pool)
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:  # the interpreter's exit would wait for them
         process.terminate()

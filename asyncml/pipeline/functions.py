@@ -7,13 +7,14 @@ executor of the caller's, or on the loop when asked. Lesson 07 compares them.
 import inspect
 import pickle
 import sys
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
 from asyncml.failures import ENDINGS, PlainFunctionError, check_plain, ordinary, shorten
 
 DROPPED: Final[Any] = object()  # instead of a result: the item goes no further
+_NO_MORE: Final[Any] = object()
 _MEND_PLAIN = "write it as an `async def`, or pass the coroutine function itself"
 
 
@@ -47,29 +48,65 @@ class Unread:
     """What a plain function of `flat_map` returned, if only the event loop can read it."""
 
     def __init__(self, fn: Callable[[Any], Any], result: Any) -> None:
-        self._fn, self._result = fn, result
-
-    async def read(self) -> list[Any]:
-        """Return the items."""
-        return await _listed_result(self._fn, self._result)
+        self.fn, self.result = fn, result
 
     def __del__(self) -> None:
-        if inspect.iscoroutine(self._result):
-            self._result.close()
+        if inspect.iscoroutine(self.result):
+            self.result.close()
 
 
-def _plain_list(fn: Callable[[Any], Any], value: Any) -> "list[Any] | Unread":
+class Part(Unread):
+    """An iterator that a plain function has returned, and what was read of it in one visit."""
+
+    def __init__(self, fn: Callable[[Any], Any], rest: Iterator[Any]) -> None:
+        super().__init__(fn, rest)
+        self.items: list[Any] = []
+        self.ended = False
+        self.error: Exception | None = None
+
+    def close(self) -> None:
+        """Let the iterator clean up; where a thread is in its midst, as soon as that lets go."""
+        rest, self.result = self.result, iter(())
+        if hasattr(rest, "close") and not getattr(rest, "gi_running", False):
+            rest.close()
+
+    def go_on(self, most: int, is_over: Callable[[], bool]) -> None:
+        """Read up to `most` more items, in a thread, and none once the visit is over."""
+        self.items = items = list[Any]()
+        rest = self.result
+        try:
+            while len(items) < most and not is_over():
+                item = next(rest, _NO_MORE)
+                if item is _NO_MORE:
+                    self.ended = True
+                    return
+                items.append(item)
+        except (Exception, *ENDINGS) as error:
+            self.error = ordinary(name_of(self.fn), error)
+
+
+def _called(
+    read: Callable[[Callable[[Any], Any], Any], Any], fn: Callable[[Any], Any], value: Any
+) -> "list[Any] | Unread":
+    """Call a plain function of `flat_map`, and `read` what it returns, if that can be done here."""
     try:
         result = fn(value)
         if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
             return Unread(fn, result)
-        return as_list(fn, result)
+        return read(fn, result)  # type: ignore[no-any-return]
     except ENDINGS as error:
         raise ordinary(name_of(fn), error) from error
 
 
+def _unread(fn: Callable[[Any], Any], result: Any) -> list[Any] | Part:
+    if isinstance(result, list | tuple):
+        return list(result)
+    _check_iterable(fn, result)
+    return Part(fn, iter(result))
+
+
 def _inline_list(fn: Callable[[Any], Any], value: Any) -> list[Any]:
-    result = _plain_list(fn, value)
+    result = _called(as_list, fn, value)
     if isinstance(result, list):
         return result
     raise PlainFunctionError(
@@ -80,25 +117,17 @@ def _inline_list(fn: Callable[[Any], Any], value: Any) -> list[Any]:
 
 def as_list(fn: Callable[..., Any], result: Any) -> list[Any]:
     """Return the items of what a function has returned; raise TypeError if it is no iterable."""
+    _check_iterable(fn, result)
+    return list(result)
+
+
+def _check_iterable(fn: Callable[..., Any], result: Any) -> None:
     if not hasattr(type(result), "__iter__") and not hasattr(type(result), "__getitem__"):
         raise TypeError(f"`{name_of(fn)}` must return an iterable, got {type(result).__name__}")
-    return list(result)
 
 
 def _plain_kept(fn: Callable[[Any], Any], value: Any) -> Any:
     return value if _plain(fn, value) else DROPPED
-
-
-async def _listed(fn: Callable[[Any], Any], value: Any) -> list[Any]:
-    return await _listed_result(fn, fn(value))
-
-
-async def _listed_result(fn: Callable[[Any], Any], result: Any) -> list[Any]:
-    if inspect.isawaitable(result):
-        result = await result
-    if isinstance(result, AsyncIterable):
-        return [item async for item in result]
-    return as_list(fn, result)
 
 
 async def _kept(fn: Callable[[Any], Any], value: Any) -> Any:
@@ -106,9 +135,14 @@ async def _kept(fn: Callable[[Any], Any], value: Any) -> Any:
 
 
 # how a function of either kind is called in a stage of each kind; one on the loop, as it is
-PLAIN = {"map": _plain, "flat_map": _plain_list, "filter": _plain_kept}
-INLINE = {**PLAIN, "flat_map": _inline_list}
-ASYNC = {"flat_map": _listed, "filter": _kept}
+PLAIN: dict[str, Callable[..., Any]] = {
+    "map": _plain,
+    "flat_map": partial(_called, as_list),
+    "filter": _plain_kept,
+}
+INLINE: dict[str, Callable[..., Any]] = {**PLAIN, "flat_map": _inline_list}
+begin = partial(_called, _unread)  # a function of `flat_map`, whose iterator is read later
+ASYNC = {"filter": _kept}
 
 
 async def unchanged(value: Any) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 
 from asyncml.failures import add_note, said, shorten
 from asyncml.pipeline.epoch import Epoch
-from asyncml.pipeline.stages import END, PENDING, Entry
+from asyncml.pipeline.stages import END, Entry
 from asyncml.pipeline.window import Failure
 
 # items handed over and not yet taken by the body
@@ -50,21 +50,19 @@ class Items:
         try:
             if not self._started:
                 self._started = True
-                begun = asyncio.get_running_loop().time()
                 await epoch.start()
-                epoch.waited_s += epoch.time() - begun
-            for entry in epoch.flow:
-                if entry[1] is not None:
-                    epoch.deliver(entry[1])
-                    return entry[0]
+                epoch.waited_s += epoch.time() - epoch.began_s
+            entry = next(epoch.flow, END)
+            if entry[1] is None:
                 begun = epoch.time()
-                await epoch.rest(entry)
+                entry = await epoch.arrived(entry)
                 epoch.waited_s += epoch.time() - begun
-                if epoch.closed:
-                    break
-            if not epoch.closed:
+            if entry is not END:
+                epoch.deliver(entry[1])
+                return entry[0]
+            if not epoch.end:
                 epoch.look_back()
-                epoch.finished = True
+                epoch.finish()
         except BaseException as error:
             try:
                 await self.aclose()
@@ -79,11 +77,11 @@ class Items:
 
     async def aclose(self) -> None:
         """End the epoch; when this returns no task of it is left."""
-        self._epoch.left = True
+        self._epoch.leave()
         await self._epoch.aclose()
 
     def __del__(self) -> None:
-        self._epoch.left = True
+        self._epoch.leave()
         self._epoch.stop()
 
 
@@ -140,16 +138,14 @@ def iterate(epoch: Epoch) -> Generator[Any, None, None]:
                     raise entry.error
                 finally:
                     del entry  # the error's traceback holds this frame
-            if entry is PENDING or epoch.stopped:
-                epoch.check()
-                return
+            epoch.check()
             if entry is END:
-                epoch.finished = True
+                epoch.finish()
                 return
             epoch.deliver(entry[1])
             yield entry[0]
     finally:
-        epoch.left = True
+        epoch.leave()
         epoch.stop()
         _part_with(thread)
 
@@ -189,10 +185,15 @@ def _run(epoch: Epoch, handover: Handover) -> None:
 
 
 async def _fill(epoch: Epoch, handover: Handover) -> None:
-    last: Entry | Failure = PENDING  # ended before its time
+    last: Entry | Failure = END
     try:
-        if await _handed_over(epoch, handover):
-            last = END
+        await epoch.start()
+        while (entry := await epoch.arrived(next(epoch.flow, END))) is not END:
+            while handover.is_full() and not epoch.closed:
+                await epoch.wait(handover)
+            handover.put(entry)
+        if not epoch.end:
+            epoch.look_back()
     except BaseException as error:
         last = Failure(error)
     try:
@@ -204,19 +205,3 @@ async def _fill(epoch: Epoch, handover: Handover) -> None:
             last = Failure(error)
     handover.put(last)
     del last  # the traceback of an error holds this frame
-
-
-async def _handed_over(epoch: Epoch, handover: Handover) -> bool:
-    """Hand over the items of an epoch; return whether it has come to its end."""
-    await epoch.start()
-    for entry in epoch.flow:
-        if entry[1] is None:
-            await epoch.rest(entry)
-        else:
-            while handover.is_full() and not epoch.closed:
-                await epoch.wait(handover)
-            handover.put(entry)
-        if epoch.closed:
-            return False
-    epoch.look_back()
-    return True

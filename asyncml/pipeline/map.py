@@ -50,8 +50,8 @@ Where = Literal["thread", "process", "inline"] | Executor
 class Map(Stage):
     """A stage that calls `fn` on each item; `kind` says what becomes of the result.
 
-    `map` passes it on, `flat_map` makes it a list for the stage `Flatten`, `filter` drops the item
-    where it is false, and `prefetch` calls nothing: it only runs ahead.
+    `map` passes it on, `flat_map` makes it a list or a stream for the stage `Flatten`, `filter`
+    drops the item where it is false, and `prefetch` calls nothing: it only runs ahead.
     """
 
     kind: str
@@ -98,6 +98,11 @@ class Map(Stage):
     def inline(self) -> bool:
         """Whether it runs within whoever drives it, without a task."""
         return self.on_loop and self.ordered and not self.retries
+
+    @property
+    def visits_threads(self) -> bool:
+        """Whether items are handed to threads in chunks, none of which can be called off."""
+        return self.executor == "thread" and self.timeout is None and not is_async(self.fn)
 
     @property
     def slots(self) -> int:

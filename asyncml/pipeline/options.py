@@ -3,7 +3,7 @@
 Lesson 07 uses each option once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -14,6 +14,8 @@ from asyncml.pipeline.map import Map, Where
 from asyncml.pipeline.retrying import Backoff, OnError, RetryOn, Skip, skip
 from asyncml.pipeline.sources import UNKNOWN
 
+# what says where a pipeline stands, and over what
+_STANDING = {"source": dict, "position": int, "parts": dict}
 # times the concurrency: one straggler in 20 at 30 times the latency is hidden
 LOOKAHEAD = 16
 
@@ -83,18 +85,14 @@ def _checked_retry_on(retry_on: Any) -> RetryOn | None:
     if isinstance(retry_on, list | set | frozenset):
         retry_on = tuple(retry_on)
     kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
-    if all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
-        return retry_on  # type: ignore[no-any-return]
-    if retry_on is None or (len(kinds) == 1 and callable(retry_on) and not _is_kind(retry_on)):
+    is_function = callable(retry_on) and not isinstance(retry_on, type) and not is_async(retry_on)
+    are_kinds = all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds)
+    if retry_on is None or is_function or are_kinds:
         return retry_on  # type: ignore[no-any-return]
     raise TypeError(
         "`retry_on` must be exception types, such as (OSError, TimeoutError), or a plain function "
         f"exception -> bool, got {shorten(retry_on)}"
     )
-
-
-def _is_kind(value: object) -> bool:
-    return isinstance(value, type) or is_async(value)
 
 
 def _checked_backoff(backoff: Backoff | None) -> Backoff:
@@ -141,19 +139,36 @@ def check_state(state: Any, version: int) -> None:
             f"`state` has the form number {shorten(state['version'])}, this version of asyncml "
             f"reads number {version}: begin the epoch anew"
         )
-    if not _is_state(state):
+    kinds = dict.fromkeys(_STANDING, object) | {"version": int, "stages": list, "epoch": int}
+    if not (
+        _has(kinds, state)
+        and all(isinstance(stage, str) for stage in state["stages"])
+        and state["epoch"] >= 0
+    ):
+        raise ValueError(f"`state` must be what state_dict() returned, got {shorten(state)}")
+    check_standing({key: state[key] for key in _STANDING})
+
+
+def check_standing(state: Any) -> None:
+    """Raise ValueError for what does not say where a pipeline over a source can stand."""
+    if not (
+        _has(_STANDING, state)
+        and state["source"].keys() == UNKNOWN.keys()
+        and all(type(value) in (int, str, type(None)) for value in state["source"].values())
+        and state["position"] >= 0
+        and all(isinstance(key, str) and _is_place(key) for key in state["parts"])
+    ):
         raise ValueError(f"`state` must be what state_dict() returned, got {shorten(state)}")
 
 
-def _is_state(state: Any) -> bool:
-    numbers = dict.fromkeys(("version", "epoch", "position"), int)
-    kinds = {**numbers, "stages": list, "source": dict, "parts": dict}
+def _is_place(key: str) -> bool:
+    return key.isdecimal() or key == "source"
+
+
+def _has(kinds: Mapping[str, type], value: Any) -> bool:
+    """Whether it is a dict with these keys and values of these types."""
     return (
-        isinstance(state, dict)
-        and {key: type(value) for key, value in state.items()} == kinds
-        and state["source"].keys() == UNKNOWN.keys()
-        and all(type(value) in (int, str, type(None)) for value in state["source"].values())
-        and all(isinstance(stage, str) for stage in state["stages"])
-        and min(state["epoch"], state["position"]) >= 0
-        and all(isinstance(key, str) and key.isdecimal() for key in state["parts"])
+        isinstance(value, dict)
+        and value.keys() == kinds.keys()
+        and all(type(value[key]) is kind or kind is object for key, kind in kinds.items())
     )

@@ -11,17 +11,19 @@ from functools import partial
 from typing import Any
 
 from asyncml.checks import check_int
+from asyncml.clocks import is_virtual
 from asyncml.pipeline.batches import Batch, collate
-from asyncml.pipeline.epoch import Epoch, running_loop
+from asyncml.pipeline.epoch import FINISHED, Epoch, Position, running_loop
+from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.functions import check_function, is_async, name_of, unchanged
 from asyncml.pipeline.iteration import Items, iterate
 from asyncml.pipeline.map import Map, Where
-from asyncml.pipeline.meters import PipelineStatistics
 from asyncml.pipeline.options import LOOKAHEAD, check_state, map_stage
 from asyncml.pipeline.order import Shuffle
 from asyncml.pipeline.retrying import Backoff, OnError, RetryOn
-from asyncml.pipeline.sources import Source, check_same
+from asyncml.pipeline.sources import Identity, Source, check_same
 from asyncml.pipeline.stages import Flatten, Shard, Stage, Take
+from asyncml.pipeline.statistics import PipelineStatistics
 
 __all__ = ["Pipeline", "collate"]
 
@@ -32,40 +34,66 @@ _FILTERS = 16  # how many items an asynchronous filter looks at at once
 class Pipeline:
     """Items of a source, on their way through stages; each iteration is one epoch.
 
-    Every method that adds a stage returns a new pipeline, with a cursor of its own. Items run ahead
-    of the consumer by the `lookahead` of each `map` and `flat_map`, 256 for an `async def` in a
-    `filter`, the `n` of each `prefetch` and the `buffer_size` of each `shuffle`, in items of that
-    stage, by the items of one batch, by 16 of an asynchronous source, and never by more.
-    Plain `for` has a thread of its own, an event loop for each epoch, and another 3 items; inside
-    simulate() use `async for`. When a loop ends, in whatever way, no task is left and no thread but
-    one that is still inside a plain function: its result is dropped. After a `break` the tasks of
-    `async for` end within the loop's next turns. Where an `async def` holds the loop itself, or
-    cleans up for more than a second, plain `for` leaves its thread to it, with a RuntimeWarning.
-    Functions see the context
-    variables of whoever iterates, in threads too. A copy, as by pickle, stands where the pipeline
-    does, and has a cursor of its own.
+    Every method that adds a stage returns a new pipeline, with a cursor of its own. A copy, as by
+    pickle, stands where the pipeline does. Nothing runs further ahead than this:
+
+    ======================  ================================  ==================================
+    what                    calls at once                     items ahead of what follows
+    ======================  ================================  ==================================
+    an iterable             1                                 0
+    an async iterable       1                                 16
+    `map`, `flat_map`       `concurrency`; "inline": 1        `lookahead`, or 16 * `concurrency`
+    `filter`                `async def`: 16; else 1           `async def`: 256; else 0
+    `shuffle`               -                                 `buffer_size`
+    `batch`                 `collate`: 1                      those of one batch
+    `prefetch`              -                                 `n`
+    plain `for`             -                                 3
+    ======================  ================================  ==================================
+
+    Plain `for` has a thread of its own, and an event loop for each epoch; inside simulate() use
+    `async for`. Functions see the context variables of whoever iterates, in threads too.
+
+    When a loop ends, in whatever way, no task is left, and no thread but one that is still inside a
+    plain function, whose result is dropped. Processes with nothing to do stay for the next epoch,
+    as do the threads that feed them. After a `break` the tasks of `async for` end within the loop's
+    next turns. Where an `async def` holds the loop itself, or cleans up for more than a second,
+    plain `for` leaves its thread to it, with a RuntimeWarning.
+
+    Some things that other libraries have are left to the source and to functions:
+
+    - to zip, iterate over pairs, `Pipeline(zip(xs, ys))`, or look both up in one `map`;
+    - to load across the end of an epoch, let the source give the keys of all epochs;
+    - to keep Python code off this process, use `map(..., executor="process")`; for a whole
+      pipeline, iterate in a `multiprocessing.Process` that puts the batches into a queue.
 
     Args:
-        source: an iterable, an async iterable, or a function of no arguments that returns either
-            (or an awaitable of it). One that can be iterated only once serves one epoch.
+        source: an iterable, an async iterable, or a function that returns either (or an awaitable
+            of it). A function is called once an epoch, and given the number of the epoch, from 0,
+            if it has a parameter named `epoch`. What can be iterated only once serves one epoch.
 
     Raises:
-        TypeError: `source` is none of these, or is itself a pipeline.
+        TypeError: `source` is none of these, or is itself a pipeline, other than what `mix` or
+            `chain` has returned.
 
     Example:
         >>> pipeline = Pipeline(range(5)).map(abs, concurrency=2).batch(2)
         >>> list(pipeline)
         [[0, 1], [2, 3], [4]]
+        >>> growing = Pipeline(lambda epoch: range(epoch + 1))
+        >>> [list(growing) for _ in range(3)]
+        [[0], [0, 1], [0, 1, 2]]
     """
 
-    def __init__(self, source: Iterable[Any] | AsyncIterable[Any] | Callable[[], Any]) -> None:
-        if isinstance(source, Pipeline):
+    def __init__(self, source: Iterable[Any] | AsyncIterable[Any] | Callable[..., Any]) -> None:
+        if isinstance(source, Pipeline) and (source._stages or not source._source.is_joint):
             raise TypeError(
-                "`source` must not be a pipeline, since a state would not say where that one "
-                "stands: add the stages to that pipeline instead"
+                "`source` must not be a pipeline: add the stages to that pipeline instead; "
+                "several are combined by chain([p, q]) or mix([p, q])"
             )
-        self._source = Source(source)
+        items = source._source if isinstance(source, Pipeline) else source
+        self._source: Source = items if isinstance(items, Source) else Source(items)
         self._stages: tuple[Stage, ...] = ()
+        self._pools = Pools()
         self._epoch: Epoch | None = None
         self._state: dict[str, Any] | None = None
 
@@ -79,7 +107,7 @@ class Pipeline:
     def __getstate__(self) -> dict[str, Any]:
         """Let a copy, also one in another process, stand where this one does."""
         state = self.state_dict() if self._state or self._epoch else None
-        return {**self.__dict__, "_epoch": None, "_state": state}
+        return {**self.__dict__, "_epoch": None, "_state": state, "_pools": Pools()}
 
     # stages
 
@@ -103,9 +131,10 @@ class Pipeline:
         Args:
             fn: an `async def` runs on the event loop; a plain function runs in `executor`.
             concurrency: how many items are worked on at once, never more.
-            executor: "thread" (daemon threads, for an epoch), "process" (fresh ones, for an epoch),
-                "inline" (on the event loop), or an executor of yours, which stays open, such as
-                `client.get_executor()` of a Dask cluster.
+            executor: "thread" (daemon threads, for one epoch), "process" (kept for later epochs
+                until the pipeline and those derived from it are gone), "inline" (on the event
+                loop), or an executor of yours, which stays open, such as `client.get_executor()`
+                of a Dask cluster.
             ordered: whether items leave in the order in which they came.
             lookahead: how many items may be in work or finished ahead of what follows; the default
                 is 16 times `concurrency`.
@@ -158,12 +187,22 @@ class Pipeline:
         on_error: OnError = "raise",
         max_failures: float | None = None,
     ) -> "Pipeline":
-        """Call `fn` on each item as `map` does, and pass on the items of what it returns.
+        """Call `fn` on each item as `map` does, and hand on the items of what it gives, one by one.
 
-        `fn` returns an iterable, or is a generator function: it is run to its end where `fn` runs.
-        An async iterable, or an awaitable of either, is read on the event loop, whether an
-        `async def` or a plain function in a thread has returned it. A replacement from `on_error`
-        is an iterable.
+        Items of a generator or another iterator, plain or asynchronous, leave as they are made.
+        No more than `lookahead` of them stand ready, however many a call gives, so a shard may be
+        larger than the memory, or endless. A plain one is read in threads, part after part and not
+        always in the same thread; an async iterable, or an awaitable of any of these, on the event
+        loop, whether an `async def` or a plain function in a thread returned it. Three are read
+        to their end before their first item leaves: a plain function with a `timeout`, one that
+        runs in another executor than "thread", and the iterator of an `async def`. With
+        `ordered=False` the call whose first item is ready comes next, with all of its items.
+
+        Items that were handed on stay where a call fails afterwards: another attempt begins that
+        call again and passes over as many items; "skip" leaves out the rest, and a replacement from
+        `on_error`, an iterable, takes the place of the rest. `timeout` counts the making of items
+        and not the waiting for room. A state in the midst of a call holds its item, and the resumed
+        run makes the call again and passes over what was delivered.
 
         Example:
             >>> list(Pipeline([1, 2]).flat_map(range, executor="inline"))
@@ -178,8 +217,12 @@ class Pipeline:
     def filter(self, fn: Callable[[Any], Any]) -> "Pipeline":
         """Keep the items for which `fn` is true.
 
-        A plain function runs on the event loop, so it should be quick; an `async def` looks at up
-        to 16 items at once.
+        Args:
+            fn: a plain function runs on the event loop, so it should be quick; an `async def` looks
+                at up to 16 items at once.
+
+        Raises:
+            TypeError: `fn` cannot be called.
 
         Example:
             >>> list(Pipeline(range(6)).filter(lambda number: number % 2))
@@ -192,6 +235,14 @@ class Pipeline:
 
     def shard(self, rank: int, world_size: int) -> "Pipeline":
         """Keep every `world_size`-th item, beginning with number `rank`: one worker's part.
+
+        Args:
+            rank: which worker this is, from 0 to `world_size - 1`.
+            world_size: how many workers there are, >= 1.
+
+        Raises:
+            TypeError: one of them is not an int.
+            ValueError: one of them is out of its range.
 
         Example:
             >>> list(Pipeline("abcde").shard(1, 2))
@@ -209,6 +260,14 @@ class Pipeline:
         Shuffle keys, before the first `map`: a saved state is then one number, and nothing is
         loaded again. The order depends on `seed`, epoch and place in the pipeline, nothing else.
 
+        Args:
+            buffer_size: how many items are held, >= 1; as many as there are give an even shuffle.
+            seed: of the order, an int >= 0.
+
+        Raises:
+            TypeError: one of them is not an int.
+            ValueError: one of them is out of its range.
+
         Example:
             >>> sorted(Pipeline(range(4)).shuffle(4, seed=1))
             [0, 1, 2, 3]
@@ -218,6 +277,13 @@ class Pipeline:
 
     def take(self, n: int) -> "Pipeline":
         """Keep the first `n` items of each epoch.
+
+        Args:
+            n: how many, >= 0. Where no stage above drops items, no more are asked for than needed.
+
+        Raises:
+            TypeError: `n` is not an int.
+            ValueError: `n` is < 0.
 
         Example:
             >>> list(Pipeline(range(1000)).take(2))
@@ -234,8 +300,19 @@ class Pipeline:
     ) -> "Pipeline":
         """Put `size` items together: into a list, or into what `collate` makes of that list.
 
-        `drop_last` leaves out a last batch that is not full. `collate` runs on the event loop;
-        `.batch(64).map(aml.collate)` runs it in a thread.
+        Args:
+            size: how many items make a batch, >= 1.
+            drop_last: whether to leave out a last batch that is not full.
+            collate: a plain function, such as `aml.collate`, which makes arrays `(batch, ...)`. It
+                runs on the event loop; `.batch(64).map(aml.collate)` runs it in a thread.
+
+        Raises:
+            TypeError: `size` is not an int, or `collate` not a plain function.
+            ValueError: `size` is < 1.
+
+        Example:
+            >>> list(Pipeline(range(5)).batch(2, drop_last=True, collate=sum))
+            [1, 5]
         """
         size = check_int("size", size, 1)
         if collate is not None:
@@ -245,7 +322,19 @@ class Pipeline:
         return self._with(Batch(size, drop_last, collate))
 
     def prefetch(self, n: int) -> "Pipeline":
-        """Have up to `n` items ready before they are asked for."""
+        """Have up to `n` items ready before they are asked for.
+
+        Args:
+            n: how many items of this stage, such as batches, >= 1.
+
+        Raises:
+            TypeError: `n` is not an int.
+            ValueError: `n` is < 1.
+
+        Example:
+            >>> list(Pipeline("abc").batch(2).prefetch(4))
+            [['a', 'b'], ['c']]
+        """
         return self._with(Map("prefetch", unchanged, lookahead=check_int("n", n, 1)))
 
     # iteration
@@ -254,7 +343,7 @@ class Pipeline:
         return Items(self._begin())
 
     def __iter__(self) -> Generator[Any, None, None]:
-        if hasattr(running_loop(), "advance"):  # a loop in virtual time
+        if is_virtual(running_loop()):
             raise RuntimeError(
                 "plain `for` waits in a thread, which virtual time cannot see: "
                 "inside simulate() use `async for`"
@@ -276,11 +365,8 @@ class Pipeline:
 
     def _next(self, state: dict[str, Any] | None, before: Epoch | None = None) -> Epoch:
         """Return the epoch that comes after a state, or after the one before; else the first."""
-        make = partial(Epoch, self._source, self._stages, before=before)
-        if state is None:
-            return make(before.number + 1 if before else 0)
-        rest = {"position": state["position"], "parts": state["parts"]}
-        return make(state["epoch"], made_of=state["source"], **rest)
+        number = state["epoch"] if state else (before.number + 1 if before else 0)
+        return Epoch(self._source, self._stages, number, at=state, before=before, pools=self._pools)
 
     def __len__(self) -> int:
         """Return how many items a whole epoch has, wherever it stands; TypeError if unknown."""
@@ -307,29 +393,59 @@ class Pipeline:
     # state
 
     def _labels(self) -> list[str]:
-        return [stage.label for stage in self._stages if not stage.is_transparent]
+        stages = (stage.label for stage in self._stages if not stage.is_transparent)
+        return [*self._source.labels, *stages]
 
     def state_dict(self) -> dict[str, Any]:
         """Return where this pipeline stands, after the last item that it has handed out, as JSON.
 
-        It holds positions and no data. Executors, concurrency and prefetching may be others when
-        it is loaded; the stages and their order may not, nor the source. By what a source is known
-        again: its length, and its attribute or method `fingerprint` (a str or an int), where it, or
-        what a function returns as the source, has them.
+        It holds positions and no data. Executors, concurrency and prefetching may change before it
+        is loaded; the stages, their order and the source may not. A source is recognised by its
+        length, and by an attribute or method `fingerprint` (a str or an int), where it has them;
+        where a function returns the source, by those of what it returned.
+
+        Returns:
+            a dict of strings, ints, lists and dicts, for `load_state_dict`.
 
         Raises:
             TypeError: the fingerprint is of another type.
+
+        Example:
+            >>> pipeline = Pipeline(range(5)).map(abs)
+            >>> for item in pipeline:
+            ...     if item == 2:
+            ...         break
+            >>> state = pipeline.state_dict()
+            >>> again = Pipeline(range(5)).map(abs)
+            >>> again.load_state_dict(state)
+            >>> list(again)
+            [3, 4]
+        """
+        return self._snapshot()()
+
+    def _snapshot(self) -> Callable[[], dict[str, Any]]:
+        """Return a function that gives, whenever it is called, what state_dict() would give now.
+
+        Cheap enough to be taken for every batch, of which few states are ever looked at.
         """
         if self._state:
-            return copy.deepcopy(self._state)
+            return partial(copy.deepcopy, self._state)
         epoch = self._epoch
-        over = epoch is not None and epoch.finished
-        position, parts = epoch.position() if epoch and not over else (0, {})
+        over = epoch is not None and epoch.end == FINISHED
+        number = epoch.number + over if epoch else 0
+        if epoch is None or over:
+            return partial(self._as_state, self._source.identity, number, lambda: (0, {}))
+        return partial(self._as_state, epoch.made_of, number, epoch.snapshot())
+
+    def _as_state(
+        self, source: Identity, number: int, snapshot: Callable[[], Position]
+    ) -> dict[str, Any]:
+        position, parts = snapshot()
         return {
             "version": _VERSION,
             "stages": self._labels(),
-            "source": epoch.made_of if epoch and not over else self._source.identity,
-            "epoch": epoch.number + over if epoch else 0,
+            "source": source,
+            "epoch": number,
             "position": position,
             "parts": parts,
         }
@@ -337,13 +453,16 @@ class Pipeline:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next iteration yield the rest of the epoch in which `state` was taken.
 
-        Where that epoch was over, the next one begins. Right after its last item a pipeline does
-        not know yet that it is: then the rest is nothing. An iteration that is running ends.
+        If that epoch was over, the next one begins. Right after its last item a pipeline does not
+        know yet that it is over: then the rest is nothing. An iteration that is running ends.
+
+        Args:
+            state: what `state_dict` returned, in this process or another, also by way of JSON.
 
         Raises:
             ValueError: `state` comes from a pipeline of other stages, from a source of another
-                length or fingerprint, or from another version of this module; or it is no state.
-                Where a function returns the source, it is the iteration that raises.
+                length or fingerprint, or from another version of this module; or it is not a state.
+                If a function returns the source, it is the iteration that raises.
         """
         check_state(state, _VERSION)
         if state["stages"] != self._labels():

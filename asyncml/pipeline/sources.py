@@ -7,14 +7,15 @@ belongs into the first `map`.
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from itertools import count, islice
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Protocol, TypedDict
 
 from asyncml.failures import is_asked_to_end, noted, shorten
 from asyncml.pipeline.meters import Meter
-from asyncml.pipeline.stages import PAUSED, TURN, Flow
-from asyncml.pipeline.window import Failure, Window
+from asyncml.pipeline.stages import PAUSED, TURN, Flow, Mark, is_count
+from asyncml.pipeline.window import Above, Failure, Window
 
 # how far an asynchronous source may run ahead of what asks it
 SOURCE_AHEAD = 16
@@ -59,8 +60,52 @@ def check_same(before: Identity, now: Identity) -> None:
             )
 
 
+class Opened(Above, Protocol):
+    """A source in one epoch."""
+
+    @property
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """Whatever still runs."""
+
+    def __iter__(self) -> Flow:
+        """Give its entries."""
+
+    def close(self) -> None:
+        """Stop at once; the tasks end when they next have their turn."""
+
+    def raise_failure(self) -> None:
+        """When no task is left, raise what went wrong in the clean-up."""
+
+
+class Joint(Opened, Protocol):
+    """A source made of pipelines, which says itself where it stands and goes on from there.
+
+    Its marks begin with the number of the item. It has no keys to be passed over, since that would
+    run the functions of its pipelines once more.
+    """
+
+    async def resume(self, number: int, part: Any, wanted: dict[int, Any]) -> dict[int, Any]:
+        """Stand before item `number`; return the items wanted, of these addresses, made again."""
+
+    def room(self) -> None:
+        """Let its pipelines run ahead."""
+
+    def address(self, mark: Mark) -> Any:
+        """Return which item of which pipeline it is."""
+
+    def state(self, mark: Mark) -> Any:
+        """Return where it stood after an item."""
+
+    def meters(self) -> list[Meter]:
+        """Return the counts of its pipelines."""
+
+
 class Source:
     """What a pipeline iterates; pipelines derived from one another share it."""
+
+    is_joint = False  # whether it is made of pipelines
+    reorders = False  # whether one of these has a stage that changes the order
+    labels: Sequence[str] = ()  # what a state depends on, besides the stages
 
     def __init__(self, items: Any) -> None:
         kind = type(items)  # a class may have these methods, and is called all the same
@@ -70,8 +115,7 @@ class Source:
                 "`source` must be an iterable, an async iterable, or a function that returns "
                 f"either, got {kind.__name__}"
             )
-        if not self._is_iterable:
-            _check_arguments(items)
+        self._takes_epoch = not self._is_iterable and _takes_epoch(items)
         self.items = items
         self._used: Any = None  # the last iterator that was opened
 
@@ -83,7 +127,7 @@ class Source:
         """What is known of it before it is opened."""
         return identify(self.items) if self._is_iterable else UNKNOWN
 
-    async def open(self, meter: Meter, most: int | None) -> "tuple[AsyncSource | SyncSource, Any]":
+    async def open(self, meter: Meter, most: int | None, epoch: int) -> tuple[Opened, Any]:
         """Begin to iterate, for at most so many items; return what is iterated as well.
 
         Raises:
@@ -92,7 +136,7 @@ class Source:
         """
         items = self.items
         if not self._is_iterable:
-            items = await self._call()
+            items = await self._call({"epoch": epoch} if self._takes_epoch else {})
         self._check_used(items)
         if isinstance(items, AsyncIterable):
             asynchronous = aiter(items)
@@ -101,9 +145,16 @@ class Source:
         iterator = iter(items)
         return SyncSource(iterator, meter, most, own=iterator is not self.items), items
 
-    async def _call(self) -> Any:
+    def knows(self, address: Any) -> bool:
+        """Whether it can be the address of an item."""
+        return is_count(address)
+
+    def check(self, number: int, part: Any, wanted: dict[int, Any]) -> None:
+        """Raise ValueError where `Joint.resume` could not be given these."""
+
+    async def _call(self, arguments: dict[str, int]) -> Any:
         try:
-            items = self.items()
+            items = self.items(**arguments)
             if inspect.isawaitable(items):
                 items = await items
         except (Exception, asyncio.CancelledError) as error:
@@ -128,15 +179,19 @@ class Source:
             self._used = items
 
 
-def _check_arguments(function: Callable[..., Any]) -> None:
+def _takes_epoch(function: Callable[..., Any]) -> bool:
+    """Whether a source wants the number of the epoch; TypeError if it wants anything else."""
     try:
         signature = inspect.signature(function)
     except ValueError:  # of some functions in C nobody knows it
-        return
+        return False
+    is_bound = isinstance(function, partial) and "epoch" in function.keywords  # by the caller
+    takes = "epoch" in signature.parameters and not is_bound
     try:
-        signature.bind()
+        signature.bind(**{"epoch": 0} if takes else {})
     except TypeError as error:
-        raise TypeError(f"`source` must take no arguments: {error}") from None
+        raise TypeError(f"`source` must take no arguments but `epoch`: {error}") from None
+    return takes
 
 
 class SyncSource:
@@ -170,6 +225,9 @@ class SyncSource:
 
     def halt(self) -> None:
         """Do nothing: it does not run ahead."""
+
+    def raise_failure(self) -> None:
+        """Do nothing: `close` has raised it."""
 
     def close(self) -> None:
         """Let the iterator clean up, if it is a generator or has a `close` of another kind."""

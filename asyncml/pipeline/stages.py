@@ -8,14 +8,28 @@ for long yields PAUSED, and is asked again at the loop's next turn. Lesson 07 bu
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
+from asyncml.pipeline.executors import Pools
+from asyncml.pipeline.held import Held
 from asyncml.pipeline.meters import Meter
 
-if TYPE_CHECKING:
-    from asyncml.pipeline.order import Held
-
-Mark = Any  # an ordinal in the source, or what the stages below made of it
+# What must be known of an item to go on right after it. Each stage makes its own mark of those of
+# the items that it took:
+#
+#   keys                    number              of the key, from 0
+#   map, filter, prefetch   mark                as it came
+#   take, shard             [mark, ordinal]     how many were taken, or seen, before
+#   flat_map                [mark, ordinal, is_last, was_held]
+#                                               which item of its parent it is, whether more come,
+#                                               and whether `mark` is an address, of a parent that
+#                                               a resumed run has made again
+#   batch                   [mark, mark, ...]   of its items
+#   shuffle, ordered=False  [address, ordinal]  a `Given`: how many were given out before
+#
+# An address says which items of the source a value was made of, and how: it is the mark without
+# what was counted, so that it is JSON and means the same in another run.
+Mark = Any
 Entry = tuple[Any, Mark]
 Flow = Iterator[Entry]
 Rebuild = Callable[[list[Any]], Awaitable[list[Entry]]]
@@ -43,7 +57,8 @@ class Context:
     time: Callable[[], float]
     address: Callable[[Mark], Any] = lambda mark: mark
     drain: Callable[[int], list[Entry]] = lambda most: []
-    held: "Held | None" = None
+    pools: Pools | None = None
+    held: Held | None = None
     first: list[Entry] = field(default_factory=list)
 
 
@@ -224,8 +239,10 @@ class Flatten(Stage):
         for entry in up:
             if entry[1] is None:
                 yield entry
-            else:
+            elif isinstance(entry[0], list):
                 yield from self._items(*entry, context)
+            else:
+                yield from entry[0].entries(entry[1], context.meter)
 
     def _items(self, values: Any, mark: Mark, context: Context, given: int = 0) -> Flow:
         last = len(values) - 1

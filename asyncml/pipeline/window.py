@@ -6,7 +6,6 @@ of these places. Lesson 07 builds such a window.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -43,13 +42,12 @@ class Window:
 
     def __init__(self, meter: Meter) -> None:
         self.loop = asyncio.get_running_loop()
-        is_real = type(self.loop).time is asyncio.BaseEventLoop.time
-        self.time: Callable[[], float] = time.monotonic if is_real else self.loop.time
         self.meter = meter
         self.tasks: set[asyncio.Task[None]] = set()
         self.results: dict[int, Any] = {}
         self.head = 0  # the ticket that leaves next
         self.taken = 0  # the ticket of the item that comes in next
+        self.is_full = True  # whether whoever fills it waits for room, as before the beginning
         self.ended = False
         self.closed = False
         self._broken: BaseException | None = None
@@ -62,13 +60,15 @@ class Window:
             entry = results.pop(self.head, None)
             if entry.__class__ is tuple:
                 self.head += 1
-                self.room()
+                if self.is_full:
+                    self.room()
                 meter.items += 1
                 meter.queued += len(results)
                 yield entry
             elif entry is DROPPED:
                 self.head += 1
-                self.room()
+                if self.is_full:
+                    self.room()
             elif entry is not None:
                 results[self.head] = entry  # or a stage below that pauses first would wait for ever
                 try:
@@ -95,7 +95,8 @@ class Window:
             entries.append(entry)
         if taken := len(entries):
             self.head += taken
-            self.room()
+            if self.is_full:
+                self.room()
             self.meter.items += taken
             # one by one there would have been waiting - 1, waiting - 2, ... behind each
             self.meter.queued += taken * waiting - taken * (taken + 1) // 2
@@ -110,7 +111,7 @@ class Window:
             self._callback = callback
 
     def room(self) -> None:
-        """Be told that an item has left."""
+        """Be told that an item has left a window that was full."""
 
     def put(self, ticket: int, entry: Any) -> None:
         """Place a result; tell who waits if it is the next to leave."""

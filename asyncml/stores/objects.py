@@ -1,8 +1,8 @@
 """Objects in a folder, on a web server, or in a bucket of S3, Google Cloud or Azure, by their URL.
 
-What runs on a laptop's folder runs on a bucket unchanged: another URL is all that differs. obstore
-makes the requests, in threads of its own; this file gives it the keys, the bytes and the errors of
-the other stores. Lesson 07 loads from it.
+A program that runs on a laptop's folder runs on a bucket too: only the URL differs. obstore makes
+the requests, in threads of its own; this file gives it the keys, the bytes and the errors of the
+other stores. Lesson 07 loads from it.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ import atexit
 import re
 import time
 import weakref
-from collections.abc import AsyncIterator
 from typing import Any, Final, TypeAlias
 
+from asyncml.clocks import is_virtual
 from asyncml.failures import shorten
 from asyncml.stores.memory import Keys, ObjectNotFound, RequestFailed, StoredObject, check_data
 
@@ -52,36 +52,38 @@ _asked: weakref.WeakSet[Any] = weakref.WeakSet()  # obstore's futures, which its
 class ObjectStore:
     """A folder, a web server or a bucket as a store, by its URL; needs obstore.
 
-    Requests are asked once: obstore's own retries are off, so that failures show where the program
-    can count them, and `Pipeline.map(store.get, retries=3)` asks again. A request may take 30 s,
-    answer included, and connecting 5 s; the options `timeout` and `connect_timeout` change that.
+    Each request is made once: obstore's own retries are off, so that failures show where the
+    program can count them, and `Pipeline.map(store.get, retries=3)` asks again. A request may take
+    30 s, including its answer, and connecting may take 5 s; the options `timeout` and
+    `connect_timeout` change that.
 
-    obstore answers from threads of its own, which virtual time cannot see: under `simulate` each
-    method raises RuntimeError. A `SlowStore` over a `MemoryStore` is the store for that.
+    obstore answers from threads of its own, which virtual time cannot see. Under `simulate` each
+    method therefore raises RuntimeError; use a `SlowStore` over a `MemoryStore` there.
 
-    Keys have parts between slashes, none of them empty, "." or "..", and no control characters.
+    The parts of a key are separated by slashes. None of them may be empty, "." or "..", or contain
+    a control character.
 
-    When the program ends, it waits for obstore's threads to finish, a millisecond or so; for
-    requests of a loop that was left open, a second at most.
+    When the program ends, it waits until obstore's threads have finished. That takes about a
+    millisecond, or at most a second if a loop was left open with requests in flight.
 
     Args:
         url: where the objects are: `file:///folder` (`Path("folder").resolve().as_uri()`),
             `https://host/path`, `s3://bucket/prefix`, `gs://bucket/prefix`,
             `az://container/prefix`. Keys are relative to it.
-        options: what obstore knows for that kind of store, such as `region`, `endpoint`,
-            `skip_signature`, or `mkdir=True` for a folder that may be missing; of any connection,
-            such as `timeout="5s"`; or `retry_config={"max_retries": 3}`, to let obstore ask again.
-            Unencrypted connections are made where the URL or the `endpoint` begins with `http:`,
-            or with `allow_http=True`.
+        options: obstore's options for that kind of store, such as `region`, `endpoint`,
+            `skip_signature`, or `mkdir=True` for a folder that may be missing; its options for any
+            connection, such as `timeout="5s"`; or `retry_config={"max_retries": 3}`, which lets
+            obstore ask again. Connections may be unencrypted if the URL or the `endpoint` begins
+            with `http:`, or with `allow_http=True`.
 
     Attributes:
         url: where the objects are, without a password or a query.
 
     Raises:
         ModuleNotFoundError: obstore is not installed.
-        FileNotFoundError, NotADirectoryError: the URL of a folder is not that of a folder.
+        FileNotFoundError, NotADirectoryError: there is no folder at the URL, or it is a file.
         ValueError: nothing can be at that URL.
-        TypeError: `url` is no str, or an option is unknown.
+        TypeError: `url` is not a str, or an option is unknown.
 
     Example:
         >>> import pathlib, tempfile
@@ -106,15 +108,15 @@ class ObjectStore:
     async def get(self, key: str) -> bytes:
         """Return the object under `key`.
 
-        Cancelled here, the request is called off and its connection closed.
+        If this is cancelled, the request is abandoned and its connection closed.
 
         Raises:
             ObjectNotFound: there is none.
-            RequestFailed: the request, or its answer, was lost or refused; says why.
+            RequestFailed: the request or its answer was lost, or refused; says why.
             FileNotFoundError: there is no such bucket.
             PermissionError: the credentials are missing, or do not allow this.
             OSError: the file cannot be read.
-            RuntimeError: this is virtual time.
+            RuntimeError: called in virtual time.
         """
         import obstore
 
@@ -129,15 +131,15 @@ class ObjectStore:
             raise self._failure("get", key, error) from error
 
     async def put(self, key: str, data: bytes) -> None:
-        """Keep `data` under `key`, in place of what was there, in one request.
+        """Keep `data` under `key`, replacing what was there, in one request.
 
-        Cancelled here, the object is the old one or the new one, and whole.
+        If this is cancelled, the store holds either the old object or the new one, complete.
 
         Raises:
-            ValueError: `key` cannot be one.
-            TypeError: `key` is no str, or `data` is not bytes.
+            ValueError: `key` cannot be a key.
+            TypeError: `key` is not a str, or `data` is not bytes.
             NotImplementedError: the web server takes no objects.
-            Exception: as of `get`, but for `ObjectNotFound`.
+            Exception: whatever `get` raises, except `ObjectNotFound`.
         """
         import obstore
 
@@ -148,26 +150,26 @@ class ObjectStore:
             raise ValueError(f"`key` must not have {fault}, got {key!r}")
         data = check_data(key, data)
         try:
-            put = obstore.put_async(self._store, key, bytes(data), use_multipart=False)
-            await _watched(put)
+            await _watched(obstore.put_async(self._store, key, bytes(data), use_multipart=False))
         except Exception as error:
             raise self._failure("put", key, error) from error
 
     async def list(self, prefix: str = "") -> Keys:
         """Return the keys that start with `prefix`, sorted.
 
-        Up to its last slash, `prefix` is looked up; what is there is fetched, and compared here.
+        The store is asked for everything under `prefix` up to its last slash; the rest of `prefix`
+        is compared here.
 
-        Another program may have put objects into a bucket whose keys begin or end with a slash, as
-        `train/` does, the mark of a folder. They are no keys here, and are left out. To tell them
-        from `train`, a bucket is asked once more for each empty object, and for the first key where
-        the URL is that of a whole bucket. An object that ends with a slash and is not empty cannot
-        be told: it is listed without the slash, and `get` does not find it.
+        Other programs may have put objects into a bucket whose keys begin or end with a slash, such
+        as `train/`, which marks a folder. These are not valid keys here, and are left out. To tell
+        `train/` from `train`, each empty object is asked for once more, and so is the first key if
+        the URL is that of a whole bucket. An object whose key ends with a slash and which is not
+        empty cannot be told apart: it is listed without the slash, and `get` does not find it.
 
         Raises:
-            ValueError: there is an object whose key can be none here, such as `a//b`; names it.
+            ValueError: an object has a key that is not valid here, such as `a//b`; names it.
             NotImplementedError: this is a web server, which cannot list.
-            Exception: as of `get`, but for `ObjectNotFound`.
+            Exception: whatever `get` raises, except `ObjectNotFound`.
         """
         _check_time()
         if self._web:
@@ -177,9 +179,8 @@ class ObjectStore:
         if folder and _fault(folder):
             return []
         try:
-            parts = self._store.list(folder or None, chunk_size=1000)
-            metas = [meta async for part in _parts(parts) for meta in part]
-            metas = [meta for meta in metas if meta["path"].startswith(prefix)]
+            found = await _watched(self._store.list(folder or None).collect_async())
+            metas = [meta for meta in found if meta["path"].startswith(prefix)]
             foreign = await self._foreign(metas, is_root=not folder)
         except Exception as error:
             raise self._failure("list", prefix, error) from error
@@ -250,19 +251,12 @@ class ObjectStore:
 
 
 def _watched(future: Any) -> Any:
-    """Return a future of obstore's; when the program ends, its thread is waited for."""
+    """Return a future of obstore's, noted so that the end of the program can wait for it.
+
+    It must be what obstore's functions return: its methods are coroutines around them.
+    """
     _asked.add(future)
     return future
-
-
-async def _parts(stream: Any) -> AsyncIterator[Any]:
-    """Yield what a listing consists of."""
-    while True:
-        try:
-            part = await _watched(stream.__anext__())
-        except StopAsyncIteration:
-            return
-        yield part
 
 
 @atexit.register
@@ -329,7 +323,7 @@ def _refusal(url: str, error: Exception) -> Exception:
 
 
 def _check_time() -> None:
-    if hasattr(asyncio.get_running_loop(), "advance"):
+    if is_virtual(asyncio.get_running_loop()):
         raise RuntimeError(
             "an ObjectStore answers from threads that virtual time cannot see: in `simulate` use "
             "SlowStore(MemoryStore(...)), or run this in real time, with asyncio.run or await"

@@ -5,28 +5,27 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from asyncml.look import BLUE, GREY, ORANGE, VERMILION, legend, rows
+from asyncml.timeline.lanes import Lanes, Slice
 from asyncml.units import figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from asyncml.timeline.timeline import Slice, Timeline
-
 _MOST_LANES = 40
 _MOST_SENTENCES = 8  # in a lane; more are summed up
 _MARKS = {"running": "#", "ready": "=", "waiting": "."}
-# told apart by colour-blind readers (Okabe and Ito 2008), by brightness, and by hatches
-_COLOURS = {"running": "#0072B2", "ready": "#E69F00", "waiting": "#B4BAC0"}
+_COLOURS = {"running": BLUE, "ready": ORANGE, "waiting": GREY}
 _HATCHES = {"running": "", "ready": "////", "waiting": ""}
 _BLOCKED_HATCH = "xx"
-_BLOCKED_FRAME: Any = {"facecolor": "none", "edgecolor": "#D55E00", "linewidth": 2}
+_BLOCKED_FRAME: Any = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 2}
 
 
 def _scale(duration_s: float) -> tuple[float, str]:
     return (1.0, "s") if duration_s >= 1 else (1e3, "ms")
 
 
-def _lanes(timeline: "Timeline[Any]") -> tuple[dict[str, list["Slice"]], str]:
+def _lanes(timeline: Lanes) -> tuple[dict[str, list[Slice]], str]:
     """Return the lanes to draw with their slices, and a word about those left out."""
     lanes: dict[str, list[Slice]] = {}
     for piece in timeline.slices:
@@ -38,23 +37,17 @@ def _lanes(timeline: "Timeline[Any]") -> tuple[dict[str, list["Slice"]], str]:
     return {lane: lanes[lane] for lane in shown}, f"and {left_out} more lanes" if left_out else ""
 
 
-def plot(timeline: "Timeline[Any]", ax: "Axes | None" = None) -> "Axes":
+def plot(timeline: Lanes, ax: "Axes | None" = None) -> "Axes":
     """Draw the lanes as bars; see `Timeline.plot`."""
-    import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
 
     lanes, left_out = _lanes(timeline)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8, 1.2 + 0.28 * len(lanes)), layout="constrained")
+    ax = rows(ax, [_plain(lane, 32) for lane in lanes], least=1.2, each=0.28)
     scale, unit = _scale(timeline.duration_s)
     for row, pieces in enumerate(lanes.values()):
         _draw_lane(ax, row, pieces, scale, timeline.blocks_loop)
-    ax.set_yticks(range(len(lanes)), labels=[_plain(lane, 32) for lane in lanes], parse_math=False)
-    ax.set_ylim(len(lanes) - 0.4, -0.6)
     ax.set_xlim(0, timeline.duration_s * scale or 1)
     ax.set_xlabel(f"time ({unit})" + (f"   ({left_out})" if left_out else ""))
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(left=False)
     handles: list[Any] = [
         Patch(facecolor=_COLOURS[state], hatch=_HATCHES[state], edgecolor="white")
         for state in _MARKS
@@ -62,20 +55,12 @@ def plot(timeline: "Timeline[Any]", ax: "Axes | None" = None) -> "Axes":
     if any(timeline.blocks_loop(piece) for pieces in lanes.values() for piece in pieces):
         fill = Patch(facecolor=_COLOURS["running"], hatch=_BLOCKED_HATCH, edgecolor="white")
         handles.append((fill, Patch(**_BLOCKED_FRAME)))
-    ax.legend(
-        handles,
-        [*_MARKS, "loop blocked"][: len(handles)],
-        ncols=len(handles),
-        frameon=False,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        borderaxespad=0.2,
-    )
+    legend(ax, handles, [*_MARKS, "loop blocked"][: len(handles)], columns=len(handles))
     return ax
 
 
 def _draw_lane(
-    ax: "Axes", row: int, pieces: list["Slice"], scale: float, is_block: Callable[["Slice"], bool]
+    ax: "Axes", row: int, pieces: list[Slice], scale: float, is_block: Callable[[Slice], bool]
 ) -> None:
     edge = 0.6 if len(pieces) <= 150 else 0  # borders between more would hide the bars
     for state in _MARKS:
@@ -86,15 +71,15 @@ def _draw_lane(
                 if piece.state == state and is_block(piece) == blocked
             ]
             if spans:
-                rows = row - 0.38, 0.76
+                band = row - 0.38, 0.76
                 hatch = _BLOCKED_HATCH if blocked else _HATCHES[state]
                 style: Any = {"facecolor": _COLOURS[state], "hatch": hatch, "edgecolor": "white"}
-                ax.broken_barh(spans, rows, linewidth=edge, zorder=2, **style)
+                ax.broken_barh(spans, band, linewidth=edge, zorder=2, **style)
                 if blocked:
-                    ax.broken_barh(spans, rows, zorder=3, clip_on=False, **_BLOCKED_FRAME)
+                    ax.broken_barh(spans, band, zorder=3, clip_on=False, **_BLOCKED_FRAME)
 
 
-def text(timeline: "Timeline[Any]", width: int = 72) -> str:
+def text(timeline: Lanes, width: int = 72) -> str:
     """Draw the lanes as lines of characters; see `Timeline.text`."""
     if width < 40:
         raise ValueError(f"`width` must be >= 40, got {width}")
@@ -120,7 +105,7 @@ def _plain(name: str, length: int) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
-def _bar(pieces: list["Slice"], duration_s: float, columns: int) -> str:
+def _bar(pieces: list[Slice], duration_s: float, columns: int) -> str:
     """Give each column the state that fills most of it, and mark where one wait follows another."""
     cells = [dict.fromkeys(_MARKS, 0.0) for _ in range(columns)]
     per_s = columns / duration_s if duration_s else 0.0
@@ -140,7 +125,7 @@ def _bar(pieces: list["Slice"], duration_s: float, columns: int) -> str:
     return "".join(bar)
 
 
-def describe(timeline: "Timeline[Any]") -> str:
+def describe(timeline: Lanes) -> str:
     """Tell what each lane did; see `Timeline.describe`."""
     lanes, left_out = _lanes(timeline)
     scale, unit = _scale(timeline.duration_s)
@@ -158,12 +143,12 @@ def describe(timeline: "Timeline[Any]") -> str:
 _VERBS = {"running": "runs", "ready": "is ready", "waiting": "waits"}
 
 
-def _sentence(piece: "Slice", scale: float, unit: str) -> str:
+def _sentence(piece: Slice, scale: float, unit: str) -> str:
     span = f"{figure(piece.start_s * scale)}-{figure(piece.end_s * scale)} {unit}"
     return f"{piece.lane} {_VERBS[piece.state]} {span}" + _why(piece)
 
 
-def _why(piece: "Slice") -> str:
+def _why(piece: Slice) -> str:
     if not piece.reason:
         return ""
     return f" for {piece.reason}" if piece.state == "waiting" else f" {piece.reason}"
@@ -173,7 +158,7 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _summary(lane: str, pieces: Iterable["Slice"], scale: float, unit: str) -> list[str]:
+def _summary(lane: str, pieces: Iterable[Slice], scale: float, unit: str) -> list[str]:
     times: Counter[tuple[str, str]] = Counter()
     total: dict[tuple[str, str], float] = {}
     for piece in pieces:

@@ -8,18 +8,18 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, islice
 from operator import attrgetter, itemgetter
 from types import CodeType
-from typing import TYPE_CHECKING, Any
 
-from asyncml.clock.waiting import Place, file_part, is_library, is_ours, user_place
+from asyncml.clock.waiting import Site, file_part, is_library, is_ours, user_site
 from asyncml.look import printable
+from asyncml.timeline.lanes import Lanes, Slice
 from asyncml.timeline.tracks import Track, Wait
+from asyncml.units import duration
 
-if TYPE_CHECKING:
-    from asyncml.timeline.timeline import Slice, Timeline
-
+_time = partial(duration, tenths=True)
 _SAVING = 0.1  # the share of the program's time that overlapping must save to be worth a word
 _AT_ONCE = 16  # how many waits at once a gentle client has; more than that is a decision
 _LEAST_S = 1e-6  # less than this is rounding
@@ -49,19 +49,15 @@ class Finding:
         return printable(self.message)
 
 
-def find(timeline: "Timeline[Any]") -> list[Finding]:
+def find(timeline: Lanes) -> list[Finding]:
     """Return the findings, the costliest first; see `Timeline.findings`."""
     timed = [*_in_sequence(timeline), *_blocked(timeline)]
     timed.sort(key=lambda finding: -finding.seconds)
     return [*timed, *_unbounded(timeline), *_lost(timeline)]
 
 
-def _line(place: Place | None) -> int:
-    return place.line if place else 0
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 0.9995 else f"{seconds * 1e3:.3g} ms"
+def _line(site: Site | None) -> int:
+    return site.line if site else 0
 
 
 def _tasks(count: int) -> str:
@@ -71,32 +67,36 @@ def _tasks(count: int) -> str:
 # ---- waits in sequence ----
 
 
-def _in_sequence(timeline: "Timeline[Any]") -> Iterator[Finding]:
+def _in_sequence(timeline: Lanes) -> Iterator[Finding]:
     """Find the tasks that wait for one thing after the other while nothing else goes on."""
     shares = _exposed_waiting(timeline)
     word = "nothing" if timeline.statistics().overlap < 0.05 else "too little"
-    blamed = {wait.track for wait in timeline.waits if wait.reason in _ON_PURPOSE}
+    blamed = {track for track, waits in timeline.waits.items() if _is_bounded(waits)}
     for track in timeline.tracks:  # parents come before their children
         if track.parent in blamed or track in blamed:
             blamed.add(track)
             continue
         units = _units(shares[track])
-        place, lines = _where_in_sequence(units)
+        site, lines = _where_in_sequence(units)
         alone = sum(seconds for seconds, _ in units)
         longest = max((seconds for seconds, _ in units), default=0.0)
         possible = max(longest, alone / min(len(units) or 1, _AT_ONCE))
-        if place and alone - possible >= max(_SAVING * timeline.duration_s, _LEAST_S):
+        if site and alone - possible >= max(_SAVING * timeline.duration_s, _LEAST_S):
             blamed.add(track)
             bound = f" with {_AT_ONCE} at once" if len(units) > _AT_ONCE else ""
             message = (
-                f"{word} overlapped: {_seconds(alone)} in sequence, {_seconds(possible)} possible"
-                f"{bound}, {_name_lines(place, lines)}, unless one needs the result of the other: "
+                f"{word} overlapped: {_time(alone)} in sequence, {_time(possible)} possible"
+                f"{bound}, {_name_lines(site, lines)}, unless one needs the result of the other: "
                 "start them together, with `asyncio.TaskGroup` or `Pipeline.map`"
             )
             yield Finding("in-sequence", message, lines[0], alone - possible)
 
 
-def _exposed_waiting(timeline: "Timeline[Any]") -> dict[Track, dict[Wait, float]]:
+def _is_bounded(waits: list[Wait]) -> bool:
+    return any(wait.reason in _ON_PURPOSE for wait in waits)
+
+
+def _exposed_waiting(timeline: Lanes) -> dict[Track, dict[Wait, float]]:
     """Say how long each wait of each task was all that went on.
 
     What was exposed in a task counts for the waits of its ancestors at that time, too.
@@ -105,9 +105,7 @@ def _exposed_waiting(timeline: "Timeline[Any]") -> dict[Track, dict[Wait, float]
     for start, end, waits, busy in timeline.segments():
         if len(waits) == 1 and not busy:
             exposed[next(iter(waits))] += end - start
-    own: dict[Track, list[Wait]] = defaultdict(list)
-    for wait in timeline.waits:
-        own[wait.track].append(wait)
+    own = timeline.waits
     shares: dict[Track, dict[Wait, float]] = defaultdict(lambda: defaultdict(float))
     for wait, seconds in exposed.items():
         if wait.is_cut:  # what comes next may well be there because this one failed
@@ -133,7 +131,7 @@ def _units(share: dict[Wait, float]) -> list[_Unit]:
     paced = _paced(waits)
     units: list[_Unit] = []
     for wait in waits:
-        common = user_place(wait.places[: wait.shared])
+        common = user_site(wait.sites[: wait.shared])
         if units and common is not None and common.code in paced:
             seconds, members = units.pop()
             units.append((seconds + share[wait], [*members, wait]))
@@ -145,55 +143,55 @@ def _units(share: dict[Wait, float]) -> list[_Unit]:
 def _paced(waits: list[Wait]) -> set[CodeType]:
     """Return the functions that sleep, themselves, between two waits on one of their lines."""
     paced: set[CodeType] = set()
-    slept: dict[CodeType, set[Place]] = defaultdict(set)  # where it waited before its last sleep
-    seen: dict[CodeType, set[Place]] = defaultdict(set)
+    slept: dict[CodeType, set[Site]] = defaultdict(set)  # where it waited before its last sleep
+    seen: dict[CodeType, set[Site]] = defaultdict(set)
     for wait in waits:
-        own = next((p for p in reversed(wait.places) if not is_library(p.code)), None)
-        for place in wait.places:
-            if place in slept[place.code]:
-                paced.add(place.code)
-            seen[place.code].add(place)
+        own = next((p for p in reversed(wait.sites) if not is_library(p.code)), None)
+        for site in wait.sites:
+            if site in slept[site.code]:
+                paced.add(site.code)
+            seen[site.code].add(site)
         if own is not None and wait.reason == "sleep":
             slept[own.code] |= seen[own.code]
     return paced
 
 
-def _where_in_sequence(units: list[_Unit]) -> tuple[Place | None, list[int]]:
+def _where_in_sequence(units: list[_Unit]) -> tuple[Site | None, list[int]]:
     """Find the function that waits again and again, and the lines on which it does.
 
     It is the innermost one that two waits have in common: what it calls began anew for each.
     """
     votes: Counter[CodeType] = Counter()
     for _, (wait, *_) in units[1:]:
-        common = user_place(wait.places[: wait.shared])
+        common = user_site(wait.sites[: wait.shared])
         if common is not None and not is_ours(common.code):
             votes[common.code] += 1
     if not votes:
         return None, []
     code = votes.most_common(1)[0][0]
     members = [wait for _, waits in units for wait in waits]
-    places = [place for wait in members for place in wait.places if place.code is code]
-    return places[0], sorted({place.line for place in places})
+    sites = [site for wait in members for site in wait.sites if site.code is code]
+    return sites[0], sorted({site.line for site in sites})
 
 
-def _name_lines(place: Place, lines: list[int]) -> str:
+def _name_lines(site: Site, lines: list[int]) -> str:
     *most, last = map(str, lines)
     listed = f"lines {', '.join(most)} and {last}" if most else f"line {last}"
-    return f"in {place.function}, {listed}"
+    return f"in {site.function}, {listed}"
 
 
 # ---- a blocked loop ----
 
 
-def _blocked(timeline: "Timeline[Any]") -> Iterator[Finding]:
+def _blocked(timeline: Lanes) -> Iterator[Finding]:
     """Find the steps that took long, and the line on which they spent the time."""
     blocks: dict[str, list[Slice]] = defaultdict(list)
     line_of: dict[str, int] = {}
     for piece in filter(timeline.blocks_loop, timeline.slices):
-        place = _place_within(timeline, piece.start_s, piece.end_s)
-        where = f"in {place}" if place else f"by {piece.lane}"
+        site = _site_within(timeline, piece.start_s, piece.end_s)
+        where = f"in {site}" if site else f"by {piece.lane}"
         blocks[where].append(piece)
-        line_of[where] = _line(place)
+        line_of[where] = _line(site)
     ready = [piece for piece in timeline.slices if piece.state == "ready"]
     for where, pieces in blocks.items():
         pieces.sort(key=attrgetter("start_s"))
@@ -202,61 +200,58 @@ def _blocked(timeline: "Timeline[Any]") -> Iterator[Finding]:
         times = "" if len(pieces) == 1 else f" {len(pieces)} times, in all"
         late = f", while {_tasks(len(held_up))} could have run" if held_up else ""
         message = (
-            f"the loop was blocked{times} for {_seconds(total)} {where}{late}: "
+            f"the loop was blocked{times} for {_time(total)} {where}{late}: "
             "wait with `await`, or compute in a thread with `asyncio.to_thread`"
         )
         yield Finding("blocked", message, line_of[where], total)
 
 
-def _is_during(piece: "Slice", pieces: list["Slice"]) -> bool:
+def _is_during(piece: Slice, pieces: list[Slice]) -> bool:
     """Tell whether a slice overlaps one of others, which are in order."""
     last = bisect_left(pieces, piece.end_s, key=attrgetter("start_s")) - 1
     return last >= 0 and piece.start_s < pieces[last].end_s
 
 
-def _place_within(timeline: "Timeline[Any]", start_s: float, end_s: float) -> Place | None:
-    spent: Counter[Place] = Counter()
+def _site_within(timeline: Lanes, start_s: float, end_s: float) -> Site | None:
+    spent: Counter[Site] = Counter()
     first = bisect_left(timeline.samples, start_s, key=itemgetter(0))
-    for at, seconds, place in islice(timeline.samples, first, None):
+    for at, seconds, site in islice(timeline.samples, first, None):
         if at > end_s:
             break
-        spent[place] += seconds  # type: ignore[assignment]  # a Counter adds floats up as well
+        spent[site] += seconds  # type: ignore[assignment]  # a Counter adds floats up as well
     return spent.most_common(1)[0][0] if spent else None
 
 
 # ---- tasks without a bound ----
 
 
-def _unbounded(timeline: "Timeline[Any]") -> Iterator[Finding]:
+def _unbounded(timeline: Lanes) -> Iterator[Finding]:
     """Find the lines that started so many tasks that all of them waited at once."""
-    begun: dict[Place, set[Track]] = defaultdict(set)
+    begun: dict[Site, set[Track]] = defaultdict(set)
     for track in timeline.tracks:
         if track.origin is not None:
             begun[track.origin].add(track)
-    waits_of: dict[Track, list[Wait]] = defaultdict(list)
-    for wait in timeline.waits:
-        waits_of[wait.track].append(wait)
-    for place, tracks in begun.items():
-        waits = [wait for track in tracks for wait in waits_of[track]]
+    for site, tracks in begun.items():
+        waits = [wait for track in tracks for wait in timeline.waits[track]]
         outside = [wait for wait in waits if wait.is_outside]
         # a worker waits again and again: a pool of them is a bound, however large
         is_pool = len(outside) > 3 * len(tracks)
-        if len(tracks) <= _FLOOD or is_pool or any(w.reason in _ON_PURPOSE for w in waits):
+        if len(tracks) <= _FLOOD or is_pool or _is_bounded(waits):
             continue
         events = sorted([(w.start_s, 1) for w in outside] + [(w.end_s, -1) for w in outside])
         peak = max(accumulate(change for _, change in events), default=0)
         if peak > _FLOOD and peak > len(tracks) / 2:
             message = (
-                f"{peak} waits at once, started without a bound in {place}: limit them with "
+                f"{peak} waits at once, started without a bound in {site}: limit them with "
                 "`asyncio.Semaphore`, or use `Pipeline.map(..., concurrency=16)`"
             )
-            yield Finding("unbounded", message, place.line, 0.0)
+            yield Finding("unbounded", message, site.line, 0.0)
 
 
 # ---- what nobody awaited ----
 
 
-def _lost(timeline: "Timeline[Any]") -> Iterator[Finding]:
+def _lost(timeline: Lanes) -> Iterator[Finding]:
     """Find coroutines that were only called, tasks left running, exceptions that nobody saw."""
     for (name, file, line), count in Counter(timeline.unawaited).items():
         times = "" if count == 1 else f" {count} times"
@@ -266,7 +261,7 @@ def _lost(timeline: "Timeline[Any]") -> Iterator[Finding]:
             f"it did nothing; write `await {name}(...)` or start a task"
         )
         yield Finding("never-awaited", message, line, 0.0)
-    running: dict[Place, list[Track]] = defaultdict(list)
+    running: dict[Site, list[Track]] = defaultdict(list)
     for track in timeline.tracks:
         if track.outcome == "pending" and track.origin is not None and not track.is_leaving:
             running[track.origin].append(track)
@@ -280,11 +275,11 @@ def _lost(timeline: "Timeline[Any]") -> Iterator[Finding]:
             message = f"{track.label} failed with {track.error}, and nobody asked: await the task"
             message += f" started in {track.origin}" if track.origin else ""
             yield Finding("error-unseen", message, _line(track.origin), 0.0)
-    for place, tracks in running.items():
+    for site, tracks in running.items():
         names = tracks[0].label if len(tracks) == 1 else _tasks(len(tracks))
         was = "was" if len(tracks) == 1 else "were"
         message = (
-            f"{names}, started in {place}, {was} still running when the program ended, since "
+            f"{names}, started in {site}, {was} still running when the program ended, since "
             "nobody awaited: use `asyncio.TaskGroup`, or keep the task and await it"
         )
-        yield Finding("still-running", message, place.line, 0.0)
+        yield Finding("still-running", message, site.line, 0.0)

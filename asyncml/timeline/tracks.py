@@ -1,7 +1,7 @@
-"""What a recording holds: the steps of each task, the jobs of each thread, and what they add up to.
+"""What is noted of one task, or of one function in a thread, and the states that follow from it.
 
 A task is always in one of three states: it runs, it is ready to run but another one does, or it
-waits for something. The recorder notes the steps, this file makes stretches of states from them.
+waits for something. What is noted are its steps; the states lie between them.
 """
 
 import asyncio
@@ -13,20 +13,21 @@ from itertools import starmap
 from types import CodeType
 from typing import Any, NamedTuple, Optional, Union
 
-from asyncml.clock.waiting import Place, library_reason
+from asyncml.clock.waiting import Site, reason
 
-# here a task waits for other tasks, even if it is a timer or a thread that ends the wait
+# here a task waits for other tasks, even if a timer or a thread ends the wait
 _FOR_TASKS = {"Barrier", "Condition", "Event", "Lock", "Queue", "Semaphore", "TaskGroup"}
 _FOR_TASKS |= {"as_completed", "gather", "wait", "wait_for"}
 
-# What a task waited for: the task or the job behind it, or a word for it, where one is known; how
-# many suspended coroutines, outermost first, the wait before it had in common with it; the code of
-# each, with the instruction where it stood; the task that ended the wait, None if it was a timer,
-# a socket or a thread; and whether it ended with an exception, such as a cancellation. A plain
-# tuple: making another costs as much as a step.
-_Target = Union["Track", "Job", str, None]
-Awaited = tuple[_Target, int, tuple[tuple[CodeType, int], ...], Optional["Track"], bool]
-# A link of a chain of awaits: its code, where it stood, and which coroutine it was
+# What a task waited for: the task or the job behind the wait, or a name for it, if one is known;
+# how many of the suspended coroutines, counted from the outermost, were the same ones in the wait
+# before; the code of each, with the instruction where it stood; the task that ended the wait, None
+# if a timer, a socket or a thread did; and whether it ended with an exception, such as a
+# cancellation. It is a plain tuple, for anything else would cost as much to make as a step.
+Target = Union["Track", "Job", str, None]
+Awaited = tuple[Target, int, tuple[tuple[CodeType, int], ...], Optional["Track"], bool]
+# A link of a chain of awaits: its code, where it stood, and which coroutine it was; of a library's
+# coroutine its code is enough
 Link = tuple[CodeType, int, weakref.ref[Any] | None]
 State = tuple[str, float, float, str]  # state, start, end, reason
 
@@ -58,7 +59,7 @@ class Wait:
 
     `is_outside`: for the world, not for other tasks or threads.
     `is_cut`: it ended with an exception.
-    `shared`: how many of `places` belong to calls that the wait before had stood in, too.
+    `shared`: how many of `sites` belong to calls that the wait before had stood in, too.
     """
 
     track: "Track"
@@ -68,7 +69,7 @@ class Wait:
     is_outside: bool
     is_cut: bool
     shared: int
-    places: list[Place]
+    sites: list[Site]
 
 
 class Track:
@@ -78,9 +79,9 @@ class Track:
     it waited, "dropped".
     """
 
-    def __init__(self, label: str, created_s: float, parent: "Track | None", origin: Place | None):
+    def __init__(self, label: str, created_s: float, parent: "Track | None", origin: Site | None):
         self.label, self.created_s, self.parent, self.origin = label, created_s, parent, origin
-        # the fields of all Steps in a row: a tuple for each would have to be made and collected
+        # the fields of all Steps in a row, so that no tuple has to be made at each step
         self.steps: list[Any] = []
         self.pauses: list[tuple[float, float]] = []  # while a task that it started eagerly ran
         self.ready_s, self.ended_s = created_s, math.nan
@@ -88,7 +89,7 @@ class Track:
         self.last_wait: Awaited | None = None  # of a task that did not end
         self.wait: Awaited | None = None  # the latest, with what its chain is known again by
         self.links: list[Link] = []
-        self.places: tuple[tuple[CodeType, int], ...] = ()
+        self.sites: tuple[tuple[CodeType, int], ...] = ()
         self.task: weakref.ref[asyncio.Task[Any]] | None = None
         self.outcome, self.error = "pending", ""
         self.is_leaving = False  # it was cancelled, and has had no time to end
@@ -104,9 +105,17 @@ class Track:
         if task is not None:
             self.label = task.get_name()
 
+    def note_unseen(self, error: BaseException | None) -> None:
+        """Note an exception that nobody has asked for."""
+        name = type(error).__name__
+        try:
+            self.error = f"{name}: {error}"
+        except Exception as another:  # what is to be said about an error must not replace it
+            self.error = f"{name}, whose str raises {type(another).__name__}"
+
     def forget(self) -> None:
         """Let go of the last chain of awaits, which will not be compared any more."""
-        self.links, self.places, self.wait = [], (), None
+        self.links, self.sites, self.wait = [], (), None
 
     def _steps(self) -> Iterator[Step]:
         return map(Step, *[iter(self.steps)] * 4)
@@ -148,8 +157,8 @@ class Track:
         reason = reason_of(awaited)
         target, shared, chain, waker, is_cut = awaited
         is_outside = target is None and waker is None and reason.partition(".")[0] not in _FOR_TASKS
-        places = list(starmap(Place, chain))
-        return Wait(self, start_s, end_s, reason, is_outside, is_cut, shared, places)
+        sites = list(starmap(Site, chain))
+        return Wait(self, start_s, end_s, reason, is_outside, is_cut, shared, sites)
 
 
 def reason_of(awaited: Awaited | None) -> str:
@@ -159,9 +168,5 @@ def reason_of(awaited: Awaited | None) -> str:
     target, _, chain, _, _ = awaited
     if isinstance(target, Job):
         return f"thread {target.name}"
-    name = library_reason([code for code, _ in chain])
-    if name is not None:
-        return name
-    if isinstance(target, str):
-        return target
-    return f"task {target.label}" if target else "future"
+    name = f"task {target.label}" if isinstance(target, Track) else target
+    return reason([code for code, _ in chain], name)

@@ -1,11 +1,10 @@
-"""Notes coroutines that were called and dropped without having been awaited.
+"""Notes coroutines that were called but never awaited.
 
-Python warns of them, but tells nobody which ones: the interpreter calls a function of `warnings` by
-its name, and this puts another in its place for a while. Used by the recorder; lesson 06.
+Python warns of them in words alone. To do so the interpreter calls a function in `warnings` by its
+name, so another function can take its place for a while. Lesson 06.
 """
 
 import contextlib
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from asyncml.clock.waiting import is_library, is_ours
+from asyncml.internals import frame_at
 
 Note = Callable[[str, str, int], None]
 
@@ -23,23 +23,23 @@ _warn: Callable[[Any], None]
 
 
 def _note_and_warn(coro: Any) -> None:
-    file, line = _where(coro, sys._getframe(1))
+    file, line = _where(coro, frame_at(1))
     for note in list(_notes):
         note(coro.__name__, file, line)
     _warn(coro)
 
 
 def _where(coro: Any, dropped_in: FrameType) -> tuple[str, int]:
-    """Return where it was made if asyncio's debug mode kept that, else where it was dropped.
+    """Return where it was made, if asyncio's debug mode has kept that, or where it was dropped.
 
-    To keep it always would cost as much at each call of an `async def` as a recorded step does. Who
-    forgets an `await` mostly drops the coroutine on the line that made it.
+    Keeping it always would cost as much at each call of an `async def` as a recorded step does. If
+    somebody forgets an `await`, the line that drops the coroutine is mostly the line that made it.
     """
     if coro.cr_origin:
         file, line, _ = coro.cr_origin[0]
         return file, line
     code = dropped_in.f_code
-    if is_library(code) or is_ours(code):  # it lived until its function ended
+    if is_library(code) or is_ours(code):  # it lived until its function had ended
         return "", 0
     return code.co_filename, dropped_in.f_lineno
 

@@ -1,8 +1,8 @@
 """Threads of BLAS, the library behind NumPy's matrix product: one is enough for a small network.
 
-BLAS shares each product among as many threads as there are cores, and all wait for the last. Where
-another program has one of the cores, that is until the system gives it back, some milliseconds
-later, for a product of microseconds. Lesson 08 trains with one thread.
+BLAS splits each product among as many threads as there are cores, and all of them wait for the
+slowest. If another program is using one of the cores, they wait until the system takes it away
+again: some milliseconds, for a product of microseconds. Lesson 08 trains with one thread.
 """
 
 import functools
@@ -10,24 +10,35 @@ import threading
 from importlib import import_module
 from typing import Any, ClassVar, Self
 
+from asyncml.checks import check_int
+
 # parameters: above it a product takes milliseconds, and several cores may gain more than is lost
 LARGE = 1_000_000
 
 
 def threads_for(model: object, blas_threads: int | None) -> int | None:
-    """Return how many threads BLAS may take for `model`, None for as many as it takes now."""
+    """Return how many threads BLAS may take for `model`, None for as many as it takes now.
+
+    Args:
+        model: with its `params`, if it has them; else it may be large.
+        blas_threads: what the caller asks for, which counts.
+
+    Raises:
+        TypeError, ValueError: that is neither None nor an int from 1 on.
+    """
     if blas_threads is not None:
-        return blas_threads
+        return check_int("blas_threads", blas_threads)
     size = getattr(getattr(model, "params", None), "size", LARGE)
     return 1 if size < LARGE else None
 
 
 class BlasThreads:
-    """Bound the threads of BLAS for a while; in most libraries it is one setting for the process.
+    """Bound the threads of BLAS for a while; in most libraries that is one setting for the process.
 
-    Where several overlap, the least counts, and the last to end puts back what was there before,
-    from whatever thread. A bound never raises a number. Where the library has no such setting, as
-    Apple's Accelerate, nothing happens.
+    Where several bounds overlap, the least counts, and the last to end puts back what was there
+    before, from whatever thread. A bound never raises a number. Some libraries, such as OpenBLAS
+    built with OpenMP, have a setting for each thread of the program: `apply` sets that too, and it
+    ends with the thread. Where there is no such setting, as in Apple's Accelerate, nothing happens.
 
     Args:
         most: how many threads; None bounds nothing.
@@ -65,8 +76,11 @@ class BlasThreads:
 
     @classmethod
     def _settle(cls) -> None:
-        # nobody waits for the lock, since a collector may end one of them in the midst of another's
-        # change: whoever has it looks once more, after giving it back, whether something is to do
+        # Two trainings share the setting, so whoever begins or ends brings it to what all that are
+        # active ask for, under a lock. Nobody waits for the lock: a garbage collection can run at
+        # any allocation, and may end a bound whose training was dropped, in the very thread that is
+        # changing the setting for another. There it would wait for itself. Whoever holds the lock
+        # looks again once it is free, and does what others have left undone meanwhile.
         while cls._set != cls._least() and cls._lock.acquire(blocking=False):
             try:
                 least = cls._least()

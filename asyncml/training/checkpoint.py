@@ -1,7 +1,7 @@
-"""Checkpoints: where a run stands, copied in a moment and written in the background.
+"""Checkpoints: the state of a run, copied in a moment and written in the background.
 
-One thread writes the files (`checkpoint_files.py`), at most one at a time, while training goes on.
-Lesson 09 stops a run, and goes on from a checkpoint.
+A thread writes the files (`checkpoint_files.py`), one at a time, while training goes on. Lesson 09
+stops a run, and resumes it from a checkpoint.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import os
 import warnings
 from dataclasses import fields
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,32 +21,23 @@ from asyncml.failures import add_note
 from asyncml.threads import ThreadPool
 from asyncml.training import checkpoint_files as files
 from asyncml.training.checkpoint_files import Arrays
-from asyncml.training.fit import Step, ended
-
-if TYPE_CHECKING:
-    from asyncml.network.optimizers import Optimizer
-    from asyncml.network.sequential import Sequential
+from asyncml.training.protocols import ModelOptimizer, Resumable, TrainableModel
+from asyncml.training.step import Step
+from asyncml.training.trainer import ended
 
 
 class CheckpointError(Exception):
     """A checkpoint could not be written, or does not belong to this model."""
 
 
-class Resumable(Protocol):
-    """Data that can be put back to where it stood, as a `Pipeline` can."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next iteration go on from `state`."""
-
-
 class Checkpointer:
     """Saves and restores the state of a run in a folder, in an `async with` block.
 
-    One process at a time may save to a folder. The end of the block waits for the last write. Files
-    that are damaged, or of another model, are neither restored nor deleted.
+    Only one process at a time may save to a folder. The end of the block waits for the last write.
+    Files that are damaged, or belong to another model, are neither restored nor deleted.
 
     Args:
-        folder: where the files lie; made if it is missing.
+        folder: where the files are; made if it is missing.
         keep_last: how many checkpoints to keep; older ones of this model are deleted.
 
     Raises:
@@ -88,32 +78,25 @@ class Checkpointer:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if kind is GeneratorExit:  # the loop was closed meanwhile: nothing can be awaited
             self._close()
             return
         last = asyncio.create_task(self._last_written(), name="checkpoints-last")
-        cancelled = await ended(last)
-        self._close()
         try:
-            if cancelled is not None:
-                raise asyncio.CancelledError(*cancelled)
-            last.result()
+            await ended(last)
         except CheckpointError as failure:
             if error is None:
                 raise
             add_note(error, str(failure))  # what went wrong first is what is raised
+        finally:
+            self._close()
 
-    async def save(self, step: Step, model: Sequential, optimizer: Optimizer) -> None:
-        """Take a snapshot, and write it in the background; wait first while one is being written.
+    async def save(self, step: Step, model: TrainableModel, optimizer: ModelOptimizer) -> None:
+        """Wait for the write before this one, take a snapshot, and write it in the background.
 
-        When this returns, model and optimiser may be changed. If it is cancelled while it waits,
-        no snapshot is taken, and the earlier write goes on.
+        Once this returns, the model and the optimiser may be changed. If it is cancelled while it
+        waits, no snapshot is taken, and the earlier write goes on.
 
         Args:
             step: the last step that changed the model.
@@ -121,15 +104,15 @@ class Checkpointer:
             optimizer: its state and learning rate are copied.
 
         Raises:
-            CheckpointError: the write before this one failed; this snapshot was not taken. The
-                checkpoints before are untouched, and `save` may be called again.
-            RuntimeError: called outside the `async with` block.
-            TypeError: an argument is of the wrong kind, or `step.pipeline_state` holds what JSON
-                would not give back as it was, such as a tuple, or a dict whose keys are no strings.
-            ValueError: `optimizer` is of another model.
+            CheckpointError: the write before this one failed, and this snapshot was not taken. The
+                earlier checkpoints are untouched, and `save` may be called again.
+            RuntimeError: it is called outside the `async with` block.
+            TypeError: an argument is of the wrong kind, or `step.pipeline_state` holds something
+                that JSON would not give back as it was, such as a tuple or a key that is no str.
+            ValueError: `optimizer` is of another model, or the model has an array whose name begins
+                with "optimizer.".
         """
-        check_model(model)
-        check_optimizer(optimizer, model)
+        _check(model, optimizer)
         if not isinstance(step, Step):
             raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
         text = _text(step)
@@ -137,32 +120,32 @@ class Checkpointer:
         async with self._turn:
             self._check_open()  # still
             await self._written()
-            snapshot = _snapshot(text, model, optimizer)
-            self._write = self._run(files.save, self.folder, snapshot, self.keep_last)
+            live, words = _snapshot(text, model, optimizer)
+            copies = files.Snapshot({name: array.copy() for name, array in live.items()}, words)
+            self._write = self._run(files.save, self.folder, copies, self.keep_last)
 
     async def restore(
-        self, model: Sequential, optimizer: Optimizer, pipeline: Resumable | None = None
+        self, model: TrainableModel, optimizer: ModelOptimizer, pipeline: Resumable | None = None
     ) -> Step | None:
-        """Put model and optimiser back to the newest checkpoint that is whole.
+        """Put the model and the optimiser back to the newest checkpoint that is whole.
 
-        A damaged file is passed over with a warning that names it. What is restored is restored as
-        a whole or not at all, also if this is cancelled.
+        A damaged file is passed over, with a warning that names it. Either everything is restored
+        or nothing is, even if this is cancelled.
 
         Args:
-            model: of the same layers; its parameters are filled.
-            optimizer: of the same kind; its state and learning rate are filled.
-            pipeline: data to put back as well; `fit(..., resume_from=step)` does that itself.
+            model: one with the same layers; its parameters are filled.
+            optimizer: one of the same kind; its state and learning rate are filled.
+            pipeline: data to put back as well; `fit(..., resume_from=step)` does so by itself.
 
         Returns:
             The step that was saved, for `resume_from`; None if there is no checkpoint.
 
         Raises:
             CheckpointError: the newest whole checkpoint is of another model or optimiser.
-            RuntimeError: called outside the `async with` block.
+            RuntimeError: it is called outside the `async with` block.
             ValueError: the state does not belong to `pipeline`.
         """
-        check_model(model)
-        check_optimizer(optimizer, model)
+        _check(model, optimizer)
         self._check_open()
         async with self._turn:
             self._check_open()  # still
@@ -175,12 +158,12 @@ class Checkpointer:
         if found is None:
             return None
         path, (arrays, words) = found
-        _check_kind(path, words, arrays, model, optimizer)
+        live = _matching(path, found[1], model, optimizer)
         step, lr = Step(**json.loads(words["step"])), float.fromhex(words["lr"])
         if pipeline is not None and step.pipeline_state is not None:
             pipeline.load_state_dict(step.pipeline_state)
-        for name, live in _live(model, optimizer).items():
-            np.copyto(live, arrays[name])
+        for name, array in live.items():
+            np.copyto(array, arrays[name])
         optimizer.lr = lr
         return step
 
@@ -225,10 +208,15 @@ class Checkpointer:
 # what is in a checkpoint
 
 
-def _live(model: Sequential, optimizer: Optimizer) -> Arrays:
-    return {"params": model.params} | {
-        f"optimizer.{name}": array for name, array in optimizer.state().items()
-    }
+def _check(model: object, optimizer: object) -> None:
+    check_model(model, "state")
+    check_optimizer(optimizer, model, "state", "lr")
+
+
+def _kind(model: object) -> str:
+    """Return what tells models apart, in all processes alike."""
+    named = type(model).__repr__ is object.__repr__  # which says where it lies in memory
+    return type(model).__qualname__ if named else repr(model)
 
 
 def _text(step: Step) -> str:
@@ -236,31 +224,36 @@ def _text(step: Step) -> str:
     return json.dumps({name: files.plain(getattr(step, name), f"step.{name}") for name in names})
 
 
-def _snapshot(step: str, model: Sequential, optimizer: Optimizer) -> files.Snapshot:
-    arrays = {name: array.copy() for name, array in _live(model, optimizer).items()}
+def _snapshot(step: str, model: TrainableModel, optimizer: ModelOptimizer) -> files.Snapshot:
+    """Return what is saved, the arrays themselves and no copies."""
+    arrays, own = dict(model.state()), optimizer.state()
+    if wrong := [name for name in arrays if name.startswith("optimizer.")]:
+        raise ValueError(f"no array of a model may be called {wrong[0]!r}: that is an optimiser's")
+    arrays |= {f"optimizer.{name}": array for name, array in own.items()}
     words = {
         "asyncml": files.VERSION,
         "step": step,
-        "model": repr(model),
+        "model": _kind(model),
         "optimizer": type(optimizer).__name__,
         "lr": float(optimizer.lr).hex(),
     }
     return files.Snapshot(arrays, words)
 
 
-def _check_kind(
-    path: Path, words: dict[str, str], arrays: Arrays, model: Sequential, optimizer: Optimizer
-) -> None:
-    expected = {"model": repr(model), "optimizer": type(optimizer).__name__}
-    for what, mine in expected.items():
-        if words[what] != mine:
+def _matching(
+    path: Path, found: files.Snapshot, model: TrainableModel, optimizer: ModelOptimizer
+) -> Arrays:
+    """Return the live arrays, by the names of those found; raise if it is another model's file."""
+    mine = _snapshot("", model, optimizer)
+    for what in ("model", "optimizer"):
+        if found.words[what] != mine.words[what]:
             raise CheckpointError(
-                f"the checkpoint {path.name} holds another {what}: {words[what]}, not {mine}. "
-                "Restore it into one of that kind, or use another folder"
+                f"the checkpoint {path.name} holds another {what}: {found.words[what]}, "
+                f"not {mine.words[what]}. Restore it into one of that kind, or use another folder"
             )
-    live = _live(model, optimizer)
     held, wanted = (
-        {name: f"{a.dtype} {a.shape}" for name, a in each.items()} for each in (arrays, live)
+        {name: f"{a.dtype} {a.shape}" for name, a in each.arrays.items()} for each in (found, mine)
     )
     if held != wanted:
         raise CheckpointError(f"the checkpoint {path.name} holds {held}, not {wanted}")
+    return mine.arrays

@@ -1,8 +1,8 @@
-"""The files of checkpoints: whole, whenever the process was killed.
+"""The files of checkpoints, which are whole no matter when the process is killed.
 
-A file is written under a temporary name, flushed to the disk and renamed, and holds a checksum. It
-is in the safetensors format, which any library reads and which executes nothing. All of this runs
-in the thread of a `Checkpointer`.
+A file is written under a temporary name, flushed to the disk and then renamed; it holds a checksum.
+The format is safetensors, which other libraries can read and which executes no code. All of this
+runs in the thread of a `Checkpointer`.
 """
 
 import contextlib
@@ -90,10 +90,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _prune(folder: Path, words: dict[str, str], keep_last: int) -> None:
-    """Delete the oldest whole checkpoints of this model beyond `keep_last`, and half written files.
+    """Delete this model's whole checkpoints beyond the last `keep_last`, and half-written files.
 
-    These are of a process that was killed. On entering they might be another's that still writes,
-    and this one has only come to look.
+    Those were left by a process that was killed. They are not deleted on entering the block: there
+    they might belong to a process that is still writing, while this one only came to look.
     """
     for path in folder.glob(f"checkpoint-*{_PARTIAL}"):
         path.unlink(missing_ok=True)
@@ -141,7 +141,7 @@ def plain(value: Any, name: str) -> Any:
     """Return an equal value of plain types, which JSON gives back as it is.
 
     Raises:
-        TypeError: there is none, since JSON would give back something else, or nothing.
+        TypeError: there is none: JSON would give back something else, or nothing.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -169,7 +169,7 @@ def plain(value: Any, name: str) -> Any:
 
 
 def _checksum(snapshot: Snapshot) -> str:
-    """Return a CRC-32 of all that is restored: the words; each array, its type and its shape."""
+    """Return a CRC-32 of everything that is restored: words, and arrays with type and shape."""
     words = {key: word for key, word in snapshot.words.items() if key != "checksum"}
     total = zlib.crc32(json.dumps(words, sort_keys=True).encode())
     for name, array in sorted(snapshot.arrays.items()):

@@ -1,8 +1,8 @@
-"""The curve of a training, drawn in the notebook while it runs, and its summary afterwards.
+"""The loss of a training, drawn in the notebook while it runs, and a summary afterwards.
 
-The caller's own loop feeds it, a step at a time, so `fit` knows nothing of it. One figure is drawn
-anew in its place, without a widget; drawing takes a third of the time at first, so that something
-is to be seen soon, and a twentieth of it later. Lesson 09.
+Your own loop adds the steps one by one, so `fit` knows nothing of it. One figure is redrawn in
+place, without a widget. Drawing takes a third of the time at first, so that there is soon something
+to see, and a twentieth of it later. Lesson 09.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asyncml.training.fit import Step
+from asyncml.look import BLUE, GREY, VERMILION, legend, unframe
+from asyncml.training.step import Step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,15 +24,14 @@ if TYPE_CHECKING:
 # times what the last drawing took, before the next; doubled each time from the first to the most
 _FIRST_PAUSE, _MOST_PAUSE = 2, 20
 _POINTS = 200  # of the smoothed curve
-_LOSS, _ACCURACY, _WAIT = "#0072B2", "#D55E00", "#B4BAC0"  # as in a timeline
 
 
 class LossCurve:
     """Collects the steps of a training and draws them.
 
-    In a notebook the loss is shown while the training runs, in the output of the cell in which the
-    first steps are added: from the second step on, and once more when a cell ends that added some,
-    however it ends. Elsewhere nothing is shown until `plot` is called.
+    In a notebook the loss is shown while the training runs, in the output of the cell that adds the
+    first steps: from the second step on, and once more at the end of each cell that adds some,
+    however that cell ends. Elsewhere nothing is shown until `plot` is called.
 
     Args:
         every_s: the least time between two drawings, in seconds.
@@ -77,9 +77,7 @@ class LossCurve:
         """Take in a step, and draw if it is time to."""
         if not isinstance(step, Step):
             raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
-        self.steps.append(
-            step if step.pipeline_state is None else replace(step, pipeline_state=None)
-        )
+        self.steps.append(replace(step, pipeline_state=None))
         self._changed()
         if self._live and len(self.steps) > 1 and time.perf_counter() >= self._next_s:
             self._show()
@@ -155,23 +153,23 @@ class LossCurve:
         ends = np.arange(width, len(losses) + 1, width)
         means = np.add.reduceat(losses[: ends[-1]], ends - width) / width
         label = "loss" if width == 1 else f"loss, mean of {width} steps"
-        ax.plot(ends, means, "o" if len(ends) == 1 else "-", color=_LOSS, label=label)
+        ax.plot(ends, means, "o" if len(ends) == 1 else "-", color=BLUE, label=label)
         ax.set(xlabel="step", ylabel="loss", xlim=(0, len(losses)), ylim=(0, None))
-        ax.spines[["top", "right"]].set_visible(False)
+        unframe(ax, "top", "right")
         if self.accuracies:
             right = ax.twinx()
-            right.plot(*zip(*self.accuracies, strict=True), "D--", color=_ACCURACY)
+            right.plot(*zip(*self.accuracies, strict=True), "D--", color=VERMILION)
             right.set(ylabel="accuracy", ylim=(0, 1))
-            right.spines["top"].set_visible(False)
-            ax.plot([], [], "D--", color=_ACCURACY, label="accuracy (right axis)")
-        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+            unframe(right, "top")
+            ax.plot([], [], "D--", color=VERMILION, label="accuracy (right axis)")
+        legend(ax)
 
     def _draw_times(self, ax: Axes) -> None:
         wait, compute = self._seconds()
-        ax.barh(["waiting\nfor data", "computing"], [wait, compute], color=[_WAIT, _LOSS])
+        ax.barh(["waiting\nfor data", "computing"], [wait, compute], color=[GREY, BLUE])
         ax.set_xlabel("time (s)")
         ax.invert_yaxis()
-        ax.spines[["top", "right"]].set_visible(False)
+        unframe(ax, "top", "right")
 
     def _seconds(self) -> tuple[float, float]:
         return sum(s.wait_s for s in self.steps), sum(s.compute_s for s in self.steps)

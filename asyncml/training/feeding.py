@@ -1,32 +1,31 @@
-"""Feeding: from any data to the batches of a run, in order, numbered, and ahead of the trainer.
+"""Feeding: from any data to the numbered batches of a run, in order and ahead of the trainer.
 
-Data is whatever gives batches (x, y): a list, a loader, an asynchronous iterable, a pipeline that
-knows where it stands. One coroutine takes them and waits where nobody takes them off its hands.
+Data is anything that gives batches (x, y): a list, a loader, an asynchronous iterable, a pipeline
+that knows where it stands. A coroutine takes them one by one, and waits until there is room.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncml.failures import is_asked_to_end, ordinary, shorten
-
-if TYPE_CHECKING:
-    from asyncml.training.fit import Step
+from asyncml.training.step import Step
 
 Data = Iterable[Any] | AsyncIterable[Any]
+Snapshot = Callable[[], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """A batch of a run: its place, its arrays, and the state of the data after it if it has one."""
+class NumberedBatch:
+    """A batch of a run: its place, its arrays, and what gives the state of the data after it."""
 
     epoch: int
     index: int
     x: Any
     y: Any
-    state: dict[str, Any] | None
+    snapshot: Snapshot | None
 
     def __str__(self) -> str:
         return f"step {self.index} of epoch {self.epoch}"
@@ -39,25 +38,26 @@ def check_data(data: object) -> None:
 
 
 async def feed(
-    data: Data, epochs: int, resume_from: "Step | None", queue: asyncio.Queue[Batch | None]
+    data: Data, epochs: int, resume_from: Step | None, queue: asyncio.Queue[NumberedBatch | None]
 ) -> None:
-    """Put each batch of the run on `queue`; the task's own end says whether that was all."""
+    """Put each batch of the run on `queue`, in order; when it returns, that was all."""
     first, done = 0, 0
     if resume_from is not None:
         first, done = resume_from.epoch, resume_from.index + 1
     stateful: Any = data if hasattr(data, "state_dict") else None
+    snapshot = None if stateful is None else snapshots_of(stateful)
     try:
         if stateful is not None and resume_from is not None:
             stateful.load_state_dict(resume_from.pipeline_state)
         for epoch in range(first, epochs):
             skip = done if epoch == first else 0
             index = 0 if stateful is None else skip
-            async with contextlib.aclosing(iterate(data)) as batches:
+            async with contextlib.aclosing(batches_of(data)) as batches:
                 async for batch in batches:
                     if index >= skip:
                         x, y = pair(batch)
-                        state = None if stateful is None else stateful.state_dict()
-                        await queue.put(Batch(epoch, index, x, y, state))
+                        now = snapshot and snapshot()
+                        await queue.put(NumberedBatch(epoch, index, x, y, now))
                     else:
                         await asyncio.sleep(0)  # what is passed over is loaded, which takes time
                     index += 1
@@ -69,14 +69,32 @@ async def feed(
         raise ordinary("data", error) from error  # of a task of its own, that somebody cancelled
 
 
-def wake(queue: asyncio.Queue[Batch | None], feeder: "asyncio.Task[None]") -> None:
-    """Put None where somebody waits for a batch that never comes: the feeder has ended."""
+def snapshots_of(data: Any) -> Callable[[], Snapshot]:
+    """Return a function that notes where `data` stands now; what it returns makes the state later.
+
+    A pipeline has such a method. For other data, and for a subclass with a `state_dict` of its own,
+    the state is made at once, because later it would be another one.
+    """
+    kinds = [vars(kind) for kind in type(data).__mro__]
+    if "_snapshot" in next((kind for kind in kinds if "state_dict" in kind), {}):
+        noted: Callable[[], Snapshot] = data._snapshot
+        return noted
+
+    def at_once() -> Snapshot:
+        state = data.state_dict()
+        return lambda: state
+
+    return at_once
+
+
+def wake(queue: asyncio.Queue[NumberedBatch | None], feeder: "asyncio.Task[None]") -> None:
+    """Put None on the queue, for whoever waits for a batch that will not come: the feeder ended."""
     if queue.empty():
         queue.put_nowait(None)
 
 
-async def iterate(data: Data) -> AsyncGenerator[Any, None]:
-    """Iterate over `data` of either kind, and close what is left early."""
+async def batches_of(data: Data) -> AsyncGenerator[Any, None]:
+    """Iterate over data of either kind; close its iterator if this is left early."""
     if not isinstance(data, AsyncIterable):
         for batch in data:
             yield batch

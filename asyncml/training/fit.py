@@ -1,99 +1,76 @@
-"""Training as an asynchronous iterator: the caller's own `async for` is the training loop.
+"""Training as an asynchronous iterator: your own `async for` is the training loop.
 
-One task takes batches two ahead, one thread computes, and the loop stays free. Steps are never
-ahead: while the body runs no step runs, so the model and the optimiser are the caller's. Lesson 09
-builds it, and measures when it helps.
+A task takes batches up to two ahead, a thread computes, and the event loop stays free. Steps never
+run ahead: no step runs while the body of the loop does, so the model and the optimiser are yours to
+read and change there. Lesson 09 builds this, and measures when it helps.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sized
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from asyncml.checks import check_int, check_model, check_optimizer
-from asyncml.threads import ThreadPool
-from asyncml.training.blas import BlasThreads, threads_for
-from asyncml.training.feeding import Batch, Data, check_data, feed, iterate, pair, wake
-from asyncml.training.switching import ShortSwitches
-from asyncml.training.trainer import count_right, train_step
-
-if TYPE_CHECKING:
-    from asyncml.network.optimizers import Optimizer
-    from asyncml.network.sequential import Sequential
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One whole step of training, as `fit` hands it out and `resume_from` takes it.
-
-    Attributes:
-        epoch: from 0.
-        index: of the step in its epoch, from 0.
-        loss: mean over the batch, before the parameters were changed.
-        examples: in the batch.
-        wait_s: seconds that training waited for the batch.
-        compute_s: seconds that the thread computed.
-        pipeline_state: `state_dict()` of the data after this batch; None if it has no such method.
-    """
-
-    epoch: int
-    index: int
-    loss: float
-    examples: int
-    wait_s: float
-    compute_s: float
-    pipeline_state: dict[str, Any] | None = field(default=None, repr=False)
+from asyncml.internals import running_loop
+from asyncml.training.blas import threads_for
+from asyncml.training.feeding import Data, NumberedBatch, check_data, feed, wake
+from asyncml.training.protocols import ModelOptimizer, TrainableModel
+from asyncml.training.step import Step, standing_at
+from asyncml.training.trainer import Trainer, train_step
 
 
 def fit(
-    model: Sequential,
-    optimizer: Optimizer,
+    model: TrainableModel,
+    optimizer: ModelOptimizer,
     data: Data,
     *,
     epochs: int = 1,
     resume_from: Step | None = None,
     blas_threads: int | None = None,
 ) -> Training:
-    """Train `model`, one step for each turn of the caller's `async for`.
+    """Train `model`, one step for each turn of your `async for`.
 
-    Whatever ends the loop, training ends between two steps, and the step last handed out is the
-    last that changed the model: `resume_from` goes on from it. After a `break` or an error in the
-    body the task that takes batches ends at the loop's next turn; `async with
-    contextlib.aclosing(fit(...)) as steps` waits for that. Python's switch interval is 0.1 ms
-    meanwhile.
+    However the loop ends, training ends between two steps, and the last step that you were given
+    is the last that changed the model: `resume_from` goes on from there. After a `break`, or an
+    error in the body, the task that takes batches ends at the event loop's next turn; to wait for
+    it, write `async with contextlib.aclosing(fit(...)) as steps`. While training goes on, Python's
+    switch interval is 0.1 ms.
 
-    Cancelled while it waits for a batch, it ends there with CancelledError. Cancelled while a step
-    runs, it lets the step end and hands it out; CancelledError is raised at the next await.
+    If it is cancelled while it waits for a batch, it ends there with CancelledError. If it is
+    cancelled while a step runs, the step ends and is handed out, and CancelledError is raised at
+    the next await.
 
     Args:
-        model: is changed in place, by a thread, while the caller waits for a step.
+        model: a `Sequential`, or anything with the methods of `TrainableModel`. A thread changes it
+            in place while you wait for a step.
         optimizer: made for this model.
-        data: gives batches, tuples (x, y) as `model.loss_and_grads` takes them. A `Pipeline`, or
-            what can be iterated again for each epoch; a plain iterable is stepped on the loop.
-            What else reads it meanwhile, such as `evaluate`, needs a pipeline of its own.
-        epochs: of the whole run, those before `resume_from` included.
-        resume_from: the step after which to go on. A pipeline is put back to its state; of other
-            data the batches up to and including this step are passed over.
-        blas_threads: how many threads BLAS may take for a matrix product while this goes on, in the
-            whole process. None: one, for a model of less than a million parameters, and otherwise
-            as many as it takes now, a number that is never raised. Measured on two cores, for 300
-            steps of a 784-128-10 network: beside two busy processes 0.35 s with one thread and 3
-            to 12 s with two; on a quiet machine about 0.25 s with either.
+        data: gives batches, tuples (x, y) as `model.loss_and_grads` takes them. Either a `Pipeline`
+            or something that can be iterated anew for each epoch; a plain iterable runs on the
+            event loop. Anything else that reads the data meanwhile, such as `evaluate`, needs a
+            pipeline of its own.
+        epochs: how many the whole run has, including those before `resume_from`.
+        resume_from: the step to go on from. A pipeline is put back to where it stood after that
+            step; other data is read from the start of the epoch, and its batches up to and
+            including that step are passed over.
+        blas_threads: how many threads BLAS may use for a matrix product meanwhile, in the whole
+            process. None: one for a model of fewer than a million parameters, otherwise as many as
+            it uses now. The number is never raised. Measured on two cores, for 300 steps of a
+            784-128-10 network: beside two busy processes 0.35 s with one thread and 3 to 12 s with
+            two; on a quiet machine about 0.25 s with either.
 
     Returns:
-        An asynchronous iterator of `Step`, with `aclose()`. Its length, the number of steps, is
-        known where that of the data is: `tqdm.asyncio.tqdm(fit(...))` shows how far it is.
+        An asynchronous iterator of `Step`, with `aclose()`. It has a length, the number of steps,
+        if the data has one: `tqdm.asyncio.tqdm(fit(...))` shows how far it has come.
 
     Raises:
-        TypeError, ValueError: at once, for an argument that cannot be right.
-        FloatingPointError: from the loop, where the loss or a gradient is not finite. Parameters
-            and optimiser stay as the step before left them.
-        ValueError: from the loop, where an epoch has no batch or a batch does not fit the model.
+        TypeError, ValueError: at once, if an argument cannot be right.
+        FloatingPointError: from the loop, if the loss or a gradient is not finite. Parameters and
+            optimiser are then as the step before left them.
+        ValueError: from the loop, if an epoch has no batch or a batch does not fit the model.
 
     Example:
         >>> import numpy as np
@@ -104,12 +81,11 @@ def fit(
         >>> asyncio.run(main())
         [0, 1, 2]
     """
-    check_model(model)
-    check_optimizer(optimizer, model)
+    check_model(model, "loss_and_grads")
+    check_optimizer(optimizer, model, "step")
     check_data(data)
     epochs = check_int("epochs", epochs)
-    if blas_threads is not None:
-        blas_threads = check_int("blas_threads", blas_threads)
+    threads = threads_for(model, blas_threads)
     if resume_from is not None:
         resume_from = _checked_resume(resume_from, data, epochs)
     first = resume_from.epoch if resume_from is not None else 0
@@ -118,31 +94,31 @@ def fit(
             f"`data` can be iterated only once, got {type(data).__name__} for {epochs - first} "
             "epochs: pass a list, a Pipeline, or an object whose __iter__ starts afresh"
         )
-    return Training(model, optimizer, data, epochs, resume_from, blas_threads)
+    return Training(model, optimizer, data, epochs, resume_from, threads)
 
 
 class Training:
     """The asynchronous iterator of steps that `fit` returns.
 
-    No generator: its clean-up after a `break` would be a task of its own at some later time, while
-    this one puts everything back as soon as the loop has let go of it.
+    It is no generator: after a `break` asyncio would clean a generator up in a task of its own, at
+    some later time. This puts everything back as soon as the loop lets go of it.
     """
 
     def __init__(
         self,
-        model: Sequential,
-        optimizer: Optimizer,
+        model: TrainableModel,
+        optimizer: ModelOptimizer,
         data: Data,
         epochs: int,
         resume_from: Step | None,
-        blas_threads: int | None,
+        threads: int | None,
     ) -> None:
         self._model, self._optimizer = model, optimizer
         self._data, self._epochs, self._after = data, epochs, resume_from
         # one batch waits here and one in the feeder's hand: two ahead
-        self._batches: asyncio.Queue[Batch | None] = asyncio.Queue(1)
+        self._batches: asyncio.Queue[NumberedBatch | None] = asyncio.Queue(1)
         self._feed = partial(feed, data, epochs, resume_from, self._batches)
-        self._blas = BlasThreads(threads_for(model, blas_threads))
+        self._threads = threads
         self._loop: asyncio.AbstractEventLoop | None = None
         self._busy = self._ended = self._put_off = False
 
@@ -202,29 +178,24 @@ class Training:
             self._release()
 
     def _begin(self) -> None:
-        self._pool = ThreadPool(1, name="trainer")
+        self._trainer = Trainer("trainer", self._threads)
         self._feeder = asyncio.create_task(self._feed(), name="fit-feeder")
         self._feeder.add_done_callback(partial(wake, self._batches))
-        self._switches = ShortSwitches().__enter__()
-        self._blas.__enter__()
         self._loop = asyncio.get_running_loop()
-        self._pool.submit(self._blas.apply)  # goes before the first step
 
     def _release(self) -> bool:
         """Let go of all but the feeder, which is told to end; say whether it has yet to."""
-        loop, ended, self._ended = self._loop, self._ended, True
-        if loop is None or ended:
+        loop, before, self._ended = self._loop, self._ended, True
+        if loop is None or before:
             return False
-        self._switches.__exit__()
-        self._blas.__exit__()
-        self._pool.shutdown(wait=not self._busy)
+        self._trainer.shutdown(wait=not self._busy)
         if self._feeder.done():
             if not self._feeder.cancelled():
                 self._feeder.exception()  # of a batch that nobody asked for
             return False
         if loop.is_closed():
             return False
-        if asyncio._get_running_loop() is loop:
+        if running_loop() is loop:
             self._feeder.cancel()
         else:  # collected in another thread
             loop.call_soon_threadsafe(self._feeder.cancel)
@@ -242,80 +213,22 @@ class Training:
                 raise RuntimeError("the task of the data was cancelled, or its event loop ended")
             self._feeder.result()  # raises what the data raised
             raise StopAsyncIteration
-        args = (self._model, self._optimizer, batch, loop.time)
-        job = loop.run_in_executor(self._pool, train_step, *args)
-        cancelled = await ended(job)
-        if cancelled is not None:
-            # the step has been taken, so it is handed out, and the task is cancelled once more
-            # where it waits next; unless the request was a time-out's that is over by then
-            self._put_off = True
-            loop.call_soon(_cancel_again, asyncio.current_task(), cancelled)
-        loss, compute_s = job.result()
-        examples = len(batch.y)
-        return Step(batch.epoch, batch.index, loss, examples, wait_s, compute_s, batch.state)
-
-
-async def evaluate(model: Sequential, data: Data, *, blas_threads: int | None = None) -> float:
-    """Return the accuracy of `model`: the share of examples whose label it predicts.
-
-    Cancelled, it waits for the batch that the thread computes, and leaves nothing running.
-
-    Args:
-        model: is asked with `predict`, in a thread.
-        data: gives batches (x, y), as for `fit`; one pass over it.
-        blas_threads: as for `fit`.
-
-    Returns:
-        A number from 0 to 1.
-
-    Raises:
-        TypeError: `model` is no model, `data` no data, or a batch holds other than numbers.
-        ValueError: the data has no batch, or a batch does not fit the model.
-
-    Example:
-        >>> import numpy as np
-        >>> from asyncml.network.sequential import MLP
-        >>> asyncio.run(evaluate(MLP([2, 2]), [(np.zeros((3, 2)), np.zeros(3, int))]))
-        1.0
-    """
-    check_model(model)
-    check_data(data)
-    if blas_threads is not None:
-        blas_threads = check_int("blas_threads", blas_threads)
-    loop = asyncio.get_running_loop()
-    right = seen = 0
-    blas = BlasThreads(threads_for(model, blas_threads))
-    with blas, ShortSwitches(), ThreadPool(1, name="evaluate") as pool:
-        pool.submit(blas.apply)
-        async with contextlib.aclosing(iterate(data)) as batches:
-            async for batch in batches:
-                x, y = pair(batch)
-                job = loop.run_in_executor(pool, count_right, model, x, y)
-                cancelled = await ended(job)
-                if cancelled is not None:
-                    raise asyncio.CancelledError(*cancelled)
-                right += job.result()
-                seen += len(y)
-    if not seen:
-        raise ValueError("`data` has no batch: there is nothing to evaluate on")
-    return right / seen
-
-
-async def ended(job: asyncio.Future[Any]) -> tuple[Any, ...] | None:
-    """Wait until `job` has ended; return the arguments of a CancelledError that came meanwhile.
-
-    Not the error itself: its traceback would hold this frame and all above it in a cycle, and an
-    iterator left with `break` would live on until the next garbage collection.
-    """
-    cancelled = None
-    while not job.done():
+        taken = self._trainer.call(train_step, self._model, self._optimizer, batch, loop.time)
         try:
-            await asyncio.wait([job])
+            await taken
         except asyncio.CancelledError as error:
-            cancelled = error.args
-    if not job.cancelled():
-        job.exception()  # seen, even if a cancellation goes before it
-    return cancelled
+            # The model has changed by now, so the step must be handed out: otherwise the caller
+            # would not know of it, and would take it a second time after resuming. The request is
+            # put off until the task waits next, as if it had come a moment later, and is dropped
+            # if it has been withdrawn by then, as that of a time-out is whose block has ended. Only
+            # the arguments of the error are kept. Its traceback holds this frame and all those
+            # above it, a cycle that would keep an iterator left with `break` alive until the next
+            # garbage collection.
+            self._put_off = True
+            loop.call_soon(_cancel_again, asyncio.current_task(), error.args)
+        loss, compute_s = taken.result()
+        step = Step(batch.epoch, batch.index, loss, len(batch.y), wait_s, compute_s)
+        return step if batch.snapshot is None else standing_at(batch.snapshot, step)
 
 
 def _cancel_again(task: asyncio.Task[Any] | None, args: tuple[Any, ...]) -> None:

@@ -1,8 +1,8 @@
-"""Python's switch interval: how long a thread that wants to run waits for one that does.
+"""Python's switch interval: how long a thread that wants to run waits for the one that runs.
 
-NumPy lets go of the interpreter's lock (GIL) in each large operation. To have it back from a thread
-of pure Python it waits for a whole interval, 5 ms by default: a convoy, in which a training step
-takes many times as long as its arithmetic. Lesson 09 measures it.
+NumPy releases the interpreter's lock (GIL) during each large operation. To get it back from a
+thread that runs pure Python it waits a whole interval, 5 ms by default. This is a convoy, in which
+a training step takes many times as long as its arithmetic. Lesson 09 measures it.
 """
 
 import sys
@@ -13,9 +13,9 @@ _SHORT_S = 0.0001
 
 
 class ShortSwitches:
-    """Make the switch interval 0.1 ms for a while; it is one setting for the whole process.
+    """Make the switch interval 0.1 ms for a while. It is one setting for the whole process.
 
-    Where several overlap, in tasks or threads, the last to end puts back what was there before.
+    Where several overlap, in tasks or threads, the last to end restores the interval.
 
     Example:
         >>> with ShortSwitches():
@@ -23,8 +23,8 @@ class ShortSwitches:
         0.0001
     """
 
-    # a collector may end one of them in the midst of another's beginning: hence a set and no
-    # count, and a lock that the same thread may take twice
+    # A garbage collection can run at any allocation, and may end one of these while its thread is
+    # beginning another: hence a lock that a thread may take twice, and a set rather than a count.
     _lock: ClassVar = threading.RLock()
     _active: ClassVar[set[int]] = set()
     _before_s: ClassVar[float | None] = None

@@ -4,7 +4,8 @@ An adapter has a method for each kind of work that its library can do: `on_loop`
 functions), `in_order` (the same, order kept), `in_threads` (plain functions), `beside_steps`
 (loading while the body of `for` blocks) and `beside_thread` (while a step runs in a thread, under
 `async for`). What it cannot do it does not have. One that trains has `epoch`, which trains on
-batches, and `predict`.
+batches, and `predict`. One that serves is made with a model and entered with `async with`; `ask`
+answers a row.
 """
 
 from dataclasses import dataclass, field
@@ -32,9 +33,13 @@ class Peer:
     imports: str = ""
     options: dict[str, Any] = field(default_factory=dict, hash=False)
 
+    def kind(self) -> Any:
+        """Return the adapter's class; raise ModuleNotFoundError where its library is missing."""
+        return import_module(f"benchmarks.peers.{self.file}").Adapter
+
     def adapter(self) -> Any:
         """Return the adapter; raise ModuleNotFoundError where the library is not installed."""
-        return import_module(f"benchmarks.peers.{self.file}").Adapter(**self.options)
+        return self.kind()(**self.options)
 
     def version(self) -> str:
         return f"{self.package} {metadata.version(self.package)}" if self.package else ""
@@ -68,17 +73,26 @@ TRAINERS = (
     Peer("gemms", "matrix products alone", "gemms"),
 )
 
+BATCHERS = (
+    Peer("us", "asyncml", "serves_ours", "asyncml"),
+    Peer("hand", "by hand", "serves_by_hand"),
+    Peer("batchlet", "batchlet", "serves_batchlet", "batchlet"),
+    Peer("batched", "batched", "serves_batched", "batched"),
+    Peer("async-batcher", "async-batcher", "serves_async_batcher", "async-batcher"),
+    Peer("alone", "no batching", "serves_alone"),
+)
+
 
 class Unable(Exception):
     """A library is installed, and cannot do it on this machine; the message says why."""
 
 
-def installed(peers: tuple[Peer, ...]) -> tuple[dict[Peer, Any], list[Peer]]:
-    """Return the adapters of those that are installed, and those that are missing."""
+def installed(peers: tuple[Peer, ...], what: str = "adapter") -> tuple[dict[Peer, Any], list[Peer]]:
+    """Return the adapters of those that are installed, or their classes, and the missing peers."""
     adapters, missing = {}, []
     for peer in peers:
         try:
-            adapters[peer] = peer.adapter()
+            adapters[peer] = peer.adapter() if what == "adapter" else peer.kind()
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("benchmarks"):
                 raise

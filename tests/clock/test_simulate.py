@@ -622,6 +622,25 @@ def test_a_signal_handler_works():
     assert simulate(main()) == 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_signal_reaches_a_program_that_only_yields():
+    async def main():
+        event, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, event.set)
+        for turns in range(4):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            signal.raise_signal(signal.SIGUSR1)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert event.is_set()
+            event.clear()
+        loop.remove_signal_handler(signal.SIGUSR1)
+        return now()
+
+    assert simulate(main()) == 0
+
+
 async def _named():
     return asyncio.current_task().get_name()
 

@@ -161,6 +161,32 @@ def test_no_timer_fires_meanwhile(way, pool):
     assert simulate(record(main())).duration_s == 3
 
 
+class Slow(threading.Thread):
+    """A thread that is preempted as it starts, before `threading` counts it among those alive."""
+
+    def start(self):
+        tell = self._started.set
+        self._started.set = lambda: (tell(), work())
+        super().start()
+
+
+@pytest.mark.parametrize("before_s", [0, 1])
+def test_a_thread_that_has_just_been_started_is_seen(before_s):
+    async def main():
+        await asyncio.sleep(before_s)
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        thread = Slow(target=loop.call_soon_threadsafe, args=(future.set_result, "done"))
+        try:
+            async with asyncio.timeout(1):
+                thread.start()
+                return await future, now()
+        finally:
+            thread.join()
+
+    assert simulate(main()) == ("done", before_s)
+
+
 def test_a_pools_function_may_take_as_long_as_it_likes(pool, impatient):
     async def main():
         async with asyncio.timeout(1):

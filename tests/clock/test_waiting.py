@@ -8,7 +8,15 @@ import types
 import pytest
 
 from asyncml.clock import simulate, waiting
-from asyncml.clock.waiting import Place, await_chain, check_coroutine, own_name, reason, user_place
+from asyncml.clock.waiting import (
+    Site,
+    await_chain,
+    check_coroutine,
+    own_name,
+    reason,
+    target_name,
+    user_site,
+)
 from asyncml.timeline.recorder import record
 
 
@@ -80,12 +88,12 @@ def test_the_chain_is_walked_to_its_end(program, names):
     if names[0] is ...:
         found, names = found[-len(names) + 1 :], names[1:]
     assert found == names
-    places = [Place(code, lasti) for _, code, lasti in chain]
+    sites = [Site(code, lasti) for _, code, lasti in chain]
     lines, first = inspect.getsourcelines(leaf)
-    assert user_place(places) == places[-2]
-    assert places[-2].line == first + len(lines) - 1
-    assert str(places[-2]) == f"test_waiting.py, leaf, line {places[-2].line}"
-    assert reason(places, None) == "sleep"
+    assert user_site(sites) == sites[-2]
+    assert sites[-2].line == first + len(lines) - 1
+    assert str(sites[-2]) == f"test_waiting.py, leaf, line {sites[-2].line}"
+    assert reason([site.code for site in sites], None) == "sleep"
 
 
 def test_what_does_not_wait_has_no_chain():
@@ -170,7 +178,7 @@ def test_a_future_of_the_programs_own_may_have_any_attributes():
         loop = asyncio.get_running_loop()
         future = Own(loop=loop)
         loop.call_later(1, future.set_result, "done")
-        found = reason([], future)
+        found = reason([], target_name(future))
         return await future, found
 
     assert simulate(main()) == ("done", "future")

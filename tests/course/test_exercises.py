@@ -356,3 +356,9 @@ def test_a_bet_is_compared(answer, code):
     with pytest.raises(Wrong) as caught:
         expect(answer, 2.0, wrong, "Count the waits.")
     assert caught.value.code == code
+
+
+def test_the_map_names_every_file():
+    listed = {line.split()[0] for line in exercises.__doc__.splitlines() if line.startswith("    ")}
+    files = {path.stem for path in Path(exercises.__file__).parent.glob("*.py")} - {"__init__"}
+    assert {"lesson_NN" if name.startswith("lesson_") else name for name in files} == listed

@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from asyncml.course.measuring import MISSED, measured, plot_measured, rounded
+from asyncml.course import measuring
+from asyncml.course.measuring import MISSED, bets, measured, plot_measured, rounded
 
 
 @pytest.mark.parametrize(
@@ -96,3 +97,51 @@ def test_drawn_on_given_axes_and_one_unit_only():
         plot_measured([])
     with pytest.raises(ValueError, match=r"one unit, got \['B', 's'\]"):
         plot_measured([measured("a", 1, 1), measured("b", 1, 1, unit="B")])
+
+
+@pytest.fixture
+def no_bets(monkeypatch):
+    monkeypatch.setattr(measuring, "_bets", {})
+
+
+@pytest.mark.parametrize("nothing", [..., None])
+def test_a_bet_that_is_not_made_leaves_no_trace(nothing, no_bets):
+    assert repr(measured("it", 1.0, 1.0, bet=nothing)) == "it: 1.0 s (predicted: 1.0 s)"
+    assert repr(bets()).startswith("no bets yet")
+
+
+def test_a_bet_stands_beside_the_prediction(no_bets):
+    found = measured("it", 1.0, 1.0, bet=np.float32(0.5))
+    assert repr(found) == "it: 1.0 s (predicted: 1.0 s; your bet: 500 ms)"
+
+
+@pytest.mark.parametrize("wrong", ["1 s", True, [1], object])
+def test_a_bet_is_a_number(wrong, no_bets):
+    with pytest.raises(TypeError, match="`the bet on 'it'` must be a number"):
+        measured("it", 1.0, 1.0, bet=wrong)
+
+
+def test_how_the_bets_went(no_bets):
+    measured("near", 10, 10, bet=12, unit="")
+    measured("far", 10, 10, bet=1000, unit="")
+    measured("nothing", 10, 10, bet=0, unit="")
+    measured("changed", 1.0, 1.0, bet=50)
+    measured("changed", 1.0, 1.0, bet=0.25)
+    measured("none", 0.0, 1.0, bet=0)
+    lines = repr(bets()).splitlines()
+    assert [line.split("seen")[1].strip() for line in lines[:-1]] == [
+        "near",
+        "100 times too much",
+        "too little",
+        "4 times too little",
+        "near",
+    ]
+    assert lines[-1] == "2 of 5 bets were near"
+
+
+def test_a_bet_is_drawn_as_a_ring(no_bets):
+    ax = plot_measured([measured("a", 1.0, 1.0, bet=30.0), measured("b", 2.0, 2.0)])
+    rings = next(line for line in ax.lines if line.get_label() == "your bet")
+    assert [*rings.get_xdata()] == [30.0]
+    assert ax.get_xlim()[1] > 30
+    plt.close("all")

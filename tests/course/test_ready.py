@@ -187,7 +187,7 @@ class TestPackages:
         wanted = {"numpy": machine.PACKAGES["numpy"], "ipykernel": machine.PACKAGES["ipykernel"]}
         for group in (
             project["dependencies"],
-            *map(extras.get, ("images", "plot", "checkpoints", "course")),
+            *map(extras.get, ("images", "plot", "checkpoints", "serving", "course")),
         ):
             wanted.update(r.split(">=") for r in group if not r.startswith("asyncml"))
         assert wanted == machine.PACKAGES

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from asyncml.course import workloads
-from asyncml.course.workloads import at_once, cores, process_pool, stretches, thread_pool
+from asyncml.course.workloads import at_once, process_pool, stretches, thread_pool
 
 
 def rounds(*lengths, start=0.0):
@@ -52,12 +52,6 @@ def test_jobs_note_the_time_after_each_round():
 
 def test_one_thread_computes_one_thing_at_a_time():
     assert at_once([workloads.numpy_work(20), workloads.numpy_work(20)]) == pytest.approx(1.0)
-
-
-def test_cores_are_those_that_may_be_used(monkeypatch):
-    assert 1 <= cores() <= (os.cpu_count() or 1)
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert cores() == os.cpu_count()
 
 
 def test_the_threads_of_a_pool_have_started_and_end_with_it():

@@ -11,11 +11,12 @@ torch = pytest.importorskip("torch", reason="not installed: see benchmarks/requi
 
 from safetensors.torch import load_file, save_file  # noqa: E402 (needs torch)
 
-from asyncml.network.layers import Linear, ReLU, softmax_cross_entropy  # noqa: E402
+from asyncml.network.layers import Linear, ReLU  # noqa: E402
+from asyncml.network.losses import softmax_cross_entropy  # noqa: E402
 from asyncml.network.optimizers import SGD, Adam  # noqa: E402
 from asyncml.network.sequential import MLP, Sequential  # noqa: E402
 from asyncml.training.checkpoint import Checkpointer  # noqa: E402
-from asyncml.training.fit import Step  # noqa: E402
+from asyncml.training.step import Step  # noqa: E402
 
 # sums of float32 in another order
 CLOSE = {"rtol": 2e-4, "atol": 2e-6}

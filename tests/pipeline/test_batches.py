@@ -6,6 +6,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
+from asyncml.clock import simulate
 from asyncml.pipeline.batches import collate
 from asyncml.pipeline.pipeline import Pipeline
 
@@ -126,3 +127,59 @@ class TestCollate:
             {"n": [2, 3], "name": ["2", "3"]},
             {"n": [4], "name": ["4"]},
         ]
+
+
+# batches straight on a source that fails
+
+
+@pytest.mark.parametrize("collate", [None, list, tuple])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_batch_cut_short_by_the_source_is_delivered_and_its_rest_is_not_lost(shuffled, collate):
+    broken = True
+
+    def source():
+        for value in range(10):
+            if value == 6 and broken:
+                raise OSError("the line is down")
+            yield value
+
+    def make():
+        pipeline = Pipeline(source).shuffle(1) if shuffled else Pipeline(source)
+        return pipeline.batch(4, collate=collate)
+
+    async def consume(pipeline):
+        async for batch in pipeline:
+            items.append(list(batch))
+
+    items = []
+    pipeline = make()
+    with pytest.raises(OSError, match="the line is down"):
+        simulate(consume(pipeline))
+    assert items == [[0, 1, 2, 3], [4, 5]]
+    broken = False
+    again = make()
+    again.load_state_dict(pipeline.state_dict())
+    simulate(consume(again))
+    assert items == [[0, 1, 2, 3], [4, 5], [6, 7, 8, 9]]
+
+
+def test_what_drop_last_drops_comes_again_after_an_error():
+    async def consume(pipeline):
+        async for batch in pipeline:
+            items.append(batch)
+
+    def source():
+        yield from range(6)
+        if len(items) < 2:
+            raise OSError("the line is down")
+        yield from range(6, 9)
+
+    items = []
+    pipeline = Pipeline(source).batch(4, drop_last=True)
+    with pytest.raises(OSError, match="the line is down"):
+        simulate(consume(pipeline))
+    items.append("again")
+    state = pipeline.state_dict()
+    pipeline.load_state_dict(state)
+    simulate(consume(pipeline))
+    assert items == [[0, 1, 2, 3], "again", [4, 5, 6, 7]]

@@ -19,62 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncml.clock import compute, simulate
-from asyncml.pipeline.meters import _duration
 from asyncml.pipeline.pipeline import Pipeline
-from asyncml.pipeline.retrying import Backoff
+from tests.pipeline.consuming import Spy, collect, run, timed
 
 few = settings(deadline=None, max_examples=30)
-
-
-async def collect(pipeline):
-    return [item async for item in pipeline]
-
-
-def run(pipeline):
-    return simulate(collect(pipeline))
-
-
-def timed(pipeline, each=0.0):
-    """The items, and the virtual time at which each was delivered."""
-
-    async def main():
-        loop, items, times = asyncio.get_running_loop(), [], []
-        async for item in pipeline:
-            items.append(item)
-            times.append(round(loop.time(), 6))
-            await asyncio.sleep(each)
-        return items, times
-
-    return simulate(main())
-
-
-class Spy:
-    """Counts the calls in progress and keeps the highest count."""
-
-    def __init__(self, seconds=lambda value: 0.01):
-        self.seconds = seconds
-        self.now = self.most = self.calls = 0
-        self.lock = threading.Lock()
-
-    def __enter__(self):
-        with self.lock:
-            self.calls += 1
-            self.now += 1
-            self.most = max(self.most, self.now)
-
-    def __exit__(self, *_):
-        with self.lock:
-            self.now -= 1
-
-    async def on_loop(self, value):
-        with self:
-            await asyncio.sleep(self.seconds(value))
-        return value
-
-    def in_thread(self, value):
-        with self:
-            compute(self.seconds(value))
-        return value
 
 
 # order, bounds, time
@@ -203,10 +151,6 @@ def test_a_pipeline_that_is_not_iterated_holds_no_items(n, below):
     assert not items
 
 
-def test_functions_that_take_no_time_can_be_many():
-    assert run(Pipeline(range(6000)).map(abs, concurrency=2)) == list(range(6000))
-
-
 def test_the_loop_stays_alive_while_nothing_waits():
     async def main():
         beats = 0
@@ -293,22 +237,6 @@ def test_a_plain_function_that_returns_a_coroutine_is_an_error(executor, on_erro
         run(pipeline)
     with pytest.raises(TypeError, match="returned a coroutine"):
         run(Pipeline(range(5)).filter(lambda value: load(value)))
-
-
-def test_cheap_functions_share_a_visit_and_a_slow_one_delays_nobody():
-    def work(value):
-        if value in (5, 1000):
-            compute(1.0)
-        return value
-
-    make = Pipeline(range(2000)).map
-    items, times = timed(make(work, concurrency=3, lookahead=200, ordered=False))
-    assert sorted(items) == list(range(2000))
-    assert sorted(items[-2:]) == [5, 1000]
-    assert times[-3] < 0.1
-    items, times = timed(make(work, concurrency=3, lookahead=2000))
-    assert items == list(range(2000))
-    assert times[-1] < 1.1
 
 
 # failures
@@ -916,90 +844,6 @@ def test_a_pause_for_the_loop_does_not_wait_for_the_stage_above():
     assert times[:4] == [1.006, 1.012, 1.018, 1.024]  # not after the second shard, at 101 s
 
 
-# statistics
-
-
-def test_statistics_name_the_bottleneck():
-    fast, slow = Spy(lambda _: 0.01), Spy(lambda _: 0.05)
-    pipeline = Pipeline(range(40)).map(fast.on_loop, concurrency=4)
-    pipeline = pipeline.map(slow.in_thread, concurrency=2).batch(4)
-    run(pipeline)
-    statistics = pipeline.statistics()
-    by_name = {stage.name: stage for stage in statistics.stages}
-    assert [stage.items for stage in statistics.stages] == [40, 40, 40, 10]
-    assert by_name["map(on_loop)"].service_s == pytest.approx(0.01)
-    assert by_name["map(in_thread)"].service_s == pytest.approx(0.05)
-    assert by_name["map(in_thread)"].busy > 0.9
-    assert by_name["map(on_loop)"].busy < 0.2
-    assert by_name["map(on_loop)"].queue > 1
-    assert statistics.bottleneck.startswith("map(in_thread)")
-    assert "`concurrency` above 2" in statistics.bottleneck
-    assert "map(in_thread)" in str(statistics)
-    assert "<table>" in statistics._repr_html_()
-
-
-async def uneven(value):
-    await asyncio.sleep(3 if value % 40 == 0 else 0.01)
-    return value
-
-
-async def dripping():
-    for value in range(20):
-        await asyncio.sleep(0.05)
-        yield value
-
-
-SLOW_ELSEWHERE = {
-    "a straggler": lambda: Pipeline(range(160)).map(uneven, concurrency=8, lookahead=8),
-    "pauses": lambda: Pipeline(range(9)).map(
-        fails_at(2), retries=3, on_error="skip", backoff=Backoff(first_s=2)
-    ),
-}
-
-
-@pytest.mark.parametrize("what", SLOW_ELSEWHERE)
-def test_no_stage_is_blamed_that_is_hardly_busy(what):
-    pipeline = SLOW_ELSEWHERE[what]()
-    run(pipeline)
-    statistics = pipeline.statistics()
-    assert max(stage.busy for stage in statistics.stages) < 0.5
-    assert statistics.bottleneck.startswith("none of the stages (")
-    assert "raise `concurrency`" not in statistics.bottleneck
-    assert "raise `lookahead`" in statistics.bottleneck
-    assert statistics.slowest is None
-
-
-def test_a_slow_source_is_the_bottleneck():
-    pipeline = Pipeline(dripping).map(nap, concurrency=4)
-    run(pipeline)
-    assert pipeline.statistics().bottleneck.startswith("source, busy 9")
-    assert pipeline.statistics().slowest == 0
-
-
-def test_statistics_name_the_consumer():
-    pipeline = Pipeline(range(40)).map(Spy().on_loop, concurrency=4)
-    timed(pipeline, each=0.5)
-    assert pipeline.statistics().bottleneck.startswith("the consumer")
-    assert Pipeline([]).statistics().bottleneck.startswith("none yet")
-
-
-def test_times_are_printed_in_the_unit_that_fits():
-    for seconds, text in ((0.0123, "12.3 ms"), (0.9996, "1 s"), (2.5, "2.5 s"), (4321, "4321 s")):
-        assert _duration(seconds) == text
-
-
-def test_plain_for_counts_its_waiting_once():
-    def work(value):
-        time.sleep(0.02)
-        return value
-
-    pipeline = Pipeline(range(3)).map(work, concurrency=1, executor="inline")
-    begun = time.perf_counter()
-    list(pipeline)
-    took_s = time.perf_counter() - begun  # what is counted twice does not fit into it
-    assert 0.02 <= pipeline.statistics().wait_s <= took_s
-
-
 # what ends a loop in silence elsewhere
 
 
@@ -1170,6 +1014,7 @@ def test_a_process_that_takes_too_long_is_ended_and_costs_no_other_item():
     )
     assert list(pipeline) == [0, 2, 3, 4]
     assert pipeline.statistics().stages[-1].skipped == 1
+    del pipeline  # which keeps the one that has nothing to do
     assert wait_until(lambda: not multiprocessing.active_children())
 
 

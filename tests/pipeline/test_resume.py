@@ -1,6 +1,7 @@
 """One property over all of a pipeline: whatever it is made of, it goes on where it stood."""
 
 import asyncio
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from zlib import crc32
@@ -28,7 +29,8 @@ def outcome(kind, value):
         return value
     if kind == "filter":
         return number(value) % 3 > 0
-    return [(value, part) for part in range(number(value) % 4)]
+    parts = ((value, part) for part in range(number(value) % 4))
+    return list(parts) if kind == "flat_map" else parts
 
 
 class Work:
@@ -37,7 +39,8 @@ class Work:
     def __init__(self, kind, is_async, mills, fails):
         self.kind, self.mills, self.fails = kind, mills, fails
         self.seen = Counter()
-        self.fn = self.on_loop if is_async else self.plain
+        on_loop = self.on_loop_in_parts if kind == "stream" else self.on_loop
+        self.fn = on_loop if is_async else self.plain
 
     def seconds(self, value):
         return 0.001 * (self.mills * number(value) % 7)
@@ -51,6 +54,12 @@ class Work:
             raise OSError(value)
         return outcome(self.kind, value)
 
+    async def on_loop_in_parts(self, value):
+        await asyncio.sleep(self.seconds(value))
+        for item in self.result(value):
+            await asyncio.sleep(self.seconds(item))
+            yield item
+
     async def on_loop(self, value):
         await asyncio.sleep(self.seconds(value))
         return self.result(value)
@@ -62,7 +71,7 @@ class Work:
 
 called = st.fixed_dictionaries(
     {
-        "kind": st.sampled_from(["map", "map", "flat_map"]),
+        "kind": st.sampled_from(["map", "map", "flat_map", "stream"]),
         "is_async": st.booleans(),
         "executor": st.sampled_from(["thread", "inline", "mine", "time-out"]),
         "ordered": st.sampled_from([True, True, True, False]),
@@ -117,11 +126,11 @@ def add(pipeline, stage, pool):
 
 def add_called(pipeline, stage, pool):
     fails, executor = stage["fails"], stage["executor"]
-    replaced = lambda error, item: [item] if stage["kind"] == "flat_map" else item  # noqa: E731
+    replaced = lambda error, item: item if stage["kind"] == "map" else [item]  # noqa: E731
     work = Work(
         stage["kind"], stage["is_async"], stage["mills"], fails.replace("replaced", "always")
     )
-    method = getattr(pipeline, stage["kind"])
+    method = getattr(pipeline, stage["kind"].replace("stream", "flat_map"))
     return method(
         work.fn,
         executor={"mine": pool, "time-out": "thread"}.get(executor, executor),
@@ -202,3 +211,44 @@ def test_it_goes_on_where_it_stood(kind, count, chosen, stops):
 
     with ThreadPoolExecutor(3) as pool:
         simulate(main(pool))
+
+
+PIPELINES = {
+    "keys": lambda keys: keys.shuffle(4, seed=1).shard(0, 2).take(9),
+    "batches": lambda keys: keys.map(abs, executor="inline").batch(3),
+    "flat_map": lambda keys: keys.flat_map(range, executor="inline").batch(2),
+    "shuffled values": lambda keys: keys.map(abs, executor="inline").shuffle(4, seed=1).batch(2),
+    "unordered": lambda keys: keys.map(abs, executor="thread", concurrency=2, ordered=False),
+}
+
+
+@pytest.mark.parametrize("make", PIPELINES.values(), ids=PIPELINES)
+def test_a_snapshot_tells_later_what_the_state_was(make):
+    pipeline = make(Pipeline(range(40)))
+    before = [(pipeline._snapshot(), pipeline.state_dict())]
+    for _ in range(3):  # taken by plain `for`, at either side of an epoch's end, and of a load
+        for _ in pipeline:
+            before.append((pipeline._snapshot(), pipeline.state_dict()))
+        before.append((pipeline._snapshot(), pipeline.state_dict()))
+    pipeline.load_state_dict(before[3][1])
+    before.append((pipeline._snapshot(), pipeline.state_dict()))
+    list(pipeline)
+    assert [snapshot() for snapshot, _ in before] == [state for _, state in before]
+    assert len({str(state) for _, state in before}) > 5
+
+
+def calls_of_snapshot(pipeline):
+    calls = []
+    for _ in pipeline:
+        sys.setprofile(lambda frame, event, _: event == "call" and calls.append(frame))
+        snapshot = pipeline._snapshot()
+        sys.setprofile(None)
+        break
+    assert snapshot() == pipeline.state_dict()
+    return len(calls)
+
+
+def test_a_snapshot_costs_the_same_whatever_the_pipeline_is():
+    one = Pipeline(range(99)).batch(2)
+    many = one.flat_map(list, executor="inline").batch(9).map(len).take(7)
+    assert calls_of_snapshot(many) == calls_of_snapshot(one)

@@ -17,14 +17,9 @@ import numpy as np
 import pytest
 
 import asyncml as aml
-from asyncml.stores.memory import (
-    MemoryStore,
-    ObjectNotFound,
-    RequestFailed,
-    SlowStore,
-    StoredObject,
-)
+from asyncml.stores.memory import MemoryStore, ObjectNotFound, RequestFailed, StoredObject
 from asyncml.stores.objects import ObjectStore
+from asyncml.stores.slow import SlowStore
 from tests.web import Handler, serving
 
 for package in ("obstore", "moto"):

@@ -13,7 +13,8 @@ from asyncml.clock import compute, simulate
 from asyncml.network.optimizers import Adam
 from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline, collate
-from asyncml.stores.memory import MemoryStore, SlowStore
+from asyncml.stores.memory import MemoryStore
+from asyncml.stores.slow import SlowStore
 from asyncml.timeline.recorder import record
 from asyncml.training.fit import fit
 

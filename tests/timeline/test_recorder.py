@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 
 from asyncml.clock import Deadlock, compute, simulate
 from asyncml.threads import ThreadPool
+from asyncml.timeline.lanes import Slice
 from asyncml.timeline.recorder import record
-from asyncml.timeline.timeline import Slice, Timeline
+from asyncml.timeline.timeline import Timeline
 
 needs_eager = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in 3.12")
 

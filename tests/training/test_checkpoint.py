@@ -23,7 +23,8 @@ from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline, collate
 from asyncml.training import checkpoint_files as files
 from asyncml.training.checkpoint import Checkpointer, CheckpointError
-from asyncml.training.fit import Step, fit
+from asyncml.training.fit import fit
+from asyncml.training.step import Step
 
 ROOT = Path(__file__).parents[2]
 

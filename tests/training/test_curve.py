@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from asyncml.training.curve import LossCurve
-from asyncml.training.fit import Step
+from asyncml.training.step import Step
 from tests.notebook_kernel import Kernel
 
 
@@ -100,7 +100,7 @@ import asyncio, sys, time
 from types import SimpleNamespace
 import asyncml as aml
 from asyncml.training import curve as loss_curve
-from asyncml.training.fit import Step
+from asyncml.training.step import Step
 
 def step(n):
     return Step(0, n, 1 / (n + 1), 64, 0.0, 0.0)

@@ -1,8 +1,19 @@
-"""The checks that a learner's answers run against: one line each, and never a traceback.
+"""The checks of a learner's answers: a verdict in one line, and never a traceback.
 
 `check("01-keep-going", keep_going)` runs the answer in virtual time, so that the verdict is exact
-and the same everywhere, and says what was seen, what was expected, and what to try. The exercises
-of a lesson stand in `lesson_01.py` and so on; `attempts.py` runs the answers.
+and the same everywhere, and says what was seen, what was expected, and what to try.
+
+    lesson_NN  the exercises of each lesson
+    answers    what an answer must be before it is judged
+    attempts   runs an answer where it can do no harm
+    scenes     code of a check in which an answer is used
+    examples   mistakes, each known by an example of it
+    fetches    judges functions that fetch many keys
+    retries    judges a fetch that is tried again
+    readings   judges functions that read a file within a time
+    servers    a server that keeps a parameter, and how it was used
+    bucket     the bucket from hell
+    league     loaders that empty it, and their scores
 """
 
 import importlib

@@ -18,7 +18,8 @@ import random
 from collections import Counter
 from functools import cache
 
-from asyncml.images.datasets import Dataset, encode_png, fashion_mnist
+from asyncml.images.datasets import Dataset, fashion_mnist
+from asyncml.images.png import encode_png
 from asyncml.stores.memory import RequestFailed
 
 SEED, IMAGES = 7, 400

@@ -6,7 +6,8 @@ import random
 import traceback
 from typing import Any
 
-from asyncml.course.exercises import Wrong, plain
+from asyncml.course.exercises import Wrong
+from asyncml.course.exercises.answers import is_mixed_up, read_results
 from asyncml.course.exercises.attempts import Attempt, attempt
 
 
@@ -155,14 +156,12 @@ def refuse_silence(result: Any) -> None:
 
 def judge_results(shop: Shop, run: Attempt, right: list[Any]) -> None:
     """Compare results, calls and time with what is right; raise `Wrong` if they are not."""
-    got, keys = plain(run.result), len(shop.keys)
-    if not isinstance(got, list | tuple):
-        raise Wrong("kind", f"it returned {got!r:.60}, and not a list.", "Is there a `return`?")
+    got, keys = read_results(run.result), len(shop.keys)
     if sorted(shop.asked) != sorted(shop.keys):
         message = f"`fetch` was called {len(shop.asked)} times for {keys} keys."
         raise Wrong("calls", message, "Call it once for each key of this call.")
-    if list(got) != right:
-        _explain_results(shop, list(got), right)
+    if got != right:
+        _explain_results(shop, got, right)
     if run.seconds > shop.longest_s + 1e-6:
         total = sum(shop.delays.values()) / 100
         word = "one after the other" if abs(run.seconds - total) < 1e-6 else "not all at once"
@@ -177,7 +176,7 @@ def judge_results(shop: Shop, run: Attempt, right: list[Any]) -> None:
 
 
 def _explain_results(shop: Shop, got: list[Any], right: list[Any]) -> None:
-    if sorted(map(repr, got)) == sorted(map(repr, right)):
+    if is_mixed_up(got, right):
         raise Wrong(
             "order",
             "all the data, but not in the order of the keys.",

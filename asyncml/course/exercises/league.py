@@ -28,7 +28,7 @@ from asyncml.course.exercises.bucket import (
     TooManyRequests,
 )
 from asyncml.course.exercises.scenes import demand, play, quietly
-from asyncml.images.datasets import decode_png
+from asyncml.images.png import decode_png
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.stores.memory import RequestFailed
 

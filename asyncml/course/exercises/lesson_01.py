@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asyncml.clock import Deadlock
-from asyncml.course.exercises import Wrong, exercise, expect
+from asyncml.course.exercises import exercise, expect
+from asyncml.course.exercises.answers import read_lines, read_list
 from asyncml.course.exercises.attempts import attempt
 from asyncml.course.exercises.fetches import (
     Shop,
@@ -16,7 +17,7 @@ from asyncml.course.exercises.fetches import (
     refuse_silence,
     run_fetches,
 )
-from asyncml.course.exercises.scenes import quietly
+from asyncml.course.exercises.scenes import demand, quietly
 
 # 01-parsons: lines of a program, of which four are needed
 LINES = {
@@ -90,19 +91,13 @@ def keep_going(answer: Any) -> str:
 @exercise("01-states")
 def states(answer: Any) -> str:
     """Check the bets on the states of the last future of a chain."""
-    if answer is ... or answer is None:
-        raise Wrong("open", "put three words in place of the `...`")
-    bets = list(answer) if isinstance(answer, list | tuple) else [answer]
-    if ... in bets:
-        raise Wrong("open", "put a word in place of each `...`")
+    bets = read_list(answer, "three words", "a word")
     bets = [bet.strip().lower() if isinstance(bet, str) else bet for bet in bets]
     words = ("pending", "result", "exception", "cancelled")
-    if len(bets) != 3 or any(bet not in words for bet in bets):
-        message = f"the answer is a list of three of {', '.join(words)}, got {answer!r}."
-        raise Wrong("kind", message)
+    shown = f"the answer is a list of three of {', '.join(words)}, got {answer!r}."
+    demand(len(bets) == 3 and all(bet in words for bet in bets), "kind", shown)
     for number, (got, (right, code, why)) in enumerate(zip(bets, _STATES, strict=True), start=1):
-        if got != right:
-            raise Wrong(code, f"number {number} is not {got!r}.", why)
+        demand(got == right, code, f"number {number} is not {got!r}.", why)
     return "nobody had to pass them on: from the first future to the last, the chain does."
 
 
@@ -112,37 +107,24 @@ def parsons(answer: Any) -> str:
     fetch_again, shop = _build(answer)
     key, missing = shop.keys[:2]
     run = attempt(fetch_again, key, may_raise=(asyncio.InvalidStateError, Deadlock))
-    if isinstance(run.error, asyncio.InvalidStateError):
-        raise Wrong(
-            "early",
-            "InvalidStateError: the future was asked for its result while it was still pending.",
-            "Which line waits until it is settled?",
-        )
-    if isinstance(run.error, Deadlock):
-        raise Wrong("order", "the future is awaited, and nobody was told to settle it.")
-    if run.result != shop.data[key]:
-        raise Wrong("results", f"it returned {run.result!r:.40}, not the data.", "What is awaited?")
+    is_early = isinstance(run.error, asyncio.InvalidStateError)
+    shown = "InvalidStateError: the future was asked for its result while it was still pending."
+    demand(not is_early, "early", shown, "Which line waits until it is settled?")
+    shown = "the future is awaited, and nobody was told to settle it."
+    demand(not isinstance(run.error, Deadlock), "order", shown)
+    shown = f"it returned {run.result!r:.40}, not the data."
+    demand(run.result == shop.data[key], "results", shown, "What is awaited?")
     run = attempt(fetch_again, missing, may_raise=(KeyError, Deadlock))
-    if isinstance(run.error, Deadlock):
-        raise Wrong(
-            "lost-error",
-            "it works for an object that is there. For a missing one it waits for ever: the error "
-            "was printed, and the future stays pending.",
-            "Which function of a future takes an error?",
-        )
+    shown = "it works for an object that is there. For a missing one it waits for ever: the error "
+    shown += "was printed, and the future stays pending."
+    why = "Which function of a future takes an error?"
+    demand(not isinstance(run.error, Deadlock), "lost-error", shown, why)
     return "data arrives as a result, and a missing object as an exception: `await` is back."
 
 
 def _build(answer: Any) -> tuple[Callable[[str], Coroutine[Any, Any, Any]], Shop]:
     """Make the program; with it goes the store that its `fetch_with_callbacks` asks."""
-    if answer is ... or answer is None:
-        raise Wrong("open", "put the letters of the lines in place of the `...`")
-    letters = [*"".join(map(str, answer)).upper()] if isinstance(answer, str | list | tuple) else []
-    letters = [letter for letter in letters if letter not in " ,;\n"]
-    if not letters or set(letters) - set(LINES):
-        raise Wrong("kind", f"the answer is a text of letters from A to F, got {answer!r:.40}.")
-    if len(letters) != 4 or len(set(letters)) < 4:
-        raise Wrong("count", f"four different lines are needed, got {', '.join(letters)}.")
+    letters = read_lines(answer, LINES, 4, "four")
     shop = Shop(seed=len(LINES))
     scope: dict[str, Any] = {"asyncio": asyncio, "print": lambda error: None}
 
@@ -154,12 +136,9 @@ def _build(answer: Any) -> tuple[Callable[[str], Coroutine[Any, Any, Any]], Shop
             later(shop.delays[key] / 100, on_data, shop.data[key])
 
     scope["fetch_with_callbacks"] = fetch_with_callbacks
-    if letters[:2] != ["D", "B"]:  # every other line uses the future
-        raise Wrong(
-            "order",
-            "line by line, that is no program.",
-            "What comes first: making a future, or using it? And the head of the function?",
-            "It begins with D, the head of the function, and then B, which makes the future.",
-        )
+    why = "What comes first: making a future, or using it? And the head of the function?"
+    more = "It begins with D, the head of the function, and then B, which makes the future."
+    is_begun = letters[:2] == ["D", "B"]  # every other line uses the future
+    demand(is_begun, "order", "line by line, that is no program.", why, more)
     exec("\n".join(LINES[letter] for letter in letters), scope)
     return scope["fetch_again"], shop

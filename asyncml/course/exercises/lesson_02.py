@@ -12,8 +12,9 @@ from typing import Any
 
 from asyncml.clock.loop import VirtualLoop
 from asyncml.course.exercises import Wrong, exercise, expect, plain
+from asyncml.course.exercises.answers import names_of
 from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
-from asyncml.course.exercises.scenes import Hints, play
+from asyncml.course.exercises.scenes import Hints, demand, play
 
 _GRACE_S = 0.5  # a thread that has been told to end needs a moment
 _HINTS: Hints = {
@@ -81,20 +82,14 @@ def run_anywhere(answer: Any) -> str:
 
 
 def _refuse_as_given(answer: Callable[..., Any]) -> None:
-    names = _names(answer)
-    if names == {"asyncio", "run"}:
-        raise Wrong("open", "as it stands it raises in a notebook, where a loop runs: mend it")
-    if hasattr(asyncio, "_nest_patched") or names & {"nest_asyncio", "nest_asyncio2"}:
-        raise Wrong(
-            "nested",
-            "nest_asyncio changes asyncio for the whole process, and here that is the kernel.",
-            "Is there a place where no loop is running yet?",
-            "Run it in a thread of its own. If nest_asyncio was applied, restart the kernel.",
-        )
-
-
-def _names(answer: Callable[..., Any]) -> set[str]:
-    return set(getattr(getattr(answer, "__code__", None), "co_names", ()))
+    names = names_of(answer)
+    shown = "as it stands it raises in a notebook, where a loop runs: mend it"
+    demand(names != {"asyncio", "run"}, "open", shown)
+    is_nested = hasattr(asyncio, "_nest_patched") or names & {"nest_asyncio", "nest_asyncio2"}
+    shown = "nest_asyncio changes asyncio for the whole process, and here that is the kernel."
+    why = "Is there a place where no loop is running yet?"
+    more = "Run it in a thread of its own. If nest_asyncio was applied, restart the kernel."
+    demand(not is_nested, "nested", shown, why, more)
 
 
 def _call(answer: Callable[..., Any], coroutine: Any) -> Attempt:
@@ -122,77 +117,62 @@ def _call_on_a_loop(answer: Callable[..., Any], coroutine: Any) -> Attempt:
 
 
 def _judge_run(place: str, job: _Job, run: Attempt) -> None:
-    if isinstance(run.error, _OwnLoop):
-        raise Wrong(
-            "own-loop",
-            "in a notebook it waits for ever: it asks the running loop, and holds it meanwhile.",
-            "Which thread is to run the coroutine, and what is that thread doing?",
-            "Start another thread, and call `asyncio.run` there.",
-        )
+    shown = "in a notebook it waits for ever: it asks the running loop, and holds it meanwhile."
+    why = "Which thread is to run the coroutine, and what is that thread doing?"
+    more = "Start another thread, and call `asyncio.run` there."
+    demand(not isinstance(run.error, _OwnLoop), "own-loop", shown, why, more)
     if job.error is not None and run.error is not job.error:
         _refuse_lost_error(place, job.error, run.error)
-    if run.error is not None and run.error is not job.error:
-        raise Wrong(
-            place,
-            f"in a {place} it raised {type(run.error).__name__}: {run.error}.",
-            "In which of the two places is a loop running?",
-            "`asyncio.get_running_loop()` raises a RuntimeError where no loop runs: call "
-            "`asyncio.run` there, and in a thread of its own where one does.",
-        )
+    if run.error is not job.error:
+        shown = f"in a {place} it raised {type(run.error).__name__}: {run.error}."
+        why = "In which of the two places is a loop running?"
+        more = "`asyncio.get_running_loop()` raises a RuntimeError where no loop runs: call "
+        more += "`asyncio.run` there, and in a thread of its own where one does."
+        raise Wrong(place, shown, why, more)
     _refuse_unfinished(place, run.result)
-    if job.error is None and plain(run.result) != job.number:
-        message = f"in a {place} it returned {run.result!r:.40}, "
-        message += f"but the coroutine returns {job.number}."
-        raise Wrong("result", message, "Is there a `return` on each way through it?")
+    if job.error is None:
+        shown = f"in a {place} it returned {run.result!r:.40}, "
+        shown += f"but the coroutine returns {job.number}."
+        why = "Is there a `return` on each way through it?"
+        demand(plain(run.result) == job.number, "result", shown, why)
 
 
 def _refuse_lost_error(place: str, error: Exception, got: BaseException | None) -> None:
     message = f"in a {place} the coroutine raised {error!r}, and "
+    why = "Your `except RuntimeError` caught the coroutine's own error, and took it for a loop."
+    more = "Have only `asyncio.get_running_loop()` in the `try`, and run nothing in it."
     if isinstance(got, RuntimeError):
-        raise Wrong(
-            "mistaken",
-            f"{message}out came `{got}`.",
-            "Your `except RuntimeError` caught the coroutine's own error, and took it for a loop.",
-            "Have only `asyncio.get_running_loop()` in the `try`, and run nothing in it.",
-        )
-    raise Wrong(
-        "lost-error",
-        message + (f"out came {type(got).__name__}." if got else "nobody heard of it."),
-        "No error comes out of a `threading.Thread`. What does `future.result()` do with one?",
-        "`pool.submit(...).result()` of a ThreadPoolExecutor raises what was raised in its thread.",
-    )
+        raise Wrong("mistaken", f"{message}out came `{got}`.", why, more)
+    message += f"out came {type(got).__name__}." if got else "nobody heard of it."
+    why = "No error comes out of a `threading.Thread`. What does `future.result()` do with one?"
+    more = "`pool.submit(...).result()` of a ThreadPoolExecutor raises what was raised in its "
+    raise Wrong("lost-error", message, why, more + "thread.")
 
 
 def _refuse_unfinished(place: str, result: Any) -> None:
     if inspect.iscoroutine(result):
         result.close()
-    if inspect.isawaitable(result) or hasattr(result, "add_done_callback"):
-        raise Wrong(
-            "unfinished",
-            f"in a {place} it returned a {type(result).__name__}, and not what is in it.",
-            "Who calls it is plain code, which cannot await.",
-            "Wait for the result inside: a plain `def`, with `asyncio.run` in a thread of its own.",
-        )
+    is_unfinished = inspect.isawaitable(result) or hasattr(result, "add_done_callback")
+    shown = f"in a {place} it returned a {type(result).__name__}, and not what is in it."
+    why = "Who calls it is plain code, which cannot await."
+    more = "Wait for the result inside: a plain `def`, with `asyncio.run` in a thread of its own."
+    demand(not is_unfinished, "unfinished", shown, why, more)
 
 
 def _refuse_left_over(job: _Job, before: set[threading.Thread]) -> None:
     deadline = time.monotonic() + _GRACE_S
     while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
         time.sleep(0.002)
-    if left:
-        raise Wrong(
-            "left",
-            "the result is right, and a thread is still running.",
-            "Who ends the thread?",
-            "`with ThreadPoolExecutor(1) as pool:` ends its thread, and so does `thread.join()` "
-            "after the function of the thread has returned.",
-        )
-    if isinstance(job.loop, VirtualLoop):
-        message = "it ran in virtual time: in earnest it would wait for nothing real."
-        raise Wrong("virtual", message, "What runs a coroutine in real time?")
-    if job.loop is not None and not job.loop.is_closed():
-        message = "the result is right, and its loop was not closed."
-        raise Wrong("left", message, "`asyncio.run` makes a loop and closes it.")
+    shown = "the result is right, and a thread is still running."
+    more = "`with ThreadPoolExecutor(1) as pool:` ends its thread, and so does `thread.join()` "
+    more += "after the function of the thread has returned."
+    demand(not left, "left", shown, "Who ends the thread?", more)
+    shown = "it ran in virtual time: in earnest it would wait for nothing real."
+    is_virtual = isinstance(job.loop, VirtualLoop)
+    demand(not is_virtual, "virtual", shown, "What runs a coroutine in real time?")
+    is_closed = job.loop is None or job.loop.is_closed()
+    shown = "the result is right, and its loop was not closed."
+    demand(is_closed, "left", shown, "`asyncio.run` makes a loop and closes it.")
 
 
 @exercise("02-stop-task")
@@ -246,40 +226,31 @@ def _judge_stop(answer: Any, clean_up_s: float) -> None:
 
     may_raise = (asyncio.CancelledError,)
     run = play(scene, answer, of=answer, hints=_HINTS, may_raise=may_raise)
-    if run.error is not None:
-        message = "the task was stopped, and its CancelledError came out of `stop_task` as well."
-        if "wait" in _names(answer):
-            why = "`result()` of a cancelled task raises CancelledError, `exception()` too: "
-            raise Wrong("escaped", message, why + "ask `task.cancelled()` first.")
-        raise Wrong(
-            "escaped",
-            message,
-            "Awaiting a cancelled task raises: which function waits without raising?",
-            "`await asyncio.wait([task])` waits until the task has ended, however it ended.",
-        )
+    why = "Awaiting a cancelled task raises: which function waits without raising?"
+    more = "`await asyncio.wait([task])` waits until the task has ended, however it ended."
+    if "wait" in names_of(answer):
+        why = "`result()` of a cancelled task raises CancelledError, `exception()` too: "
+        why = more = why + "ask `task.cancelled()` first."
+    shown = "the task was stopped, and its CancelledError came out of `stop_task` as well."
+    demand(run.error is None, "escaped", shown, why, more)
     _judge_state(run.result, clean_up_s)
 
 
 def _judge_state(seen: _Seen, clean_up_s: float) -> None:
-    if not seen.is_done and not seen.was_asked:
-        message = "the task is still running when `stop_task` has returned."
-        raise Wrong("running", message, "Which method asks a task to end?")
-    if not seen.is_done:
-        raise Wrong(
-            "not-awaited",
-            "the task was asked to end, and it was still tidying up when `stop_task` had returned.",
-            "`cancel` only asks. Who waits until it has been done?",
-            "Add `await asyncio.wait([task])` after `task.cancel()`.",
-        )
-    if seen.took_s > _ROUNDS * _PAUSE_S / 2:
-        message = f"it waited {seen.took_s:.0f} s until the task ended by itself."
-        raise Wrong("waited", message, "Which method asks a task to end?")
-    if not seen.is_clean:
-        message = "the task ended in the middle of its tidying up."
-        raise Wrong("disturbed", message, "Ask it once, and then wait.")
-    if seen.took_s > clean_up_s + 0.1:
-        message = f"the task took {clean_up_s:g} s to end, and `stop_task` {seen.took_s:g} s."
-        raise Wrong("late", message, "Wait for the task, not for a time.")
+    shown = "the task is still running when `stop_task` has returned."
+    why = "Which method asks a task to end?"
+    demand(seen.is_done or seen.was_asked, "running", shown, why)
+    shown = "the task was asked to end, and it was still tidying up when `stop_task` had returned."
+    asks = "`cancel` only asks. Who waits until it has been done?"
+    more = "Add `await asyncio.wait([task])` after `task.cancel()`."
+    demand(seen.is_done, "not-awaited", shown, asks, more)
+    shown = f"it waited {seen.took_s:.0f} s until the task ended by itself."
+    demand(seen.took_s <= _ROUNDS * _PAUSE_S / 2, "waited", shown, why)
+    shown = "the task ended in the middle of its tidying up."
+    demand(seen.is_clean, "disturbed", shown, "Ask it once, and then wait.")
+    shown = f"the task took {clean_up_s:g} s to end, and `stop_task` {seen.took_s:g} s."
+    is_on_time = seen.took_s <= clean_up_s + 0.1
+    demand(is_on_time, "late", shown, "Wait for the task, not for a time.")
 
 
 def _judge_failed(answer: Any) -> None:
@@ -296,13 +267,11 @@ def _judge_failed(answer: Any) -> None:
         finally:
             task.exception()
 
-    if play(scene, answer, of=answer, may_raise=(Exception,)).error is not error:
-        raise Wrong(
-            "lost-error",
-            "a task that had failed before was stopped, and nobody heard of its error.",
-            "How does one get at the error of a task that has ended?",
-            "`if not task.cancelled(): task.result()` raises what the task raised.",
-        )
+    found = play(scene, answer, of=answer, may_raise=(Exception,)).error
+    shown = "a task that had failed before was stopped, and nobody heard of its error."
+    why = "How does one get at the error of a task that has ended?"
+    more = "`if not task.cancelled(): task.result()` raises what the task raised."
+    demand(found is error, "lost-error", shown, why, more)
 
 
 def _judge_own_stop(answer: Any) -> None:
@@ -317,17 +286,11 @@ def _judge_own_stop(answer: Any) -> None:
         return stopping.cancelled(), background.is_clean
 
     was_cancelled, is_clean = play(scene, answer, of=answer).result
-    if not was_cancelled:
-        raise Wrong(
-            "swallowed",
-            "`stop_task` was itself cancelled while it waited, and went on all the same.",
-            "Whose CancelledError does your `except` catch: that of the task, or your own?",
-            "With `await asyncio.wait([task])` there is nothing to catch: it raises only yours.",
-        )
-    if not is_clean:
-        raise Wrong(
-            "disturbed",
-            "`stop_task` was itself cancelled, and the task could not finish its tidying up.",
-            "Cancelling who awaits a task cancels the task too.",
-            "`await asyncio.wait([task])` waits without handing a cancellation on.",
-        )
+    shown = "`stop_task` was itself cancelled while it waited, and went on all the same."
+    why = "Whose CancelledError does your `except` catch: that of the task, or your own?"
+    more = "With `await asyncio.wait([task])` there is nothing to catch: it raises only yours."
+    demand(was_cancelled, "swallowed", shown, why, more)
+    shown = "`stop_task` was itself cancelled, and the task could not finish its tidying up."
+    why = "Cancelling who awaits a task cancels the task too."
+    more = "`await asyncio.wait([task])` waits without handing a cancellation on."
+    demand(is_clean, "disturbed", shown, why, more)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from asyncml.course.exercises import Wrong, exercise, expect, plain
+from asyncml.course.exercises.answers import demand_class
 from asyncml.course.exercises.attempts import is_stub
 from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play
 
@@ -225,9 +226,7 @@ class _Loop:
 @exercise("03-future")
 def future(answer: Any) -> str:
     """Check a class of futures: what it says of itself, whom it calls back, how it is awaited."""
-    demand(answer not in (..., None), "open", "put your class in place of the `...`")
-    is_class = isinstance(answer, type)
-    demand(is_class, "kind", f"a class was expected, got {answer!r}.", "Without the `()`?")
+    demand_class(answer)
     methods = [method for method in vars(answer).values() if isinstance(method, types.FunctionType)]
     demand(bool(methods), "kind", f"`{answer.__name__}` has no methods of its own.")
     is_open = all(map(is_stub, methods))

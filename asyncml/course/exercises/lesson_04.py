@@ -2,11 +2,11 @@
 
 import _thread
 import asyncio
-import types
 from collections.abc import Callable
 from typing import Any
 
 from asyncml.course.exercises import Wrong, exercise, expect
+from asyncml.course.exercises.answers import demand_class, names_of, read_list
 from asyncml.course.exercises.attempts import check_kind
 from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play, quietly
 from asyncml.course.exercises.servers import TRIP_S, UPDATE_S, Server
@@ -19,21 +19,14 @@ _POWERS = ((-8, -7), (-6, -5), (-5, -4), (-2, -1))  # in most places; any of the
 @exercise("04-powers")
 def powers(answer: Any) -> str:
     """Check four bets on the price of starting something, as powers of ten of a second."""
-    demand(answer is not ... and answer is not None, "open", "put your bets in place of the `...`")
-    bets = list(answer) if isinstance(answer, list | tuple) else [answer]
-    is_open = any(bet is ... for bet in bets)
-    demand(not is_open, "open", "put a number in place of each `...`")
+    bets = read_list(answer, "your bets", "a number")
     are_whole = all(type(bet) is int or (type(bet) is float and bet.is_integer()) for bet in bets)
     why = "A thousandth of a second is 10 ** -3: write -3."
     shown = f"four whole numbers were expected, got {answer!r:.60}."
     demand(are_whole and len(bets) == len(_THINGS), "kind", shown, why)
     demand(max(bets) <= 0, "sign", f"10 ** {max(bets)} s is more than a second.", why)
-    demand(
-        bets == sorted(bets),
-        "order",
-        "one that is heavier costs less than one that is lighter.",
-        "Why?",
-    )
+    shown = "one that is heavier costs less than one that is lighter."
+    demand(bets == sorted(bets), "order", shown, "Why?")
     for thing, bet, (low, high), why in zip(_THINGS, bets, _POWERS, _PRICE_HINTS, strict=True):
         shown = f"starting {thing} is not a matter of 10 ** {bet} s"
         demand(bet <= high, "too-dear", f"{shown}, but of less.", why)
@@ -105,9 +98,7 @@ class _AsGiven:
 @quietly
 def lock(answer: Any) -> str:
     """Check a class whose `push` updates what others update too."""
-    demand(answer not in (..., None), "open", "put your class in place of the `...`")
-    is_class = isinstance(answer, type)
-    demand(is_class, "kind", f"a class was expected, got {answer!r:.40}.", "Without the `()`?")
+    demand_class(answer)
     demand(hasattr(answer, "push"), "kind", f"`{answer.__name__}` has no method `push`.")
     push = answer.push
     check_kind(push, True)
@@ -144,9 +135,7 @@ def _pushes(server: Server) -> list[Any]:
 
 def _names(make: type) -> set[str]:
     """Return the names that the methods use, `__init__` left out."""
-    methods = {name: vars(make)[name] for name in vars(make) if name != "__init__"}
-    plain = [method for method in methods.values() if isinstance(method, types.FunctionType)]
-    return {name for method in plain for name in method.__code__.co_names}
+    return names_of(*(method for name, method in vars(make).items() if name != "__init__"))
 
 
 def _refuse_thread_locks(make: type, push: Callable[..., Any]) -> None:

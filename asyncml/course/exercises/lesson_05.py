@@ -1,32 +1,34 @@
 """The exercises of lesson 05: how many at once, nine bets, a heartbeat, and a bet on a lag."""
 
 import asyncio
-import contextlib
 import inspect
 import math
 import random
 from collections.abc import Callable
 from fractions import Fraction
-from numbers import Real
 from typing import Any
 
 from asyncml.clock import compute
-from asyncml.course.exercises import Wrong, exercise, expect, plain
+from asyncml.course.exercises import Wrong, answers, exercise, expect, plain
 from asyncml.course.exercises.attempts import Attempt, check_kind
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play, quietly
+from asyncml.course.exercises.scenes import (
+    NOT_AWAITABLE,
+    Hints,
+    check_plain,
+    demand,
+    heart,
+    play,
+    quietly,
+)
 
 _K = "Loading hands out a batch every load / k seconds. How often does the trainer need one?"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 # ---- 05-k ----
 @exercise("05-k")
 def smallest_k(answer: Any) -> str:
     """Check the bet on how many loads at once keep a trainer busy."""
-    many = answer in ("all", "as many as possible") or (_is_number(answer) and answer > 4)
+    many = answer in ("all", "as many as possible") or (answers.is_number(answer) and answer > 4)
     why = "The trainer is busy with fewer. What would the others do, but wait with a full batch?"
     demand(not many, "as-many", f"{answer!r} is enough, and not the smallest number.", why)
     wrong = {
@@ -71,9 +73,8 @@ def smallest_k_of(answer: Any) -> str:
 
 def _judge_k(found: Any, load_s: float, train_s: float, right: int) -> None:
     shown = f"loading {load_s:g} s, training {train_s:g} s: "
-    is_none = found is None
-    demand(not is_none, "no-return", shown + "it returned None.", "Is there a `return`?")
-    demand(_is_number(found), "kind", f"{shown}it returned {found!r:.40}, and not a number.")
+    demand(found is not None, "no-return", shown + "it returned None.", "Is there a `return`?")
+    demand(answers.is_number(found), "kind", f"{shown}it returned {found!r:.40}, and not a number.")
     is_whole = abs(found) > 1e9 or found == int(found)
     round_up, more = "Half a load does not exist: round up.", "`math.ceil` rounds up."
     demand(is_whole, "fraction", f"{shown}it returned {found:.4g}.", round_up, more)
@@ -121,7 +122,7 @@ def half(answer: Any) -> str:
         1 / 12: ("inverse", "By what factor does it fall? The lag before, divided by that after."),
     }
     hint = "0.8 / (2 * 0.2) * 8 ms before. And after?"
-    off = abs(answer - 12) if _is_number(answer) else 12.0
+    off = abs(answer - 12) if answers.is_number(answer) else 12.0
     is_rounded = 0.1 < off < 0.5
     why = "After it the lag is 1.333 ms. Round at the end only."
     demand(not is_rounded, "rounded", f"nearly, but not {answer!r}.", why)
@@ -159,17 +160,19 @@ _GRID = {
 @exercise("05-grid")
 def grid(answer: Any) -> str:
     """Check nine bets: how many of eight jobs go on at the same time on four cores."""
-    demand(answer not in (..., None), "open", "put a number in place of each `...`")
-    is_grid = isinstance(answer, dict) and set(answer) == set(_ROWS)
-    rows = list(answer.values()) if is_grid else []
-    is_grid = is_grid and all(isinstance(row, list | tuple) and len(row) == 3 for row in rows)
-    demand(is_grid, "kind", "the answer is the grid as it was, with three numbers in each row.")
+    answers.demand_each([answer], "a number")
+    kind = "the answer is the grid as it was, with three numbers in each row."
+    answers.demand_keys(answer, _ROWS, kind)
+    is_grid = all(isinstance(row, list | tuple) and len(row) == 3 for row in answer.values())
+    demand(is_grid, "kind", kind)
     bets = {
         (name, how): bet for name in _ROWS for how, bet in zip(_COLUMNS, answer[name], strict=True)
     }
-    demand(... not in bets.values(), "open", "put a number in place of each `...`")
+    answers.demand_each(bets.values(), "a number")
     for (name, how), bet in bets.items():
-        demand(_is_number(bet), "kind", f"{name}, {how}: the answer is a number, got {bet!r}.")
+        demand(
+            answers.is_number(bet), "kind", f"{name}, {how}: the answer is a number, got {bet!r}."
+        )
     shown = "not 8 everywhere."
     why = "Waiting needs no core, and computing does. And who holds the loop, and Python's lock?"
     demand(set(bets.values()) != {8}, "all-k", shown, why)
@@ -239,26 +242,14 @@ class _Room:
         compute(self.costs[image])
         return self.labels[image]
 
-    async def beat(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + _EVERY_S
-            await asyncio.sleep(_EVERY_S)
-            self.lags.append(loop.time() - due)
-
     async def run(self, label_all: Callable[..., Any]) -> Any:
         loop = asyncio.get_running_loop()
-        heart = asyncio.create_task(self.beat(), name="heart")
-        await asyncio.sleep(0.025)
-        start = loop.time()
-        try:
+        async with heart(self.lags, _EVERY_S):
+            await asyncio.sleep(0.025)
+            start = loop.time()
             result = await label_all(list(self.images), self.label)
             self.took_s = loop.time() - start
             await asyncio.sleep(0.025)  # a beat that is late comes now
-        finally:
-            heart.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await heart
         return result
 
 
@@ -285,7 +276,7 @@ def _judge_labels(room: _Room, found: Any) -> None:
     found, right = plain(found), [room.labels[image] for image in room.images]
     if found == right:
         return
-    demand(found is not None, "no-return", "it returned None.", "Is there a `return`?")
+    answers.demand_returned(found)
     is_list = isinstance(found, list | tuple)
     parts = found if is_list else [found]
     if any(inspect.isawaitable(part) for part in parts):
@@ -300,9 +291,9 @@ def _judge_labels(room: _Room, found: Any) -> None:
     count = f"`label` was called {len(room.asked)} times, for {kinds} of the {every} images."
     is_each = sorted(room.asked) == sorted(room.images)
     demand(is_each, "calls", count, "Call it once for each image of this call.")
-    is_same = sorted(map(repr, found)) == sorted(map(repr, right))
+    is_mixed = answers.is_mixed_up(list(found), right)
     why = "Who labels several at once and takes them as they come, mixes them up."
-    demand(not is_same, "order", "the right labels, not in the order of the images.", why)
+    demand(not is_mixed, "order", "the right labels, not in the order of the images.", why)
     shown = f"{len(found)} results; {len(right)} labels were expected, those of `label`."
     raise Wrong("results", shown, "One for each image, in the order of the images.")
 
@@ -312,37 +303,27 @@ def _judge_lag(room: _Room, run: Attempt) -> None:
     assert run.timeline is not None
     block_s = run.timeline.statistics().longest_block_s
     shown = f"a beat was {lag_s * 1000:.0f} ms late, and less than 50 was asked for."
-    if lag_s >= _LAG_S and block_s > work_s - 0.001:
-        raise Wrong(
-            "no-turn",
-            f"{shown} All {work_s * 1000:.0f} ms of work were done in one piece.",
-            "What in it lets others run? Neither `async def` does, nor an `await` of something "
-            "that never waits.",
-            "After each image `await asyncio.sleep(0)`; or let a thread do the work: "
-            "`await asyncio.to_thread(...)`.",
-        )
-    if lag_s >= _LAG_S and lag_s > 3 * block_s + 0.001:
-        raise Wrong(
-            "in-line",
-            f"{shown} No piece of work was longer than {block_s * 1000:.0f} ms, but all were put "
-            "in line at once, before the beat was due.",
-            "A beat that falls due stands behind all the tasks that are ready. How many are?",
-            "One task, and a turn after each image: `await asyncio.sleep(0)`.",
-        )
     if lag_s >= _LAG_S:
-        raise Wrong(
-            "too-rarely",
-            f"{shown} The longest piece of work without a turn took {block_s * 1000:.0f} ms.",
-            "How many images lie between two turns? And for how many pieces may a beat have to "
-            "wait?",
-            "A beat waits for up to three pieces, so give a turn after each image, inside the "
-            "loop: `await asyncio.sleep(0)`.",
-        )
-    if room.took_s > 1.25 * work_s:
-        raise Wrong(
-            "slow",
-            f"no beat was late, but the work takes {work_s:.2f} s, and yours took "
-            f"{room.took_s:.2f} s.",
-            "A turn for the others is needed, and no pause.",
-            "`await asyncio.sleep(0)` waits for nothing: it only goes to the end of the line.",
-        )
+        _refuse_lag(shown, lag_s, block_s, work_s)
+    shown = f"no beat was late, but the work takes {work_s:.2f} s, and yours took {room.took_s:.2f}"
+    why = "A turn for the others is needed, and no pause."
+    more = "`await asyncio.sleep(0)` waits for nothing: it only goes to the end of the line."
+    demand(room.took_s <= 1.25 * work_s, "slow", f"{shown} s.", why, more)
+
+
+def _refuse_lag(shown: str, lag_s: float, block_s: float, work_s: float) -> None:
+    seen = f"{shown} All {work_s * 1000:.0f} ms of work were done in one piece."
+    why = "What in it lets others run? Neither `async def` does, nor an `await` of something that "
+    why += "never waits."
+    more = "After each image `await asyncio.sleep(0)`; or let a thread do the work: "
+    more += "`await asyncio.to_thread(...)`."
+    demand(block_s <= work_s - 0.001, "no-turn", seen, why, more)
+    seen = f"{shown} No piece of work was longer than {block_s * 1000:.0f} ms, but all were put in "
+    seen += "line at once, before the beat was due."
+    why = "A beat that falls due stands behind all the tasks that are ready. How many are?"
+    more = "One task, and a turn after each image: `await asyncio.sleep(0)`."
+    demand(lag_s <= 3 * block_s + 0.001, "in-line", seen, why, more)
+    seen = f"{shown} The longest piece of work without a turn took {block_s * 1000:.0f} ms."
+    why = "How many images lie between two turns? And for how many pieces may a beat have to wait?"
+    more = "A beat waits for up to three pieces, so give a turn after each image, inside the loop: "
+    raise Wrong("too-rarely", seen, why, more + "`await asyncio.sleep(0)`.")

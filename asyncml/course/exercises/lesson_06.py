@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncml.clock import compute, simulate
 from asyncml.course.exercises import Wrong, exercise, expect, readings
+from asyncml.course.exercises.answers import read_list
 from asyncml.course.exercises.attempts import Attempt, check_kind
 from asyncml.course.exercises.fetches import Shop, run_fetches
 from asyncml.course.exercises.readings import Case
@@ -103,22 +104,22 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
         demand(not others, "which-key", shown, _WHOSE, _GIVEN_ITS_KEY)
         shown = f"the object {key!r} is broken, and `failures` does not say so."
         why = "Nobody will know that it is missing. Where does your `except` note it?"
-        demand(
-            key in failures,
-            "unreported",
-            shown,
-            why,
-            "Write `except ValueError as error`, and in it `failures[key] = error`.",
-        )
+        more = "Write `except ValueError as error`, and in it `failures[key] = error`."
+        demand(key in failures, "unreported", shown, why, more)
         shown = f"`failures[{key!r}]` is {failures[key]!r:.40}, and not the ValueError."
         why = "Its text says what was wrong: keep the exception itself."
-        demand(
-            isinstance(failures[key], ValueError),
-            "report",
-            shown,
-            why,
-            "Write `except ValueError as error`, and keep `error`.",
-        )
+        more = "Write `except ValueError as error`, and keep `error`."
+        demand(isinstance(failures[key], ValueError), "report", shown, why, more)
+    _judge_images(shop, images)
+    shown = f"{len(images)} images and {len(failures)} failures for {len(shop.keys)} keys."
+    is_each_once = len(images) + len(failures) == len(shop.keys)
+    demand(is_each_once, "count", shown, "Each key stands in one of the two, and in no other.")
+    shown = f"`fetch` was called {len(shop.asked)} times."
+    is_once = len(shop.asked) == len(shop.keys)
+    demand(is_once, "calls", shown, "Once for each key will do.")
+
+
+def _judge_images(shop: Shop, images: dict[Any, Any]) -> None:
     for key in (key for key in shop.keys if key not in shop.errors):
         if key not in images and key in shop.cancelled:
             shown = f"the object {key!r} is whole, and its fetch was cancelled."
@@ -129,28 +130,16 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
         demand(key in images, "lost", shown, why, _TRY_INSIDE)
         shown = f"`images[{key!r}]` is {images[key]!r:.40}, and not {shop.data[key]!r}."
         demand(images[key] == shop.data[key], "mixed-up", shown, "Which result is of which key?")
-    shown = f"{len(images)} images and {len(failures)} failures for {len(shop.keys)} keys."
-    is_each_once = len(images) + len(failures) == len(shop.keys)
-    demand(is_each_once, "count", shown, "Each key stands in one of the two, and in no other.")
-    shown, is_once = (
-        f"`fetch` was called {len(shop.asked)} times.",
-        len(shop.asked) == len(shop.keys),
-    )
-    demand(is_once, "calls", shown, "Once for each key will do.")
 
 
 def _judge_mistake(answer: Any, shop: Shop) -> None:
     shop.errors = {shop.keys[2]: ZeroDivisionError("a mistake in the program")}
     run = run_fetches(answer, shop, may_raise=(ZeroDivisionError, BaseExceptionGroup))
+    shown = "`fetch` raised a ZeroDivisionError, a mistake in the program, and nothing came out."
+    why = "Which exceptions do you expect? Only those are failures."
     more = "Write `except ValueError`, not `except Exception`. With `return_exceptions`: sort by "
     more += "`isinstance(result, ValueError)`, and `raise` every other exception."
-    demand(
-        run.error is not None,
-        "swallowed",
-        "`fetch` raised a ZeroDivisionError, a mistake in the program, and nothing came out.",
-        "Which exceptions do you expect? Only those are failures.",
-        more,
-    )
+    demand(run.error is not None, "swallowed", shown, why, more)
 
 
 def _judge_stopped_harvest(answer: Any, shop: Shop) -> None:
@@ -163,20 +152,16 @@ def _judge_stopped_harvest(answer: Any, shop: Shop) -> None:
         return task.cancelled(), len(asyncio.all_tasks() - before)
 
     was_stopped, left = play(scene, answer, of=answer).result
-    demand(
-        was_stopped,
-        "stop-swallowed",
-        "it was cancelled from outside, and went on as if nothing were.",
-        "A CancelledError is no failure of an object. Which `except` takes it?",
-        "`except ValueError`: a bare `except` and `except BaseException` take the stop as well.",
+    shown = "it was cancelled from outside, and went on as if nothing were."
+    why = "A CancelledError is no failure of an object. Which `except` takes it?"
+    more = "`except ValueError`: a bare `except` and `except BaseException` take the stop as well."
+    demand(was_stopped, "stop-swallowed", shown, why, more)
+    shown = f"it was cancelled from outside, and {left} of its tasks went on."
+    why = "Who started them is gone. Which ways of waiting for tasks cancel them with it?"
+    more = (
+        "A `TaskGroup` and `gather` pass a stop on; `asyncio.wait` does not: cancel them yourself."
     )
-    demand(
-        not left,
-        "left-running",
-        f"it was cancelled from outside, and {left} of its tasks went on.",
-        "Who started them is gone. Which ways of waiting for tasks cancel them with it?",
-        "A `TaskGroup` and `gather` pass a stop on; `asyncio.wait` does not: cancel them yourself.",
-    )
+    demand(not left, "left-running", shown, why, more)
 
 
 # ---- 06-clean-up ----
@@ -330,9 +315,7 @@ def waiting_room() -> dict[str, Timeline[None]]:
 @exercise("06-triage")
 def triage(answer: Any) -> str:
     """Check the diagnoses of three timelines."""
-    demand(answer not in (..., None), "open", "put three diagnoses in place of the `...`")
-    words = list(answer) if isinstance(answer, list | tuple) else [answer]
-    demand(... not in words, "open", "put a diagnosis in place of each `...`")
+    words = read_list(answer, "three diagnoses", "a diagnosis")
     is_listed = len(words) == len(_TRIAGE) and all(word in WORDS for word in words)
     shown = f"three of {', '.join(map(repr, WORDS))} are expected, got {answer!r:.60}."
     demand(is_listed, "kind", shown)

@@ -3,13 +3,13 @@
 import asyncio
 import inspect
 import random
-import types
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from asyncml.clock import simulate
-from asyncml.course.exercises import Wrong, exercise, expect, plain
+from asyncml.course.exercises import Wrong, exercise, expect
+from asyncml.course.exercises.answers import is_mixed_up, names_of, read_list, read_results
 from asyncml.course.exercises.attempts import check_kind
 from asyncml.course.exercises.bucket import SEED
 from asyncml.course.exercises.fetches import Shop, refuse_unfinished, run_fetches
@@ -52,16 +52,6 @@ class _Watched(Shop):
         self.peak = max(self.peak, self.now)
 
 
-def _names(function: Any) -> set[str]:
-    """Return the names that a function uses, those of the functions inside it included."""
-    found, codes = set[str](), [function.__code__]
-    while codes:
-        code = codes.pop()
-        found |= {*code.co_names, *code.co_freevars, *code.co_varnames}
-        codes += [const for const in code.co_consts if isinstance(const, types.CodeType)]
-    return found
-
-
 # ---- 07-four ----
 @exercise("07-four")
 @quietly
@@ -83,22 +73,13 @@ def four(answer: Any) -> str:
 
 
 def _judge_data(shop: Shop, got: Any) -> None:
-    got = plain(got)
-    is_list = isinstance(got, list | tuple)
-    demand(is_list, "kind", f"it returned {got!r:.60}, and not a list.", "Is there a `return`?")
-    right = [shop.data[key] for key in shop.keys]
-    if list(got) == right:
+    got, right = read_results(got), [shop.data[key] for key in shop.keys]
+    if got == right:
         return
-    is_mixed = sorted(map(repr, got)) == sorted(map(repr, right))
     shown = "all the data, but not in the order of the keys."
     why = "Who appends when it has come, appends in the order of coming. `gather` keeps the order."
-    demand(
-        not is_mixed,
-        "order",
-        shown,
-        why,
-        "`gather` keeps the order; or write each to its place: `data[place] = ...`.",
-    )
+    more = "`gather` keeps the order; or write each to its place: `data[place] = ...`."
+    demand(not is_mixed_up(got, right), "order", shown, why, more)
     message = f"{len(got)} results, and {len(right)} were expected, one for each key."
     if len(got) == len(right):
         place = next(n for n, pair in enumerate(zip(got, right, strict=True)) if pair[0] != pair[1])
@@ -108,7 +89,7 @@ def _judge_data(shop: Shop, got: Any) -> None:
 
 def _judge_flight(shop: _Watched, answer: Any) -> None:
     peak, keys = shop.peak, len(shop.keys)
-    bounded = {"Semaphore", "BoundedSemaphore"} & _names(answer)
+    bounded = {"Semaphore", "BoundedSemaphore"} & names_of(answer)
     shown = f"{peak} were in flight at once, and {AT_ONCE} are allowed."
     if bounded and peak == keys:
         why = (
@@ -207,7 +188,7 @@ def _judge_order(stream: _Stream) -> None:
     if stream.got == right:
         return
     refuse_unfinished(stream.got)
-    is_mixed = sorted(map(repr, stream.got)) == sorted(map(repr, right))
+    is_mixed = is_mixed_up(stream.got, right)
     shown = "everything comes, but not in the order of the keys."
     why = "`as_completed`, `asyncio.wait` and a queue of results go by who is first."
     more = "Keep the tasks in a `deque`, in the order of the keys, and await the leftmost."
@@ -287,9 +268,7 @@ _BOUNDS: list[tuple[float, dict[Any, tuple[str, str]], str]] = [
 @exercise("07-bound")
 def bound(answer: Any) -> str:
     """Check three bets on how fast a pipeline can be, and what it takes."""
-    demand(answer not in (..., None), "open", "put three numbers in place of the `...`")
-    bets = list(answer) if isinstance(answer, list | tuple) else [answer]
-    demand(... not in bets, "open", "put a number in place of each `...`")
+    bets = read_list(answer, "three numbers", "a number")
     is_three = len(bets) == len(_BOUNDS)
     demand(is_three, "kind", f"the answer is a list of three numbers, got {answer!r:.40}.")
     for number, (bet, (right, wrong, hint)) in enumerate(zip(bets, _BOUNDS, strict=True), start=1):

@@ -5,14 +5,13 @@ of the same length, so that nothing fits by accident.
 """
 
 import dis
-import types
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncml.course.exercises import Wrong, exercise
+from asyncml.course.exercises import Wrong, answers, exercise
 from asyncml.course.exercises.scenes import Hints, check_plain, demand, play
 
 Floats = NDArray[np.float64]
@@ -30,7 +29,7 @@ def _call(answer: Callable[..., Any], *args: Any, hints: Hints) -> Any:
     shown = f"`{answer.__name__}` changed an array that it was given."
     is_same = all(map(np.array_equal, copies, args))
     demand(is_same, "changed", shown, "Make a new one: `a = a - b` instead of `a -= b`.")
-    demand(result is not None, "no-return", "it returned None.", "Is there a `return`?")
+    answers.demand_returned(result)
     return result
 
 
@@ -76,10 +75,9 @@ _SHAPES = {
 def shapes(answer: Any) -> str:
     """Check the bets on the shapes in the copied sample, if it had five examples."""
     demand(answer is not ... and answer is not None, "open", "put your bets into the dict")
-    is_dict = isinstance(answer, dict) and set(answer) == set(_SHAPES)
-    demand(is_dict, "kind", f"a dict with the keys {', '.join(map(repr, _SHAPES))} is expected.")
-    is_open = any(bet is ... or bet is None for bet in answer.values())
-    demand(not is_open, "open", "put a bet in place of each `...`")
+    kind = f"a dict with the keys {', '.join(map(repr, _SHAPES))} is expected."
+    answers.demand_keys(answer, _SHAPES, kind)
+    answers.demand_each(answer.values(), "a bet")
     for name, (right, wrong) in _SHAPES.items():
         bet = tuple(answer[name]) if isinstance(answer[name], list) else answer[name]
         said = bet.replace(" ", "").replace(",", ", ") if isinstance(bet, str) else str(bet)
@@ -123,15 +121,17 @@ def gradient(answer: Any) -> str:
 
 
 def _judge_loops(answer: Any) -> None:
-    names, has_loop = set[str](), False
-    codes = [answer.__code__]
-    for code in codes:
-        codes += [part for part in code.co_consts if isinstance(part, types.CodeType)]
-        names.update(code.co_names)
-        has_loop |= any(step.opname.startswith(_LOOPS) for step in dis.get_instructions(code))
+    steps = [step for code in answers.codes_of(answer) for step in dis.get_instructions(code)]
+    has_loop = any(step.opname.startswith(_LOOPS) for step in steps)
     shown = "it asks `central_differences`, which work out the loss again for every weight."
     why = "They are there to compare with. What does the formula say, all weights at once?"
-    demand("central_differences" not in names, "differences", shown, why, _RIGHT_SIDE)
+    demand(
+        "central_differences" not in answers.names_of(answer),
+        "differences",
+        shown,
+        why,
+        _RIGHT_SIDE,
+    )
     why = "The sum over the examples is what a product of matrices does. Which two?"
     demand(not has_loop, "loop", "there is a loop in it.", why, _RIGHT_SIDE)
 
@@ -333,13 +333,7 @@ class _Trainee:
 @exercise("08-parsons")
 def parsons(answer: Any) -> str:
     """Check an order of lines by running the training loop that they make."""
-    is_open = answer is ... or answer is None
-    demand(not is_open, "open", "put the letters of the lines in place of the `...`")
-    letters = [letter for letter in str(answer).upper() if letter.isalpha()]
-    shown = f"the answer is a text of letters from A to H, got {answer!r:.40}."
-    demand(bool(letters) and not set(letters) - set(LINES), "kind", shown)
-    shown = f"six different lines are needed, got {', '.join(letters)}."
-    demand(len(letters) == len(set(letters)) == 6, "count", shown)
+    letters = answers.read_lines(answer, LINES, 6, "six")
     trainee = _Trainee()
     scope = {"np": np, "rng": np.random.default_rng(0), "epochs": 3, "x": np.arange(200)}
     scope |= {"y": np.arange(200), "model": trainee, "optimizer": trainee}

@@ -1,7 +1,6 @@
 """The exercises of lesson 09: five bets on a pace, how far ahead, a stop, and a snapshot."""
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,9 +8,17 @@ from typing import Any
 import numpy as np
 
 from asyncml.clock import compute
-from asyncml.course.exercises import Wrong, exercise
+from asyncml.course.exercises import Wrong, answers, exercise
 from asyncml.course.exercises.attempts import attempt, check_kind
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play, quietly
+from asyncml.course.exercises.scenes import (
+    NOT_AWAITABLE,
+    Hints,
+    check_plain,
+    demand,
+    heart,
+    play,
+    quietly,
+)
 from asyncml.network.optimizers import SGD, Adam, Optimizer
 from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline
@@ -33,14 +40,15 @@ _PACE = {
 @exercise("09-pace")
 def pace(answer: Any) -> str:
     """Check five bets on how often a pipeline takes a step."""
-    demand(answer not in (..., None), "open", "put a number in place of each `...`")
-    is_whole = isinstance(answer, dict) and set(answer) == set(_PACE)
-    demand(is_whole, "kind", "the answer is the dictionary as it was, with numbers in it.")
-    demand(... not in answer.values(), "open", "put a number in place of each `...`")
+    answers.demand_each([answer], "a number")
+    answers.demand_keys(
+        answer, _PACE, "the answer is the dictionary as it was, with numbers in it."
+    )
+    answers.demand_each(answer.values(), "a number")
     for name, (right, code, why) in _PACE.items():
         bet = answer[name]
-        is_number = isinstance(bet, int | float) and not isinstance(bet, bool)
-        demand(is_number, "kind", f"{name}: the answer is a number of milliseconds, got {bet!r}.")
+        shown = f"{name}: the answer is a number of milliseconds, got {bet!r}."
+        demand(answers.is_number(bet), "kind", shown)
         if abs(bet - right) > 1e-6:
             demand(not 0 < bet < 1, "unit", f"{name}: not {bet:g}.", "In milliseconds.")
             shown = f"{name}: not {bet:g} ms."
@@ -99,7 +107,7 @@ def choose_ahead(answer: Any) -> str:
     check_plain(answer)
     for jitter in _runs():
         found = attempt(answer, jitter.run, is_async=False).result
-        demand(found is not None, "no-return", "it returned None.", "Is there a `return`?")
+        answers.demand_returned(found)
         is_whole = isinstance(found, int | np.integer) and not isinstance(found, bool)
         why = "How far ahead, and not how long it takes: that is what `run` returns."
         demand(is_whole, "kind", f"it returned {found!r:.40}, and not a whole number.", why)
@@ -148,7 +156,8 @@ class _Bench:
     def __init__(self, epochs: int, steps: int, stop_at_s: float | None) -> None:
         self.epochs, self.steps, self.stop_at_s = epochs, steps, stop_at_s
         self.began: list[float] = []
-        self.late_s = self.ended_s = 0.0
+        self.lags: list[float] = []
+        self.ended_s = 0.0
         self.jobs = self.running = self.at_once = 0
 
     async def run(self, train: Callable[..., Any]) -> Any:
@@ -164,16 +173,11 @@ class _Bench:
             return submit(*args)
 
         loop.run_in_executor = counted  # type: ignore[method-assign, assignment]
-        heart = asyncio.create_task(self.beat(), name="heart")
-        await asyncio.sleep(0)
-        try:
+        async with heart(self.lags, 0.03, beats=300):
+            await asyncio.sleep(0)
             result = await train(self.step, self.epochs, self.steps, stop)
             self.ended_s = loop.time()
             await asyncio.sleep(0.5)  # what has been left running shows now
-        finally:
-            heart.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await heart
         return result
 
     def step(self) -> None:
@@ -182,12 +186,6 @@ class _Bench:
         self.at_once = max(self.at_once, self.running)
         compute(_STEP_S)
         self.running -= 1
-
-    async def beat(self) -> None:
-        for _ in range(300):  # and not for ever, so that a training that waits for ever is seen
-            due = self.loop.time() + 0.03
-            await asyncio.sleep(0.03)
-            self.late_s = max(self.late_s, self.loop.time() - due)
 
 
 @exercise("09-stop")
@@ -211,8 +209,8 @@ def _judge_stop(bench: _Bench, found: Any) -> None:
     left = [at for at in bench.began if at > bench.ended_s - _STEP_S + 1e-6]
     shown = f"it returned at {bench.ended_s:.2f} s, and a step was still running."
     demand(not left, "left-running", shown, "A thread works on. `await` its step to the end.")
-    if bench.late_s > 0.03:
-        shown = f"a heart beside it beat {bench.late_s * 1000:.0f} ms late."
+    if (late_s := max(bench.lags, default=0.0)) > 0.03:
+        shown = f"a heart beside it beat {late_s * 1000:.0f} ms late."
         why = "Nobody can press stop while the loop computes. Who should compute instead?"
         more = "`await asyncio.to_thread(train_step)` for each step."
         raise Wrong("on-the-loop", shown, why, more)
@@ -309,7 +307,7 @@ async def _interrupt(snapshot: Callable[..., Any], seed: int, stop_after: int) -
 
 
 def _judge_parts(kept: Any, course: _Course) -> None:
-    demand(kept is not None, "no-return", "it returned None.", "Is there a `return`?")
+    answers.demand_returned(kept)
     shown = f"it returned {type(kept).__name__}, and not a dict with the keys {', '.join(_KEYS)}."
     demand(isinstance(kept, dict), "kind", shown)
     for key in _KEYS:

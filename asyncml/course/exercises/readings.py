@@ -16,6 +16,7 @@ from typing import Any
 from asyncml.clock.turns import hold
 from asyncml.course.exercises import Wrong
 from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
+from asyncml.internals import running_loop
 
 _HINTS: Hints = {
     "'coroutine' object": ("no-await", "`open_file` is a coroutine function: await its call."),
@@ -135,7 +136,7 @@ class BlockingFile:
 
     def read(self) -> bytes:
         """Return its data, and hold the thread for a while."""
-        if asyncio._get_running_loop() is not None:
+        if running_loop() is not None:
             shown = "`read` was called on the event loop, which stands still meanwhile."
             why = "`asyncio.to_thread(function)` calls it in another thread; with "
             why += "`to_thread(function())` you call it yourself, first."
@@ -200,7 +201,7 @@ def _no_pool_awaits(file: File | BlockingFile) -> Iterator[None]:
     shutdown = ThreadPoolExecutor.shutdown
 
     def watched(pool: ThreadPoolExecutor, wait: bool = True, **kwargs: Any) -> None:
-        is_held = wait and file.is_reading and asyncio._get_running_loop() is not None
+        is_held = wait and file.is_reading and running_loop() is not None
         shutdown(pool, wait=wait and not is_held, **kwargs)
         if is_held:
             shown = "the `with` block of the pool held the event loop until its thread had ended."

@@ -1,5 +1,7 @@
 """Scenes: a check's own code in which an answer is used, watched as if it were the answer's."""
 
+import asyncio
+import contextlib
 import functools
 import gc
 import inspect
@@ -7,7 +9,7 @@ import logging
 import traceback
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from asyncml.course.exercises import Wrong
@@ -74,6 +76,32 @@ def check_plain(function: Any) -> None:
     demand(is_function, "kind", shown, "Without the `()`?")
     is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
     demand(not is_async, "kind", f"`{name}` must be a plain `def`.")
+
+
+@contextlib.asynccontextmanager
+async def heart(lags: list[float], every_s: float, beats: int = 10_000) -> AsyncIterator[None]:
+    """Let a heart beat beside an answer, and note how late each beat comes.
+
+    Args:
+        lags: takes the seconds by which each beat was late.
+        every_s: seconds between two beats.
+        beats: after so many it stops, so that an answer that waits for ever is seen to.
+    """
+
+    async def beat() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(beats):
+            due = loop.time() + every_s
+            await asyncio.sleep(every_s)
+            lags.append(loop.time() - due)
+
+    beating = asyncio.create_task(beat(), name="heart")
+    try:
+        yield
+    finally:
+        beating.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beating
 
 
 def quietly(judge: Callable[[Any], T]) -> Callable[[Any], T]:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncml.clock import simulate
-from asyncml.pipeline import order
-from asyncml.pipeline.order import Held
+from asyncml.pipeline import held
+from asyncml.pipeline.held import Held
 from asyncml.pipeline.pipeline import Pipeline
 
 
@@ -59,7 +59,7 @@ ABOVE = {
 @pytest.mark.parametrize("above", ABOVE)
 @pytest.mark.parametrize("below", DROPPING)
 def test_what_is_dropped_leaves_no_trace(above, below, monkeypatch):
-    monkeypatch.setattr(order, "_LOG", 64)
+    monkeypatch.setattr(held, "_LOG", 64)
 
     def peak(count):
         pipeline = DROPPING[below](count)(ABOVE[above](Pipeline(range(count))))
@@ -78,7 +78,7 @@ def test_what_is_dropped_leaves_no_trace(above, below, monkeypatch):
 
 @pytest.mark.parametrize("above", ABOVE)
 def test_a_stage_that_replaces_what_is_then_dropped_leaves_none_either(above, monkeypatch):
-    monkeypatch.setattr(order, "_LOG", 64)
+    monkeypatch.setattr(held, "_LOG", 64)
 
     def load(value):
         if value != 2999:
@@ -104,8 +104,8 @@ def test_a_stage_that_replaces_what_is_then_dropped_leaves_none_either(above, mo
 @settings(max_examples=6)
 @given(st.integers(1, 9), st.integers(20, 60))
 def test_the_rest_is_exact_however_short_the_log_was_made(above, below, every, size):
-    before = order._LOG
-    order._LOG = 3
+    before = held._LOG
+    held._LOG = 3
 
     def make():
         return DROPPING[below](every)(ABOVE[above](Pipeline(range(size))))
@@ -126,7 +126,7 @@ def test_the_rest_is_exact_however_short_the_log_was_made(above, below, every, s
     try:
         simulate(main())
     finally:
-        order._LOG = before
+        held._LOG = before
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.booleans()), max_size=200))
@@ -137,8 +137,8 @@ def test_a_short_log_and_a_long_one_say_the_same(steps):
     kept, address = [], 0
     for takes, slot, is_dropped in steps:
         for _ in range(takes + 1):
-            for held in (short, long):
-                held.take(address, address)
+            for log in (short, long):
+                log.take(address, address)
             address += 1
         size = address - short._given
         marks = [held.give("address", slot % size) for held in (short, long)]
@@ -157,62 +157,6 @@ def test_under_plain_for_the_log_is_settled_by_another_thread():
     assert sorted(pipeline) == list(range(0, 9000, 7))
 
 
-# batches straight on a source that fails
-
-
-@pytest.mark.parametrize("collate", [None, list, tuple])
-@pytest.mark.parametrize("shuffled", [False, True])
-def test_a_batch_cut_short_by_the_source_is_delivered_and_its_rest_is_not_lost(shuffled, collate):
-    broken = True
-
-    def source():
-        for value in range(10):
-            if value == 6 and broken:
-                raise OSError("the line is down")
-            yield value
-
-    def make():
-        pipeline = Pipeline(source).shuffle(1) if shuffled else Pipeline(source)
-        return pipeline.batch(4, collate=collate)
-
-    async def consume(pipeline):
-        async for batch in pipeline:
-            items.append(list(batch))
-
-    items = []
-    pipeline = make()
-    with pytest.raises(OSError, match="the line is down"):
-        simulate(consume(pipeline))
-    assert items == [[0, 1, 2, 3], [4, 5]]
-    broken = False
-    again = make()
-    again.load_state_dict(pipeline.state_dict())
-    simulate(consume(again))
-    assert items == [[0, 1, 2, 3], [4, 5], [6, 7, 8, 9]]
-
-
-def test_what_drop_last_drops_comes_again_after_an_error():
-    async def consume(pipeline):
-        async for batch in pipeline:
-            items.append(batch)
-
-    def source():
-        yield from range(6)
-        if len(items) < 2:
-            raise OSError("the line is down")
-        yield from range(6, 9)
-
-    items = []
-    pipeline = Pipeline(source).batch(4, drop_last=True)
-    with pytest.raises(OSError, match="the line is down"):
-        simulate(consume(pipeline))
-    items.append("again")
-    state = pipeline.state_dict()
-    pipeline.load_state_dict(state)
-    simulate(consume(pipeline))
-    assert items == [[0, 1, 2, 3], "again", [4, 5, 6, 7]]
-
-
 def test_a_state_taken_in_another_thread_is_that_of_one_moment(monkeypatch):
     """Whoever asks is held up in the midst of it, while the consumer goes on."""
 
@@ -222,10 +166,10 @@ def test_a_state_taken_in_another_thread_is_that_of_one_moment(monkeypatch):
 
     settle, asked = Held.settle, []
 
-    def slow(held, count):
+    def slow(stage, count):
         if threading.current_thread().name == "asks":
             time.sleep(0.02)
-        return settle(held, count)
+        return settle(stage, count)
 
     def ask():
         asked.append((len(items), pipeline.state_dict(), len(items)))

@@ -1,0 +1,99 @@
+"""What an answer must be before it is judged: given at all, and a list, a dict, lines or a class.
+
+The bets of all lessons are read here, so that a forgotten `...` is told in the same words.
+"""
+
+import types
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+from asyncml.course.exercises import Wrong, plain
+from asyncml.course.exercises.scenes import demand
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether it is a number, NumPy's included; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def demand_given(answer: Any, what: str) -> None:
+    """Demand that something stands in place of the stub, or say what has to be put there."""
+    is_open = answer is ... or answer is None
+    demand(not is_open, "open", f"put {what} in place of the `...`")
+
+
+def demand_each(bets: Iterable[Any], one: str) -> None:
+    """Demand that no bet in a list or a dict is still open."""
+    is_open = any(bet is ... or bet is None for bet in bets)
+    demand(not is_open, "open", f"put {one} in place of each `...`")
+
+
+def read_list(answer: Any, all_of_them: str, one: str) -> list[Any]:
+    """Return a list of bets; one alone is taken for a list.
+
+    Args:
+        answer: the learner's.
+        all_of_them: what is asked for, in words such as "three numbers".
+        one: one of them, such as "a number".
+    """
+    demand_given(answer, all_of_them)
+    bets = list(answer) if isinstance(answer, list | tuple) else [answer]
+    demand_each(bets, one)
+    return bets
+
+
+def demand_keys(answer: Any, keys: Iterable[str], kind: str) -> None:
+    """Demand a dict with just these keys, or say with `kind` what was asked for."""
+    demand(isinstance(answer, dict) and set(answer) == set(keys), "kind", kind)
+
+
+def read_lines(answer: Any, lines: Mapping[str, str], count: int, word: str) -> list[str]:
+    """Return the letters of the lines of a program, of which `count`, in a word, are needed."""
+    demand_given(answer, "the letters of the lines")
+    text = "".join(map(str, answer)) if isinstance(answer, str | list | tuple) else ""
+    letters = [letter for letter in text.upper() if letter.isalpha()]
+    if not letters or set(letters) - set(lines):
+        kind = f"a text of letters from A to {max(lines)}"
+        raise Wrong("kind", f"the answer is {kind}, got {answer!r:.40}.")
+    shown = f"{word} different lines are needed, got {', '.join(letters)}."
+    demand(len(letters) == len(set(letters)) == count, "count", shown)
+    return letters
+
+
+def demand_class(answer: Any) -> None:
+    """Demand a class."""
+    demand_given(answer, "your class")
+    shown = f"a class was expected, got {answer!r:.40}."
+    demand(isinstance(answer, type), "kind", shown, "Without the `()`?")
+
+
+def demand_returned(result: Any) -> None:
+    """Demand that a function has returned something."""
+    demand(result is not None, "no-return", "it returned None.", "Is there a `return`?")
+
+
+def read_results(result: Any) -> list[Any]:
+    """Return a list that a function has returned, with Python's numbers in it."""
+    result = plain(result)
+    if not isinstance(result, list | tuple):
+        raise Wrong("kind", f"it returned {result!r:.60}, and not a list.", "Is there a `return`?")
+    return list(result)
+
+
+def is_mixed_up(found: list[Any], right: list[Any]) -> bool:
+    """Tell whether what was found is right, but for its order."""
+    return sorted(map(repr, found)) == sorted(map(repr, right))
+
+
+def codes_of(*functions: Any) -> list[types.CodeType]:
+    """Return the code of functions, and of the functions inside them; what is built in has none."""
+    codes = [function.__code__ for function in functions if hasattr(function, "__code__")]
+    for code in codes:  # which grows meanwhile
+        codes += [part for part in code.co_consts if isinstance(part, types.CodeType)]
+    return codes
+
+
+def names_of(*functions: Any) -> set[str]:
+    """Return the names that functions use, those of variables of their own left out."""
+    return {name for code in codes_of(*functions) for name in code.co_names}

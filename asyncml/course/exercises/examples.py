@@ -1,0 +1,81 @@
+"""A judge that knows mistakes by examples: an answer is wrong as the example is that does the same.
+
+What a program does is boiled down to its traits: what it returned, how long it took, how often it
+called something. The right example says which traits are right. Each wrong example is a mistake
+that somebody has made, with what to say to whoever makes it next.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from asyncml.course.exercises import Wrong
+
+T = TypeVar("T")
+
+
+class Examples:
+    """Judges answers by the traits of example programs.
+
+    Args:
+        traits: runs a program, and returns its traits by name; they must be comparable.
+
+    Example:
+        >>> mean = Examples(lambda program: {"value": program([1, 2, 6])})
+        >>> @mean.is_right
+        ... def right(values):
+        ...     return sum(values) / len(values)
+        >>> @mean.is_wrong("median", "{value} is not the mean.", "Which values count?")
+        ... def median(values):
+        ...     return sorted(values)[len(values) // 2]
+        >>> mean.judge(lambda values: values[1], "{value} is not the mean.")
+        Traceback (most recent call last):
+        asyncml.course.exercises.Wrong: ('median', '2 is not the mean.')
+    """
+
+    def __init__(self, traits: Callable[[Any], dict[str, Any]]) -> None:
+        self.traits = traits
+        self.right: Any = None
+        self.wrong: list[tuple[Any, str, tuple[str, str, str]]] = []
+
+    def is_right(self, program: T) -> T:
+        """Take a program as the right one; decorates it."""
+        self.right = program
+        return program
+
+    def is_wrong(self, code: str, seen: str, hint: str, more: str = "") -> Callable[[T], T]:
+        """Take a program as an example of a mistake; decorates it.
+
+        Args:
+            code: a word for the mistake.
+            seen: what was seen; the traits stand in it by name, as in "{peak} at once".
+            hint: what to think about, shown at the first failure.
+            more: what to do, shown from the second failure on; by default the hint again.
+        """
+
+        def register(program: T) -> T:
+            self.wrong.append((program, code, (seen, hint, more)))
+            return program
+
+        return register
+
+    def judge(self, answer: Any, otherwise: str, hint: str = "") -> dict[str, Any]:
+        """Return the traits of an answer that does what the right program does.
+
+        The examples run only when they are needed, the wrong ones in the order in which they were
+        given: the first that has the traits of the answer counts.
+
+        Args:
+            answer: the learner's program.
+            otherwise: what is said of an answer that is wrong in no known way; with traits, too.
+            hint: what to think about then.
+
+        Raises:
+            Wrong: it does what a wrong example does, or something else ("other").
+        """
+        found = self.traits(answer)
+        if found == self.traits(self.right):
+            return found
+        for program, code, (seen, *said) in self.wrong:
+            if found == self.traits(program):
+                raise Wrong(code, seen.format(**found), *said)
+        raise Wrong("other", otherwise.format(**found), hint)

@@ -1,0 +1,400 @@
+"""The exercises of lesson 10: a batcher in three goes, a size for a deadline, refusing, binding."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any
+
+from asyncml.clock import compute, simulate
+from asyncml.course.exercises import Wrong, exercise
+from asyncml.course.exercises.attempts import attempt, check_kind
+from asyncml.course.exercises.batchers import (
+    PER_ROW_S,
+    T0_S,
+    Desk,
+    judge_batches,
+    judge_neighbours,
+    serve_requests,
+)
+from asyncml.course.exercises.scenes import Hints, check_plain, demand, play, quietly
+from asyncml.serving.batcher import QueueFull
+from asyncml.timeline import record
+
+_PER_S = 10  # columns a second
+_STAGGERED = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+
+
+# ---- 10-serve ----
+@exercise("10-serve")
+@quietly
+def serve_full(answer: Any) -> str:
+    """Check a batcher that serves full batches; one that does more is right, too."""
+    check_kind(answer, True)
+    for count, most in ((8, 4), (9, 3)):
+        desk = serve_requests(answer, Desk([0.0] * count, most))
+        sizes = [len(batch.rows) for batch in desk.batches]
+        shown = f"{count} requests waited, and the batches had {sizes} rows."
+        more = f"Take {most} pairs from the queue before you call the model."
+        demand(max(sizes) > 1, "one-by-one", shown, "Who else could go along?", more)
+        demand(sizes == [most] * (count // most), "sizes", shown, f"{most} each time.", more)
+    return "full batches, and each caller got the answer to its own row."
+
+
+# ---- 10-idle ----
+@exercise("10-idle")
+@quietly
+def launch_when_idle(answer: Any) -> str:
+    """Check a batcher whose batches leave as soon as the model is free, with all who wait."""
+    check_kind(answer, True)
+    _launch(answer)
+    return "the model never waits while somebody else does, and takes all who are there."
+
+
+def _launch(answer: Any) -> None:
+    for arrivals_s, most in (
+        ([0.0], 4),
+        (_STAGGERED, 4),
+        ([0.0] + [0.2] * 9, 4),
+        ([0.0, 0.3, 5.0, 5.1, 5.2, 12.0], 3),
+    ):
+        judge_batches(serve_requests(answer, Desk(arrivals_s, most)))
+
+
+# ---- 10-batcher ----
+@exercise("10-batcher")
+@quietly
+def batcher(answer: Any) -> str:
+    """Check a batcher in which a bad row and a caller that has gone harm nobody else."""
+    check_kind(answer, True)
+    _launch(answer)
+    arrivals_s = [0.0, 0.2, 0.4, 0.6, 0.8, 3.5]
+    for gone_s, bad in (
+        ({2: 1.8}, ()),  # while its batch runs
+        ({2: 0.7}, ()),  # while it waits
+        ({1: 0.5, 2: 0.6, 3: 0.7, 4: 0.9}, ()),  # everybody who waits
+        (None, (3,)),
+        (None, (0,)),
+        (None, (1, 4)),
+        ({2: 1.9}, (1,)),
+    ):
+        judge_neighbours(serve_requests(answer, Desk(arrivals_s, 4, gone_s, bad)))
+    return "only the bad row's caller hears of it, and a caller that goes harms nobody."
+
+
+# ---- 10-deadline ----
+def _costs() -> list[tuple[Callable[[int], float], int, float]]:
+    """What a batch takes, the most rows, and a deadline: lines, a step, and none that fits."""
+
+    def line(t0: float, a: float) -> Callable[[int], float]:
+        return lambda rows: t0 + a * rows
+
+    def stepped(rows: int, more_s: float = 1.5) -> float:  # what is too large for a cache is slow
+        return 1.0 + 0.1 * rows + (more_s if rows > 16 else 0.0)
+
+    return [
+        (lambda rows: stepped(rows, 3.0), 40, 2.5),  # here the fastest is not the largest
+        (line(1.0, 0.1), 64, 6.1),
+        (line(1.0, 0.1), 8, 60.0),
+        (line(0.2, 0.05), 64, 1.02),
+        (stepped, 24, 12.0),
+        (stepped, 64, 8.0),
+        (line(1.0, 0.1), 64, 2.25),
+        (line(1.0, 0.1), 64, 2.1),
+    ]
+
+
+def _best(seconds: Callable[[int], float], most: int, deadline_s: float) -> int | None:
+    fitting = [n for n in range(1, most + 1) if 2 * seconds(n) <= deadline_s + 1e-9]
+    return max(fitting, key=lambda n: n / seconds(n), default=None)
+
+
+@exercise("10-deadline")
+@quietly
+def choose_size(answer: Any) -> str:
+    """Check a function that chooses the size of a batch for a deadline."""
+    check_plain(answer)
+    for seconds, most, deadline_s in _costs():
+
+        def asked(rows: Any, seconds: Any = seconds, most: int = most) -> float:
+            is_size = isinstance(rows, int) and 1 <= rows <= most
+            message = f"`seconds({rows!r:.20})` was asked for, and a batch has 1 to {most} rows."
+            demand(is_size, "range", message, "`range(1, most + 1)`.")
+            return float(seconds(rows))
+
+        run = attempt(answer, asked, most, deadline_s, is_async=False, may_raise=Wrong)
+        if isinstance(run.error, Wrong):
+            raise run.error
+        _judge_size(run.result, seconds, most, deadline_s)
+    return "the most answers a second that the deadline allows, and None where it allows none."
+
+
+def _judge_size(found: Any, seconds: Callable[[int], float], most: int, deadline_s: float) -> None:
+    best = _best(seconds, most, deadline_s)
+    if found == best and not isinstance(found, bool | float):
+        return
+    where = f"with a deadline of {deadline_s:g} s and at most {most} rows"
+    if best is None:
+        shown = f"{where}, got {found!r:.40}, and not even one row alone is in time."
+        why = f"A batch of one takes {seconds(1):g} s, and it may have to wait for another one."
+        raise Wrong("impossible", shown, why, "Return None where no size keeps the deadline.")
+    demand(found is not None, "no-return", f"{where}, it returned None.", "Is there a `return`?")
+    is_whole = isinstance(found, int) and not isinstance(found, bool)
+    demand(
+        is_whole, "kind", f"it returned {found!r:.40}, and not a whole number.", "How many rows?"
+    )
+    demand(1 <= found <= most, "range", f"{found} is not between 1 and {most}.")
+    worst_s, rate = 2 * seconds(found), found / seconds(found)
+    if worst_s > deadline_s + 1e-9:
+        _refuse_late(found, seconds, most, deadline_s, where)
+    shown = f"{where}, a size of {found} is in time and gives {rate:.2f} answers a second, and one "
+    shown += f"of {best} gives {best / seconds(best):.2f}."
+    more = "Of all sizes with `2 * seconds(n) <= deadline_s`, the largest `n / seconds(n)`."
+    demand(found != 1, "one", shown, "A batch of one keeps every deadline, and serves few.", more)
+    why = "Is the largest batch that fits the one with the most answers a second?"
+    demand(found < best, "largest-fitting", shown, why, more)
+    raise Wrong("too-small", shown, "There is still room before the deadline.", more)
+
+
+def _refuse_late(
+    found: int, seconds: Callable[[int], float], most: int, deadline_s: float, where: str
+) -> None:
+    shown = f"{where}, got {found}: the unluckiest caller waits {2 * seconds(found):g} s."
+    more = "Keep the sizes with `2 * seconds(n) <= deadline_s`; choose among them."
+    fastest = max(range(1, most + 1), key=lambda n: n / seconds(n))
+    if seconds(found) <= deadline_s and found not in (most, fastest):
+        why = "Their own batch is in time. What were they waiting for before that?"
+        raise Wrong("own-batch", shown, why, more)
+    demand(found != most, "largest", shown, "The largest batch takes longest, too.", more)
+    why = "That is the most answers a second, and they come too late."
+    demand(found != fastest, "throughput", shown, why, more)
+    raise Wrong("late", shown, "Two batches: the one that has just left, and their own.", more)
+
+
+# ---- 10-shed ----
+_SHED_HINTS: Hints = {
+    "positional argument": ("kind", "Four arguments: `queue, x, room, deadline_s`."),
+    "QueueFull": (
+        "other-error",
+        "asyncio has an exception of that name, too. Raise `aml.QueueFull`.",
+    ),
+}
+
+
+class _Counter:
+    """An overloaded desk: who is refused, who gives up, and what the model runs in vain."""
+
+    def __init__(self, arrivals_s: list[float], room: int, most: int, deadline_s: float) -> None:
+        self.arrivals_s, self.room, self.most = arrivals_s, room, most
+        self.deadline_s = deadline_s
+        self.fullest = self.in_vain = self.busy = 0
+        self.early: list[tuple[int, bool]] = []  # refused: how many waited, and was it idle
+        self.waited_s: list[float] = []  # of those who gave up
+        self.let_wait = 0  # came when it was full, and were not refused
+        self.late_s = self.refused_s = 0.0
+        self.wrong: list[tuple[int, Any]] = []
+
+    async def run(self, ask: Callable[..., Any]) -> None:
+        self.queue: asyncio.Queue[Any] = asyncio.Queue()
+        self.gone: set[int] = set()
+        server = asyncio.create_task(self.serve(), name="serve")
+        calls = [self.call(ask, row, at_s) for row, at_s in enumerate(self.arrivals_s)]
+        try:
+            await asyncio.gather(*calls)
+            await asyncio.sleep(60)  # what is still served now is served in vain
+        finally:
+            server.cancel()
+            await asyncio.wait([server])
+
+    async def serve(self) -> None:
+        while True:
+            batch = [await self.queue.get()]
+            while len(batch) < self.most and not self.queue.empty():
+                batch.append(self.queue.get_nowait())
+            batch = [(x, answer) for x, answer in batch if not answer.done()]
+            if batch:
+                self.in_vain += sum(x in self.gone for x, _ in batch)
+                self.busy = True
+                await asyncio.sleep(T0_S + PER_ROW_S * len(batch))
+                self.busy = False
+            for x, answer in batch:
+                if not answer.done():
+                    answer.set_result(x * x)
+
+    async def call(self, ask: Callable[..., Any], row: int, at_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(at_s)
+        before, idle = self.queue.qsize(), not self.busy
+        call = asyncio.ensure_future(ask(self.queue, row, self.room, self.deadline_s))
+        await asyncio.sleep(0)
+        self.fullest = max(self.fullest, self.queue.qsize())
+        await asyncio.wait([call], timeout=60)
+        took_s = loop.time() - at_s
+        is_refused = call.done() and isinstance(call.exception(), QueueFull)
+        self.let_wait += before >= self.room and not is_refused
+        if not call.done():
+            call.cancel()
+            self.late_s = max(self.late_s, took_s)
+            await asyncio.wait([call])
+            return
+        if is_refused:
+            self.refused_s = max(self.refused_s, took_s)
+            if before < self.room:
+                self.early.append((before, idle))
+        elif isinstance(call.exception(), TimeoutError):
+            self.waited_s.append(took_s)
+            self.gone.add(row)
+        elif call.result() != row * row:
+            self.wrong.append((row, call.result()))
+        else:
+            self.late_s = max(self.late_s, took_s)
+
+
+@exercise("10-shed")
+@quietly
+def shed(answer: Any) -> str:
+    """Check a call that is refused where the queue is full, and gives up at its deadline."""
+    check_kind(answer, True)
+    crowd = [0.13 * place for place in range(30)] + [20.0, 20.3, 40.0]
+    for arrivals_s, room, most, deadline_s in (
+        ([0.0, 5.0], 1, 4, 3.0),
+        (crowd, 6, 4, 10.0),
+        ([0.0] + [0.3 + 0.01 * place for place in range(20)], 12, 2, 3.0),
+    ):
+        counter = _Counter(arrivals_s, room, most, deadline_s)
+        play(counter.run, answer, of=answer, hints=_SHED_HINTS)
+        _judge_shedding(counter)
+    return "refused at once where it is full, in time or not at all, and nobody served in vain."
+
+
+def _judge_shedding(counter: _Counter) -> None:
+    room, deadline_s = counter.room, counter.deadline_s
+    shown = f"{counter.fullest} requests waited, and there is room for {room}."
+    more = "First: `if queue.qsize() >= room: raise aml.QueueFull(...)`."
+    why = "More come than the model can serve. Who says no?"
+    demand(counter.fullest <= room, "unbounded", shown, why, more)
+    for before, idle in counter.early:
+        shown = f"a request was refused while {before} of {room} places in the queue were taken"
+        if idle:
+            shown += ", and the model was idle."
+            why = "Nobody was there. What did you count: those who wait, or those who ever came?"
+            raise Wrong("idle", shown, why, "`queue.qsize()` is how many wait now.")
+        why = "There was room to wait. Those in the running batch do not wait in the queue."
+        raise Wrong("too-early", shown + ".", why, more)
+    shown = f"{counter.let_wait} came when the queue was full, and were not refused."
+    why = "Where it is full, the caller has to hear of it: an exception, at once."
+    demand(not counter.let_wait, "let-wait", shown, why, more)
+    shown = f"a refusal took {counter.refused_s:.3g} s."
+    why = "Refuse at once: then the caller can ask another server."
+    demand(counter.refused_s < 1e-6, "slow-refusal", shown, why, more)
+    shown = f"somebody waited {counter.late_s:.3g} s, and the deadline is {deadline_s:g} s."
+    why = "What ends the wait at the deadline?"
+    more = "`async with asyncio.timeout(deadline_s):` around the `await`."
+    demand(counter.late_s <= deadline_s + 1e-6, "no-deadline", shown, why, more)
+    shown = f"a caller gave up after {max(counter.waited_s, default=0.0):.3g} s, and the deadline "
+    shown += f"is {deadline_s:g} s."
+    is_punctual = all(math.isclose(took, deadline_s, abs_tol=1e-6) for took in counter.waited_s)
+    demand(is_punctual, "unpunctual", shown, "From the call on, for the whole of it.", more)
+    if counter.wrong:
+        row, got = counter.wrong[0]
+        shown = f"who asked about {row} got {got!r:.40}, and {row * row} was expected."
+        why = "A request ends with its answer, with QueueFull or with TimeoutError."
+        raise Wrong("results", shown, why, "`return await ask(queue, x)`, and catch nothing.")
+    shown = f"the model ran {counter.in_vain} rows whose callers had gone."
+    why = "How does the batcher learn that a caller has given up? It looks at the future."
+    more = "`asyncio.timeout` around `await answer` cancels the future; `shield` and `wait` do not."
+    demand(not counter.in_vain, "in-vain", shown, why, more)
+
+
+# ---- 10-binding ----
+async def _visits(is_early: bool) -> None:
+    """Six requests; a batch is put together when the model is free, or as soon as it can be."""
+    queue: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
+    place = asyncio.Semaphore(1)
+
+    async def ask(answer: "asyncio.Future[None]") -> None:
+        queue.put_nowait(answer)
+        await answer
+
+    async def run(batch: "list[asyncio.Future[None]]") -> None:
+        await asyncio.to_thread(compute, T0_S + PER_ROW_S * len(batch))
+        place.release()
+        for answer in batch:
+            answer.set_result(None)
+
+    async def serve() -> None:
+        async with asyncio.TaskGroup() as runs:
+            while True:
+                if not is_early:
+                    await place.acquire()
+                batch = [await queue.get()]
+                while len(batch) < 4 and not queue.empty():
+                    batch.append(queue.get_nowait())
+                if is_early:
+                    await place.acquire()
+                runs.create_task(run(batch), name="batch")
+
+    server = asyncio.create_task(serve(), name="serve")
+    loop, asked = asyncio.get_running_loop(), []
+    for number, at_s in enumerate(_STAGGERED):
+        await asyncio.sleep(at_s - loop.time())
+        asked.append(asyncio.create_task(ask(loop.create_future()), name=f"ask-{number}"))
+    await asyncio.wait(asked)
+    server.cancel()
+    await asyncio.wait([server])
+
+
+def two_timelines() -> str:
+    """Return the timelines of A and B, of the requests and the model alone, over one axis."""
+    runs = {"A": simulate(record(_visits(True))), "B": simulate(record(_visits(False)))}
+    longest_s = max(run.duration_s for run in runs.values())
+    lines = []
+    for name, run in runs.items():
+        lines.append(name)
+        for lane in run.lanes:
+            if lane.startswith(("ask", "thread")):
+                columns = [" "] * (_PER_S * math.ceil(longest_s) + 1)
+                for piece in run.slices:
+                    if piece.lane == lane:
+                        start, end = (round(at * _PER_S) for at in (piece.start_s, piece.end_s))
+                        mark = "#" if piece.state == "running" else "."
+                        columns[start:end] = mark * (end - start)
+                        if start and columns[start - 1] == "#":
+                            columns[start] = "|"
+                label = "model" if lane.startswith("thread") else lane
+                lines.append(f"{label:6}|{''.join(columns).rstrip()}")
+        axis = "".join(f"{second:<{_PER_S}}" for second in range(math.ceil(longest_s)))
+        lines += [f"{'':6} {axis}s", ""]
+    return "\n".join(lines[:-1])
+
+
+_BINDING: dict[str, tuple[Any, str, str]] = {
+    "binds early": ("A", "swapped", "In which of them does a request miss the next batch?"),
+    "batches of A": (5, "count", "Count the bars of the model's lane in A."),
+    "batches of B": (4, "count", "Count the bars of the model's lane in B."),
+    "rows in the third batch of B": (
+        2,
+        "rows",
+        "Which requests had come, and were not answered, when that bar began?",
+    ),
+}
+
+
+@exercise("10-binding")
+def binding(answer: Any) -> str:
+    """Check what was read from two timelines."""
+    demand(answer not in (..., None), "open", "put an answer in place of each `...`")
+    is_whole = isinstance(answer, dict) and set(answer) == set(_BINDING)
+    demand(is_whole, "kind", "the answer is the dictionary as it was, with answers in it.")
+    demand(... not in answer.values(), "open", "put an answer in place of each `...`")
+    for name, (right, code, why) in _BINDING.items():
+        found = answer[name]
+        if isinstance(right, str):
+            found = found.strip().upper() if isinstance(found, str) else found
+            is_letter = found in ("A", "B")
+            demand(is_letter, "kind", f'{name}: the answer is "A" or "B", got {found!r:.40}.')
+        else:
+            is_count = isinstance(found, int | float) and not isinstance(found, bool)
+            demand(is_count, "kind", f"{name}: the answer is a number, got {found!r:.40}.")
+            demand(found != 6, "requests", f"{name}: not 6.", "That is how many requests came.")
+        demand(found == right, code, f"{name}: not {found!r:.40}.", why)
+    return "late binding: one batch fewer, and the last answer a second earlier."

@@ -1,0 +1,126 @@
+"""Calls the model, on the event loop, in a thread or in an executor, and says whose failure it was.
+
+An error goes to the callers as the model raised it. The frames of this package are taken from its
+traceback: they would keep the batch alive, and everybody who waited for it.
+"""
+
+import asyncio
+import concurrent.futures
+import copy
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor
+from functools import partial
+from inspect import iscoroutinefunction
+from pathlib import Path
+from typing import Any
+
+from asyncml.failures import (
+    ENDINGS,
+    ExecutorError,
+    PlainFunctionError,
+    check_plain,
+    is_asked_to_end,
+    ordinary,
+    refused,
+)
+from asyncml.threads import ThreadPool
+
+# errors of every row of a batch, so that it makes no sense to look for the bad one
+EVERYBODYS = BrokenExecutor, ExecutorError, PlainFunctionError
+# they end the loop, or the coroutine, and are nobody's failure
+_ENDS = KeyboardInterrupt, SystemExit, GeneratorExit
+
+
+class Model:
+    """A function that takes a batch, and where it runs.
+
+    Args:
+        fn: plain, or `async def`.
+        executor: where a plain one runs; None: threads of its own.
+        threads: how many of those.
+    """
+
+    def __init__(self, fn: Callable[[Any], Any], executor: Executor | None, threads: int) -> None:
+        self._fn, self._executor, self._threads = fn, executor, threads
+        self._pool: ThreadPool | None = None
+        self._is_async = _is_async(fn)
+        self.has_own_threads = executor is None and not self._is_async
+        self.name = getattr(fn, "__name__", type(fn).__name__)
+
+    def open(self) -> None:
+        """Make threads, if it needs any of its own."""
+        if self.has_own_threads:
+            self._pool = ThreadPool(self._threads, name=self.name)
+
+    def close(self) -> None:
+        """End them; a call that runs goes on to its end unheard."""
+        if self._pool:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    async def __call__(self, batch: Any) -> Any:
+        """Return what it makes of a batch.
+
+        Raises:
+            ExecutorError: the executor takes no work.
+            Exception: what the model raised; a RuntimeError where that would end the task.
+        """
+        try:
+            if self._is_async:
+                return await self._fn(batch)
+            return await self._submit(batch)
+        except BaseException as error:
+            is_asked = isinstance(error, asyncio.CancelledError) and is_asked_to_end()
+            is_theirs = isinstance(error, Exception) and not isinstance(error, ENDINGS)
+            if is_asked or is_theirs or isinstance(error, _ENDS):
+                raise
+            raise ordinary(self.name, error) from error
+
+    def _submit(self, batch: Any) -> "asyncio.Future[Any]":
+        executor, loop = self._executor or self._pool, asyncio.get_running_loop()
+        assert executor is not None
+        try:
+            return loop.run_in_executor(executor, _plain, self._fn, self.name, batch)
+        except Exception as error:
+            raise refused(executor, error) from error
+
+
+def _plain(fn: Callable[[Any], Any], name: str, batch: Any) -> Any:
+    try:
+        output = fn(batch)
+    except (StopIteration, asyncio.CancelledError) as error:  # futures do not take them
+        raise ordinary(name, error) from error
+    check_plain(name, output, "make it `async def`")
+    return output
+
+
+def _is_async(fn: Any) -> bool:
+    while isinstance(fn, partial):
+        fn = fn.func
+    return iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+
+
+_HOUSE = Path(__file__).parents[1]
+_OURS = (
+    *(str(_HOUSE / name) for name in ("serving", "clock", "threads.py")),
+    str(Path(concurrent.futures.__file__).parent),
+)
+
+
+def without_our_frames(error: Exception) -> Exception:
+    """Return an error whose traceback begins with the model's own frames."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    BaseException.with_traceback(error, trace)
+    return error
+
+
+def twin(error: Exception) -> Exception:
+    """Return another error like it; itself, if it cannot be copied."""
+    try:
+        other = copy.copy(error)
+        BaseException.__setattr__(other, "__cause__", error.__cause__)
+    except Exception:  # the class has an idea of its own what it is made of
+        return error
+    return other if type(other) is type(error) else error

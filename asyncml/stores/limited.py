@@ -1,0 +1,127 @@
+"""A store that is asked no more often than it allows.
+
+A service that takes 200 requests a second refuses any beyond that. Each refusal costs a round trip
+and a pause, so it is quicker to wait for one's turn here. Lesson 07 meets such a service.
+"""
+
+import asyncio
+import math
+
+from asyncml.checks import check_int, check_number
+from asyncml.clocks import is_virtual
+from asyncml.stores.memory import Keys, Store, check_data, check_store
+
+
+class RateLimited:
+    """A store whose requests leave no faster than a rate allows.
+
+    The limit is a token bucket, the mirror image of the leaky bucket of J. Turner ("New Directions
+    in Communications", IEEE Communications Magazine 24 (10), 1986). It holds up to `burst` tokens
+    and gains `per_second` of them every second. Each request takes one, and waits while there is
+    none, so at most `burst + per_second * t` requests leave in any t seconds. They leave in the
+    order in which they were made. A request that is cancelled while it waits takes no token, and
+    those behind it move up.
+
+    Times are those of the running loop, so under `simulate` requests wait in virtual time. The
+    store may be used on several event loops, one after another. In real time the next loop finds
+    the bucket as the last one left it; in virtual time it begins full, and so does that of a copy.
+
+    Args:
+        store: the store behind it. Its `get`, `put` and `list` all count as requests.
+        per_second: how many requests may leave per second, on average, > 0.
+        burst: how many may leave at once after a pause, at least 1.
+
+    Raises:
+        TypeError: `store` is not a store, or an argument is not a number.
+        ValueError: a number is out of its range.
+
+    Example:
+        >>> from asyncml.clock import simulate
+        >>> from asyncml.stores.memory import MemoryStore
+        >>> async def main():
+        ...     store = RateLimited(MemoryStore({"a": b"one"}), per_second=2, burst=1)
+        ...     await asyncio.gather(*[store.get("a") for _ in range(4)])
+        ...     return asyncio.get_running_loop().time()
+        >>> simulate(main())
+        1.5
+    """
+
+    def __init__(self, store: Store, per_second: float = 200, burst: int = 20) -> None:
+        check_store(store)
+        rule = "a finite number > 0"
+        self.store = store
+        self.per_second = check_number("per_second", per_second, rule)
+        if not 0 < self.per_second < math.inf:
+            raise ValueError(f"`per_second` must be {rule}, got {per_second}")
+        self.burst = check_int("burst", burst)
+        # The bucket was full at `_full_at`, and `_taken` tokens have been taken since. Counting
+        # them keeps the times exact, which adding up intervals would not.
+        self._full_at, self._taken = -math.inf, 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn = asyncio.Lock()  # asyncio's locks are first come, first served
+
+    def __repr__(self) -> str:
+        return f"RateLimited({self.store!r}, per_second={self.per_second:g}, burst={self.burst})"
+
+    def __reduce__(self) -> tuple[type["RateLimited"], tuple[Store, float, int]]:
+        return type(self), (self.store, self.per_second, self.burst)
+
+    async def get(self, key: str) -> bytes:
+        """Return the object under `key`, asked for when it is its turn.
+
+        Cancelled while it waits, it gives up its place in the queue.
+
+        Raises:
+            RuntimeError: requests from another event loop are waiting at the same time.
+            Exception: whatever the store behind raises.
+        """
+        await self._leave()
+        return await self.store.get(key)
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep a copy of `data` under `key`, sent when it is its turn.
+
+        Raises:
+            TypeError: `data` is not bytes.
+            Exception: as `get` does.
+        """
+        data = check_data(key, data)
+        await self._leave()
+        await self.store.put(key, data)
+
+    async def list(self, prefix: str = "") -> Keys:
+        """Return the keys that start with `prefix`, sorted; raises what `get` raises."""
+        await self._leave()
+        return await self.store.list(prefix)
+
+    async def _leave(self) -> None:
+        """Wait for a token, and take it."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._move_to(loop)
+        # Only the head of the queue sleeps. If it is cancelled it releases the lock without taking
+        # a token, and the next request sleeps for the rest of the same interval.
+        async with self._turn:
+            self._refill(loop.time())
+            due = self._full_at + (self._taken + 1 - self.burst) / self.per_second
+            if (pause_s := due - loop.time()) > 0:
+                await asyncio.sleep(pause_s)
+                self._refill(loop.time())  # a busy loop may have woken it late
+            self._taken += 1
+
+    def _refill(self, now: float) -> None:
+        """Begin to count afresh if the bucket is full by now."""
+        if now >= self._full_at + self._taken / self.per_second:
+            self._full_at, self._taken = now, 0
+
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve another event loop, whose clock may be another one."""
+        before = self._loop
+        if before is not None and before.is_running() and self._turn.locked():
+            raise RuntimeError(
+                "requests of another event loop are waiting in this RateLimited; "
+                "wait until they are done, or make a RateLimited for each loop"
+            )
+        if before is None or is_virtual(before) or is_virtual(loop):
+            self._full_at, self._taken = -math.inf, 0  # virtual clocks have nothing in common
+        self._loop, self._turn = loop, asyncio.Lock()

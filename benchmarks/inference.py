@@ -1,0 +1,211 @@
+"""Inference: us, other batchers, one by hand and none at all, and what bounds them.
+
+    python -m benchmarks.inference ROUNDS REQUESTS PEER ...
+
+prints the figures as JSON. A complete run writes its section of `RESULTS.md`.
+"""
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import asyncml as aml
+from benchmarks.measuring import in_child, machine
+from benchmarks.peers import BATCHERS, US, Peer, installed
+from benchmarks.results import (
+    Row,
+    figures_table,
+    limits_table,
+    markdown,
+    missing_line,
+    plain,
+    ratios_table,
+    write_section,
+)
+from benchmarks.workloads import Limit
+
+CLIENTS, BATCH = 256, 64
+SMALL, LARGE = [784, 128, 10], [784, 1024, 1024, 10]
+REQUESTS = 40_000
+CEILING, FULL = "ceiling", "full"  # keys of what bounds everybody
+NAMES = {
+    "no-op": "a no-op model",
+    "small": f"a network of {'-'.join(map(str, SMALL))}",
+    "large": f"a network of {'-'.join(map(str, LARGE))}",
+    "many": "rows of one `many`",
+    "lone": "a lone request",
+}
+LIMITS = {
+    "no-op": (Limit(5.0),),
+    "small": (Limit(1 / 0.8, CEILING), Limit(1 / 1.8, "batchlet")),
+    "large": (Limit(1 / 0.91, FULL),),
+    "many": (Limit(1 / 0.85, FULL),),
+    "lone": (Limit(300.0),),
+}
+
+NOTES = f"""\
+- Microseconds a request: {CLIENTS} clients, each of which asks again as soon as it is answered;
+  batches of {BATCH} at most; medians of interleaved runs, one thread for BLAS. A lone request: one
+  client, the median of its waits, with the small network.
+- By hand: a deque, a thread and two callbacks; without a bound, without cancellation, and an error
+  is everybody's. None: each row goes through the model by itself.
+- Full batches: a row's share of the model's time for {BATCH} rows that are stacked already. The
+  ceiling: that, and the time to stack them, and the time in which the clients ask and are answered
+  with nothing in between.
+"""
+
+Ask = Callable[[Any], Awaitable[Any]]
+
+
+def main(
+    rounds: int = 5,
+    only: Sequence[str] = (),
+    folder: Path = Path(__file__).parent,
+    requests: int = REQUESTS,
+) -> None:
+    """Measure and print; write the results of a complete run.
+
+    Args:
+        rounds: runs of each, of which the median counts.
+        only: the keys of some peers; we are always among them.
+        folder: where the results of a complete run are written.
+        requests: of a run.
+    """
+    keys = [peer.key for peer in BATCHERS if not only or peer.key in (US.key, *only)]
+    on, found = machine(), in_child("benchmarks.inference", rounds, requests, *keys, threads=1)
+    table = rows(found)
+    peers = [peer for peer in BATCHERS if any(peer.key in row.figures for row in table)]
+    absent = [missing_line(p) for p in BATCHERS if p.key in keys and p not in peers]
+    bounds = [Peer(CEILING, "the ceiling", ""), Peer(FULL, "full batches", "")]
+    tables = (
+        limits_table(table),
+        figures_table(table, [*peers, *bounds]),
+        ratios_table(table, peers),
+    )
+    print(*absent, "", *(plain(each) + "\n" for each in tables), sep="\n")
+    if not only:
+        versions = "; ".join(filter(None, (peer.version() for peer in peers)))
+        text = "\n\n".join(
+            [f"`python -m benchmarks inference`: {versions}. {on}.", *map(markdown, tables), NOTES]
+        )
+        write_section(folder / "RESULTS.md", "Inference", text)
+
+
+def rows(found: dict[str, dict[str, float]]) -> list[Row]:
+    """Turn the figures of the child into rows."""
+    return [Row(NAMES[name], "µs", found[name], LIMITS[name]) for name in NAMES]
+
+
+def measure(rounds: int, requests: int, keys: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return the microseconds of a request: by workload, and by the key of a peer or a bound."""
+    peers = installed(tuple(p for p in BATCHERS if p.key in keys), what="class")[0]
+    small, large = aml.MLP(SMALL), aml.MLP(LARGE)
+    x = np.random.default_rng(0).random((requests, SMALL[0]), np.float32)
+    seconds: dict[str, dict[str, list[float]]] = {name: {} for name in NAMES}
+
+    def note(name: str, key: str, each_s: float) -> None:
+        seconds[name].setdefault(key, []).append(each_s)
+
+    for _ in range(rounds):
+        for name, predict, count in (
+            ("no-op", _same, requests),
+            ("small", small.forward, requests),
+            ("large", large.forward, requests // 20),
+        ):
+            data = range(count) if name == "no-op" else x[:count]
+            for peer, kind in peers.items():
+                note(name, peer.key, asyncio.run(_loop(kind, predict, data)))
+            if name != "no-op":
+                full, stacking = _full(predict, x[:BATCH])
+                note(name, FULL, full)
+                note(name, CEILING, full + stacking + asyncio.run(_floor(count)))
+        for peer, kind in peers.items():
+            note("lone", peer.key, asyncio.run(_lone(kind, small.forward, x[:300])))
+            if hasattr(kind, "many") or peer.key == US.key:
+                note("many", peer.key, asyncio.run(_many(kind, small.forward, x)))
+        note("many", FULL, _full(small.forward, x[:BATCH])[0])
+    return {
+        name: {key: 1e6 * statistics.median(times) for key, times in by_key.items()}
+        for name, by_key in seconds.items()
+    }
+
+
+def _same(rows: Any) -> Any:
+    return rows
+
+
+async def _loop(kind: Any, predict: Callable[[Any], Any], data: Sequence[Any]) -> float:
+    async with kind(predict) as batcher:
+        return await _clients(batcher.ask, data)
+
+
+async def _clients(ask: Ask, data: Sequence[Any]) -> float:
+    """Return the seconds of a request, with many clients in a closed loop."""
+    left = iter(data)
+
+    async def client() -> None:
+        for x in left:
+            await ask(x)
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    return (time.perf_counter() - begun) / len(data)
+
+
+async def _floor(count: int) -> float:
+    """Return the seconds of a request that is answered at once, with as many others."""
+    loop, waiting = asyncio.get_running_loop(), list[asyncio.Future[None]]()
+
+    def answer() -> None:
+        for future in waiting:
+            future.set_result(None)
+        waiting.clear()
+
+    async def ask(x: object) -> None:
+        if not waiting:
+            loop.call_soon(answer)
+        waiting.append(future := loop.create_future())
+        await future
+
+    return await _clients(ask, range(count))
+
+
+def _full(predict: Callable[[Any], Any], x: Any) -> tuple[float, float]:
+    """Return a row's share of the seconds of a full batch, and of those to stack it."""
+    times = []
+    for call in (lambda: predict(x), lambda: np.concatenate(list(x)).reshape(x.shape)):
+        begun, calls = time.perf_counter(), 0
+        while time.perf_counter() - begun < 0.05:
+            call()
+            calls += 1
+        times.append((time.perf_counter() - begun) / calls / len(x))
+    return times[0], times[1]
+
+
+async def _lone(kind: Any, predict: Callable[[Any], Any], x: Any) -> float:
+    async with kind(predict) as batcher:
+        waits = []
+        for row in x:
+            begun = time.perf_counter()
+            await batcher.ask(row)
+            waits.append(time.perf_counter() - begun)
+    return statistics.median(waits)
+
+
+async def _many(kind: Any, predict: Callable[[Any], Any], x: Any) -> float:
+    async with kind(predict) as batcher:
+        begun = time.perf_counter()
+        await batcher.many(x)
+        return (time.perf_counter() - begun) / len(x)
+
+
+if __name__ == "__main__":
+    _, rounds, requests, *keys = sys.argv
+    print(json.dumps(measure(int(rounds), int(requests), keys)))

@@ -40,8 +40,12 @@ def lessons() -> Path:
 
 def main(arguments: Sequence[str]) -> int:
     """Make what is missing of the copy, say what has happened, and open JupyterLab on it."""
-    parser = argparse.ArgumentParser("python -m asyncml lab", description=(__doc__ or "").split("\n\n")[1])
-    parser.add_argument("--folder", default=_FOLDER, type=Path, help="of the copy")
+    parser = argparse.ArgumentParser(
+        "python -m asyncml lab", description="Make your own copy of the lessons, and open it."
+    )
+    parser.add_argument(
+        "--folder", default=_FOLDER, type=Path, help=f"of the copy; the default is {_FOLDER}"
+    )
     parser.add_argument(
         "--fresh",
         metavar="NN",
@@ -107,7 +111,9 @@ def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) ->
             record[path.name] = {"from": print_of, "made": _digest(mine)}
             made += 1
     _write(folder / _RECORD, record)
-    said.insert(0, f"{made} lessons copied to {folder}" if made else f"your lessons are in {folder}")
+    said.insert(
+        0, f"{made} lessons copied to {folder}" if made else f"Your lessons are in {folder}"
+    )
     return said
 
 

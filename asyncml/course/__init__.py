@@ -1,6 +1,7 @@
 """What only the course needs: the module does without it.
 
     ready      see whether a machine can run it
+    lab        a learner's own copy of the lessons
     measuring  what was measured, beside what was predicted
     workloads  work for threads and processes, which notebooks cannot define themselves
     exercises  the checks of the learner's answers

@@ -1,4 +1,4 @@
-"""`python -m asyncml`: see whether this machine can run the course; `... lab`: take the course."""
+"""The commands: `python -m asyncml` checks this machine, `... lab` opens the course, `... serve`."""
 
 import sys
 
@@ -10,6 +10,10 @@ if __name__ == "__main__":
             from asyncml.course import lab  # not where Python is too old for it
 
             sys.exit(lab.main(sys.argv[2:]))
+        if sys.argv[1:2] == ["serve"]:
+            from asyncml.course import serve
+
+            sys.exit(serve.main(sys.argv[2:]))
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit("\nStopped: not everything has been checked.")

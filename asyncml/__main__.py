@@ -1,4 +1,4 @@
-"""The commands: `python -m asyncml` checks this machine, `... lab` opens the course, `... serve`."""
+"""`python -m asyncml` checks this machine; `... lab` opens the course; `... serve` serves."""
 
 import sys
 

@@ -13,6 +13,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     readings   judges functions that read a file within a time
     servers    a server that keeps a parameter, and how it was used
     bucket     the bucket from hell
+    batchers   judges micro-batchers
     league     loaders that empty it, and their scores
 """
 

@@ -1,9 +1,10 @@
-"""The exercises of lesson 08: shapes, a gradient, errors, a stable loss, and lines to order.
+"""The exercises of lesson 08: from a gradient to the backward pass, and to the training loop.
 
 The answers are plain functions of NumPy arrays. Each is tried on arrays in which no two sides are
 of the same length, so that nothing fits by accident.
 """
 
+import copy
 import dis
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncml.course.exercises import Wrong, answers, exercise
+from asyncml.course.exercises import Wrong, answers, backward, exercise, loops
 from asyncml.course.exercises.scenes import Hints, check_plain, demand, play
 
 Floats = NDArray[np.float64]
@@ -24,13 +25,18 @@ def _call(answer: Callable[..., Any], *args: Any, hints: Hints) -> Any:
         with np.errstate(all="ignore"):  # what overflows is told in the verdict
             return answer(*copies)
 
-    copies = [np.array(arg) for arg in args]
+    copies = copy.deepcopy(args)
     result = play(scene, of=answer, hints=hints).result
     shown = f"`{answer.__name__}` changed an array that it was given."
-    is_same = all(map(np.array_equal, copies, args))
+    is_same = all(map(np.array_equal, _flat(copies), _flat(args)))
     demand(is_same, "changed", shown, "Make a new one: `a = a - b` instead of `a -= b`.")
     answers.demand_returned(result)
     return result
+
+
+def _flat(args: Any) -> list[Any]:
+    """Return arguments with what is in lists beside the others."""
+    return [one for arg in args for one in (arg if isinstance(arg, list) else [arg])]
 
 
 def _array(result: Any) -> Floats:
@@ -299,6 +305,110 @@ def _judge_stable(value: float, right: float, told: str) -> None:
     demand("one near" not in told, "one-max", shown, why, _SHIFT)
     why = "exp(1000) is too large for a float, and exp(-1000) is 0. What does p not depend on?"
     raise Wrong("overflow", shown, why, _SHIFT)
+
+
+# ---- 08-leaky and 08-backward ----
+@exercise("08-leaky")
+def leaky(answer: Any) -> str:
+    """Check the backward pass of a leaky ReLU."""
+    check_plain(answer)
+    for a, dh, slope in backward.leaky_cases():
+        found = _array(_call(answer, a, dh, slope, hints=backward.LEAKY_HINTS))
+        backward.judge_leaky(found, a, dh, slope)
+    return "as central differences have it, for each slope; with a slope of 0 it is the ReLU."
+
+
+@exercise("08-backward")
+def backward_pass(answer: Any) -> str:
+    """Check the backward pass of a network with one hidden layer."""
+    check_plain(answer)
+    for parameters, x, h, dz in backward.network_cases():
+        result = _call(answer, parameters, x, h, dz, hints=backward.BACKWARD_HINTS)
+        backward.judge_backward(backward.read_gradients(result), parameters, x, h, dz)
+    return "four gradients, each as central differences have it."
+
+
+# ---- 08-train ----
+@exercise("08-train")
+def train(answer: Any) -> str:
+    """Check a training loop by the rows that its model is given."""
+    check_plain(answer)
+    loops.judge_loop(answer)
+    return "every example once an epoch, in a new order, and a step for each batch."
+
+
+# ---- 08-confusion ----
+def _confusion(labels: Any, guesses: Any, classes: int) -> NDArray[np.int64]:
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (labels, guesses), 1)
+    return counts
+
+
+_CONFUSION_HINTS: Hints = {
+    "out of bounds": ("index", "Rows and columns are numbered from 0 to `classes - 1`."),
+    "only integer": ("index", "A label is the number of a row, and a guess that of a column."),
+}
+
+
+@exercise("08-confusion")
+def confusion(answer: Any) -> str:
+    """Check a count of what each class was taken for."""
+    check_plain(answer)
+    rng = np.random.default_rng(13)
+    for n, classes, unseen in (60, 4, 0), (200, 10, 1), (9, 3, 2):
+        labels = rng.integers(0, classes - unseen, n).astype(np.uint8)
+        guesses = np.where(rng.random(n) < 0.5, labels, rng.integers(0, classes - unseen, n))
+        found = _array(_call(answer, labels, guesses, classes, hints=_CONFUSION_HINTS))
+        _judge_confusion(found, _confusion(labels, guesses, classes), n)
+    return "each image counted once: its row is what it is, its column what it was taken for."
+
+
+def _judge_confusion(found: Floats, right: NDArray[np.int64], n: int) -> None:
+    classes = len(right)
+    shown = f"{classes} classes, {n} images: it returned shape {found.shape}."
+    why = "A row and a column for each class, also for one that never occurs."
+    demand(found.shape == right.shape, "shape", shown, why, "`np.zeros((classes, classes), int)`.")
+    if np.array_equal(found, right):
+        return
+    shown = f"{n} images, and the counts add up to {found.sum():g}."
+    why = "`counts[labels, guesses] += 1` adds 1 once to each place, however often it is named."
+    more = "`np.add.at(counts, (labels, guesses), 1)` adds each time. A loop over both does too."
+    demand(not np.array_equal(found, right > 0), "once", shown, why, more)
+    why = "Only images that are right are counted. What were the others taken for?"
+    demand(not np.array_equal(found, np.diag(right.diagonal())), "diagonal", shown, why)
+    why = "Counts are asked for, not shares."
+    demand(not 0 < found.sum() <= classes + 1e-6, "shares", shown, why)
+    demand(found.sum() == n, "total", shown, "Each image counts once, in one place.")
+    shown = "the counts add up, and stand in other places."
+    why = "Rows are what it *is*, columns what it was taken for."
+    demand(not np.array_equal(found, right.T), "transposed", shown, why, "`[labels, guesses]`.")
+    raise Wrong("values", shown, why)
+
+
+# ---- what later cells run, whether an exercise was done or not ----
+_OURS: dict[str, tuple[Callable[[Any], str], Callable[..., Any]]] = {
+    "08-gradient": (gradient, lambda x, y, weights: 2 * x.T @ (x @ weights - y) / y.size),
+    "08-backward": (backward_pass, backward.backward),
+    "08-train": (train, loops.train_loop),
+    "08-confusion": (confusion, _confusion),
+}
+
+
+def yours_or_ours(name: str, answer: Any) -> Any:
+    """Return an answer if it passes its check, or else the course's own, and print which.
+
+    Args:
+        name: the exercise, such as "08-train".
+        answer: the learner's function, which may still be a stub.
+    """
+    check_it, ours = _OURS[name]
+    try:
+        check_it(answer)
+    except Exception:  # `Wrong`, or whatever came of comparing what it returned
+        print(f"{name}: the course's own function runs here, until yours passes its check")
+        return ours
+    print(f"{name}: your own function runs here")
+    return answer
 
 
 # ---- 08-parsons: lines of a training loop, of which six are needed ----

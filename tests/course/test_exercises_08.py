@@ -235,6 +235,15 @@ def central_differences(x, y, weights):
     return gradient(x, y, weights)
 
 
+def by_a_helper(x, y, weights):
+    return by_loops(x, y, weights)
+
+
+def by_map(x, y, weights):
+    pairs = map(np.outer, x, x @ weights - y)
+    return 2 * np.sum(list(pairs), axis=0) / y.size
+
+
 def two_arguments(x, y):
     return x.T @ y
 
@@ -248,6 +257,8 @@ def two_arguments(x, y):
         (by_a_comprehension, "loop"),
         (by_differences, "loop"),
         (by_the_notebooks_differences, "differences"),
+        (by_a_helper, "loop"),
+        (by_map, "loop"),
         (as_lists, "passed"),
         (gradient_stub, "open"),
         (..., "open"),
@@ -896,7 +907,7 @@ def test_backward(answer, expected):
 
 def test_the_gradient_that_is_wrong_is_named():
     first, second = hints("08-backward", with_da(lambda dh, h, **_: dh * (h >= 0)))
-    assert "dW1 has the right shape, and central differences say otherwise" in first
+    assert "dW1 has the right shape, but other values than central differences" in first
     assert "h is never negative" in second
 
 

@@ -222,7 +222,7 @@ def _judge_values(
 ) -> None:
     if np.allclose(found, right, rtol=1e-4, atol=1e-7):
         return
-    shown = f"d{name} has the right shape, and central differences say otherwise."
+    shown = f"d{name} has the right shape, but other values than central differences."
     for code, (wrong, why, more) in typical.items():
         demand(not np.allclose(found, wrong, rtol=1e-4, atol=1e-7), code, shown, why, more)
     factor = float((found * right).sum() / (right * right).sum()) if right.any() else 0.0

@@ -45,12 +45,12 @@ def _array(result: Any) -> Floats:
         return np.asarray(result, float)
     except (TypeError, ValueError):
         shown = f"it returned {type(result).__name__}, and not an array of numbers."
-        raise Wrong("kind", shown, "One array, and nothing beside it.") from None
+        raise Wrong("kind", shown, "Return one array and nothing else.") from None
 
 
 # ---- 08-shapes: with five examples; each right bet, and wrong ones with their hints ----
-_ROWS = "That is how the weights are. Each of the five examples has a row."
-_INNER = "(5, 2) @ (2, 3): the one in the middle is summed over, and gone."
+_ROWS = "That is the shape of the weights. Each of the five examples has a row."
+_INNER = "(5, 2) @ (2, 3): the two sizes in the middle are summed over and disappear."
 _SHAPES = {
     "y_pred": (
         "(5, 3)",
@@ -93,11 +93,12 @@ def shapes(answer: Any) -> str:
             demand(said in wrong or (said[:1] == "(" and right != "False"), "kind", shown)
             code, why = wrong.get(said, ("other", "Write each shape below its array."))
             raise Wrong(code, f"`{name}`: not {said}.", why)
-    return "three outputs for one target, and no word about it; with five examples it stops."
+    return "three outputs for one target, and no error; with five examples the update stops."
 
 
 # ---- 08-gradient ----
 _LOOPS = ("FOR_ITER", "JUMP_BACKWARD", "POP_JUMP_BACKWARD")
+_LOOPING = {"map", "reduce", "vectorize", "apply_along_axis", "fromfunction", "fromiter"}
 _RIGHT_SIDE = "`x.T @ (x @ weights - y)` has the shape of the weights. What is it multiplied with?"
 _GRADIENT_HINTS: Hints = {
     "mismatch in its core dimension": (
@@ -123,23 +124,25 @@ def gradient(answer: Any) -> str:
         _judge_gradient_shape(found, (n, n_in, n_out))
         _judge_factor(found, right, n, n_out)
     _judge_loops(answer)
-    return "as central differences have it, whatever the shapes."
+    return "it agrees with central differences, whatever the shapes."
 
 
 def _judge_loops(answer: Any) -> None:
-    steps = [step for code in answers.codes_of(answer) for step in dis.get_instructions(code)]
-    has_loop = any(step.opname.startswith(_LOOPS) for step in steps)
-    shown = "it asks `central_differences`, which work out the loss again for every weight."
-    why = "They are there to compare with. What does the formula say, all weights at once?"
+    names = answers.names_of(answer)
+    helpers = [answer.__globals__.get(name) for name in names - {"central_differences"}]
+    steps = [s for code in answers.codes_of(answer, *helpers) for s in dis.get_instructions(code)]
+    has_loop = any(step.opname.startswith(_LOOPS) for step in steps) or bool(names & _LOOPING)
+    shown = "it calls `central_differences`, which works out the loss twice for every weight."
+    why = "Use that to compare. What does the formula say for all weights at once?"
     demand(
-        "central_differences" not in answers.names_of(answer),
+        "central_differences" not in names,
         "differences",
         shown,
         why,
         _RIGHT_SIDE,
     )
     why = "The sum over the examples is what a product of matrices does. Which two?"
-    demand(not has_loop, "loop", "there is a loop in it.", why, _RIGHT_SIDE)
+    demand(not has_loop, "loop", "it works in a loop.", why, _RIGHT_SIDE)
 
 
 def _judge_gradient_shape(found: Floats, sizes: tuple[int, int, int]) -> None:
@@ -171,7 +174,7 @@ def _judge_factor(found: Floats, right: Floats, n: int, n_out: int) -> None:
         for code, (typical, why) in times.items():
             demand(abs(factor / typical - 1) > 1e-3, code, shown, why, "`2 * ... / y.size`.")
         raise Wrong("factor", shown, "Two from the square, divided by the number of errors.")
-    shown = "it has the right shape, and central differences say otherwise."
+    shown = "it has the right shape, but other values than central differences."
     raise Wrong("values", shown, "Which example, which weight, which error?", _RIGHT_SIDE)
 
 
@@ -179,7 +182,7 @@ def _judge_factor(found: Floats, right: Floats, n: int, n_out: int) -> None:
 _ERRORS_HINTS: Hints = {
     "AssertionError": ("assert", "`python -O` leaves asserts out: `raise ValueError(...)`."),
     "could not be broadcast": ("refused", "This `y` has as many values as `y_pred`."),
-    "ValueError": ("refused", "This `y` has as many values as `y_pred`: it is not to be refused."),
+    "ValueError": ("refused", "This `y` has as many values as `y_pred`: do not refuse it."),
 }
 
 
@@ -195,7 +198,7 @@ def errors(answer: Any) -> str:
         _judge_errors(found, y_pred - y, given.shape)
     for shape in (4,), (6, 1), (1,), (1, 1):
         _demand_refusal(answer, rng.normal(size=(5, 1)), rng.normal(size=shape))
-    return "one error for each example, and nothing that does not fit."
+    return "one error for each example, and a refusal where the sizes differ."
 
 
 def _judge_errors(found: Floats, right: Floats, shape: tuple[int, ...]) -> None:
@@ -220,7 +223,7 @@ def _demand_refusal(answer: Callable[..., Any], y_pred: Floats, y: Floats) -> No
 
     seen = play(scene, of=answer, hints=_ERRORS_HINTS).result
     shown = f"`y_pred` of shape (5, 1), `y` of shape {y.shape}: it {seen}."
-    why = "Not as many. To NumPy a single target fits any number, so compare the sizes yourself."
+    why = "There are not as many targets as predictions. NumPy may repeat one, so compare sizes."
     more = "`y.reshape(y_pred.shape)` raises a ValueError unless there are as many values."
     demand(not seen, "one-for-all" if y.size == 1 else "accepted", shown, why, more)
 
@@ -253,7 +256,7 @@ def cross_entropy(answer: Any) -> str:
     ):
         value = _number(_call(answer, z, labels, hints=_LOSS_HINTS), z)
         _judge_stable(value, float(_loss(z, labels).mean()), told)
-    return "the mean of -log p, with nothing that overflows on the way."
+    return "the mean of -log p, and nothing overflows."
 
 
 def _loss(z: Floats, labels: NDArray[np.int64], axis: int = 1) -> Floats:
@@ -283,7 +286,10 @@ def _judge_loss(value: float, z: Floats, labels: NDArray[np.int64]) -> None:
         "axis": (by_column, "Each row is an example, and must sum to one: along `axis=1`."),
         "columns": (_loss(z - z.max(axis=0), labels).mean(), f"Not of each column. {_SHIFT}"),
         "base": (right / np.log(2), "The logarithm is the natural one, `np.log`."),
-        "no-softmax": (-z[rows, labels].mean(), "Logits are no logarithms of p."),
+        "no-softmax": (
+            -z[rows, labels].mean(),
+            "Logits are not yet log p.",
+        ),
         "no-log": (np.exp(-each).mean(), "That is p, and -log p is asked for."),
         "picked": (every_label, "`[:, labels]` takes all labels from each row: `[rows, labels]`."),
     }
@@ -315,7 +321,7 @@ def leaky(answer: Any) -> str:
     for a, dh, slope in backward.leaky_cases():
         found = _array(_call(answer, a, dh, slope, hints=backward.LEAKY_HINTS))
         backward.judge_leaky(found, a, dh, slope)
-    return "as central differences have it, for each slope; with a slope of 0 it is the ReLU."
+    return "it agrees with central differences; with a slope of 0 it is the ReLU."
 
 
 @exercise("08-backward")
@@ -325,7 +331,7 @@ def backward_pass(answer: Any) -> str:
     for parameters, x, h, dz in backward.network_cases():
         result = _call(answer, parameters, x, h, dz, hints=backward.BACKWARD_HINTS)
         backward.judge_backward(backward.read_gradients(result), parameters, x, h, dz)
-    return "four gradients, each as central differences have it."
+    return "all four gradients agree with central differences."
 
 
 # ---- 08-train ----
@@ -360,7 +366,7 @@ def confusion(answer: Any) -> str:
         guesses = np.where(rng.random(n) < 0.5, labels, rng.integers(0, classes - unseen, n))
         found = _array(_call(answer, labels, guesses, classes, hints=_CONFUSION_HINTS))
         _judge_confusion(found, _confusion(labels, guesses, classes), n)
-    return "each image counted once: its row is what it is, its column what it was taken for."
+    return "each image counted once, in the row of its class and the column of the guess."
 
 
 def _judge_confusion(found: Floats, right: NDArray[np.int64], n: int) -> None:
@@ -451,9 +457,9 @@ def parsons(answer: Any) -> str:
         exec("\n".join(LINES[letter] for letter in letters), scope)
     except SyntaxError:
         why = "The indents tell what belongs to which `for`: none, four, four, then three of eight."
-        raise Wrong("indent", "line by line, that is no program.", why) from None
+        raise Wrong("indent", "in this order the lines are not a valid program.", why) from None
     except NameError as error:
-        raise Wrong("order", f"{error}.", "Which line gives it a value? It comes first.") from None
+        raise Wrong("order", f"{error}.", "Which line sets it? It comes first.") from None
     _judge_steps(trainee)
     return "three epochs, four batches each: every example once an epoch, in another order."
 

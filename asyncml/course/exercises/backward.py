@@ -14,12 +14,15 @@ from asyncml.course.exercises.scenes import Hints, demand
 
 Floats = NDArray[np.float64]
 NAMES = ("W1", "b1", "W2", "b2")
+_CHAIN = "The chain rule: `dh`, times the slope of the layer, which is 1 or `slope`."
+RAISED = "raised", "Call it yourself in a cell, and print the shapes just before that line."
 LEAKY_HINTS: Hints = {
     "truth value of an array": (
         "if",
         "`if`, `max` and `min` ask about one number, and `a` holds many.",
         "`np.where(a > 0, ..., ...)` asks about each of them.",
-    )
+    ),
+    "it raised": RAISED,
 }
 BACKWARD_HINTS: Hints = {
     "mismatch in its core dimension": (
@@ -32,6 +35,7 @@ BACKWARD_HINTS: Hints = {
         "star",
         "`*` works place by place: both sides need the same shape. A sum of products is `@`.",
     ),
+    "it raised": RAISED,
 }
 
 
@@ -64,49 +68,48 @@ def leaky_cases() -> Iterator[tuple[Floats, Floats, float]]:
 
 def judge_leaky(found: Floats, a: Floats, dh: Floats, slope: float) -> None:
     """Compare what came back with central differences."""
-
-    def forward() -> Floats:
-        return np.where(a > 0, a, slope * a)
-
-    right = differences(lambda: float((dh * forward()).sum()), a)
+    right = differences(lambda: float((dh * _leaky_relu(a, slope)).sum()), a)
     shown = f"`a` and `dh` of shape {a.shape}: it returned shape {found.shape}."
     why = "A gradient has the shape of what it belongs to, here of `a`. Nothing is summed."
     demand(found.shape == a.shape, "shape", shown, why)
-    if np.allclose(found, right, rtol=1e-4, atol=1e-7):
+    is_close = np.isclose(found, right, rtol=1e-4, atol=1e-7)
+    if is_close.all():
         return
-    chain = "The chain rule: `dh`, times the slope of the layer, which is 1 or `slope`."
-    typical: dict[str, tuple[Floats, str, str]] = {
-        "relu": (dh * (a > 0), "A leaky ReLU passes on a part of a change where `a` < 0.", chain),
-        "fixed": (np.where(a > 0, dh, 0.01 * dh), "Use the `slope` that it is given.", chain),
-        "local": (
-            np.where(a > 0, 1, slope),
-            "That is the slope of the layer alone. How much does the loss change?",
-            chain,
-        ),
-        "by-dh": (
-            np.where(dh > 0, dh, slope * dh),
-            "You asked for the sign of `dh`. Which number decides which way is taken forward?",
-            "`np.where(a > 0, ..., ...)`.",
-        ),
-        "forward": (forward(), "That is the forward pass, and `dh` is not in it.", chain),
-        "values-not-slopes": (
-            dh * forward(),
-            "You multiplied `dh` by the output. What is wanted is the slope of the output.",
-            chain,
-        ),
-        "swapped": (np.where(a > 0, slope * dh, dh), "The two cases are swapped.", chain),
-        "sign": (-right, "All signs are reversed. No minus is needed.", chain),
-        "as-it-came": (dh, "`dh` came back as it was given. What if `a` is negative?", chain),
-    }
-    row, column = np.argwhere(~np.isclose(found, right, rtol=1e-4, atol=1e-7))[0]
+    row, column = np.argwhere(~is_close)[0]
     place = row, column
     shown = (
         f"a = {a[place]:.2f}, dh = {dh[place]:.2f}, slope = {slope:g}: "
         f"central differences say {right[place]:.3f}, got {found[place] + 0.0:.3f}."
     )
-    for code, (wrong, why, more) in typical.items():
+    for code, (wrong, why, more) in _typical_leaky(a, dh, slope).items():
         demand(not np.allclose(found, wrong, rtol=1e-4, atol=1e-7), code, shown, why, more)
-    demand(False, "values", shown, "If `a` grows a little, how much does `h` grow?", chain)
+    why = "If `a` grows a little, how much does `h` grow? And the loss?"
+    demand(False, "values", shown, why, _CHAIN)
+
+
+def _leaky_relu(a: Floats, slope: float) -> Floats:
+    return np.where(a > 0, a, slope * a)
+
+
+def _typical_leaky(a: Floats, dh: Floats, slope: float) -> dict[str, tuple[Floats, str, str]]:
+    """Return what typical mistakes make of it, each with its hints."""
+    h, right = _leaky_relu(a, slope), leaky_relu_backward(a, dh, slope)
+    local = "That is the slope of the layer alone. How much does the loss change?"
+    by_dh = "You asked for the sign of `dh`. Which number decides which way is taken forward?"
+    times_h = "You multiplied `dh` by the output. What is wanted is the slope of the output."
+    leaky = "Where `a` < 0, a leaky ReLU passes on a part of a change."
+    where = "`np.where(a > 0, ..., ...)`."
+    return {
+        "relu": (dh * (a > 0), leaky, _CHAIN),
+        "fixed": (np.where(a > 0, dh, 0.01 * dh), "Use the `slope` that it is given.", _CHAIN),
+        "local": (np.where(a > 0, 1, slope), local, _CHAIN),
+        "by-dh": (np.where(dh > 0, dh, slope * dh), by_dh, where),
+        "forward": (h, "That is the forward pass, and `dh` is not in it.", _CHAIN),
+        "values-not-slopes": (dh * h, times_h, _CHAIN),
+        "swapped": (np.where(a > 0, slope * dh, dh), "The two cases are swapped.", where),
+        "sign": (-right, "All signs are reversed. No minus is needed.", _CHAIN),
+        "as-it-came": (dh, "`dh` came back as it was given. What if `a` < 0?", _CHAIN),
+    }
 
 
 # ---- the network with one hidden layer ----
@@ -133,17 +136,17 @@ def network_cases() -> Iterator[tuple[list[Floats], Floats, Floats, Floats]]:
 
 def read_gradients(result: Any) -> list[Floats]:
     """Return four arrays, or say what was returned instead."""
-    shown = f"it returned {type(result).__name__}, and not a list of four arrays."
+    shown = f"it returned a {type(result).__name__}, not a list of four arrays."
     why = "In this order: `[dW1, db1, dW2, db2]`."
     demand(isinstance(result, list | tuple), "kind", shown, why)
-    shown = f"it returned {len(result)}, and not four arrays."
+    shown = f"it returned a list of {len(result)}, not of four arrays."
     demand(len(result) == 4, "count", shown, why)
     found = []
     for name, each in zip(NAMES, result, strict=True):
         try:
             found.append(np.asarray(each, float))
         except (TypeError, ValueError):
-            shown = f"d{name} is {type(each).__name__}, and no array of numbers."
+            shown = f"d{name} is a {type(each).__name__}, not an array of numbers."
             demand(False, "kind", shown, why)
     return found
 
@@ -160,7 +163,7 @@ def judge_backward(
     right = [differences(loss, array) for array in parameters]
     shapes, wanted = [each.shape for each in found], [each.shape for each in right]
     is_swapped = shapes != wanted and shapes in (wanted[2:] + wanted[:2], wanted[::-1])
-    shown = "the right shapes in another order."
+    shown = "the shapes are right, but in another order."
     demand(not is_swapped, "order", shown, "Return `[dW1, db1, dW2, db2]`.")
     wrong = _typical(parameters, x, h, dz)
     for place in 2, 3, 0, 1:
@@ -179,7 +182,13 @@ def _judge_shape(name: str, found: Floats, right: Floats, n: int) -> None:
         demand(found.shape != (), "axis", shown, why, more)
         why = "A bias is in every row, so what it does to the rows is added up."
         demand(found.shape != (n, *right.shape), "no-sum", shown, why, more)
-        demand(found.shape != (n,), "axis", shown, "Not over the columns: over the rows.", more)
+        demand(
+            found.shape != (n,),
+            "axis",
+            shown,
+            "Sum over the rows, not over the columns.",
+            more,
+        )
         why = "A flat array is wanted: `keepdims` is not needed."
         demand(found.shape != (1, *right.shape), "keepdims", shown, why, more)
     else:
@@ -198,7 +207,11 @@ def _typical(
     mask = "`da = dh * (h > 0)`."
     why = "Every part of `dh` came through. Where `a` was negative the ReLU lets nothing pass."
     wrong: dict[str, tuple[Floats, str, str]] = {
-        "no-relu": (dh, why, f"`h >= 0` holds everywhere: h is never negative. {mask}"),
+        "no-relu": (
+            dh,
+            why,
+            f"{mask} (`h >= 0` would hold everywhere: h is never negative.)",
+        ),
         "by-dh": (dh * (dh > 0), "It is `a` that decides what passes, not the sign of `dh`.", mask),
         "times-h": (dh * h, "You multiplied by `h`. The slope of a ReLU is 1 or 0.", mask),
         "no-bias": (
@@ -231,8 +244,10 @@ def _judge_values(
         demand(factor > 0, "sign", shown, "A gradient points uphill: no minus is needed.")
         why = "The mean over the batch is in `dz` already."
         demand(abs(factor * n - 1) > 1e-3, "mean", shown, why, "Sum: divide by nothing.")
-        demand(False, "factor", shown, "Neither a 2 nor a mean: both are in `dz`, if anywhere.")
+        demand(False, "factor", shown, "There is nothing to multiply or divide by here.")
     why = "What came in, transposed, times the gradient of what went out."
+    if name in ("b1", "b2"):
+        why = "Sum the gradient of what went out over the batch."
     more = {
         "W2": "`h.T @ dz`.",
         "b2": "`dz.sum(axis=0)`.",

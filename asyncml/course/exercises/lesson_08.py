@@ -6,6 +6,7 @@ of the same length, so that nothing fits by accident.
 
 import copy
 import dis
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,17 @@ from asyncml.course.exercises import Wrong, answers, backward, exercise, loops
 from asyncml.course.exercises.scenes import Hints, check_plain, demand, play
 
 Floats = NDArray[np.float64]
+
+
+def _check_called_with(answer: Any, names: str) -> None:
+    """Demand a plain function that can be called with arguments of these names."""
+    check_plain(answer)
+    try:
+        inspect.signature(answer).bind(*names.split())
+    except TypeError:
+        called = f"`{answer.__name__}({', '.join(names.split())})`"
+        shown = f"its arguments do not fit: it is called as {called}."
+        raise Wrong("arguments", shown, "They come in this order; the names are free.") from None
 
 
 def _call(answer: Callable[..., Any], *args: Any, hints: Hints) -> Any:
@@ -29,7 +41,7 @@ def _call(answer: Callable[..., Any], *args: Any, hints: Hints) -> Any:
     result = play(scene, of=answer, hints=hints).result
     shown = f"`{answer.__name__}` changed an array that it was given."
     is_same = all(map(np.array_equal, _flat(copies), _flat(args)))
-    demand(is_same, "changed", shown, "Make a new one: `a = a - b` instead of `a -= b`.")
+    demand(is_same, "changed", shown, "Make a new one: `a = a - b`, not `a -= b`; or `a.copy()`.")
     answers.demand_returned(result)
     return result
 
@@ -108,13 +120,14 @@ _GRADIENT_HINTS: Hints = {
     ),
     "not aligned": ("product", "Write the shapes side by side: the middle ones must be equal."),
     "could not be broadcast": ("star", "`*` multiplies place by place. You want `@`."),
+    "it raised": backward.RAISED,
 }
 
 
 @exercise("08-gradient")
 def gradient(answer: Any) -> str:
     """Check the gradient of the mean squared error of a layer without a bias."""
-    check_plain(answer)
+    _check_called_with(answer, "x y weights")
     rng = np.random.default_rng(8)
     for n, n_in, n_out in (5, 2, 3), (7, 4, 3), (1, 3, 2), (6, 5, 1):
         x, y = rng.normal(size=(n, n_in)), rng.normal(size=(n, n_out))
@@ -183,13 +196,14 @@ _ERRORS_HINTS: Hints = {
     "AssertionError": ("assert", "`python -O` leaves asserts out: `raise ValueError(...)`."),
     "could not be broadcast": ("refused", "This `y` has as many values as `y_pred`."),
     "ValueError": ("refused", "This `y` has as many values as `y_pred`: do not refuse it."),
+    "it raised": backward.RAISED,
 }
 
 
 @exercise("08-errors")
 def errors(answer: Any) -> str:
     """Check a function that subtracts targets, (n,) or (n, 1), from predictions, (n, 1)."""
-    check_plain(answer)
+    _check_called_with(answer, "y_pred y")
     rng = np.random.default_rng(9)
     for n, is_column in (5, False), (5, True), (1, False), (8, False):
         y_pred, y = rng.normal(size=(n, 1)), rng.normal(size=(n, 1))
@@ -234,13 +248,14 @@ _SHIFT = "Subtract from each row its own largest logit: `z - z.max(axis=1, keepd
 _LOSS_HINTS: Hints = {
     "could not be broadcast": ("keepdims", "A sum of shape (n,) must be (n, 1): `keepdims=True`."),
     "index": ("index", "One logit of each row: `z[np.arange(len(z)), labels]`."),
+    "it raised": backward.RAISED,
 }
 
 
 @exercise("08-cross-entropy")
 def cross_entropy(answer: Any) -> str:
     """Check the mean softmax cross-entropy, also of logits that overflow."""
-    check_plain(answer)
+    _check_called_with(answer, "logits labels")
     rng = np.random.default_rng(10)
     for n, classes in (5, 3), (8, 4), (1, 6):
         z, labels = rng.normal(size=(n, classes)), rng.integers(0, classes, n)
@@ -317,7 +332,7 @@ def _judge_stable(value: float, right: float, told: str) -> None:
 @exercise("08-leaky")
 def leaky(answer: Any) -> str:
     """Check the backward pass of a leaky ReLU."""
-    check_plain(answer)
+    _check_called_with(answer, "a dh slope")
     for a, dh, slope in backward.leaky_cases():
         found = _array(_call(answer, a, dh, slope, hints=backward.LEAKY_HINTS))
         backward.judge_leaky(found, a, dh, slope)
@@ -327,7 +342,7 @@ def leaky(answer: Any) -> str:
 @exercise("08-backward")
 def backward_pass(answer: Any) -> str:
     """Check the backward pass of a network with one hidden layer."""
-    check_plain(answer)
+    _check_called_with(answer, "parameters x h dz")
     for parameters, x, h, dz in backward.network_cases():
         result = _call(answer, parameters, x, h, dz, hints=backward.BACKWARD_HINTS)
         backward.judge_backward(backward.read_gradients(result), parameters, x, h, dz)
@@ -338,7 +353,10 @@ def backward_pass(answer: Any) -> str:
 @exercise("08-train")
 def train(answer: Any) -> str:
     """Check a training loop by the rows that its model is given."""
-    check_plain(answer)
+    _check_called_with(answer, "model optimizer x y epochs rng")
+    shown = "there is a `yield` in it, so a call runs nothing of it."
+    is_generator = inspect.isgeneratorfunction(answer)
+    demand(not is_generator, "generator", shown, "Collect the losses in a list, and return it.")
     loops.judge_loop(answer)
     return "every example once an epoch, in a new order, and a step for each batch."
 
@@ -353,13 +371,14 @@ def _confusion(labels: Any, guesses: Any, classes: int) -> NDArray[np.int64]:
 _CONFUSION_HINTS: Hints = {
     "out of bounds": ("index", "Rows and columns are numbered from 0 to `classes - 1`."),
     "only integer": ("index", "A label is the number of a row, and a guess that of a column."),
+    "it raised": backward.RAISED,
 }
 
 
 @exercise("08-confusion")
 def confusion(answer: Any) -> str:
     """Check a count of what each class was taken for."""
-    check_plain(answer)
+    _check_called_with(answer, "labels guesses classes")
     rng = np.random.default_rng(13)
     for n, classes, unseen in (60, 4, 0), (200, 10, 1), (9, 3, 2):
         labels = rng.integers(0, classes - unseen, n).astype(np.uint8)
@@ -385,8 +404,8 @@ def _judge_confusion(found: Floats, right: NDArray[np.int64], n: int) -> None:
     why = "Counts are asked for, not shares."
     demand(not 0 < found.sum() <= classes + 1e-6, "shares", shown, why)
     demand(found.sum() == n, "total", shown, "Each image counts once, in one place.")
-    shown = "the counts add up, and stand in other places."
-    why = "Rows are what it *is*, columns what it was taken for."
+    shown = "the counts add up, but some are in the wrong place."
+    why = "The row is what it *is*, the column what it was taken for."
     demand(not np.array_equal(found, right.T), "transposed", shown, why, "`[labels, guesses]`.")
     raise Wrong("values", shown, why)
 

@@ -12,6 +12,12 @@ from asyncml.course.exercises.scenes import Hints, demand, play
 BATCH = 64
 _CALLS = "Two calls do it all: `model.loss_and_grads(x[rows], y[rows])`, then `optimizer.step()`."
 LOOP_HINTS: Hints = {
+    "required positional argument": ("attribute", _CALLS),
+    "'NoneType' object": (
+        "shuffle",
+        "Did you keep what `rng.shuffle` returns? It changes its argument and returns None.",
+        "`order = rng.permutation(len(x))`.",
+    ),
     "object has no attribute 'zero_grad'": (
         "zero-grad",
         "Nothing has to be cleared: `loss_and_grads` writes over the old gradients.",
@@ -24,6 +30,7 @@ LOOP_HINTS: Hints = {
     ),
     "object has no attribute": ("attribute", _CALLS),
     "is not callable": ("attribute", _CALLS),
+    "it raised": ("raised", "Call it with a model of your own, and print `rows` before that line."),
 }
 
 
@@ -109,31 +116,34 @@ def _judge_events(model: Model, n: int, epochs: int) -> None:
     demand(events[0] == "g", "early-step", f"{shown} a step came before any gradients.", why)
     steps = events.count("s")
     why = "One step after each batch. On which level of the loop does `step` stand?"
-    told = f"{shown} {count} batches and {steps} steps."
+    told = f"{shown} batches: {count}, steps: {steps}."
     demand(events == "gs" * count, "steps", told, why, "In the inner loop, below the gradients.")
 
 
 def _judge_rows(model: Model, n: int, epochs: int) -> None:
     per_epoch, sizes = -(-n // BATCH), [len(rows) for rows in model.seen]
     shown = f"{n} examples, {epochs} epochs: {len(sizes)} batches of up to {max(sizes)}."
-    why = "x[rows] and y[rows], with the same rows, belong together."
-    demand(model.seen == model.targets, "pairs", "images came with others' labels.", why)
+    why = "Take both with the same rows: `x[rows]` and `y[rows]`."
+    demand(model.seen == model.targets, "pairs", "examples came with the targets of others.", why)
     demand(max(sizes) <= BATCH, "size", shown, "64 at a time: `order[start : start + 64]`.")
     why = "Where does a slice end that begins at `start`?"
     demand(min(sizes) > 0, "empty", "there are empty batches.", why, "At `start + 64`.")
     whole = n // BATCH * epochs
     why = "The last batch of an epoch may be smaller; its examples count too."
     demand(per_epoch * epochs == whole or len(sizes) != whole, "dropped", shown, why)
-    why = f"{per_epoch} batches an epoch are needed, and {epochs} epochs."
+    why = f"It takes {per_epoch} batches an epoch, for {epochs} epochs: {per_epoch * epochs}."
     demand(len(sizes) == per_epoch * epochs, "batches", shown, why)
     ends = range(0, len(sizes), per_epoch)
     orders = [[*chain(*model.seen[first : first + per_epoch])] for first in ends]
     for order in orders:
         shown = f"of {n} examples {len(set(order))} were seen in an epoch of {len(order)}."
+        why = "Some were left out: does each slice end where the next one begins?"
+        is_cut = len(set(order)) == len(order) < n
+        demand(not is_cut, "left-out", shown, why)
         why = "Each is used once. `rng.permutation` has each number once, `rng.integers` has not."
         demand(sorted(order) == list(range(n)), "not-each-once", shown, why)
     if n > BATCH:
-        shown = "the rows came in the order in which they lie."
+        shown = "the first epoch took the rows in their own order, without shuffling."
         why = "`rng.permutation(len(x))` is a random order."
         demand(orders[0] != sorted(orders[0]), "in-order", shown, why)
         shown = "every epoch has the same order."
@@ -152,6 +162,6 @@ def _judge_losses(losses: Any, count: int, epochs: int) -> None:
     why = "Where does the list begin: outside the loops, or anew in each epoch?"
     few = -(-count // epochs)
     demand(len(losses) != few or few == count, "last-epoch", shown, why)
-    why = "`losses.append(...)` stands in the inner loop."
+    why = "One for each batch, in their order: `losses.append(...)` in the inner loop."
     demand(len(losses) == count, "losses", shown, why)
-    raise Wrong("losses", "these are not the losses of the batches.", "In the order they came.")
+    raise Wrong("losses", "these are not the losses of the batches.", why)

@@ -15,14 +15,19 @@ from asyncml.course.exercises.scenes import Hints, demand
 Floats = NDArray[np.float64]
 NAMES = ("W1", "b1", "W2", "b2")
 _CHAIN = "The chain rule: `dh`, times the slope of the layer, which is 1 or `slope`."
-RAISED = "raised", "Call it yourself in a cell, and print the shapes just before that line."
+PLAIN: Hints = {  # for any plain function of arrays; "it raised" fits every error, and comes last
+    "still running": ("endless", "Which loop in it has no end?"),
+    "`time.sleep`": ("blocking", "Nothing has to wait here: leave `time.sleep` out."),
+    "NameError": ("name", "Where does that name get its value? Is it spelt the same there?"),
+    "it raised": ("raised", "Call it yourself in a cell, and print the shapes before that line."),
+}
 LEAKY_HINTS: Hints = {
     "truth value of an array": (
         "if",
         "`if`, `max` and `min` ask about one number, and `a` holds many.",
         "`np.where(a > 0, ..., ...)` asks about each of them.",
     ),
-    "it raised": RAISED,
+    **PLAIN,
 }
 BACKWARD_HINTS: Hints = {
     "mismatch in its core dimension": (
@@ -35,7 +40,7 @@ BACKWARD_HINTS: Hints = {
         "star",
         "`*` works place by place: both sides need the same shape. A sum of products is `@`.",
     ),
-    "it raised": RAISED,
+    **PLAIN,
 }
 
 
@@ -136,13 +141,14 @@ def network_cases() -> Iterator[tuple[list[Floats], Floats, Floats, Floats]]:
 
 def read_gradients(result: Any) -> list[Floats]:
     """Return four arrays, or say what was returned instead."""
-    shown = f"it returned a {type(result).__name__}, not a list of four arrays."
+    shown = f"its result is of type {type(result).__name__}, not a list of four arrays."
     why = "In this order: `[dW1, db1, dW2, db2]`."
     demand(isinstance(result, list | tuple), "kind", shown, why)
     shown = f"it returned a list of {len(result)}, not of four arrays."
     demand(len(result) == 4, "count", shown, why)
     found = []
     for name, each in zip(NAMES, result, strict=True):
+        demand(each is not None, "missing", f"d{name} is None.", why)
         try:
             found.append(np.asarray(each, float))
         except (TypeError, ValueError):

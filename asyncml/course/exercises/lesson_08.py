@@ -120,7 +120,7 @@ _GRADIENT_HINTS: Hints = {
     ),
     "not aligned": ("product", "Write the shapes side by side: the middle ones must be equal."),
     "could not be broadcast": ("star", "`*` multiplies place by place. You want `@`."),
-    "it raised": backward.RAISED,
+    **backward.PLAIN,
 }
 
 
@@ -196,7 +196,7 @@ _ERRORS_HINTS: Hints = {
     "AssertionError": ("assert", "`python -O` leaves asserts out: `raise ValueError(...)`."),
     "could not be broadcast": ("refused", "This `y` has as many values as `y_pred`."),
     "ValueError": ("refused", "This `y` has as many values as `y_pred`: do not refuse it."),
-    "it raised": backward.RAISED,
+    **backward.PLAIN,
 }
 
 
@@ -248,7 +248,7 @@ _SHIFT = "Subtract from each row its own largest logit: `z - z.max(axis=1, keepd
 _LOSS_HINTS: Hints = {
     "could not be broadcast": ("keepdims", "A sum of shape (n,) must be (n, 1): `keepdims=True`."),
     "index": ("index", "One logit of each row: `z[np.arange(len(z)), labels]`."),
-    "it raised": backward.RAISED,
+    **backward.PLAIN,
 }
 
 
@@ -371,7 +371,7 @@ def _confusion(labels: Any, guesses: Any, classes: int) -> NDArray[np.int64]:
 _CONFUSION_HINTS: Hints = {
     "out of bounds": ("index", "Rows and columns are numbered from 0 to `classes - 1`."),
     "only integer": ("index", "A label is the number of a row, and a guess that of a column."),
-    "it raised": backward.RAISED,
+    **backward.PLAIN,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from asyncml.course.exercises import Wrong, plain
+from asyncml.course.exercises.backward import PLAIN
 from asyncml.course.exercises.scenes import Hints, demand, play
 
 BATCH = 64
@@ -30,7 +31,11 @@ LOOP_HINTS: Hints = {
     ),
     "object has no attribute": ("attribute", _CALLS),
     "is not callable": ("attribute", _CALLS),
-    "it raised": ("raised", "Call it with a model of your own, and print `rows` before that line."),
+    "'int' object is not iterable": (
+        "range",
+        "`epochs` is a number, and `for` wants as many turns: `range(epochs)`.",
+    ),
+    **PLAIN,
 }
 
 

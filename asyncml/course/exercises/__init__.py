@@ -12,6 +12,8 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     retries    judges a fetch that is tried again
     readings   judges functions that read a file within a time
     servers    a server that keeps a parameter, and how it was used
+    backward   judges the backward pass of a layer and of a network
+    loops      judges a training loop by the rows that its model sees
     bucket     the bucket from hell
     batchers   judges micro-batchers
     league     loaders that empty it, and their scores

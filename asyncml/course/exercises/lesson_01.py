@@ -58,7 +58,7 @@ _AT_ONCE = 3  # 01-three-at-once: the most fetches that may run
 
 # 01-states: each right answer, with the code and the hint of a wrong one
 _STATES = [
-    ("pending", "settled", "The fetch of `d` takes 15 ms. Who could know anything at 10?"),
+    ("pending", "settled", "The fetch of `d` takes 15 ms. Can anything be known after 10?"),
     (
         "exception",
         "error",
@@ -77,7 +77,7 @@ def bet(answer: Any) -> str:
     """Check the bet on the seconds that the copied sample takes."""
     wrong = {
         1: ("overlap", "Does `save_model` begin before `train_model` has ended?"),
-        0: ("free", "Who awaits something waits for it, one second each time."),
+        0: ("free", "Each `await` waits until its function has ended."),
         2000: ("unit", "That would be milliseconds."),
     }
     expect(answer, 2.0, wrong, "Go through `main` line by line: which lines wait, and how long?")
@@ -391,7 +391,7 @@ def states(answer: Any) -> str:
     demand(len(bets) == 3 and all(bet in words for bet in bets), "kind", shown)
     for number, (got, (right, code, why)) in enumerate(zip(bets, _STATES, strict=True), start=1):
         demand(got == right, code, f"number {number} is not {got!r}.", why)
-    return "nobody had to pass them on: from the first future to the last, the chain does."
+    return "the chain passes them on by itself, from the first future to the last."
 
 
 @exercise("01-parsons")

@@ -594,6 +594,16 @@ async def three_and_no_return(fetch, keys):
     await lets_three_in(fetch, keys)
 
 
+async def gives_nothing_back(fetch, keys):
+    places = asyncio.Semaphore(3)
+
+    async def in_turn(key):
+        await places.acquire()
+        return await fetch(key)
+
+    return await gathers(in_turn, keys)
+
+
 async def calls_pipeline(fetch, keys):
     return [data async for data in aml.Pipeline(keys).map(fetch, concurrency=3)]
 
@@ -621,6 +631,7 @@ def test_three_at_once(answer):
         (three_with_holes, "swallowed", "nobody heard", "let it come out"),
         (three_by_arrival, "order", "not in the order", "one by one after the block"),
         (three_and_no_return, "no-return", "returned None", "`return`"),
+        (gives_nothing_back, "deadlock", "Semaphore.acquire", "Who was to wake it?"),
         (calls_pipeline, "by-hand", "by hand", "by hand"),
         (returns_nothing, "too-many", "8 fetches", "`asyncio.Semaphore(3)`"),
         (starts_nothing, "not-started", "have not begun", "has to be awaited"),
@@ -638,6 +649,23 @@ def test_not_three_at_once(answer, code, words, fuller, recwarn):
     assert words in first
     assert fuller in second
     assert not recwarn.list
+
+
+@pytest.mark.untidy
+def test_a_semaphore_wants_an_async_with():
+    async def in_turn_gathered(fetch, keys):
+        places = asyncio.Semaphore(3)
+
+        async def in_turn(key):
+            with places:
+                return await fetch(key)
+
+        return await gathers(in_turn, keys)
+
+    code, first, second = hints("01-three-at-once", in_turn_gathered)
+    assert code == "async-with"
+    assert "What kind of `with`" in first
+    assert "`async with places:`" in second
 
 
 # ---- hints that fit ----

@@ -48,6 +48,11 @@ _HINTS: Hints = {
         "`asyncio.wait` takes tasks. What makes a task of a coroutine?",
         "Give it a list of `asyncio.create_task(...)`, or use `asyncio.gather`.",
     ),
+    "context manager protocol": (
+        "async-with",
+        "Taking a place may have to wait. What kind of `with` can wait?",
+        "`async with places:`, in place of `with places:`.",
+    ),
     "positional argument": (
         "arguments",
         "Which arguments does each function get in that call?",

@@ -106,7 +106,10 @@ def score(loader: Any, seed: int = SEED, images: int = IMAGES) -> Score:
 
 
 async def _empty(loader: Loader, bucket: Bucket, delivered: list[Any]) -> None:
-    made = loader(list(bucket.keys), bucket.get)
+    async def get(key: str) -> bytes:  # no more of the bucket than a store shows
+        return await bucket.get(key)
+
+    made = loader(list(bucket.keys), get)
     if inspect.isawaitable(made):
         made = await made
     if isinstance(made, list | tuple):
@@ -127,7 +130,7 @@ def _refuse_storm(bucket: Bucket) -> None:
         f"It takes {RATE} requests a second. How many are in flight, and what do you do when it "
         "says 429?",
         f"By Little's law, {RATE} a second at a mean of 64 ms are 13 in flight: bound them. After "
-        "a 429 pause, longer each time, each by its own chance.",
+        "a 429 pause, longer each time, and for a random time.",
     )
     worst = max(bucket.asked.values(), default=0)
     demand(
@@ -152,7 +155,7 @@ def _explain(error: BaseException, bucket: Bucket) -> None:
             "refused",
             f"a `TooManyRequests` ended it, after {sum(bucket.asked.values())} requests.",
             f"More than {RATE} a second will be refused now and then: ask again, after a pause.",
-            "Catch it where you catch `RequestFailed`: both are a ConnectionError.",
+            "Catch it where you catch `RequestFailed`: each is a ConnectionError.",
         )
     if isinstance(error, RequestFailed):
         raise Wrong(

@@ -1,7 +1,6 @@
-"""The exercises of lesson 07: four in flight, in order, a bound, retries, and the league."""
+"""The exercises of lesson 07: a loader's parts, one by one, a bound, and the league."""
 
 import asyncio
-import inspect
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -11,9 +10,15 @@ from asyncml.clock import simulate
 from asyncml.course.exercises import Wrong, exercise, expect
 from asyncml.course.exercises.answers import is_mixed_up, names_of, read_list, read_results
 from asyncml.course.exercises.attempts import check_kind
-from asyncml.course.exercises.bucket import SEED
+from asyncml.course.exercises.bucket import BURST, RATE, SEED
 from asyncml.course.exercises.fetches import Shop, refuse_unfinished, run_fetches
 from asyncml.course.exercises.league import score
+from asyncml.course.exercises.loaders import (
+    check_generator,
+    judge_buffer,
+    judge_prefetch,
+    judge_workers,
+)
 from asyncml.course.exercises.retries import judge_retries
 from asyncml.course.exercises.scenes import demand, play, quietly
 
@@ -23,7 +28,8 @@ _GLOBAL = (
     "Each call may run on a loop of its own. Where is the semaphore made?",
     "Make it inside the function: `slots = asyncio.Semaphore(4)` in its first line.",
 )
-SLOW = 2.0  # a score from which on there is something to learn
+SLOW = 2.0  # a score from which on it is the number in flight that is wrong
+GOOD = 1.12  # a plain Pipeline reaches 1.15
 _IN_TASK = "`async with slots:` goes around `await fetch(key)`, inside the coroutine of each task."
 
 
@@ -110,6 +116,18 @@ def _judge_flight(shop: _Watched, answer: Any) -> None:
     demand(shop.idle_s < 1e-9, "idle", shown, "Whoever has ended makes room for the next at once.")
 
 
+# ---- 07-workers ----
+@exercise("07-workers")
+@quietly
+def workers(answer: Any) -> str:
+    """Check four workers that share the keys, and that a full queue holds back."""
+    seconds, ahead = judge_workers(answer)
+    return (
+        f"four tasks, four in flight, {seconds:.2f} s; "
+        f"and with a slow consumer never more than {ahead} ahead."
+    )
+
+
 # ---- 07-window ----
 class _Stream(_Watched):
     """Many keys, all equally quick but for a few stragglers; notes how far it was run ahead."""
@@ -140,12 +158,7 @@ async def _consume(answer: Callable[..., Any], stream: _Stream, step_s: float) -
 @quietly
 def window(answer: Any) -> str:
     """Check an async generator: in order, four in flight, and no more than twelve ahead."""
-    if not inspect.isasyncgenfunction(answer):
-        check_kind(answer, False)
-        name = getattr(answer, "__name__", "it")
-        message = f"`{name}` must be an async generator: an `async def` with a `yield`."
-        hint = "`yield` each result as soon as it is its turn, and `return` nothing."
-        raise Wrong("kind", message, hint)
+    check_generator(answer)
     ahead = 0
     for seed in range(1, 4):
         stream, slow, limit = _Stream(seed), _Stream(seed), _Stream(seed)
@@ -228,6 +241,18 @@ def _judge_pace(stream: _Stream, seconds: float, limit_s: float, head_s: float) 
     raise Wrong("slow", shown, f"{AT_ONCE} in flight, whatever the head does.", more)
 
 
+# ---- 07-prefetch ----
+@exercise("07-prefetch")
+@quietly
+def prefetch(answer: Any) -> str:
+    """Check an async generator that loads ahead of its consumer, within bounds, and tidies up."""
+    seconds, ahead = judge_prefetch(answer)
+    return (
+        f"eight images in {1000 * seconds:.0f} ms in place of 720, at most {ahead} made ahead, "
+        "and nothing runs after the consumer has left."
+    )
+
+
 # ---- 07-bound ----
 _BOUNDS: list[tuple[float, dict[Any, tuple[str, str]], str]] = [
     (
@@ -292,7 +317,7 @@ def retry(answer: Any) -> str:
         judge_retries(answer)
     finally:
         random.setstate(state)
-    return "four tries, growing pauses of chance, the slot free meanwhile, other errors at once."
+    return "four tries, growing random pauses, the slot free meanwhile, other errors at once."
 
 
 # ---- 07-bucket ----
@@ -302,7 +327,24 @@ def bucket(answer: Any) -> str:
     done = score(answer)
     score(answer, seed=SEED + 1, images=120)  # another bucket, which nobody has seen
     shown = f"score {done.score:.2f}: {done.seconds:.2f} s, and {done.bound_s:.2f} s is the bound"
+    shown += f"; refused {done.refused} times"
     why = "Every good image in order, but slowly. How many requests are in flight, on average?"
-    more = "Little's law: 200 a second times a mean of 64 ms are 13, all the time."
-    demand(done.score <= SLOW, "slow", f"{shown}; refused {done.refused} times.", why, more)
-    return f"{shown}; refused {done.refused} times."
+    more = f"Little's law: {RATE} a second times a mean of 64 ms are 13, all the time."
+    demand(done.score <= SLOW, "slow", f"{shown}.", why, more)
+    why = "It works. But each refusal costs a pause: when may a request leave, and not be refused?"
+    more = f"{BURST} at once, then one every {1000 / RATE:g} ms: keep the time of the next, or let "
+    more += "`aml.RateLimited` do so."
+    demand(done.refused <= BURST, "refused-often", f"{shown}, and {BURST} are allowed.", why, more)
+    why = "Nearly. Which slots are taken by stragglers, while the bucket could take a request?"
+    more = "If only the rate holds requests back, more than 13 may be in flight. And a straggler "
+    more += "need not be waited for: ask a second time."
+    demand(done.score <= GOOD, "idle", f"{shown}. The mark is {GOOD:.2f}.", why, more)
+    return f"{shown}."
+
+
+# ---- 07-buffer ----
+@exercise("07-buffer")
+@quietly
+def buffer(answer: Any) -> str:
+    """Check workers that share a buffer, and lose nothing of it."""
+    return f"{judge_buffer(answer)} of 60 are saved, with four workers."

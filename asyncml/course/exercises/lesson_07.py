@@ -347,4 +347,4 @@ def bucket(answer: Any) -> str:
 @quietly
 def buffer(answer: Any) -> str:
     """Check workers that share a buffer, and lose nothing of it."""
-    return f"{judge_buffer(answer)} of 60 are saved, with four workers."
+    return f"{judge_buffer(answer)} of 48 are saved, with four workers."

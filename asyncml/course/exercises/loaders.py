@@ -14,7 +14,13 @@ from asyncml.failures import shorten
 
 WORKERS, ROOM = 4, 2
 _ONE_ITERATOR = "`todo = iter(keys)` once, and `for key in todo:` in each worker."
-_FULL: Hints = {
+_MISUSED: Hints = {
+    "positional argument": ("signature", "It is called as `fill(fetch, keys, queue)`."),
+    "An asyncio.Future, a coroutine": (
+        "kind",
+        "`gather` was given something that it cannot await. Is there a `yield` in the worker?",
+        "A worker is an `async def` without a `yield`; its data goes into the queue.",
+    ),
     "QueueFull": (
         "nowait",
         "`put_nowait` does not wait for room: it raises. Which method of a queue waits?",
@@ -47,7 +53,7 @@ class _Shared(Shop):
         self.delays = {key: 40 if place % 4 == 1 else 5 for place, key in enumerate(self.keys)}
         self.step_s = step_s
         self.taken: list[Any] = []
-        self.now = self.peak = self.ahead = self.tasks = self.others = 0
+        self.now = self.peak = self.ahead = self.tasks = self.others = self.left = 0
         self.idle_s = self.changed_s = 0.0
 
     async def fetch(self, key: str) -> bytes:
@@ -79,6 +85,7 @@ class _Shared(Shop):
         self.others = len(asyncio.all_tasks())
         try:
             await answer(self.fetch, list(self.keys), queue)
+            self.left = len(asyncio.all_tasks()) - self.others
             await queue.join()
         finally:
             consumer.cancel()
@@ -90,10 +97,10 @@ def judge_workers(answer: Any) -> tuple[float, int]:
     seconds = 0.0
     for seed in range(1, 3):
         quick, slow = _Shared(seed, 0.0), _Shared(seed, 0.5)
-        run = play(quick.run, answer, of=answer, hints=_FULL)
+        run = play(quick.run, answer, of=answer, hints=_MISUSED)
         _judge_shared(quick)
         seconds = run.seconds
-        play(slow.run, answer, of=answer, hints=_FULL)
+        play(slow.run, answer, of=answer, hints=_MISUSED)
         shown = f"the consumer was slow, and {slow.ahead} keys had been asked for ahead of it."
         most = WORKERS + ROOM
         why = f"{ROOM} in the queue and one with each worker are {most}. What keeps the others?"
@@ -118,6 +125,10 @@ def _judge_shared(shop: _Shared) -> None:
     right = sorted(shop.data.values())
     if sorted(map(repr, shop.taken)) != sorted(map(repr, right)):
         shown = f"{len(shop.taken)} items came through the queue, and {len(right)} were expected."
+        unput = "Where does a worker put its data, and does it await that?"
+        more = "`await queue.put(data)`: without the `await` it does not even begin."
+        is_left = shop.left > 0 or len(shop.taken) >= len(right)
+        demand(is_left, "unput", shown, unput, more)
         why = "It has ended, and its workers have not: what does it wait for at its end?"
         more = "`await asyncio.gather(...)` the workers, or use a `TaskGroup`."
         demand(len(shop.taken) >= len(right), "left", shown, why, more)
@@ -126,6 +137,8 @@ def _judge_shared(shop: _Shared) -> None:
     shown = "one at a time: never more than one was in flight."
     why = "`await work()` runs a worker to its end. What lets four of them run side by side?"
     demand(shop.peak > 1, "sequence", shown, why, "`create_task` each worker, or `gather` them.")
+    shown = f"never more than {shop.peak} were in flight."
+    demand(shop.peak == WORKERS, "too-few", shown, f"{WORKERS} workers are asked for.")
     shown = f"for {shop.idle_s:.2f} s fewer than {WORKERS} were in flight, with keys still to ask."
     why = "Some workers had finished their part early. Who takes the keys that are left?"
     demand(shop.idle_s < 1e-9, "idle", shown, why, _ONE_ITERATOR)
@@ -200,7 +213,7 @@ def judge_prefetch(answer: Any) -> tuple[float, int]:
     shown = f"{len(source.got)} items came ({shorten(source.got)}), for {count} images."
     demand(None not in source.got, "sentinel", *_SENTINEL)
     is_right = source.got == right
-    demand(is_right, "results", shown, "Each image once, in order; then the generator ends.")
+    demand(is_right, "results", shown, "Each image once, in order. Is each `put` awaited?")
     seconds = run.seconds - 0.001
     alone, both = count * 0.05 + 0.04, count * 0.09
     shown = f"{seconds:.2f} s; loading beside training takes {alone:.2f} s"

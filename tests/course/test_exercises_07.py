@@ -548,6 +548,57 @@ def test_the_hint_for_a_blocking_head_says_what_is_possible():
     assert "12 ahead with 4 in flight" in second
 
 
+# ---- what any of them may have wrong ----
+
+
+async def takes_one_and_works(keys):
+    return keys
+
+
+async def runs_inside(fetch, keys, *rest):
+    return asyncio.run(with_a_semaphore(fetch, keys))
+
+
+async def a_plain_with(fetch, keys, *rest):
+    with asyncio.Semaphore(4):
+        return await fetch(keys)
+
+
+async def early(fetch, keys):
+    return [task.result() for task in [asyncio.create_task(fetch(key)) for key in keys]]
+
+
+async def renamed(fetch, key, slots):
+    try:
+        return await again()(fetch, key, slots)
+    except aml.RequestFailed as lost:
+        raise RuntimeError("gave up") from lost
+
+
+def not_a_store(keys, get):
+    return aml.Pipeline(keys).map(aml.RateLimited(get).get)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "expected"),
+    [
+        ("07-four", takes_one_and_works, "signature"),
+        ("07-workers", takes_one_and_works, "signature"),
+        pytest.param("07-retry", takes_one_and_works, "signature", marks=pytest.mark.untidy),
+        ("07-buffer", takes_one_and_works, "signature"),
+        ("07-bucket", takes_one_and_works, "signature"),
+        ("07-four", runs_inside, "run-inside"),
+        ("07-four", a_plain_with, "with"),
+        ("07-retry", a_plain_with, "with"),
+        pytest.param("07-four", early, "early", marks=pytest.mark.untidy),
+        ("07-retry", renamed, "renamed"),
+        ("07-bucket", not_a_store, "store"),
+    ],
+)
+def test_a_mistake_that_any_function_may_have(name, answer, expected):
+    assert code(name, answer) == expected
+
+
 # ---- 07-workers ----
 
 
@@ -1092,7 +1143,7 @@ async def twice_the_slot(fetch, key, slots):
         (again(SLOT, "            return await fetch(key)\n"), "no-slot"),
         (again("return await fetch(key)", "await fetch(key)"), "goes-on"),
         (again("await fetch(key)", "fetch(key)"), "not-started"),
-        (again("await fetch(key)", "await fetch()"), "raised"),
+        (again("await fetch(key)", "await fetch()"), "signature"),
         (
             again(
                 "            if attempt == 3:\n                raise\n", "            return None\n"
@@ -1439,7 +1490,7 @@ def test_no_score_is_better_than_the_bound(loader):
     with pytest.raises(Wrong) as caught:
         score(loader)
     assert caught.value.code == "unfair"
-    assert "2.07 s are what nobody can beat." in caught.value.message
+    assert "no loader can take less than 2.07 s." in caught.value.message
     assert check("07-bucket", loader).code == "unfair"
 
 

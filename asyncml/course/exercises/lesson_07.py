@@ -18,15 +18,20 @@ from asyncml.course.exercises.loaders import (
     judge_buffer,
     judge_prefetch,
     judge_workers,
+    misused,
 )
 from asyncml.course.exercises.retries import judge_retries
-from asyncml.course.exercises.scenes import demand, play, quietly
+from asyncml.course.exercises.scenes import Hints, demand, play, quietly
 
 AT_ONCE, AHEAD = 4, 12
 _OTHER_LOOP = "is bound to a different event loop"
 _GLOBAL = (
     "Each call may run on a loop of its own. Where is the semaphore made?",
     "Make it inside the function: `slots = asyncio.Semaphore(4)` in its first line.",
+)
+_EARLY = (
+    "Making a task does not wait for it. Which `await` waits for all of them?",
+    "`return await asyncio.gather(...)`, or await each task in turn.",
 )
 SLOW = 2.0  # a score from which on it is the number in flight that is wrong
 GOOD = 1.12  # a plain Pipeline reaches 1.15
@@ -71,6 +76,10 @@ def four(answer: Any) -> str:
         except Wrong as wrong:
             if _OTHER_LOOP in wrong.message:
                 raise Wrong("global", "a semaphore of an earlier run.", *_GLOBAL) from None
+            for words, (code, *said) in misused("four_at_once(fetch, keys)").items():
+                demand(words not in wrong.message, code, wrong.message, *said)
+            if wrong.code == "early":
+                raise Wrong("early", wrong.message, *_EARLY) from None
             raise
         _judge_data(shop, run.result)
         _judge_flight(shop, answer)
@@ -83,14 +92,14 @@ def _judge_data(shop: Shop, got: Any) -> None:
     if got == right:
         return
     shown = "all the data, but not in the order of the keys."
-    why = "Who appends when it has come, appends in the order of coming. `gather` keeps the order."
+    why = "Did each task append its data when it had come? Then the order is that of arrival."
     more = "`gather` keeps the order; or write each to its place: `data[place] = ...`."
     demand(not is_mixed_up(got, right), "order", shown, why, more)
     message = f"{len(got)} results, and {len(right)} were expected, one for each key."
     if len(got) == len(right):
         place = next(n for n, pair in enumerate(zip(got, right, strict=True)) if pair[0] != pair[1])
         message = f"number {place + 1} is {got[place]!r:.30}, and {right[place]!r} was expected."
-    raise Wrong("results", message, "Each key of this call once, in order.")
+    raise Wrong("results", message, "The data of each key once, in order.")
 
 
 def _judge_flight(shop: _Watched, answer: Any) -> None:
@@ -102,18 +111,22 @@ def _judge_flight(shop: _Watched, answer: Any) -> None:
             "There is a semaphore, and it holds nobody back. What happens inside its `async with`?"
         )
         raise Wrong("outside", shown, why, _IN_TASK + " And it is one semaphore for all of them.")
-    why = "How many may begin before one has ended? Who makes the fifth wait?"
+    why = "How many may begin before one has ended? What makes the fifth wait?"
     demand(peak <= AT_ONCE, "too-many", shown, why, f"A semaphore of {AT_ONCE}: {_IN_TASK}")
     shown = f"one at a time: there was never more than one of the {keys} in flight."
     why = "An `await` in a loop ends before the next begins. Start them, and let a semaphore bound."
     demand(peak > 1, "sequence", shown, why, "`gather` of small coroutines. " + _IN_TASK)
     shown = f"never more than {peak} were in flight."
-    demand(peak == AT_ONCE, "too-few", shown, f"{AT_ONCE} are allowed: use them.")
+    demand(
+        peak == AT_ONCE, "too-few", shown, f"{AT_ONCE} are allowed, and there are keys to ask for."
+    )
     shown = f"four at once, but for {shop.idle_s:.2f} s there were fewer, with keys still to ask."
     is_chunked = shop.starts[: 2 * AT_ONCE] == [*range(1, AT_ONCE + 1)] * 2
-    why = "Each four wait for the slowest of them. Who could begin when the first has ended?"
+    why = (
+        "Each four wait for the slowest of them. Which key could be asked for when the first ends?"
+    )
     demand(not (shop.idle_s > 1e-9 and is_chunked), "chunks", shown, why, _IN_TASK)
-    demand(shop.idle_s < 1e-9, "idle", shown, "Whoever has ended makes room for the next at once.")
+    demand(shop.idle_s < 1e-9, "idle", shown, "When one fetch has ended, the next begins at once.")
 
 
 # ---- 07-workers ----
@@ -162,15 +175,14 @@ def window(answer: Any) -> str:
     ahead = 0
     for seed in range(1, 4):
         stream, slow, limit = _Stream(seed), _Stream(seed), _Stream(seed)
-        run = play(
-            _consume, answer, stream, 0.0, of=answer, hints={_OTHER_LOOP: ("global", *_GLOBAL)}
-        )
+        hints: Hints = {_OTHER_LOOP: ("global", *_GLOBAL), **misused("in_order(fetch, keys)")}
+        run = play(_consume, answer, stream, 0.0, of=answer, hints=hints)
         _judge_order(stream)
         play(_consume, answer, slow, 0.5, of=answer)
         ahead = max(ahead, _judge_ahead(slow, stream))
         limit_s, head_s = (_reference_s(limit, ahead) for ahead in (AHEAD - 1, AT_ONCE))
         _judge_pace(stream, run.seconds, limit_s, head_s)
-    return f"in order, {AT_ONCE} in flight, {ahead} ahead: a straggler holds up nobody but itself."
+    return f"in order, {AT_ONCE} in flight, {ahead} ahead: a straggler does not hold up the others."
 
 
 def _reference_s(stream: _Stream, ahead: int) -> float:
@@ -217,7 +229,7 @@ def _judge_order(stream: _Stream) -> None:
 def _judge_ahead(slow: _Stream, quick: _Stream) -> int:
     peak = max(slow.peak, quick.peak)
     shown = f"{peak} were in flight at once, and {AT_ONCE} are allowed."
-    why = "How far one may run ahead and how many may be in flight are two bounds."
+    why = "How far ahead and how many in flight are two bounds."
     more = f"A semaphore of {AT_ONCE} inside each task, and {AHEAD} tasks in the deque."
     demand(peak <= AT_ONCE, "too-many", shown, why, more)
     ahead = max(slow.ahead, quick.ahead)
@@ -235,7 +247,7 @@ def _judge_pace(stream: _Stream, seconds: float, limit_s: float, head_s: float) 
     if seconds <= limit_s + 1e-6:
         return
     shown = f"in order, in {seconds:.2f} s, and {limit_s:.2f} s are possible."
-    why = "While the head is a straggler, three slots are free. Does anybody begin meanwhile?"
+    why = "While the head is a straggler, three slots are free. Which tasks could use them?"
     more = f"Let tasks be {AHEAD} ahead with {AT_ONCE} in flight, and not only {AT_ONCE} ahead."
     demand(stream.ahead > AT_ONCE + 1, "head", shown, why, more)
     raise Wrong("slow", shown, f"{AT_ONCE} in flight, whatever the head does.", more)

@@ -14,8 +14,7 @@ from asyncml.failures import shorten
 
 WORKERS, ROOM = 4, 2
 _ONE_ITERATOR = "`todo = iter(keys)` once, and `for key in todo:` in each worker."
-_MISUSED: Hints = {
-    "positional argument": ("signature", "It is called as `fill(fetch, keys, queue)`."),
+_FILLED: Hints = {
     "An asyncio.Future, a coroutine": (
         "kind",
         "`gather` was given something that it cannot await. Is there a `yield` in the worker?",
@@ -27,6 +26,39 @@ _MISUSED: Hints = {
         "`await queue.put(...)`.",
     ),
 }
+
+
+def misused(call: str) -> Hints:
+    """Return hints for what any of this lesson's functions may be written wrong.
+
+    Args:
+        call: how it is called, such as "fill(fetch, keys, queue)".
+    """
+    return {
+        "positional argument": (
+            "signature",
+            f"It is called as `{call}`. Does it call others with what they take?",
+        ),
+        "not iterable": (
+            "signature",
+            f"It is called as `{call}`: are its arguments in that order?",
+        ),
+        "asyncio.run() cannot be called": (
+            "run-inside",
+            "It runs in an event loop already.",
+            "`await` what you would give to `asyncio.run`.",
+        ),
+        "context manager protocol": (
+            "with",
+            "A semaphore may have to wait for a slot, and what waits is awaited.",
+            "`async with` in place of `with`.",
+        ),
+        "must have the coroutine methods": (
+            "store",
+            "`get` is a function, and what wraps a store wants a store.",
+            "`Asked(get)` makes a store of it.",
+        ),
+    }
 
 
 def check_generator(answer: Any) -> None:
@@ -94,16 +126,16 @@ class _Shared(Shop):
 def judge_workers(answer: Any) -> tuple[float, int]:
     """Refuse workers that are too many, idle, or not held back; return seconds, and how far."""
     check_kind(answer, True)
-    seconds = 0.0
+    seconds, hints = 0.0, _FILLED | misused("fill(fetch, keys, queue)")
     for seed in range(1, 3):
         quick, slow = _Shared(seed, 0.0), _Shared(seed, 0.5)
-        run = play(quick.run, answer, of=answer, hints=_MISUSED)
+        run = play(quick.run, answer, of=answer, hints=hints)
         _judge_shared(quick)
         seconds = run.seconds
-        play(slow.run, answer, of=answer, hints=_MISUSED)
+        play(slow.run, answer, of=answer, hints=hints)
         shown = f"the consumer was slow, and {slow.ahead} keys had been asked for ahead of it."
         most = WORKERS + ROOM
-        why = f"{ROOM} in the queue and one with each worker are {most}. What keeps the others?"
+        why = f"{ROOM} in the queue and one with each worker are {most}. Where are the others kept?"
         more = "Each worker puts what it has got, and waits for room, before it takes another key."
         demand(slow.ahead <= most + 1, "unbounded", shown, why, more)
     return seconds, slow.ahead
@@ -115,7 +147,7 @@ def _judge_shared(shop: _Shared) -> None:
     key, most = counts.most_common(1)[0] if counts else ("", 0)
     demand(most > 0, "calls", "`fetch` was not called.", "`await fetch(key)` gets the data.")
     shown = f"the key {key!r} was fetched {most} times."
-    why = "Each worker goes through all the keys by itself. What could they share?"
+    why = "Each worker goes through all the keys. What could they share?"
     demand(most == 1, "each-all", shown, why, _ONE_ITERATOR)
     shown = f"{shop.tasks} tasks for {len(shop.keys)} keys, and {WORKERS} workers are asked for."
     why = "A task for each key is what workers save. How many tasks, if each takes key after key?"
@@ -140,7 +172,7 @@ def _judge_shared(shop: _Shared) -> None:
     shown = f"never more than {shop.peak} were in flight."
     demand(shop.peak == WORKERS, "too-few", shown, f"{WORKERS} workers are asked for.")
     shown = f"for {shop.idle_s:.2f} s fewer than {WORKERS} were in flight, with keys still to ask."
-    why = "Some workers had finished their part early. Who takes the keys that are left?"
+    why = "Some workers were done early, or waited for others. Who takes the keys that are left?"
     demand(shop.idle_s < 1e-9, "idle", shown, why, _ONE_ITERATOR)
 
 
@@ -178,7 +210,7 @@ class _Source:
 _ENDLESS: Hints = {
     "waits for Queue.get": (
         "end",
-        "All images had come by then, and the consumer waits for one more. Who tells it?",
+        "All images have come, and the consumer waits for one more. What tells it of the end?",
         "Put something that is no image, such as `None`, after the last; `return` when it comes.",
     ),
 }
@@ -192,11 +224,12 @@ _SENTINEL = (
 
 def _train(answer: Any, source: _Source, n: int, step_s: float, stop: int = 0) -> Attempt:
     try:
-        return play(source.train, answer, n, step_s, stop, of=answer, hints=_ENDLESS)
+        hints = _ENDLESS | misused("prefetched(images, n)")
+        return play(source.train, answer, n, step_s, stop, of=answer, hints=hints)
     except Wrong as wrong:
         demand(wrong.code != "end" or None not in source.got, "sentinel", *_SENTINEL)
         shown = f"the consumer waits for ever, after {len(source.got)} of {source.count} images."
-        why = "The task that loads has ended with an error, of which nobody hears. Which one?"
+        why = "The task that loads has ended with an error, and nothing awaits it. Which error?"
         more = "`put_nowait` raises when the queue is full; `await queue.put(...)` waits for room."
         demand(wrong.code != "end" or source.made == source.count, "died", shown, why, more)
         raise
@@ -217,7 +250,7 @@ def judge_prefetch(answer: Any) -> tuple[float, int]:
     seconds = run.seconds - 0.001
     alone, both = count * 0.05 + 0.04, count * 0.09
     shown = f"{seconds:.2f} s; loading beside training takes {alone:.2f} s"
-    why = "It is as slow as no prefetch at all. Who loads while the consumer is busy?"
+    why = "It is as slow as no prefetch at all. What loads while the consumer is busy?"
     more = "A task that goes through `images` and puts each into a queue."
     first = f"the first image was there after 50 ms, and came after {1000 * source.first_s:.0f}."
     first_why = "May the first one leave before others have come?"
@@ -248,7 +281,8 @@ def judge_buffer(answer: Any) -> int:
     saved = 0
     for seed in range(1, 4):
         shop = Shop(seed, 48)
-        run = play(answer, shop.fetch, list(shop.keys), of=answer)
+        hints = misused("collect_all(get, keys)")
+        run = play(answer, shop.fetch, list(shop.keys), of=answer, hints=hints)
         count, keys = Counter(shop.asked), len(shop.keys)
         shown = f"each of the {keys} keys is to be asked for once: {sum(count.values())} requests."
         demand(max(count.values(), default=0) == 1 and len(count) == keys, "requests", shown)

@@ -1038,6 +1038,17 @@ async def by_recursion(fetch, key, slots, attempt=1, pause=0.1):
     return await by_recursion(fetch, key, slots, attempt + 1, pause * 2)
 
 
+async def by_recursion_in_the_except(fetch, key, slots, attempt=0):
+    try:
+        async with slots:
+            return await fetch(key)
+    except aml.RequestFailed:
+        if attempt == 3:
+            raise
+        await asyncio.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))
+        return await by_recursion_in_the_except(fetch, key, slots, attempt + 1)
+
+
 async def acquires(fetch, key, slots):
     error = None
     for attempt in range(4):
@@ -1120,6 +1131,7 @@ async def twice_the_slot(fetch, key, slots):
         (again(), "passed"),
         (by_recursion, "passed"),
         (acquires, "passed"),
+        (by_recursion_in_the_except, "passed"),
         (retry_stub, "open"),
         (..., "open"),
         (four_plain, "kind"),

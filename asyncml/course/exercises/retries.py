@@ -54,7 +54,8 @@ class _Flaky:
         watching.cancel()
         for job in jobs:
             error = None if job.cancelled() else job.exception()
-            if error and isinstance(error.__context__, RequestFailed):
+            is_renamed = isinstance(error, RuntimeError) or type(error) is Exception
+            if error and is_renamed and isinstance(error.__context__, RequestFailed):
                 shown = f"after a lost try it raised {said_by(error)}."
                 why = "The caller is to get the error of the last try itself: a bare `raise`."
                 raise Wrong("renamed", shown, why)

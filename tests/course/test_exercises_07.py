@@ -760,6 +760,124 @@ def test_workers_without_end():
     assert check("07-workers", filled_for_ever).code == "endless"
 
 
+# ---- 07-stages ----
+
+
+def stages_stub(get, decode, keys): ...
+
+
+def two_stages(get, decode, keys):
+    return aml.Pipeline(keys).map(get, concurrency=4).map(decode, concurrency=2)
+
+
+def stages_with_a_lambda(get, decode, keys):
+    images = aml.Pipeline(keys).map(get, concurrency=4)
+    return images.map(lambda data: decode(data), concurrency=2)
+
+
+def stages_in_a_pool(get, decode, keys):
+    async def decoded(data):
+        async with slots:
+            return await asyncio.to_thread(decode, data)
+
+    slots = asyncio.Semaphore(2)
+    return aml.Pipeline(keys).map(get, concurrency=4).map(decoded)
+
+
+def stages_and_prefetch(get, decode, keys):
+    return two_stages(get, decode, keys).prefetch(2)
+
+
+def one_stage(get, decode, keys):
+    async def both(key):
+        return decode(await get(key))
+
+    return aml.Pipeline(keys).map(both, concurrency=4)
+
+
+def decode_is_async(get, decode, keys):
+    async def decoded(data):
+        return decode(data)
+
+    return aml.Pipeline(keys).map(get, concurrency=4).map(decoded, concurrency=2)
+
+
+def inline(get, decode, keys):
+    return aml.Pipeline(keys).map(get, concurrency=4).map(decode, executor="inline")
+
+
+def only_fetches(get, decode, keys):
+    return aml.Pipeline(keys).map(get, concurrency=4)
+
+
+def sixteen_of_each(get, decode, keys):
+    return aml.Pipeline(keys).map(get).map(decode)
+
+
+def sixteen_decoders(get, decode, keys):
+    return aml.Pipeline(keys).map(get, concurrency=4).map(decode)
+
+
+def one_decoder(get, decode, keys):
+    return aml.Pipeline(keys).map(get, concurrency=4).map(decode, concurrency=1)
+
+
+def any_order(get, decode, keys):
+    images = aml.Pipeline(keys).map(get, concurrency=4, ordered=False)
+    return images.map(decode, concurrency=2)
+
+
+def stages_the_other_way(get, decode, keys):
+    return aml.Pipeline(keys).map(decode, concurrency=2).map(get, concurrency=4)
+
+
+def stages_in_a_list(get, decode, keys):
+    return list(two_stages(get, decode, keys))
+
+
+def stages_forgotten(get, decode, keys):
+    two_stages(get, decode, keys)
+
+
+def only_some(get, decode, keys):
+    return two_stages(get, decode, keys[:8])
+
+
+def in_batches(get, decode, keys):
+    return two_stages(get, decode, keys).batch(4)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (two_stages, "passed"),
+        (stages_with_a_lambda, "passed"),
+        (stages_in_a_pool, "passed"),
+        (stages_and_prefetch, "passed"),
+        (stages_stub, "open"),
+        (..., "open"),
+        (with_a_semaphore, "kind"),
+        (two_stages.__name__, "kind"),
+        (stages_forgotten, "kind"),
+        (stages_in_a_list, "kind"),
+        (one_stage, "on-loop"),
+        (decode_is_async, "on-loop"),
+        (inline, "on-loop"),
+        (only_fetches, "raw"),
+        (sixteen_of_each, "not-4"),
+        (sixteen_decoders, "not-2"),
+        (one_decoder, "not-2"),
+        (any_order, "order"),
+        (stages_the_other_way, "turned"),
+        (only_some, "results"),
+        (in_batches, "results"),
+        (four_plain, "signature"),
+    ],
+)
+def test_stages(answer, expected):
+    assert code("07-stages", answer) == expected
+
+
 # ---- 07-prefetch ----
 
 

@@ -17,6 +17,7 @@ from asyncml.course.exercises.loaders import (
     check_generator,
     judge_buffer,
     judge_prefetch,
+    judge_stages,
     judge_workers,
     misused,
 )
@@ -251,6 +252,18 @@ def _judge_pace(stream: _Stream, seconds: float, limit_s: float, head_s: float) 
     more = f"Let tasks be {AHEAD} ahead with {AT_ONCE} in flight, and not only {AT_ONCE} ahead."
     demand(stream.ahead > AT_ONCE + 1, "head", shown, why, more)
     raise Wrong("slow", shown, f"{AT_ONCE} in flight, whatever the head does.", more)
+
+
+# ---- 07-stages ----
+@exercise("07-stages")
+@quietly
+def stages(answer: Any) -> str:
+    """Check a pipeline that fetches on the loop, and decodes in threads."""
+    seconds, on_loop = judge_stages(answer)
+    return (
+        "four fetched and two decoded at a time, and the loop is never blocked: "
+        f"{1000 * seconds:.0f} ms, and {1000 * on_loop:.0f} with the decoding on the loop."
+    )
 
 
 # ---- 07-prefetch ----

@@ -1,16 +1,20 @@
-"""Judges parts of a loader: workers that share keys, a prefetch, a buffer; for lesson 07."""
+"""Judges parts of a loader: workers, stages, a prefetch, a buffer; for lesson 07."""
 
 import asyncio
 import inspect
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from asyncml.clock import compute
 from asyncml.course.exercises import Wrong
+from asyncml.course.exercises.answers import is_mixed_up
 from asyncml.course.exercises.attempts import Attempt, check_kind
 from asyncml.course.exercises.fetches import Shop, refuse_unfinished
-from asyncml.course.exercises.scenes import Hints, demand, play
+from asyncml.course.exercises.scenes import Hints, check_plain, demand, play
 from asyncml.failures import shorten
+from asyncml.pipeline.pipeline import Pipeline
 
 WORKERS, ROOM = 4, 2
 _ONE_ITERATOR = "`todo = iter(keys)` once, and `for key in todo:` in each worker."
@@ -174,6 +178,88 @@ def _judge_shared(shop: _Shared) -> None:
     shown = f"for {shop.idle_s:.2f} s fewer than {WORKERS} were in flight, with keys still to ask."
     why = "Some workers were done early, or waited for others. Who takes the keys that are left?"
     demand(shop.idle_s < 1e-9, "idle", shown, why, _ONE_ITERATOR)
+
+
+# ---- stages ----
+class _Images(Shop):
+    """Images that are fetched and then decoded; notes how many at a time, and in which thread."""
+
+    def __init__(self) -> None:
+        super().__init__(7, 12)
+        self.delays = {key: 2 + value % 6 for key, value in self.delays.items()}
+        self.got: list[Any] = []
+        self.fetching = self.fetched = self.decoding = self.decoded = 0  # now, and at most
+        self.thread = 0
+        self.is_on_loop = False
+        self._lock = threading.Lock()
+
+    async def get(self, key: str) -> bytes:
+        self.fetching += 1
+        self.fetched = max(self.fetched, self.fetching)
+        try:
+            return await self.fetch(key)
+        finally:
+            self.fetching -= 1
+
+    def decode(self, data: bytes) -> str:
+        shown = f"`decode` was given {shorten(data)}, and no bytes."
+        demand(isinstance(data, bytes), "turned", shown, "First `get`, then `decode`.")
+        self.is_on_loop |= threading.get_ident() == self.thread
+        with self._lock:
+            self.decoding += 1
+            self.decoded = max(self.decoded, self.decoding)
+        compute(0.02)
+        with self._lock:
+            self.decoding -= 1
+        return data.hex()
+
+    async def run(self, answer: Callable[..., Any]) -> None:
+        self.thread = threading.get_ident()
+        images = answer(self.get, self.decode, list(self.keys))
+        if not isinstance(images, Pipeline):
+            shown = f"an `aml.Pipeline` was expected, got {shorten(images)}."
+            raise Wrong("kind", shown, "Is there a `return`? And a plain `def`, without `async`?")
+        async for image in images:
+            self.got.append(image)
+
+
+def judge_stages(answer: Any) -> tuple[float, float]:
+    """Refuse a pipeline that decodes on the loop, or too many; return its seconds, and theirs."""
+    check_plain(answer)
+    why = "Return the pipeline itself, and do not go through it."
+    hints: Hints = {"plain `for`": ("kind", why), **misused("two_stages(get, decode, keys)")}
+    shop = _Images()
+    run = play(shop.run, answer, of=answer, hints=hints)
+    right = [shop.data[key].hex() for key in shop.keys]
+    refuse_unfinished(shop.got)
+    shown = f"the items are {shorten(shop.got)}, and not decoded."
+    is_raw = shop.decoded == 0
+    demand(not is_raw, "raw", shown, "`.map(decode, ...)` is a stage, behind that of `get`.")
+    shown = "all images, but not in the order of the keys."
+    demand(not _is_only_mixed(shop.got, right), "order", shown, "`map` keeps the order by itself.")
+    shown = f"{len(shop.got)} items came ({shorten(shop.got)}), for {len(right)} keys."
+    demand(shop.got == right, "results", shown, "Each image once, decoded, in order.")
+    why = "A function that is called on the loop holds it. Which one did you give to `map`?"
+    more = "Give `decode` itself to a second `map`: a plain function runs in threads."
+    demand(not shop.is_on_loop, "on-loop", "`decode` ran on the event loop.", why, more)
+    for what, most, seen in ("fetched", 4, shop.fetched), ("decoded", 2, shop.decoded):
+        shown = f"{seen} at a time were {what}, and {most} are asked for."
+        more = f"`concurrency={most}` in that stage's `map`; the default is 16."
+        demand(seen == most, f"not-{most}", shown, "Each stage has a number of its own.", more)
+    other = _Images()
+    on_loop = play(other.run, _one_stage, of=answer)
+    return run.seconds, on_loop.seconds
+
+
+def _is_only_mixed(found: list[Any], right: list[Any]) -> bool:
+    return found != right and is_mixed_up(found, right)
+
+
+def _one_stage(get: Any, decode: Any, keys: list[str]) -> Pipeline:
+    async def both(key: str) -> Any:
+        return decode(await get(key))
+
+    return Pipeline(keys).map(both, concurrency=4)
 
 
 # ---- prefetch ----

@@ -9,6 +9,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     scenes     code of a check in which an answer is used
     examples   mistakes, each known by an example of it
     fetches    judges functions that fetch many keys
+    loaders    judges parts of a loader: workers, stages, a prefetch, a buffer
     retries    judges a fetch that is tried again
     readings   judges functions that read a file within a time
     servers    a server that keeps a parameter, and how it was used

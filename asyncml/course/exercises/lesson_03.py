@@ -1,4 +1,4 @@
-"""The exercises of lesson 03: an averager, a scheduler's order, naps in a heap, a Future.
+"""The exercises of lesson 03: an averager, an order, naps, a loop that goes on, a Future, a Task.
 
 Nothing in them needs asyncio, but each answer runs inside a virtual loop all the same: there a
 `time.sleep` is seen, and costs no time.
@@ -9,14 +9,14 @@ import inspect
 import itertools
 import random
 import types
-from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
 
-from asyncml.course.exercises import Wrong, exercise, expect, plain
+from asyncml.course.exercises import Wrong, exercise, expect, plain, tasks
 from asyncml.course.exercises.answers import demand_class
 from asyncml.course.exercises.attempts import is_stub
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play
+from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play, quietly
+from asyncml.course.exercises.tasks import Loop
 
 Events = list[tuple[float, str]]
 
@@ -85,6 +85,71 @@ def _rounded(values: list[Any]) -> list[Any]:
     return [round(value, 4) if isinstance(value, int | float) else value for value in values]
 
 
+# ---- 03-trampoline ----
+_TRAMPOLINE_HINTS: Hints = {
+    "StopIteration": (
+        "end",
+        "A coroutine that ends raises it out of `send`: catch it, and do not put that one back.",
+        "`try: coro.send(None)`, then `except StopIteration: continue`.",
+    ),
+    "already awaited": ("ended", "One that has ended was resumed: do not put it back."),
+    "is not an iterator": ("next", "`next` does not work on a coroutine; `send(None)` does."),
+    "index out of range": ("empty", "Stop when the queue is empty: `while ready:`."),
+    "pop from an empty": ("empty", "Stop when the queue is empty: `while ready:`."),
+    "non-None value": ("sent", "Nobody asks for a value here: `send(None)`."),
+    "takes 1 positional": ("arguments", "Any number of coroutines: `*coros`, with the star."),
+    "object is not iterable": ("arguments", "Any number of coroutines: `*coros`, with the star."),
+    "missing": ("arguments", "Any number of coroutines, and nothing else: `*coros`."),
+    "takes 2 positional": ("arguments", "Any number of coroutines: `*coros`, with the star."),
+}
+
+
+@types.coroutine
+def _turn() -> Generator[str, Any, None]:
+    yield "let the others run"
+
+
+@exercise("03-trampoline")
+@quietly
+def trampoline(answer: Any) -> str:
+    """Check a scheduler that resumes coroutines in turns."""
+    check_plain(answer)
+    chance = random.Random(3)
+    drawn = {name: chance.randint(0, 4) for name in "vwxyz"}
+    for plan in ({"a": 2}, {"a": 3, "b": 1, "c": 2}, drawn, {}):
+        _play(_see_turns, answer, plan, of=answer, hints=_TRAMPOLINE_HINTS)
+    return "each has its turn, and whoever has ended is left out."
+
+
+def _see_turns(answer: Any, plan: dict[str, int]) -> None:
+    seen, ended = list[str](), list[str]()
+
+    async def speak(name: str, times: int) -> None:
+        for _ in range(times):
+            seen.append(name)
+            await _turn()
+        ended.append(name)
+
+    coros = [speak(name, times) for name, times in plan.items()]
+    try:
+        answer(*coros)
+    finally:
+        for coro in coros:
+            coro.close()  # those that never began would complain
+    right = [name for turn in range(9) for name, times in plan.items() if times > turn]
+    told = ", ".join(f"{name} {times}" for name, times in plan.items())
+    shown = f"turns: {told}. Expected {' '.join(right)}; seen: {' '.join(seen) or 'nothing'}."
+    is_alone = len(list(itertools.groupby(seen))) == len(set(seen)) and len(seen) == len(right)
+    why = "One was resumed until it ended. After each step the next in the queue has its turn."
+    more = "`coro = ready.popleft()`, one step, then `ready.append(coro)`."
+    demand(seen == right or not is_alone, "no-turns", shown, why, more)
+    why = "Go on until the queue is empty: put back whoever has not ended."
+    is_all = len(seen) == len(right) and sorted(ended) == sorted(plan)
+    demand(is_all, "unfinished", shown, why, "`while ready:`, and `continue` where one ends.")
+    why = "Take the one at the front, put it back at the end."
+    demand(seen == right, "turns", shown, why, "`ready.popleft()`, then `ready.append(coro)`.")
+
+
 # ---- 03-order ----
 @exercise("03-order")
 def order(answer: Any) -> str:
@@ -95,7 +160,8 @@ def order(answer: Any) -> str:
         "aabcc": ("from-left", "`pop` takes the last one of the queue, not the first."),
     }
     hint = "Five letters, such as 'abcac'. Write down the queue after each step."
-    letters = "".join(answer.lower().split()) if isinstance(answer, str) else answer
+    is_text = isinstance(answer, str | list | tuple) and all(isinstance(a, str) for a in answer)
+    letters = "".join(filter(str.isalpha, "".join(answer).lower())) if is_text else answer
     expect(letters, "ccbaa", wrong, hint)
     return "the newest runs until it ends. The order is the scheduler's, and nobody else's."
 
@@ -125,7 +191,7 @@ class _Stage:
     """Coroutines that nap as planned, a clock that jumps, once too far, and what happened when."""
 
     def __init__(self, plan: dict[str, list[float]], late_s: float) -> None:
-        self.now, self.late_s = 0.0, late_s
+        self.now, self.late_s, self.is_asked = 0.0, late_s, False
         self.events: Events = []
         self.coros = [self._sleeper(name, naps) for name, naps in plan.items()]
 
@@ -136,6 +202,7 @@ class _Stage:
             self.events.append((self.now, name))
 
     def wait_until(self, when: float) -> float:
+        self.is_asked = True
         if when > self.now:
             self.now, self.late_s = when + self.late_s, 0.0
         return self.now
@@ -155,6 +222,9 @@ def heap(answer: Any) -> str:
     for plan, late_s in [*((plan, 0.0) for plan in plans), (plans[1], 1.5)]:
         with contextlib.closing(_Stage(plan, late_s)) as stage:
             _play(answer, list(stage.coros), stage.wait_until, of=answer, hints=_HEAP_HINTS)
+        shown, why = "`wait_until` was never called.", "Somebody has to wait for the first alarm."
+        is_run = bool(stage.events)
+        demand(stage.is_asked or not is_run, "no-clock", shown, why, "`now = wait_until(when)`")
         _judge_naps(stage.events, _right_events(plan, late_s), late_s)
     return "each wakes on time, and at equal times who went to sleep first."
 
@@ -185,8 +255,10 @@ def _judge_naps(found: Events, right: Events, late_s: float) -> None:
         woken, dues = ([at for at, who in seen if who == name] for seen in (found, right))
         for at, due in zip(woken, dues, strict=False):
             seen = f"`{name}` woke at {at:g} s and not at {due:g} s."
-            why = "Call `wait_until(when)` and take `now` from it; in the heap stands when."
-            demand(at >= due, "early", seen, why, "Push the time `now + seconds`.")
+            why = (
+                "What stands in the heap is the time of an alarm, and not how long until it rings."
+            )
+            demand(at >= due, "early", seen, why, "Push `now + seconds`.")
             why = "While one sleeps the others must run: push it, and pop whoever is due first."
             demand(at <= due, "late", seen, why)
     demand(len(found) >= len(right), "unfinished", shown, "Go on until nobody is left.")
@@ -198,6 +270,112 @@ def _story(events: Events) -> str:
     return ", ".join(f"{name} at {at:g}" for at, name in events)
 
 
+# ---- 03-error-path ----
+_CALL = "Let `call_soon` queue a method of yours that calls the callback inside a `try`."
+_ERROR_PATH_HINTS: Hints = {
+    "recursion": (
+        "recursion",
+        "Your `call_soon` calls itself.",
+        "The one of VirtualLoop: `super().call_soon(...)`.",
+    ),
+    "has no attribute 'errors'": ("no-errors", "Make the list `self.errors` in `__init__`."),
+    "has no attribute 'ready'": ("no-super", "Begin your `__init__` with `super().__init__()`."),
+    "has no attribute 'order'": ("no-super", "Begin your `__init__` with `super().__init__()`."),
+    "positional argument": ("arguments", "A callback is called with its arguments: `*args`."),
+}
+
+
+@exercise("03-error-path")
+@quietly
+def error_path(answer: Any) -> str:
+    """Check a loop that goes on when a callback raises, and keeps what was raised."""
+    methods = _methods_of(answer)
+    is_open = any(is_stub(method) for method in methods)
+    demand(not is_open, "open", f"write the methods of `{answer.__name__}` in place of each `...`")
+    for scene in (_see_calls, _see_errors, _see_interrupt):
+        _play(scene, answer, of=methods[0], hints=_ERROR_PATH_HINTS)
+    return "whoever fails, the others run; the errors are kept, and Ctrl+C still stops the loop."
+
+
+def _methods_of(answer: Any) -> list[types.FunctionType]:
+    demand_class(answer)
+    methods = [method for method in vars(answer).values() if isinstance(method, types.FunctionType)]
+    demand(bool(methods), "kind", f"`{answer.__name__}` has no methods of its own.")
+    for method in methods:
+        is_async = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
+        demand(not is_async, "kind", f"`{method.__name__}` must be a plain `def`.")
+    return methods
+
+
+def _see_calls(make: Any) -> None:
+    loop, seen = make(), list[Any]()
+    own = "Make the list in `__init__`: one for each loop."
+    demand(list(loop.errors) == [], "shared", "a new loop has the errors of another one.", own)
+    loop.call_soon(lambda *args: seen.append(args), "batch", 1)
+    demand(not seen, "at-once", "`call_soon` itself called the callback.", _CALL)
+    loop.run()
+    shown = f"`call_soon(callback, 'batch', 1)` must call it so, once; seen: {seen!r}."
+    lost = "Its arguments were lost: hand them on as `*args`, in both calls."
+    demand(seen != [()], "arguments", shown, lost)
+    demand(seen == [("batch", 1)], "calls", shown, _CALL, "`super().call_soon(...)` queues it.")
+    demand(list(loop.errors) == [], "errors", f"nobody failed, and `errors` is {loop.errors!r}.")
+
+
+def _see_errors(make: Any) -> None:
+    loop, other, seen = make(), make(), list[str]()
+    own = "Make the list in `__init__`: one for each loop."
+    failures = [KeyError("image 2"), OSError("image 5")]
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    loop.call_soon(seen.append, "soon")
+    loop.call_soon(fail, failures[0])
+    loop.call_soon(seen.append, "after the first")
+    loop.call_at(1.0, fail, failures[1])
+    loop.call_at(1.0, seen.append, "at the same time")
+    loop.call_at(2.0, seen.append, "later")
+    try:
+        loop.run()
+    except (KeyError, OSError) as error:
+        shown = f"a callback raised {error!r}, and it came out of `run`."
+        raise Wrong(
+            "escapes", shown, "A `try` belongs around each call of a callback.", _CALL
+        ) from None
+    right = ["soon", "after the first", "at the same time", "later"]
+    shown = f"expected {', '.join(right)}; seen: {', '.join(seen) or 'nothing'}."
+    why = "One `try` around all of `run` ends it at the first error. Each call needs its own."
+    demand(seen == right, "stopped", shown, why, _CALL)
+    found = list(loop.errors)
+    shown = f"two callbacks failed, and `errors` is {found!r}."
+    why = "Nobody will ever hear of an error that is not kept: append it to `self.errors`."
+    is_same = len(found) == 2 and all(map(_is_same, found, failures))
+    demand(is_same, "errors", shown, why, "`except Exception as error: self.errors.append(error)`")
+    demand(list(other.errors) == [], "shared", "a new loop has the errors of another one.", own)
+
+
+def _is_same(found: Any, failure: Exception) -> bool:
+    return found is failure
+
+
+def _see_interrupt(make: Any) -> None:
+    loop = make()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    loop.call_soon(interrupt)
+    try:
+        loop.run()
+    except KeyboardInterrupt:
+        return
+    shown = "Ctrl+C was pressed in a callback (a KeyboardInterrupt), and the loop went on."
+    why = "It is meant for the whole program. It is no `Exception`: catch those only."
+    raise Wrong(
+        "interrupt", shown, why, "`except Exception`, not a bare `except` or BaseException."
+    )
+
+
 # ---- 03-future ----
 _AWAIT = "What can be awaited has a plain method `__await__` with a `yield` in it."
 _FUTURE_HINTS: Hints = {
@@ -206,21 +384,6 @@ _FUTURE_HINTS: Hints = {
     "__await__() must return": ("no-await", _AWAIT),  # from 3.15 on
     "'bool' object is not callable": ("kind", "`done` is a method, and nothing else has its name."),
 }
-
-
-class _Loop:
-    """As much of a loop as a Future needs."""
-
-    def __init__(self) -> None:
-        self.ready: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
-
-    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
-        self.ready.append((callback, args))
-
-    def run(self) -> None:
-        while self.ready:
-            callback, args = self.ready.popleft()
-            callback(*args)
 
 
 @exercise("03-future")
@@ -241,7 +404,7 @@ def future(answer: Any) -> str:
 
 
 def _see_states(make: Any, result: Any) -> None:
-    new = make(_Loop())
+    new = make(Loop())
     demand(new.done() is False, "done", f"a new one's `done()` must be False, got {new.done()!r}.")
     try:
         early = f"returned {new.result()!r}"
@@ -259,7 +422,7 @@ def _see_states(make: Any, result: Any) -> None:
 
 
 def _see_callbacks(make: Any, result: Any) -> None:
-    loop, called = _Loop(), list[tuple[Any, ...]]()
+    loop, called = Loop(), list[tuple[Any, ...]]()
     new, other = make(loop), make(loop)
     for name, whose in (("first", new), ("second", new), ("other", other)):
         whose.add_done_callback(lambda *args, name=name: called.append((name, *args)))
@@ -285,7 +448,7 @@ def _see_callbacks(make: Any, result: Any) -> None:
 
 
 def _see_await(make: Any, result: Any) -> None:
-    new = make(_Loop())
+    new = make(Loop())
     handed, got = _await(new, result)
     shown = f"`await` did not wait for a result, and gave {got!r}."
     why = "While it is pending, `__await__` must `yield self`; what it returns is the result."
@@ -315,3 +478,92 @@ def _await(new: Any, result: Any) -> tuple[list[Any], Any]:
     finally:
         coro.close()
     return handed, None
+
+
+# ---- 03-task, 03-cancel ----
+_TASK_HINTS: Hints = {
+    "StopIteration": (
+        "end",
+        "The end of a coroutine comes out of `send` as a `StopIteration`.",
+        "`except StopIteration as stop: self.set_result(stop.value)`",
+    ),
+    "already awaited": (
+        "ended",
+        "A coroutine that has ended was stepped: ask `self.done()` first.",
+    ),
+    "already executing": ("inside", "It was stepped while it runs: leave that to the loop."),
+    "result is not there yet": (
+        "early-step",
+        "It was stepped before what it waits for was done.",
+        "Let that call the next step: `awaited.add_done_callback(self.step)`, no `()` at its end.",
+    ),
+    "'NoneType' object is not callable": (
+        "called",
+        "A callback is handed over, not called.",
+        "`awaited.add_done_callback(self.step)`, without `()` after `step`.",
+    ),
+    "step() takes": (
+        "arguments",
+        "A future calls its callbacks with itself: `step(self, woken_by)`.",
+    ),
+    "is not an iterator": ("next", "`next` does not work on a coroutine; `send(None)` does."),
+    "'__next__'": ("next", "A coroutine has no `__next__`; `send(None)` does the same."),
+    "throw() takes": ("throw", "Give `throw` one argument, the exception."),
+    "has no attribute 'set_exception'": (
+        "future",
+        "A task needs the `Future` that was defined just before this exercise, as its base.",
+    ),
+}
+
+
+def _judge_task(answer: Any, own: str, scenes: tuple[Callable[..., Any], ...]) -> None:
+    methods = _methods_of(answer)
+    is_open = any(is_stub(vars(answer).get(name)) for name in own.split())
+    names = " and ".join(f"`{name}`" for name in own.split())
+    shown = f"write {names} in place of {'each' if ' ' in own else 'the'} `...`"
+    demand(not is_open, "open", shown)
+    for result in (f"batch {random.Random(3).randint(10, 99)}", None):
+        for scene in scenes:
+            _play(scene, answer, result, of=methods[0], hints=_TASK_HINTS)
+
+
+@exercise("03-task")
+@quietly
+def task(answer: Any) -> str:
+    """Check a class of tasks: how it steps, and what becomes of a result and of an error."""
+    _judge_task(answer, "step", (tasks.see_result, tasks.see_error))
+    return "a step for each future that is done, then the result, or the error, for all who wait."
+
+
+@exercise("03-cancel")
+@quietly
+def cancel(answer: Any) -> str:
+    """Check a class of tasks that can be cancelled."""
+    _judge_task(answer, "step cancel", (tasks.see_result, tasks.see_error))
+    demand(hasattr(answer, "cancel"), "no-cancel", "there is no method `cancel`.")
+    scenes = (tasks.see_cancel, tasks.see_cancel_caught, tasks.see_cancel_at_odd_times)
+    _judge_task(answer, "step cancel", scenes)
+    return "it is told at its `await`, may clean up, and nothing wakes it that it left behind."
+
+
+_CHECKS: dict[str, tuple[Callable[[Any], str], Any]] = {
+    "03-trampoline": (trampoline, tasks.trampoline),
+    "03-future": (future, tasks.Future),
+    "03-task": (task, tasks.Task),
+    "03-cancel": (cancel, tasks.CancellableTask),
+}
+
+
+def yours_or_ours(name: str, own: Any) -> Any:
+    """Return the learner's answer if it passes its check, and otherwise one that does.
+
+    Args:
+        name: the exercise: "03-trampoline", "03-future", "03-task" or "03-cancel".
+        own: the learner's function or class, which may still be a stub.
+    """
+    judge, ours = _CHECKS[name]
+    try:
+        judge(own)
+    except Exception:  # `Wrong`, or whatever the class's own methods raise
+        return ours
+    return own

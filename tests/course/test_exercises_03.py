@@ -5,6 +5,7 @@ import contextlib
 import heapq
 import itertools
 import json
+import selectors
 import time
 from collections import deque
 from pathlib import Path
@@ -37,7 +38,12 @@ def cell(*ids):
     notebook = json.loads(NOTEBOOK.read_text("utf-8"))
     sources = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
     names = {"check": check, "heapq": heapq, "itertools": itertools, "deque": deque}
-    names |= {"asyncio": asyncio, "time": time, "yours_or_ours": yours_or_ours}
+    names |= {
+        "asyncio": asyncio,
+        "time": time,
+        "selectors": selectors,
+        "yours_or_ours": yours_or_ours,
+    }
     for id in ids:
         exec(sources[id], names)
     return names
@@ -791,6 +797,73 @@ def test_a_task_without_cancel():
     assert code("03-cancel", variant(MY_TASK)) == "no-cancel"
 
 
+# ---- 03-readable ----
+
+READABLE = """
+def my_readable(loop, sock):
+    future = Future(loop)
+
+    def is_ready():
+        loop.selector.unregister(sock)
+        future.set_result(None)
+
+    loop.selector.register(sock, selectors.EVENT_READ, is_ready)
+    return future
+"""
+REGISTER = "loop.selector.register(sock, selectors.EVENT_READ, is_ready)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([], "passed"),
+        ([("unregister(sock)", "unregister(sock.fileno())")], "passed"),
+        ([("return future", "pass")], "no-future"),
+        ([("        loop.selector.unregister(sock)\n", "")], "still-watched"),
+        ([("future.set_result(None)", "pass")], "not-done"),
+        ([("future.set_result(None)", "future.set_result(sock.recv(9))")], "read"),
+        ([(REGISTER, "pass")], "not-registered"),
+        ([(REGISTER, "is_ready()")], "unregister"),
+        ([(REGISTER, "future.set_result(sock.recv(9))")], "too-soon"),
+        ([(", is_ready)", ", future.set_result(None))")], "too-soon"),
+        ([(", is_ready)", ", future.set_result)")], "arguments"),
+        ([(", is_ready)", ")")], "no-callback"),
+        ([("EVENT_READ", "EVENT_WRITE")], "events"),
+        ([(REGISTER, REGISTER + "\n    loop.selector.select()")], "waits"),
+        ([(REGISTER, REGISTER + "; " + REGISTER)], "twice"),
+    ],
+)
+def test_readable(changes, expected):
+    assert code("03-readable", variant(READABLE, *changes)) == expected
+
+
+# ---- answers that do not end, and answers that are taken ----
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.parametrize(
+    ("name", "answer", "hint"),
+    [
+        ("03-trampoline", variant(TRAMPOLINE, ("coro.send(None)", "pass")), "stays out"),
+        (
+            "03-error-path",
+            variant(MY_LOOP, ("append(error)", "append(error); self.call_soon(callback, *args)")),
+            "go back",
+        ),
+        ("03-task", variant(MY_TASK, (ADD, "while not awaited.done(): pass")), "must not wait"),
+        ("03-cancel", variant(MY_CANCEL, (CALL, "while True: pass")), "must not wait"),
+        ("03-readable", variant(READABLE, (REGISTER, "while True: pass")), "Do not wait"),
+        ("03-averager", (spins, means), "needs a `yield`"),
+        ("03-future", future("yield self", "while True: pass"), "hands out itself, once"),
+    ],
+)
+def test_the_hint_for_one_that_does_not_end_fits(name, answer, hint):
+    verdict = check(name, answer)
+    assert verdict.code == "endless"
+    assert hint in verdict.message
+    assert "await" not in verdict.message.replace("awaited", "")
+
+
 def test_yours_is_taken_once_it_has_passed():
     own = variant(MY_TASK)
     assert yours_or_ours("03-task", own) is own
@@ -802,17 +875,26 @@ def test_yours_is_taken_once_it_has_passed():
 
 
 REST = ("future-stub", "error-stub", "future-errors", "task-stub", "task-define", "cancel-stub")
-SOLVED = ("trampoline-solution", "error-solution", "task-solution", "cancel-solution")
+SOLVED = (
+    "trampoline-solution",
+    "error-solution",
+    "task-solution",
+    "cancel-solution",
+    "readable-solution",
+)
 STUBS = {
     "03-trampoline": "my_trampoline",
     "03-error-path": "MyLoop",
     "03-task": "MyTask",
     "03-cancel": "MyCancellable",
+    "03-readable": "readable",
 }
 
 
 def test_the_notebook_s_stubs_are_open_and_its_solutions_pass():
-    names = cell("averager", "trampoline-stub", "heap-stub", "future-stub", *LOOP, *REST)
+    names = cell(
+        "averager", "trampoline-stub", "heap-stub", "future-stub", *LOOP, *REST, "readable-stub"
+    )
     assert check("03-averager", (names["averager"], names["means"])).code == "open"
     assert check("03-heap", names["run_naps"]).code == "open"
     assert check("03-future", names["MyFuture"]).code == "open"
@@ -821,6 +903,7 @@ def test_the_notebook_s_stubs_are_open_and_its_solutions_pass():
     names = cell("averager-solution", "heap-solution", "future-solution", *LOOP, *REST, *SOLVED)
     for name, stub in STUBS.items():
         solved = stub.replace("My", "Solved").replace("my_", "solved_")
+        solved = "solved_readable" if stub == "readable" else solved
         assert check(name, names[solved]).code == "passed"
     assert check("03-averager", (names["solved_averager"], names["solved_means"])).code == "passed"
     assert check("03-heap", names["solved_run_naps"]).code == "passed"

@@ -31,6 +31,7 @@ _AVERAGER_HINTS: Hints = {
     "StopIteration": ("return", "A `return` ends it for good. To go on, `yield` it.", _LINE),
     "ZeroDivisionError": ("too-soon", "At the first `yield` there is no mean yet: None.", _LINE),
     "just-started": ("not-primed", "Prime it: `next(...)`, once, before the first `send`."),
+    "still running": ("endless", "Every round of the loop needs a `yield`.", _LINE),
     "and 'NoneType'": ("primed-again", "Prime once: each extra `next` sends None."),
 }
 
@@ -72,7 +73,7 @@ def _judge_means(found: list[Any], values: list[float]) -> None:
     if found == right:
         return
     shown = f"the means of {values} are {right}, got {found}."
-    primer = "What `next` hands out while it primes the generator is no mean: leave it away."
+    primer = "What `next` hands out while it primes the generator is no mean: leave it out."
     demand(found[1:] != right or found[0] is not None, "primer", shown, primer)
     is_behind = len(right) > 1 and found[1:] == right[:-1]
     demand(not is_behind, "behind", f"{shown} Yours is one value behind.", "", _LINE)
@@ -86,10 +87,14 @@ def _rounded(values: list[Any]) -> list[Any]:
 
 
 # ---- 03-trampoline ----
+_GO_ROUND = "Which loop has no end? Each round takes one out, and one that has ended stays out."
 _TRAMPOLINE_HINTS: Hints = {
+    "still running": ("endless", _GO_ROUND),
+    "asyncio.run()": ("asyncio", "No event loop takes part here. You are the one who resumes."),
+    "is not callable": ("called", "They are coroutines already: resume them with `send(None)`."),
     "StopIteration": (
         "end",
-        "A coroutine that ends raises it out of `send`: catch it, and do not put that one back.",
+        "`send` raises it when a coroutine ends: catch it, and do not put that one back.",
         "`try: coro.send(None)`, then `except StopIteration: continue`.",
     ),
     "already awaited": ("ended", "One that has ended was resumed: do not put it back."),
@@ -114,11 +119,14 @@ def _turn() -> Generator[str, Any, None]:
 def trampoline(answer: Any) -> str:
     """Check a scheduler that resumes coroutines in turns."""
     check_plain(answer)
+    why = "Calling a function with a `yield` runs nothing of it. `send` does the yielding here."
+    is_generator = inspect.isgeneratorfunction(answer)
+    demand(not is_generator, "kind", f"`{answer.__name__}` has a `yield` in it.", why)
     chance = random.Random(3)
     drawn = {name: chance.randint(0, 4) for name in "vwxyz"}
     for plan in ({"a": 2}, {"a": 3, "b": 1, "c": 2}, drawn, {}):
         _play(_see_turns, answer, plan, of=answer, hints=_TRAMPOLINE_HINTS)
-    return "each has its turn, and whoever has ended is left out."
+    return "each has its turn, and one that has ended is left out."
 
 
 def _see_turns(answer: Any, plan: dict[str, int]) -> None:
@@ -138,12 +146,14 @@ def _see_turns(answer: Any, plan: dict[str, int]) -> None:
             coro.close()  # those that never began would complain
     right = [name for turn in range(9) for name, times in plan.items() if times > turn]
     told = ", ".join(f"{name} {times}" for name, times in plan.items())
-    shown = f"turns: {told}. Expected {' '.join(right)}; seen: {' '.join(seen) or 'nothing'}."
+    shown = f"{told} times: expected {' '.join(right)}; seen: {' '.join(seen) or 'nothing'}."
+    why = "No coroutine was resumed: `coro.send(None)` makes one step of it."
+    demand(bool(seen) or not right, "nothing", shown, why)
     is_alone = len(list(itertools.groupby(seen))) == len(set(seen)) and len(seen) == len(right)
     why = "One was resumed until it ended. After each step the next in the queue has its turn."
     more = "`coro = ready.popleft()`, one step, then `ready.append(coro)`."
     demand(seen == right or not is_alone, "no-turns", shown, why, more)
-    why = "Go on until the queue is empty: put back whoever has not ended."
+    why = "Go on until the queue is empty: put back each one that has not ended."
     is_all = len(seen) == len(right) and sorted(ended) == sorted(plan)
     demand(is_all, "unfinished", shown, why, "`while ready:`, and `continue` where one ends.")
     why = "Take the one at the front, put it back at the end."
@@ -155,7 +165,7 @@ def _see_turns(answer: Any, plan: dict[str, int]) -> None:
 def order(answer: Any) -> str:
     """Check a bet on the order in which coroutines run if the newest in the queue comes first."""
     wrong = {
-        "abcac": ("first-in", "That is `popleft`: who has waited longest comes first."),
+        "abcac": ("first-in", "That is `popleft`: the one that has waited longest comes first."),
         "cbaca": ("rounds", "Where does `c` stand after its first step, and what does `pop` take?"),
         "aabcc": ("from-left", "`pop` takes the last one of the queue, not the first."),
     }
@@ -163,18 +173,22 @@ def order(answer: Any) -> str:
     is_text = isinstance(answer, str | list | tuple) and all(isinstance(a, str) for a in answer)
     letters = "".join(filter(str.isalpha, "".join(answer).lower())) if is_text else answer
     expect(letters, "ccbaa", wrong, hint)
-    return "the newest runs until it ends. The order is the scheduler's, and nobody else's."
+    return "the newest runs until it ends. The scheduler alone decides the order."
 
 
 # ---- 03-heap ----
 _HEAP_HINTS: Hints = {
+    "still running": ("endless", _GO_ROUND),
     "'<' not supported": (
         "ties",
-        "Two are due at the same time, so the heap compares what stands next in their tuples.",
+        "Two are due at the same time, so the heap compares the next items of their tuples.",
         "Put a number between: `(when, next(order), coro)`, with `order = itertools.count()`.",
     ),
     "`time.sleep`": ("time-sleep", "Use `wait_until`: on its clock nobody may have to wait."),
-    "StopIteration": ("end", "A coroutine that ends raises it out of `send`: nothing to push."),
+    "StopIteration": (
+        "end",
+        "`send` raises it when a coroutine ends: then there is nothing to push.",
+    ),
     "is not an iterator": ("next", "`next` does not work on a coroutine; `send(None)` does."),
     "index out of range": ("empty", "Stop when the heap is empty: `while timers:`."),
     "already awaited": ("ended", "You resumed one that has ended: pop it."),
@@ -226,7 +240,7 @@ def heap(answer: Any) -> str:
         is_run = bool(stage.events)
         demand(stage.is_asked or not is_run, "no-clock", shown, why, "`now = wait_until(when)`")
         _judge_naps(stage.events, _right_events(plan, late_s), late_s)
-    return "each wakes on time, and at equal times who went to sleep first."
+    return "each wakes on time; at equal times, the one that went to sleep first."
 
 
 def _right_events(plan: dict[str, list[float]], late_s: float) -> Events:
@@ -259,10 +273,12 @@ def _judge_naps(found: Events, right: Events, late_s: float) -> None:
                 "What stands in the heap is the time of an alarm, and not how long until it rings."
             )
             demand(at >= due, "early", seen, why, "Push `now + seconds`.")
-            why = "While one sleeps the others must run: push it, and pop whoever is due first."
+            why = (
+                "While one sleeps the others must run: push it, then pop the one that is due first."
+            )
             demand(at <= due, "late", seen, why)
     demand(len(found) >= len(right), "unfinished", shown, "Go on until nobody is left.")
-    ties = "Equal times: who went to sleep first wakes first."
+    ties = "At equal times, the one that went to sleep first wakes first."
     raise Wrong("tie-order", shown, ties, "Number them in that order: `(when, next(order), coro)`.")
 
 
@@ -273,6 +289,8 @@ def _story(events: Events) -> str:
 # ---- 03-error-path ----
 _CALL = "Let `call_soon` queue a method of yours that calls the callback inside a `try`."
 _ERROR_PATH_HINTS: Hints = {
+    "still running": ("endless", "Does a callback that failed go back into the queue?"),
+    "pop from an empty": ("cleared", "Leave the queue alone: `run` counts on what is in it."),
     "recursion": (
         "recursion",
         "Your `call_soon` calls itself.",
@@ -294,7 +312,7 @@ def error_path(answer: Any) -> str:
     demand(not is_open, "open", f"write the methods of `{answer.__name__}` in place of each `...`")
     for scene in (_see_calls, _see_errors, _see_interrupt):
         _play(scene, answer, of=methods[0], hints=_ERROR_PATH_HINTS)
-    return "whoever fails, the others run; the errors are kept, and Ctrl+C still stops the loop."
+    return "if one fails, the others run; the errors are kept, and Ctrl+C still stops the loop."
 
 
 def _methods_of(answer: Any) -> list[types.FunctionType]:
@@ -348,7 +366,10 @@ def _see_errors(make: Any) -> None:
     demand(seen == right, "stopped", shown, why, _CALL)
     found = list(loop.errors)
     shown = f"two callbacks failed, and `errors` is {found!r}."
-    why = "Nobody will ever hear of an error that is not kept: append it to `self.errors`."
+    why = "An error that is not kept is lost without a word: append it to `self.errors`."
+    itself = "Append the error itself, as it was caught."
+    is_own = len(found) == 2 and not all(isinstance(error, Exception) for error in found)
+    demand(not is_own, "errors", shown, itself)
     is_same = len(found) == 2 and all(map(_is_same, found, failures))
     demand(is_same, "errors", shown, why, "`except Exception as error: self.errors.append(error)`")
     demand(list(other.errors) == [], "shared", "a new loop has the errors of another one.", own)
@@ -379,6 +400,7 @@ def _see_interrupt(make: Any) -> None:
 # ---- 03-future ----
 _AWAIT = "What can be awaited has a plain method `__await__` with a `yield` in it."
 _FUTURE_HINTS: Hints = {
+    "still running": ("endless", "A future does not wait in a loop: it hands out itself, once."),
     **dict.fromkeys(NOT_AWAITABLE, ("no-await", _AWAIT)),
     "__await__() returned": ("no-await", _AWAIT),
     "__await__() must return": ("no-await", _AWAIT),  # from 3.15 on
@@ -400,7 +422,7 @@ def future(answer: Any) -> str:
     for result in (f"batch {random.Random(3).randint(10, 99)}", None):
         for scene in (_see_states, _see_callbacks, _see_await):
             _play(scene, answer, result, of=methods[0], hints=_FUTURE_HINTS)
-    return "pending, then done; it calls back soon; `await` hands it out, and gives its result."
+    return "pending, then done; callbacks come soon; `await` hands it out, then gives its result."
 
 
 def _see_states(make: Any, result: Any) -> None:
@@ -413,7 +435,7 @@ def _see_states(make: Any, result: Any) -> None:
     except Exception as error:
         early = f"raised {error!r}"
     why = "There is none yet: raise a RuntimeError, so that nobody takes None for a result."
-    demand(not early, "no-result-yet", f"`result()` while it is pending {early}.", why)
+    demand(not early, "no-result-yet", f"while it is pending, `result()` {early}.", why)
     new.set_result(result)
     shown = f"after `set_result({result!r})` its `done()` is {new.done()!r}."
     why = "None is a result like any other: keep in an attribute of its own whether it is done."
@@ -429,7 +451,7 @@ def _see_callbacks(make: Any, result: Any) -> None:
     loop.run()
     demand(not called, "too-soon", "a callback was called while it was pending.", "Keep them.")
     new.set_result(result)
-    why = "Whoever calls it would have to run everybody's code first. Let the loop do it."
+    why = "Its caller would have to run everybody else's code first. Let the loop do it."
     more = "For each callback `self.loop.call_soon(callback, self)`."
     demand(not called, "at-once", "`set_result` itself called a callback.", why, more)
     loop.run()
@@ -453,7 +475,7 @@ def _see_await(make: Any, result: Any) -> None:
     shown = f"`await` did not wait for a result, and gave {got!r}."
     why = "While it is pending, `__await__` must `yield self`; what it returns is the result."
     demand(handed != [], "no-wait", shown, why)
-    why = "Who drives the coroutine must learn what it waits for: `yield self`."
+    why = "The driver of the coroutine must learn what it waits for: `yield self`."
     demand(handed[0] is new, "yields", f"`await` handed out {handed[0]!r}, and not itself.", why)
     handed += _await(new, result)[0]
     demand(len(handed) == 1, "again", "it was done, and `await` still waited.", "Ask `done()`.")
@@ -482,6 +504,35 @@ def _await(new: Any, result: Any) -> tuple[list[Any], Any]:
 
 # ---- 03-task, 03-cancel ----
 _TASK_HINTS: Hints = {
+    "still running": (
+        "endless",
+        "`step` must not wait: it returns, and the future calls it again when it is done.",
+    ),
+    "positional arguments but 3 were given": (
+        "arguments",
+        "`step` needs room for the error: `def step(self, woken_by=None, error=None)`.",
+    ),
+    "unexpected keyword argument": (
+        "arguments",
+        "Our `call_soon` hands on plain arguments only, without names.",
+        "`self.loop.call_soon(self.step, None, error)`",
+    ),
+    "'NoneType' object has no attribute 'set_exception'": (
+        "first-step",
+        "Before its first step it waits for nothing. Queue a step that throws.",
+    ),
+    "missing 1 required": (
+        "arguments",
+        "The first step is called without arguments: keep the `=None` of the stub.",
+    ),
+    "'NoneType' object has no attribute 'result'": (
+        "first-step",
+        "Nobody has woken the first step. `send(None)` will do for every step.",
+    ),
+    "has no attribute 'set_result'": (
+        "future",
+        "A task is a future itself: `class MyTask(Future)`.",
+    ),
     "StopIteration": (
         "end",
         "The end of a coroutine comes out of `send` as a `StopIteration`.",
@@ -532,7 +583,7 @@ def _judge_task(answer: Any, own: str, scenes: tuple[Callable[..., Any], ...]) -
 def task(answer: Any) -> str:
     """Check a class of tasks: how it steps, and what becomes of a result and of an error."""
     _judge_task(answer, "step", (tasks.see_result, tasks.see_error))
-    return "a step for each future that is done, then the result, or the error, for all who wait."
+    return "a step for each future, then the result or the error, for everybody who awaits it."
 
 
 @exercise("03-cancel")
@@ -543,7 +594,27 @@ def cancel(answer: Any) -> str:
     demand(hasattr(answer, "cancel"), "no-cancel", "there is no method `cancel`.")
     scenes = (tasks.see_cancel, tasks.see_cancel_caught, tasks.see_cancel_at_odd_times)
     _judge_task(answer, "step cancel", scenes)
-    return "it is told at its `await`, may clean up, and nothing wakes it that it left behind."
+    return "the error comes at its `await`, it may clean up, and no old future wakes it again."
+
+
+# ---- 03-readable ----
+_READABLE_HINTS: Hints = {
+    "still running": ("endless", "Do not wait here: the loop calls your callback."),
+    "already registered": ("twice", "Register the socket once; it may be unregistered by then."),
+    "temporarily unavailable": ("too-soon", "Nothing was sent yet, so do not read now."),
+    "non-blocking": ("too-soon", "Nothing was sent yet, so do not read now."),
+    "positional argument": ("arguments", "The callback is called without arguments."),
+    "not registered": ("unregister", "Unregister it once, in the callback."),
+}
+
+
+@exercise("03-readable")
+@quietly
+def readable(answer: Any) -> str:
+    """Check a function that makes a future of a socket's readiness."""
+    check_plain(answer)
+    _play(tasks.see_socket, answer, of=answer, hints=_READABLE_HINTS)
+    return "the selector watches, the callback sets the result, and the reading is left to others."
 
 
 _CHECKS: dict[str, tuple[Callable[[Any], str], Any]] = {
@@ -551,6 +622,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], str], Any]] = {
     "03-future": (future, tasks.Future),
     "03-task": (task, tasks.Task),
     "03-cancel": (cancel, tasks.CancellableTask),
+    "03-readable": (readable, tasks.readable),
 }
 
 
@@ -558,7 +630,7 @@ def yours_or_ours(name: str, own: Any) -> Any:
     """Return the learner's answer if it passes its check, and otherwise one that does.
 
     Args:
-        name: the exercise: "03-trampoline", "03-future", "03-task" or "03-cancel".
+        name: the exercise: "03-trampoline", "03-future", "03-task", "03-cancel", "03-readable".
         own: the learner's function or class, which may still be a stub.
     """
     judge, ours = _CHECKS[name]

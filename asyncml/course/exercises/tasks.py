@@ -1,10 +1,12 @@
-"""A trampoline, a Future, a Task and one that can be cancelled; what is asked of the learner's.
+"""What stands in for the learner's parts of a loop, and what is asked of them.
 
-The scenes drive tasks on a loop that has nothing but a queue: nothing here waits for a clock. The
-first four stand in for the learner's where hers have not passed their check yet.
+A trampoline, a Future, two Tasks and a wait for a socket: lesson 03 goes on with these where hers
+have not passed their check yet. The scenes drive tasks on a loop that has nothing but a queue.
 """
 
 import asyncio
+import selectors
+import socket
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
@@ -141,6 +143,18 @@ class CancellableTask(Task):
         return True
 
 
+def readable(loop: Any, sock: socket.socket) -> Future:
+    """Return a future that is done when there is something to read."""
+    future = Future(loop)
+
+    def is_ready() -> None:
+        loop.selector.unregister(sock)
+        future.set_result(None)
+
+    loop.selector.register(sock, selectors.EVENT_READ, is_ready)
+    return future
+
+
 class _Stage:
     """A loop, what happened on it, and the tasks of one scene."""
 
@@ -159,7 +173,7 @@ class _Stage:
             self.loop.run()
         except (asyncio.CancelledError, KeyError) as error:
             shown = f"a coroutine raised {type(error).__name__}, and the whole loop stopped."
-            why = "An error is the coroutine's outcome, as a result is: keep it in the task."
+            why = "An error is an outcome of the coroutine, as a result is: keep it in the task."
             more = "`except BaseException as error: self.set_exception(error)`"
             if isinstance(error, asyncio.CancelledError):
                 why = (
@@ -257,7 +271,7 @@ def see_error(make: Any, result: Any) -> None:
     shown = f"a coroutine awaited the failed task inside a `try`, and its own task gave {got!r}."
     why = "The error belongs at its `await`, where it can be caught. `send(None)` is all it needs."
     demand(_outcome(outer) == result, "not-raised", shown, why)
-    shown = "whoever awaits a failed task, and does not catch its error, must fail with it."
+    shown = "a coroutine that awaits a failed task, and does not catch its error, fails with it."
     demand(_outcome(other) is error, "not-raised", shown, keep)
 
 
@@ -299,14 +313,17 @@ def see_cancel(make: Any, result: Any) -> None:
     stage.run()
     why = "At its next step use `coro.throw(asyncio.CancelledError())` in place of `send`."
     shown = "after `cancel()` no CancelledError was raised at the `await` where it stood."
-    demand("told" in stage.seen, "not-thrown", shown, why)
+    more = (
+        "`self.loop.call_soon(self.step, None, asyncio.CancelledError())`, and throw it in `step`."
+    )
+    demand("told" in stage.seen, "not-thrown", shown, why, more)
     shown = f"it let the CancelledError out, and the task's `done()` is {task.done()!r}."
     demand(bool(task.done()), "not-done", shown, "Then that is its outcome: `set_exception`.")
     shown = f"it was cancelled twice, and its outcome is {_outcome(task)!r}: no CancelledError."
-    why = "What has ended cannot be stepped: ask `self.done()` first."
+    why = "A coroutine that has ended cannot be stepped: ask `self.done()` first."
     is_cancelled = isinstance(_outcome(task), asyncio.CancelledError)
     demand(is_cancelled, "ended", shown, why)
-    shown = f"who awaited the cancelled task got {_outcome(watcher)!r}."
+    shown = f"a task that awaited the cancelled one got {_outcome(watcher)!r}."
     is_told = isinstance(_outcome(watcher), asyncio.CancelledError)
     demand(is_told, "not-raised", shown, "`await` raises what `set_exception` has set.")
     first.set_result(result)
@@ -323,7 +340,7 @@ def _run_after_the_end(stage: _Stage) -> None:
         stage.run()
     except (RuntimeError, StopIteration) as error:
         shown = f"what it had waited for came after the cancel, and it raised {error!r}."
-        why = "What has ended cannot be stepped: ask `self.done()` first."
+        why = "A coroutine that has ended cannot be stepped: ask `self.done()` first."
         demand(False, "ended", shown, why)
 
 
@@ -348,7 +365,7 @@ def see_cancel_caught(make: Any, result: Any) -> None:
     first.set_result("old")
     stage.run()
     shown = "it had gone on to wait for another future, and the old one, done late, woke it."
-    why = "Remember what it waits for, and ignore who else calls `step`."
+    why = "Remember what it waits for, and ignore calls of `step` from any other future."
     more = "In `step`, unless there is an error to throw: `if woken_by is not self.waits_for: ...`"
     demand(not task.done(), "stale", shown, why, more)
     second.set_result(result)
@@ -376,6 +393,59 @@ def see_cancel_at_odd_times(make: Any, result: Any) -> None:
             first.set_result(result)
         stage.run()
         is_cancelled = task.done() and isinstance(_outcome(task), asyncio.CancelledError)
-        shown = f"it was cancelled {when}, and went on as if nothing had been said."
-        why = "Throw it at wherever it stands by then, not only where it stood."
+        shown = f"it was cancelled {when}, and went on as if nothing had happened."
+        why = "Throw it at the `await` where it is paused by then, whichever that is."
         demand(is_cancelled, "lost", shown, why)
+
+
+class _Selector(selectors.DefaultSelector):
+    """Refuses to wait: nobody would ever come out of there."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        why = "Do not wait here: the loop does, and then calls your callback."
+        demand(timeout is not None, "waits", "it waited in `select`, with nothing sent.", why)
+        return super().select(timeout)
+
+
+def see_socket(make: Callable[..., Any]) -> None:
+    """A future waits for a socket, is done when there is something, and leaves it unread."""
+    loop: Any = Loop()
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    with near, far, _Selector() as loop.selector:
+        for message in (b"image 1", b"image 2"):
+            _see_one(make, loop, near, far, message)
+
+
+def _see_one(
+    make: Callable[..., Any], loop: Any, near: socket.socket, far: socket.socket, message: bytes
+) -> None:
+    future = make(loop, near)
+    shown = f"a future was expected, got {future!r:.40}."
+    demand(hasattr(future, "add_done_callback"), "no-future", shown, "Is there a `return`?")
+    why = "Nobody has sent anything. Set the result in the callback, not right away."
+    demand(not future.done(), "too-soon", "it was done with nothing to read.", why)
+    key = loop.selector.get_map().get(near)
+    shown = "the selector was not asked to watch the socket."
+    more = "`loop.selector.register(sock, selectors.EVENT_READ, is_ready)`"
+    demand(key is not None, "not-registered", shown, "Register it with a callback.", more)
+    shown = "the selector watches for something other than reading."
+    demand(key.events == selectors.EVENT_READ, "events", shown, "`selectors.EVENT_READ`")
+    shown = f"what was registered with the socket cannot be called: {key.data!r:.40}."
+    demand(callable(key.data), "no-callback", shown, "A function without arguments.", more)
+    far.send(message)
+    for ready, _ in loop.selector.select(0):
+        loop.call_soon(ready.data)
+    loop.run()
+    shown = "there is something to read, and the future is not done."
+    demand(bool(future.done()), "not-done", shown, "The callback has to call `set_result`.")
+    shown = "the socket is still watched: the callback would be called again and again."
+    why = "Let the callback unregister it first."
+    is_left = near in loop.selector.get_map()
+    demand(not is_left, "still-watched", shown, why, "`loop.selector.unregister(sock)`")
+    try:
+        got = near.recv(100)
+    except BlockingIOError:
+        got = b""
+    why = "It only says that there is something. Whoever awaits it reads."
+    demand(got == message, "read", "what had been sent was no longer there to read.", why)

@@ -270,9 +270,10 @@ def _judge_naps(found: Events, right: Events, late_s: float) -> None:
         for at, due in zip(woken, dues, strict=False):
             seen = f"`{name}` woke at {at:g} s and not at {due:g} s."
             why = (
-                "What stands in the heap is the time of an alarm, and not how long until it rings."
+                "The heap holds when alarms ring, not how long until then. Wait first, then resume."
             )
-            demand(at >= due, "early", seen, why, "Push `now + seconds`.")
+            more = "Push `(now + seconds, next(order), coro)`; `wait_until` comes before `send`."
+            demand(at >= due, "early", seen, why, more)
             why = (
                 "While one sleeps the others must run: push it, then pop the one that is due first."
             )
@@ -344,7 +345,12 @@ def _see_errors(make: Any) -> None:
     own = "Make the list in `__init__`: one for each loop."
     failures = [KeyError("image 2"), OSError("image 5")]
 
+    tried = list[Exception]()
+
     def fail(error: Exception) -> None:
+        tried.append(error)
+        if len(tried) > len(failures):
+            raise KeyboardInterrupt  # which comes out of `run`
         raise error
 
     loop.call_soon(seen.append, "soon")
@@ -360,6 +366,9 @@ def _see_errors(make: Any) -> None:
         raise Wrong(
             "escapes", shown, "A `try` belongs around each call of a callback.", _CALL
         ) from None
+    except KeyboardInterrupt:
+        shown = "a callback that had failed was called again."
+        raise Wrong("again", shown, "Keep its error, and do not put it back.") from None
     right = ["soon", "after the first", "at the same time", "later"]
     shown = f"expected {', '.join(right)}; seen: {', '.join(seen) or 'nothing'}."
     why = "One `try` around all of `run` ends it at the first error. Each call needs its own."
@@ -404,6 +413,8 @@ _FUTURE_HINTS: Hints = {
     **dict.fromkeys(NOT_AWAITABLE, ("no-await", _AWAIT)),
     "__await__() returned": ("no-await", _AWAIT),
     "__await__() must return": ("no-await", _AWAIT),  # from 3.15 on
+    "object is not iterable": ("yield-from", "Hand out itself: `yield self`, without `from`."),
+    "'loop' is not defined": ("loop", "Keep the loop: `self.loop = loop` in `__init__`."),
     "'bool' object is not callable": ("kind", "`done` is a method, and nothing else has its name."),
 }
 
@@ -479,6 +490,8 @@ def _see_await(make: Any, result: Any) -> None:
     demand(handed[0] is new, "yields", f"`await` handed out {handed[0]!r}, and not itself.", why)
     handed += _await(new, result)[0]
     demand(len(handed) == 1, "again", "it was done, and `await` still waited.", "Ask `done()`.")
+    shown = "`await` gave a method, and not its result."
+    demand(not callable(got), "no-result", shown, "Call it: `self.result()`.")
     shown = f"`await` gave {got!r}, and not {result!r}."
     demand(got == result, "no-result", shown, "What `__await__` returns is its value.")
 

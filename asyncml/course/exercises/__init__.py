@@ -11,6 +11,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     fetches    judges functions that fetch many keys
     retries    judges a fetch that is tried again
     readings   judges functions that read a file within a time
+    patients   judges the mended patients of the clinic
     servers    a server that keeps a parameter, and how it was used
     bucket     the bucket from hell
     league     loaders that empty it, and their scores

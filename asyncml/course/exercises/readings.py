@@ -236,7 +236,7 @@ def demand_outcome(case: Case, seen: Seen) -> None:
     if case.stop_at_s is not None:
         shown = "it was cancelled from outside while it read, and carried on as if time were up."
         why = "Your `except` takes every CancelledError for the time-out's. Whose was this one?"
-        more = "Catch `TimeoutError`, around the block of `asyncio.timeout`: only your own becomes one."
+        more = "Catch `TimeoutError`, around the block: only your own limit becomes one."
         demand(seen.was_cancelled, "swallowed", shown, why, more)
         return
     shown = f"{case.told}, and a CancelledError came out."

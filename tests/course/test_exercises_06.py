@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import threading
 import time
 import warnings
@@ -539,6 +540,10 @@ async def asks_whether_there_is_a_file(open_file, seconds):
             await file.close()
 
 
+async def takes_other_arguments(it):
+    return it
+
+
 async def read_stub(open_file, seconds): ...
 
 
@@ -812,6 +817,7 @@ async def polls_without_end(open_file, seconds):
     ("answer", "expected"),
     [
         (right, "passed"),
+        (takes_other_arguments, "signature"),
         (waits_with_a_limit, "passed"),
         (asks_whether_there_is_a_file, "passed"),
         (waits_for, "not-yours"),
@@ -1538,6 +1544,7 @@ async def never_parses(parse, messages):
         (returns_the_messages, "result"),
         (skips_what_is_broken, "swallowed"),
         (parses_slowly, "blocking"),
+        (takes_other_arguments, "signature"),
     ],
 )
 @pytest.mark.untidy
@@ -1900,6 +1907,7 @@ async def dog_spins(watchdog, work):
         (dog_swallows_errors, "lost-error"),
         (dog_swallows_the_stop, "swallowed"),
         (dog_without_the_call, "no-call"),
+        (takes_other_arguments, "signature"),
         (dog_returns_nothing, "result"),
         (dog_blocks, "blocking"),
     ],
@@ -1932,3 +1940,221 @@ def test_the_second_failure_of_a_mend_says_what_to_write(name, answer, first, se
     assert first in told[0]
     assert second not in told[0]
     assert second in told[1]
+
+
+# ---- 06-patient-5 ----
+
+
+async def tries_four_times(fetch):
+    for attempt in range(4):
+        try:
+            return await fetch()
+        except ConnectionError:
+            if attempt == 3:
+                raise
+
+
+async def tries_three_times_and_once(fetch):
+    for _ in range(3):
+        with contextlib.suppress(ConnectionError):
+            return await fetch()
+    return await fetch()
+
+
+async def tries_and_keeps_the_error(fetch):
+    lost = None
+    for pause_s in (0, 0.1, 0.2, 0.4):
+        await asyncio.sleep(pause_s)
+        try:
+            return await fetch()
+        except ConnectionError as error:
+            lost = error
+    raise lost
+
+
+async def fetch_stub(fetch): ...
+
+
+async def catches_all(fetch):
+    for attempt in range(4):
+        try:
+            return await fetch()
+        except BaseException:
+            if attempt == 3:
+                raise
+
+
+async def catches_exceptions(fetch):
+    for attempt in range(4):
+        try:
+            return await fetch()
+        except Exception:
+            if attempt == 3:
+                raise
+
+
+async def returns_none_in_the_end(fetch):
+    for _ in range(4):
+        try:
+            return await fetch()
+        except ConnectionError:
+            continue
+
+
+async def tries_for_ever(fetch):
+    while True:
+        try:
+            return await fetch()
+        except ConnectionError:
+            pass
+
+
+async def tries_once(fetch):
+    return await fetch()
+
+
+async def tries_five_times(fetch):
+    for _ in range(4):
+        with contextlib.suppress(ConnectionError):
+            return await fetch()
+    return await fetch()
+
+
+async def tries_around_the_loop(fetch):
+    try:
+        for _ in range(4):
+            return await fetch()
+    except ConnectionError:
+        return None
+
+
+async def fetches_on(fetch):
+    data = None
+    for _ in range(4):
+        with contextlib.suppress(ConnectionError):
+            data = await fetch()
+    return data
+
+
+async def forgets_the_data(fetch):
+    await tries_four_times(fetch)
+
+
+async def stop_becomes_none(fetch):
+    try:
+        return await tries_four_times(fetch)
+    except asyncio.CancelledError:
+        return None
+
+
+async def bug_becomes_none(fetch):
+    try:
+        return await tries_four_times(fetch)
+    except ZeroDivisionError:
+        return None
+
+
+async def awaits_fetch(fetch):
+    return await fetch
+
+
+async def fetch_blocks(fetch):
+    time.sleep(1)  # noqa: ASYNC251
+    return await tries_four_times(fetch)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (tries_four_times, "passed"),
+        (tries_three_times_and_once, "passed"),
+        (tries_and_keeps_the_error, "passed"),
+        (..., "open"),
+        (fetch_stub, "open"),
+        (plain, "kind"),
+        (catches_all, "swallowed"),
+        (catches_exceptions, "hopeless"),
+        (returns_none_in_the_end, "lost-error"),
+        (tries_for_ever, "endless"),
+        (tries_once, "gave-up"),
+        (tries_five_times, "count"),
+        (tries_around_the_loop, "gave-up"),
+        (fetches_on, "goes-on"),
+        (forgets_the_data, "result"),
+        (stop_becomes_none, "swallowed"),
+        (bug_becomes_none, "lost-error"),
+        (awaits_fetch, "no-call"),
+        (fetch_blocks, "blocking"),
+    ],
+)
+@pytest.mark.untidy
+def test_patient_5(answer, expected):
+    assert code("06-patient-5", answer) == expected
+
+
+# ---- 06-patient-10 ----
+
+
+async def async_pause(attempt):
+    return 1
+
+
+def pause_stub(attempt): ...
+
+
+def forgets_to_return_the_pause(attempt):
+    assert random.uniform(0, 0.1 * 2**attempt) >= 0
+
+
+def spins_in_its_pause(attempt):
+    while True:
+        pass
+
+
+def sleeps_itself(attempt):
+    time.sleep(0.1)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (lambda attempt: random.uniform(0, 0.1 * 2**attempt), "passed"),
+        (lambda attempt: 0.1 * 2**attempt * random.uniform(0.5, 1.5), "passed"),
+        (lambda attempt: random.uniform(0, min(1, 0.1 * 2**attempt)), "passed"),
+        (lambda attempt: random.choice([0.1, 0.2, 0.4, 0.8]), "passed"),
+        (..., "open"),
+        (pause_stub, "open"),
+        (async_pause, "kind"),
+        (forgets_to_return_the_pause, "kind"),
+        (lambda attempt: "1", "kind"),
+        (lambda attempt: float("inf"), "kind"),
+        (lambda attempt: -1, "negative"),
+        (lambda attempt: 0, "too-often"),
+        (lambda attempt: 0.01, "too-often"),
+        (lambda attempt: random.uniform(0, 0.1), "too-often"),
+        (lambda attempt: 1, "in-step"),
+        (lambda attempt: 0.1 * 2**attempt, "in-step"),
+        (lambda attempt: 0.1 * 2**attempt + random.uniform(0, 0.01), "late"),
+        (lambda attempt: random.uniform(0, 20), "late"),
+        (lambda: 1, "signature"),
+        (sleeps_itself, "blocking"),
+    ],
+)
+@pytest.mark.untidy
+def test_patient_10(answer, expected):
+    assert code("06-patient-10", answer) == expected
+
+
+def test_the_pauses_leave_the_learners_randomness_alone():
+    random.seed(1)
+    first = random.random()
+    random.seed(1)
+    check("06-patient-10", lambda attempt: random.uniform(0, 0.1 * 2**attempt))
+    assert random.random() == first
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.untidy
+def test_a_pause_without_end():
+    assert check("06-patient-10", spins_in_its_pause).code == "endless"

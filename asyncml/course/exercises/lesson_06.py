@@ -1,4 +1,4 @@
-"""The exercises of lesson 06: failures, stops, time-outs, a diagnosis, and four patients mended."""
+"""The exercises of lesson 06: failures, stops, time-outs, a diagnosis, and patients mended."""
 
 import asyncio
 import inspect
@@ -370,6 +370,15 @@ def patient_3(answer: Any) -> str:
     return "parsed in order, and no heartbeat came late."
 
 
+@exercise("06-patient-5")
+@quietly
+def patient_5(answer: Any) -> str:
+    """Check a function that tries again when the connection is lost, and at nothing else."""
+    check_kind(answer, True)
+    patients.judge_tries(answer)
+    return "a lost connection is tried again; a bug and a cancellation come out at once."
+
+
 @exercise("06-patient-7")
 @quietly
 def patient_7(answer: Any) -> str:
@@ -386,3 +395,11 @@ def patient_8(answer: Any) -> str:
     check_kind(answer, True)
     patients.judge_watchdog(answer)
     return "well, broken or stopped: the watchdog ends before its request does."
+
+
+@exercise("06-patient-10")
+@quietly
+def patient_10(answer: Any) -> str:
+    """Check the pauses with which a hundred clients do not come back together."""
+    patients.judge_pauses(answer)
+    return "the clients come back one by one, and all are served soon."

@@ -18,7 +18,11 @@ from asyncml.course.exercises import Wrong
 from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
 from asyncml.internals import running_loop
 
+SIGNATURE: Hints = {
+    "positional argument": ("signature", "Which arguments does the text of the exercise name?")
+}
 _HINTS: Hints = {
+    **SIGNATURE,
     "'coroutine' object": ("no-await", "`open_file` is a coroutine function: await its call."),
     "an awaitable is required": ("no-call", "The call makes the coroutine: `file.read()`."),
     **dict.fromkeys(

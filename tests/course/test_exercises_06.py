@@ -1,12 +1,17 @@
 """The checks of lesson 06: what each answer is told, right or wrong."""
 
+import ast
 import asyncio
+import builtins
 import contextlib
+import json
 import random
+import re
 import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -2158,3 +2163,51 @@ def test_the_pauses_leave_the_learners_randomness_alone():
 @pytest.mark.untidy
 def test_a_pause_without_end():
     assert check("06-patient-10", spins_in_its_pause).code == "endless"
+
+
+# ---- the lesson itself ----
+NOTEBOOK = Path(__file__).parents[2] / "notebooks/06_when_things_go_wrong.ipynb"
+
+
+def parts():
+    """The code cells of each section and of each patient, without those of folded solutions."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    found, part = {"opening": []}, "opening"
+    for cell in cells:
+        text = "".join(cell["source"])
+        for heading in re.findall(r"^(?:## \d|### Patient \d+)", text, re.MULTILINE):
+            part = heading.strip("# ")
+            found[part] = []
+        if cell["cell_type"] == "code" and "solution" not in cell["metadata"].get("tags", []):
+            found[part].append(re.sub(r"%pip.*", "pass", text))
+    return found
+
+
+def names_in(sources):
+    """The names that code cells use, and those that they define anywhere."""
+    used, defined = set(), set(dir(builtins))
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.Name(id=name, ctx=ast.Load()):
+                    used.add(name)
+                case ast.Name(id=name) | ast.arg(arg=name):
+                    defined.add(name)
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    defined.add(name)
+                case ast.ClassDef(name=name) | ast.ExceptHandler(name=str(name)):
+                    defined.add(name)
+                case ast.alias(name=name, asname=other):
+                    defined.add(other or name.split(".")[0])
+    return used, defined
+
+
+@pytest.mark.parametrize("part", [p for p in parts() if p != "opening"])
+def test_each_section_and_each_patient_needs_only_what_it_says(part):
+    """The first two code cells, and for a patient the one that examines."""
+    found = parts()
+    needed = found["opening"] + (found["4"] if part.startswith("Patient") else [])
+    used, defined = names_in([*needed, *found[part]])
+    assert used <= defined
+    assert len(found["opening"]) == 2
+    assert len(found["4"]) == 1

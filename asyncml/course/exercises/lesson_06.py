@@ -21,6 +21,7 @@ _TRY_INSIDE = (
     "and start that for each key: then no task fails, and none is cancelled."
 )
 _WHOSE = "Does your loop know which key a result belongs to? `as_completed` does not say."
+_IN_ORDER = "It ends with `return images, failures`."
 _GIVEN_ITS_KEY = "Start a small `async def` that is given its key, with the `try` in it."
 
 
@@ -80,7 +81,7 @@ def _two_dicts(result: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
     is_pair = len(pair) == 2 and all(isinstance(part, dict) for part in pair)
     kinds = " and ".join(type(part).__name__ for part in pair) or repr(result)[:40]
     shown = f"it returned {kinds}, and not two dicts."
-    demand(is_pair, "kind", shown, "It ends with `return images, failures`.")
+    demand(is_pair, "kind", shown, _IN_ORDER)
     return pair[0], pair[1]
 
 
@@ -94,7 +95,7 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
     is_swapped = errors and not any(isinstance(v, BaseException) for v in failures.values())
     shown = "the first dict has the ValueErrors, and the second the images."
     is_swapped = is_swapped and len(errors) == len(images) and bool(failures)
-    demand(not is_swapped, "swapped", shown, "In which order are they to be returned?")
+    demand(not is_swapped, "swapped", shown, "Which of the two comes first?", _IN_ORDER)
     _refuse_last_key(shop, {**images, **failures})
     shown = f"there is an exception among the images, under {errors[0]!r}." if errors else ""
     why = "`return_exceptions=True` puts them into the list of results. Who sorts them out?"
@@ -134,7 +135,7 @@ def _refuse_last_key(shop: Shop, found: dict[Any, Any]) -> None:
     more = "Give the key as an argument: `async def fetch_one(key)`, and call it with the key."
     is_one = count > 1 and set(shop.asked) == {last}
     demand(not is_one, "late-key", shown, why, more)
-    shown = f"all keys were fetched, and all that came is under {last!r}, the last one."
+    shown = f"all keys were fetched, and all results are under {last!r}, the last one."
     is_one = set(found) == {last} and len(set(shop.asked)) > 1
     demand(not is_one, "late-key", shown, why, more)
 

@@ -175,6 +175,14 @@ class Epoch:
         await self._waiter
 
     # the beginning
+    #
+    # A resumed epoch is brought to where it stood from above to below. The keys consumed before are
+    # passed over, without a call. A stage that held items then has their addresses in its state:
+    # `_wanted` follows these up to the keys they were made of, `_skip` keeps those keys as it
+    # passes them, and `_rebuild` sends them down through the stages again, each of which picks from
+    # what it makes the very items that were held. They are handed to the stage as `context.first`,
+    # before anything new, and their marks are their addresses. What `flat_map` gave in part is such
+    # an item as well: the parent is made again as a whole, and its first items are passed over.
 
     async def start(self) -> None:
         """Build the chain of stages, and bring it to where the epoch stood."""

@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from asyncml.failures import is_asked_to_end
 from asyncml.pipeline.engine import Job, Work
@@ -25,8 +25,6 @@ from asyncml.pipeline.meters import Meter
 from asyncml.pipeline.stages import PAUSED, PENDING, TURN, Context, Flow, Mark
 from asyncml.pipeline.visits import VISIT_S, Visit, Visits
 from asyncml.pipeline.window import Above
-
-_NO_MORE: Final[Any] = object()
 
 
 class Stream:
@@ -45,6 +43,7 @@ class Stream:
     def entries(self, mark: Mark, meter: Meter) -> Flow:
         """Give the items, marked as `Flatten` does."""
         work, ready, ordinal = self._work, self.ready, 0
+        low = work.stage.lookahead // 4
         work.current = self
         if work.is_full or work.waiting:
             work.ease()
@@ -53,7 +52,7 @@ class Stream:
                 item = ready.popleft()
                 work.ahead -= 1
                 meter.items += 1
-                if work.is_full or work.waiting:
+                if len(ready) == low and (work.waiting or work.is_full):
                     work.ease()
                 is_last = self.ended and self.error is None and not ready
                 yield item, [mark, ordinal, is_last, False]
@@ -85,6 +84,7 @@ class Streams(Work):
         self.current: Stream | None = None  # which the stage below is emptying
         self.waiting: list[tuple[int, Stream, asyncio.Future[None]]] = []  # for room
         self._streams: dict[int, Stream] = {}  # those that have not ended, by ticket
+        self._mean: float = stage.lookahead  # items of a parent, as the last ones had
         self._todo: deque[tuple[Job, Any]] = deque()  # what is begun, or is to be tried again
 
     # room
@@ -92,7 +92,7 @@ class Streams(Work):
     def ease(self) -> None:
         """Let those go on for whom there is room, in good measure."""
         lookahead, current = self.stage.lookahead, self.current
-        if 2 * self._others() <= self._share():
+        if 2 * self._others() <= self._share() and self.ahead < lookahead:
             self.is_crowded = False
             if self.is_full:
                 self.room()
@@ -134,8 +134,13 @@ class Streams(Work):
             self.waiting.append((ticket, stream, worker))
             await worker
         room = min(room, most)
-        self.ahead += room
+        self._grant(room)
         return room
+
+    def _grant(self, room: int) -> None:
+        self.ahead += room
+        lookahead = self.stage.lookahead
+        self.is_crowded = self._others() >= self._share() or self.ahead >= lookahead
 
     def _urgent(self, stream: Stream) -> tuple[Job, Any] | None:
         """Return what is to be done and is consumed before a stream, if there is such."""
@@ -202,18 +207,20 @@ class Streams(Work):
         if not isinstance(result, AsyncIterable):
             self._end(job, stream, as_list(self.stage.fn, result))
             return
-        items = aiter(result)
+        items, room = aiter(result), 0
+        most = max(1, self.stage.lookahead // (2 * self.stage.concurrency))
         try:
             while True:
-                await self._granted(job[0], stream, 1)
+                room = room or await self._granted(job[0], stream, most)
                 try:
-                    item = await self._timed(stream, anext(items, _NO_MORE), self.stage.timeout)
-                finally:
-                    self.ahead -= 1
-                if item is _NO_MORE:
+                    item = await self._timed(stream, items.__anext__(), self.stage.timeout)
+                except StopAsyncIteration:
                     break
+                room -= 1
+                self.ahead -= 1
                 self._hand_on(job, stream, [item])
         finally:
+            self.ahead -= room
             if hasattr(items, "aclose"):
                 await items.aclose()
         self._end(job, stream, [])
@@ -232,13 +239,13 @@ class Streams(Work):
     # what becomes of it
 
     def _hand_on(self, job: Job, stream: Stream, items: Sequence[Any]) -> None:
-        skip = min(stream.skip, len(items))
-        stream.skip -= skip
-        items = items[skip:]
+        if stream.skip:
+            skip = min(stream.skip, len(items))
+            stream.skip -= skip
+            items = items[skip:]
         stream.made += len(items)
-        self.ahead += len(items)
         stream.ready.extend(items)
-        self.is_crowded = self._others() >= self._share()
+        self._grant(len(items))
         if stream.is_placed:
             if stream is self.current:
                 self.tell()
@@ -252,6 +259,7 @@ class Streams(Work):
         self._streams.pop(job[0], None)
         stream.ended = True
         self._hand_on(job, stream, items)
+        self._mean += (stream.made - self._mean) / 4
         self.ease()
 
     def _finish(self, job: Job, result: Any) -> None:
@@ -302,8 +310,9 @@ class StreamVisits(Streams, Visits):
     """
 
     def _call_for(self, visit: Visit) -> Callable[[Any], Any]:
-        visit.room = visit.granted = max(0, self._room_for(-1, None))
-        self.ahead += visit.granted
+        room = max(0, self._room_for(-1, None))
+        visit.room = visit.granted = min(room, math.ceil(visit.left * self._mean))
+        self._grant(visit.granted)
         return partial(self._in_visit, visit)
 
     def _in_visit(self, visit: Visit, value: Any) -> Any:

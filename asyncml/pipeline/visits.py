@@ -63,7 +63,8 @@ class Visits(Work):
             claimed, chunk = sum(visit.claims() for visit in self._visits), self._chunk()
             while len(inbox) < claimed + chunk and (job := next(self._jobs, None)) is not None:
                 inbox.append(job)
-            if len(inbox) <= claimed:
+            if len(inbox) <= claimed or self.is_crowded:
+                self.is_full = True
                 await self._rest()
                 continue
             self._rouse()
@@ -79,6 +80,12 @@ class Visits(Work):
                 timer.cancel()
             self._collect()
             self.ease()
+
+    def room(self) -> None:
+        """Wake a worker, unless there is nothing to take here or above."""
+        super().room()
+        if self._inbox:
+            self._rouse()
 
     def ease(self) -> None:
         """Let those go on for whom there is room again: only `streams` has such."""

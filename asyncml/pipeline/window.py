@@ -40,6 +40,14 @@ class Failure:
 class Window:
     """Results in the order in which they are to leave, and who waits for the next of them."""
 
+    # An item gets a ticket when it is taken in: `taken` counts them, and `head` is the ticket that
+    # leaves next, so `taken - head` items are ahead of the consumer. Results arrive in any order in
+    # a dict; the consumer takes them from the head on, as many as there are, in one go. There are
+    # two ways to wait, and neither costs anything while nobody waits. A consumer that finds nothing
+    # at the head leaves a callback, and whoever places that result calls it. Workers that find the
+    # window full set `is_full`, and whoever takes a result away calls `room`. So both sides call
+    # into the window, and the window calls one of them back only where it stood still.
+
     def __init__(self, meter: Meter) -> None:
         self.loop = asyncio.get_running_loop()
         self.meter = meter

@@ -78,7 +78,7 @@ def test_for_one_item_few_shards_are_begun_and_few_items_made(kind, ordered):
         await items.aclose()
 
     simulate(main())
-    assert len(shards.begun) <= 16
+    assert len(shards.begun) <= 16 + 1  # the first of them may be whole by then
     assert len(shards.made) <= 256 + 1
     assert sorted(shards.closed) == sorted(shards.begun)
 
@@ -312,3 +312,10 @@ def test_under_plain_for_too():
     for item in Pipeline(range(30)).flat_map(shards.agenerator):
         if item == (1, 1):
             break
+
+
+@either_order
+def test_many_small_lists_come_in_real_time_to_their_end(ordered):
+    pipeline = Pipeline(range(3000)).flat_map(lambda n: [n, n], concurrency=4, ordered=ordered)
+    items = asyncio.run(collect(pipeline))
+    assert sorted(items) == sorted([*range(3000)] * 2)

@@ -14,6 +14,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     patients   judges the mended patients of the clinic
     servers    a server that keeps a parameter, and how it was used
     bucket     the bucket from hell
+    batchers   judges micro-batchers
     league     loaders that empty it, and their scores
 """
 

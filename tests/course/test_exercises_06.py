@@ -1514,6 +1514,29 @@ async def skips_what_is_broken(parse, messages):
     return results
 
 
+async def parses_in_a_group(parse, messages):
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(asyncio.to_thread(parse, message)) for message in messages]
+    return [task.result() for task in tasks]
+
+
+async def parses_into_a_dict(parse, messages):
+    return {message: await asyncio.to_thread(parse, message) for message in messages}
+
+
+async def parses_the_list(parse, messages):
+    return await asyncio.to_thread(parse, messages)
+
+
+async def asks_for_results_at_once(parse, messages):
+    coroutines = [asyncio.to_thread(parse, message) for message in messages]
+    return [asyncio.ensure_future(coroutine).result() for coroutine in coroutines]
+
+
+async def awaits_parse(parse, messages):
+    return [await parse(message) for message in messages]
+
+
 async def parses_slowly(parse, messages):
     time.sleep(0.5)  # noqa: ASYNC251
     return await parses_in_threads(parse, messages)
@@ -1549,6 +1572,11 @@ async def never_parses(parse, messages):
         (returns_the_messages, "result"),
         (skips_what_is_broken, "swallowed"),
         (parses_slowly, "blocking"),
+        (parses_in_a_group, "passed"),
+        (parses_into_a_dict, "kind"),
+        (parses_the_list, "argument"),
+        (asks_for_results_at_once, "not-awaited"),
+        (awaits_parse, "called"),
         (takes_other_arguments, "signature"),
     ],
 )
@@ -1704,6 +1732,11 @@ async def returns_the_work(locks, first, second, work):
         return work()
 
 
+async def holds_the_names(locks, first, second, work):
+    async with first, second:
+        return await work()
+
+
 async def holds_and_blocks(locks, first, second, work):
     time.sleep(1)  # noqa: ASYNC251
 
@@ -1740,6 +1773,7 @@ async def polls_for_ever(locks, first, second, work):
         (holds_and_returns_nothing, "result"),
         (awaits_work_itself, "no-call"),
         (returns_the_work, "not-awaited"),
+        (holds_the_names, "names"),
         (holds_and_blocks, "blocking"),
     ],
 )
@@ -1881,6 +1915,14 @@ async def dog_returns_nothing(watchdog, work):
     await ends_and_waits(watchdog, work)
 
 
+async def awaits_the_cancel(watchdog, work):
+    dog = asyncio.create_task(watchdog())
+    try:
+        return await work()
+    finally:
+        await dog.cancel()
+
+
 async def dog_blocks(watchdog, work):
     time.sleep(1)  # noqa: ASYNC251
 
@@ -1915,6 +1957,7 @@ async def dog_spins(watchdog, work):
         (takes_other_arguments, "signature"),
         (dog_returns_nothing, "result"),
         (dog_blocks, "blocking"),
+        (awaits_the_cancel, "await-cancel"),
     ],
 )
 @pytest.mark.untidy

@@ -24,7 +24,12 @@ from asyncml.internals import running_loop
 
 _GROUP = "A `TaskGroup` wraps each error in a group, also one that its own block raises."
 _CALL = "What you gave is a coroutine function: call it, and await what the call gives."
+_NOTHING_TO_AWAIT = "`cancel()` returns True or False at once: there is nothing to await."
 _HINTS: Hints = {
+    **dict.fromkeys(
+        ("object bool can't", "'bool' object can't"),
+        ("await-cancel", _NOTHING_TO_AWAIT, "`await asyncio.wait([task])` waits for its end."),
+    ),
     **readings.SIGNATURE,
     "ExceptionGroup": (
         "group",
@@ -196,6 +201,15 @@ def _judge_closed(file: _Closing, end: _End, was_closed: bool, was_cut: bool) ->
 # ---- patient 3: messages parsed beside a heart ----
 _IN_THREAD = "`await asyncio.to_thread(parse, message)`: the function and its argument, not a call."
 _CALLED: Hints = {
+    "Result is not set": ("not-awaited", "You asked for a result before it was there. Who waits?"),
+    **dict.fromkeys(
+        NOT_AWAITABLE,
+        (
+            "called",
+            "`parse` is a plain function: its call holds the loop, `await` or not.",
+            _IN_THREAD,
+        ),
+    ),
     **readings.SIGNATURE,
     "object is not callable": (
         "called",
@@ -216,6 +230,9 @@ class _Parser:
 
     def parse(self, message: str) -> str:
         """Hold the caller for a tenth of a second."""
+        if not isinstance(message, str):
+            shown = f"`parse` was called with {shorten(message)}, and not with a message."
+            raise Wrong("argument", shown, "One message for each call.", _IN_THREAD)
         self.parsed.append(message)
         self.is_reading = True
         try:
@@ -236,7 +253,7 @@ class _Parser:
             await asyncio.sleep(0.005)  # so that the heart has begun
             try:
                 return await answer(self.parse, messages)
-            except ValueError as error:
+            except (ValueError, BaseExceptionGroup) as error:
                 if self.broken is None:
                     raise
                 self.error = error
@@ -264,6 +281,8 @@ def judge_parsing(answer: Any) -> None:
         result.close()
         shown = "it returned a coroutine, and not a list."
         raise Wrong("not-awaited", shown, "Where is the `await`?")
+    shown = f"it returned {shorten(result)}, and not a list."
+    demand(not isinstance(result, dict), "kind", shown, "The results alone, in their order.")
     found = read_results(result)
     _refuse_coroutines(found)
     shown = f"{len(parser.parsed)} of the {len(messages)} messages were parsed."
@@ -409,7 +428,19 @@ def judge_locks(answer: Any) -> None:
 
 
 def _play_locks(scene: Callable[..., Any], answer: Any, *pairs: str) -> Any:
-    hints = {**_HINTS, "context manager protocol": ("no-with", "A lock needs `async with`.")}
+    hints = {
+        **_HINTS,
+        "'str' object does not": (
+            "names",
+            "`first` and `second` are names. Where are the locks?",
+            "`locks[first]` and `locks[second]`.",
+        ),
+        "context manager protocol": ("no-with", "A lock needs `async with`."),
+        "different event loop": (
+            "other-loop",
+            "A lock of your own belongs to the loop that it was first used on. Is one needed?",
+        ),
+    }
     hints["not supported between instances of"] = (
         "no-order",
         "Locks have no order of their own. What do you know of each, that has one?",

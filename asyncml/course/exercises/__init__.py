@@ -11,7 +11,9 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     fetches    judges functions that fetch many keys
     retries    judges a fetch that is tried again
     readings   judges functions that read a file within a time
-    patients   judges the mended patients of the clinic
+    troubles   judges functions that clean up, however they end
+    patients   judges a blocked loop and a deadlock, mended
+    storms     judges functions that try again, and their pauses
     servers    a server that keeps a parameter, and how it was used
     bucket     the bucket from hell
     batchers   judges micro-batchers

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asyncml.clock import compute, simulate
-from asyncml.course.exercises import Wrong, exercise, expect, patients, readings
+from asyncml.course.exercises import Wrong, exercise, expect, patients, readings, storms, troubles
 from asyncml.course.exercises.answers import read_list
 from asyncml.course.exercises.attempts import Attempt, check_kind
 from asyncml.course.exercises.fetches import Shop, run_fetches
@@ -209,7 +209,7 @@ def clean_up(answer: Any) -> str:
 def close_anyhow(answer: Any) -> str:
     """Check a clean-up that is finished, however often somebody cancels meanwhile."""
     check_kind(answer, True)
-    patients.judge_closing(answer)
+    troubles.judge_closing(answer)
     return "however often it is cancelled, it closes to the end, and stays cancelled."
 
 
@@ -376,7 +376,7 @@ def patient_3(answer: Any) -> str:
 def patient_5(answer: Any) -> str:
     """Check a function that tries again when the connection is lost, and at nothing else."""
     check_kind(answer, True)
-    patients.judge_tries(answer)
+    storms.judge_tries(answer)
     return "a lost connection is tried again; a bug and a cancellation come out at once."
 
 
@@ -394,7 +394,7 @@ def patient_7(answer: Any) -> str:
 def patient_8(answer: Any) -> str:
     """Check a function that starts a watchdog and ends it, however it ends itself."""
     check_kind(answer, True)
-    patients.judge_watchdog(answer)
+    troubles.judge_watchdog(answer)
     return "well, broken or stopped: the watchdog ends before its request does."
 
 
@@ -402,5 +402,5 @@ def patient_8(answer: Any) -> str:
 @quietly
 def patient_10(answer: Any) -> str:
     """Check the pauses with which a hundred clients do not come back together."""
-    patients.judge_pauses(answer)
+    storms.judge_pauses(answer)
     return "the clients come back one by one, and all are served soon."

@@ -12,6 +12,9 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     loaders    judges parts of a loader: workers, stages, a prefetch, a buffer
     retries    judges a fetch that is tried again
     readings   judges functions that read a file within a time
+    troubles   judges functions that clean up, however they end
+    patients   judges a blocked loop and a deadlock, mended
+    storms     judges functions that try again, and their pauses
     servers    a server that keeps a parameter, and how it was used
     backward   judges the backward pass of a layer and of a network
     loops      judges a training loop by the rows that its model sees

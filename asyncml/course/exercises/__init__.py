@@ -20,6 +20,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     loops      judges a training loop by the rows that its model sees
     bucket     the bucket from hell
     batchers   judges micro-batchers
+    tasks      judges tasks and futures of one's own
     league     loaders that empty it, and their scores
 """
 

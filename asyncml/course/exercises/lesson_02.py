@@ -1,4 +1,7 @@
-"""The exercises of lesson 02: a bet on ticks, a run that works anywhere, a task stopped cleanly."""
+"""The exercises of lesson 02: a kernel, tasks in the background and how they end, a run anywhere.
+
+`kernels`, `reporters` and `stopping` judge three of them.
+"""
 
 import asyncio
 import functools
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncml.clock.loop import VirtualLoop
-from asyncml.course.exercises import Wrong, exercise, expect, plain
+from asyncml.course.exercises import Wrong, exercise, expect, kernels, plain, reporters, stopping
 from asyncml.course.exercises.answers import names_of
 from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
 from asyncml.course.exercises.scenes import Hints, demand, play
@@ -26,6 +29,56 @@ _HINTS: Hints = {
     ),
 }
 _ROUNDS, _PAUSE_S = 1000, 0.3  # a background task that nobody stops ends by itself some day
+
+
+@exercise("02-kernel")
+def kernel(answer: Any) -> str:
+    """Check a coroutine that runs the cells of a notebook, those with an `await` included."""
+    kernels.judge_kernel(answer)
+    return "cells with `await` are awaited, the others just run, and all share their names."
+
+
+@exercise("02-report")
+def report(answer: Any) -> str:
+    """Check a coroutine that reports in the background until it is cancelled."""
+    reporters.judge_report(answer)
+    return "it reports at once, after each pause, and once more when it is cancelled."
+
+
+@exercise("02-stoppable")
+def stoppable(answer: Any) -> str:
+    """Check a training run that a stop ends within a step."""
+    ran = stopping.judge_stoppable(answer)
+    told = f"all steps run in turn, and a stop in the middle of the third ends it after {ran}"
+    if ran == 4:
+        told += ": after `sleep(0)` the task was in line again before the stop was"
+    return f"{told}."
+
+
+def yours_or_ours(name: str, answer: Any) -> Any:
+    """Return the learner's answer where it passes, and the course's own version where it does not.
+
+    So the rest of the lesson runs with what the learner wrote, and runs without it too.
+
+    Args:
+        name: "02-kernel", "02-report" or "02-stoppable".
+        answer: what the learner wrote; `...` or a stub if nothing.
+
+    Example:
+        >>> yours_or_ours("02-report", ...).__name__
+        'report'
+    """
+    judges: dict[str, tuple[Callable[[Any], Any], Any]] = {
+        "02-kernel": (kernel, kernels.kernel),
+        "02-report": (report, reporters.report),
+        "02-stoppable": (stoppable, stopping.stoppable),
+    }
+    judge, ours = judges[name]
+    try:
+        judge(answer)
+    except Exception:  # wrong, or nothing that can be judged: `check` says how
+        return ours
+    return answer
 
 
 @exercise("02-ticks")

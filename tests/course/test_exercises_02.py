@@ -544,6 +544,10 @@ def hard_coded(coroutine):
     return 925850  # what the first variant returns
 
 
+def takes_nothing():
+    return 1
+
+
 def in_virtual_time(coroutine):
     return simulate(coroutine)
 
@@ -625,6 +629,7 @@ def _close_loops():
         (runs_inside_the_try, "mistaken"),
         (no_return, "result"),
         (hard_coded, "result"),
+        (takes_nothing, "signature"),
         (in_virtual_time, "virtual"),
         (leaves_its_loop, "left"),
         (leaves_its_thread, "left"),
@@ -653,8 +658,8 @@ def test_a_process_with_nest_asyncio_is_told(monkeypatch):
     ("answer", "told"),
     [
         (no_return, "it returned None, but the coroutine returns "),
-        (loses_errors_in_a_thread, "out came IndexError. No error comes out of a `threading.Thr"),
-        (takes_any_error_for_a_loop, "out came `cannot reuse already awaited coroutine`"),
+        (loses_errors_in_a_thread, "raised IndexError. An error does not leave a `threading.Thr"),
+        (takes_any_error_for_a_loop, "raised `cannot reuse already awaited coroutine`"),
     ],
 )
 @pytest.mark.untidy
@@ -785,6 +790,10 @@ async def hands_its_own_on(task):
             raise
 
 
+async def stops_nothing():
+    await asyncio.sleep(1)
+
+
 async def stop_blocks(task):
     task.cancel()
     while not task.done():
@@ -822,6 +831,7 @@ async def stop_spins(task):
         (sleeps_long_enough, "late"),
         (catches_its_own, "swallowed"),
         (hands_its_own_on, "disturbed"),
+        (stops_nothing, "signature"),
         (stop_blocks, "blocking"),
         (stop_spins, "endless"),
     ],
@@ -836,7 +846,7 @@ def test_stop_task(answer, expected, monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (lets_it_out, "which function waits without raising?"),
+        (lets_it_out, "Which function waits without raising?"),
         (asks_for_the_result, "ask `task.cancelled()` first"),
         (asks_for_the_error, "ask `task.cancelled()` first"),
         (asks_too_early, "The task has not ended yet"),

@@ -23,11 +23,11 @@ def code(name, answer):
     return verdict.code
 
 
-def written(head, body, before=""):
+def written(head, body):
     """Return what a learner has written: a function of its own, as a cell makes it."""
     scope = {"ast": ast, "asyncio": asyncio, "contextlib": contextlib, "inspect": inspect}
     scope |= {"time": time, "types": types}
-    exec(f"{before}\nasync def {head}:\n{textwrap.indent(textwrap.dedent(body), '    ')}", scope)
+    exec(f"async def {head}:\n{textwrap.indent(textwrap.dedent(body), '    ')}", scope)
     return scope[head.partition("(")[0]]
 
 
@@ -39,6 +39,7 @@ def written(head, body, before=""):
         (..., "open"),
         (10, "through"),
         (11, "through"),
+        (7, "last"),
         (0, "between"),
         (3, "for-ever"),
         (5, "skipped"),
@@ -79,9 +80,9 @@ LOOP = """for number, source in enumerate(cells, start=1):
 """
 
 
-def kernel_of(lines, last="await asyncio.sleep(1)", before=""):
+def kernel_of(lines, last="await asyncio.sleep(1)"):
     body = LOOP + textwrap.indent(f"{lines}\n{last}\n", "    ")
-    return written("kernel(cells, names)", body, before)
+    return written("kernel(cells, names)", body)
 
 
 RUN = "made = eval(code, names)\n"
@@ -99,8 +100,7 @@ RUN = "made = eval(code, names)\n"
             "else: exec(code, names)",
             "passed",
         ),
-        ("...", "open"),
-        ("pass", "open"),
+        ("pass", "not-run"),
         ("exec(code, names)", "dropped"),
         ("eval(code, names)", "dropped"),
         ("made = exec(code, names)\nif made: await made", "dropped"),
@@ -135,8 +135,27 @@ def test_a_kernel_without_the_pause_of_its_reader():
     assert code("02-kernel", answer) == "pause"
 
 
-def test_a_kernel_as_given_is_open_also_where_its_cell_imports():
-    assert code("02-kernel", kernel_of("...", before="import asyncio")) == "open"
+@pytest.mark.parametrize(
+    ("compiled", "expected"),
+    [
+        ("compile(source, 'a', 'exec')", "no-flag"),
+        ("compile(source, 'a', 'eval', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)", "source"),
+        ("compile(source, 'a', 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)", "passed"),
+    ],
+)
+@pytest.mark.untidy
+def test_a_kernel_that_compiles_by_itself(compiled, expected):
+    answer = kernel_of(f"made = eval({compiled}, names)\nif made: await made")
+    assert code("02-kernel", answer) == expected
+
+
+@pytest.mark.parametrize("head", ["kernel(cells, names)", "report(a, b, c)", "stoppable(a, b)"])
+def test_a_stub_is_open(head):
+    assert code(f"02-{head.partition('(')[0]}", written(head, "...")) == "open"
+
+
+def test_a_kernel_of_one_parameter():
+    assert code("02-kernel", written("kernel(cells)", "await asyncio.sleep(1)")) == "signature"
 
 
 @pytest.mark.parametrize("answer", [..., None])
@@ -398,18 +417,23 @@ def test_stoppable_says_after_how_many_steps_a_stop_ended_it():
         ("02-stoppable", stopping.stoppable),
     ],
 )
-@pytest.mark.untidy
-def test_a_lesson_goes_on_with_what_passes(name, ours):
+def test_a_lesson_goes_on_with_what_has_passed(name, ours, monkeypatch):
     async def mine(*args):
+        await ours(*args)
+
+    async def mine_solved(*args):
         await ours(*args)
 
     async def wrong(*args):
         await asyncio.sleep(1)
 
-    assert code(name, ours) == "passed"
-    assert lesson_02.yours_or_ours(name, mine) is mine
-    for answer in (..., 7, wrong):
-        assert lesson_02.yours_or_ours(name, answer) is ours
+    monkeypatch.setattr(lesson_02, "_yours", {})
+    assert code(name, mine_solved) == "passed"  # the solution of a notebook is run as well
+    assert code(name, wrong) != "passed"
+    assert lesson_02.yours_or_ours(name) is ours
+    assert code(name, mine) == "passed"
+    assert code(name, wrong) != "passed"
+    assert lesson_02.yours_or_ours(name) is mine
 
 
 # 02-run-anywhere

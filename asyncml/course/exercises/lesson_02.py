@@ -45,6 +45,7 @@ _ROUNDS, _PAUSE_S = 1000, 0.3  # a background task that nobody stops ends by its
 def kernel(answer: Any) -> str:
     """Check a coroutine that runs the cells of a notebook, those with an `await` included."""
     kernels.judge_kernel(answer)
+    _keep("02-kernel", answer)
     return "cells with `await` are awaited, the others just run, and all share their names."
 
 
@@ -52,6 +53,7 @@ def kernel(answer: Any) -> str:
 def report(answer: Any) -> str:
     """Check a coroutine that reports in the background until it is cancelled."""
     reporters.judge_report(answer)
+    _keep("02-report", answer)
     return "it reports at once, after each pause, and once more when it is cancelled."
 
 
@@ -59,50 +61,55 @@ def report(answer: Any) -> str:
 def stoppable(answer: Any) -> str:
     """Check a training run that a stop ends within a step."""
     ran = stopping.judge_stoppable(answer)
+    _keep("02-stoppable", answer)
     told = f"all steps run in turn, and a stop in the middle of the third ends it after {ran}"
     if ran == 4:
         told += ": after `sleep(0)` the task was in line again before the stop was"
     return f"{told}."
 
 
-def yours_or_ours(name: str, answer: Any) -> Any:
-    """Return the learner's answer where it passes, and the course's own version where it does not.
+_OURS: dict[str, Callable[..., Any]] = {
+    "02-kernel": kernels.kernel,
+    "02-report": reporters.report,
+    "02-stoppable": stopping.stoppable,
+}
+_yours: dict[str, Callable[..., Any]] = {}
 
-    So the rest of the lesson runs with what the learner wrote, and runs without it too.
+
+def yours_or_ours(name: str) -> Callable[..., Any]:
+    """Return what the learner wrote, if it has passed, and the course's own version otherwise.
+
+    So a lesson goes on with the learner's own work, and goes on without it too. What passed last
+    counts, but for the solutions, whose names end in `_solved`.
 
     Args:
         name: "02-kernel", "02-report" or "02-stoppable".
-        answer: what the learner wrote; `...` or a stub if nothing.
 
     Example:
-        >>> yours_or_ours("02-report", ...).__name__
+        >>> yours_or_ours("02-report").__name__
         'report'
     """
-    judges: dict[str, tuple[Callable[[Any], Any], Any]] = {
-        "02-kernel": (kernel, kernels.kernel),
-        "02-report": (report, reporters.report),
-        "02-stoppable": (stoppable, stopping.stoppable),
-    }
-    judge, ours = judges[name]
-    try:
-        judge(answer)
-    except Exception:  # wrong, or nothing that can be judged: `check` says how
-        return ours
-    return answer
+    return _yours.get(name, _OURS[name])
+
+
+def _keep(name: str, answer: Callable[..., Any]) -> None:
+    if not getattr(answer, "__name__", "").endswith("_solved"):
+        _yours[name] = answer
 
 
 @exercise("02-ticks")
 def ticks(answer: Any) -> str:
-    """Check the bet on how often a background task ticks between and during cells."""
+    """Check the bet on how often a background task reports between and during cells."""
     through = ("through", "Can the task run while a cell computes, without an `await`?")
     wrong = {
         10: through,
         11: through,
+        7: ("last", "The report that `end` brings about does not count: how many came before it?"),
         0: ("between", "Between two cells the loop is free, so the task can run."),
         3: ("for-ever", "The cell that computes holds the loop for 2 s. What happens after that?"),
-        5: ("skipped", "A tick that falls due while the loop is held is late. It is not lost."),
+        5: ("skipped", "A report that falls due while the loop is held is late. It is not lost."),
     }
-    expect(answer, 6, wrong, "Write down when each tick is due, and whether the loop is free then.")
+    expect(answer, 6, wrong, "When is each report due, and is the loop free then?")
     return "three before the cell that computes (0, 0.4, 0.8 s), three after it (3, 3.4, 3.8 s)."
 
 

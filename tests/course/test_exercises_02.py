@@ -405,8 +405,8 @@ def test_stoppable(body, expected, monkeypatch):
 def test_stoppable_says_after_how_many_steps_a_stop_ended_it():
     turns = stoppable_of(steps_with("step(number); await asyncio.sleep(0)"))
     thread = stoppable_of(steps_with("await asyncio.to_thread(step, number)"))
-    assert "ends it after 4: after `sleep(0)`" in check("02-stoppable", turns).message
-    assert check("02-stoppable", thread).message.endswith("ends it after 3.")
+    assert "ends it after 4 steps: `sleep(0)`" in check("02-stoppable", turns).message
+    assert check("02-stoppable", thread).message.endswith("ends it after 3 steps.")
 
 
 @pytest.mark.parametrize(

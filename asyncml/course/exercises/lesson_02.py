@@ -62,9 +62,9 @@ def stoppable(answer: Any) -> str:
     """Check a training run that a stop ends within a step."""
     ran = stopping.judge_stoppable(answer)
     _keep("02-stoppable", answer)
-    told = f"all steps run in turn, and a stop in the middle of the third ends it after {ran}"
-    if ran == 4:
-        told += ": after `sleep(0)` the task was in line again before the stop was"
+    told = f"all steps run in turn, and a stop in the middle of the third ends it after {ran} steps"
+    if ran == 4 and "sleep" in names_of(answer):
+        told += ": `sleep(0)` puts the task straight back in line, ahead of the stop"
     return f"{told}."
 
 

@@ -179,7 +179,7 @@ def _judge_end(answer: Any, seen: _Reported, every_s: float) -> None:
     shown = f"it was cancelled, and took another {seen.took_s:g} s to end."
     demand(seen.took_s < _NEAR_S, "late", shown, "The last report comes at once.")
     shown = "it was cancelled, and ended as if nothing had happened."
-    why = "You have caught the CancelledError. Who tells those who wait for the task?"
+    why = "Your code caught the CancelledError and kept it. How do you let it go on?"
     more = "End the `except` with `raise`, or use `finally`, which lets the error go on."
     demand(seen.is_cancelled, "swallowed", shown, why, more)
     shown = "the last report did not reach `reports`."

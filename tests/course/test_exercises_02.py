@@ -572,6 +572,15 @@ def takes_nothing():
     return 1
 
 
+def submits_the_coroutine(coroutine):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(coroutine).result()
+
+
+def yields_from(coroutine):
+    return (yield from coroutine)
+
+
 def in_virtual_time(coroutine):
     return simulate(coroutine)
 
@@ -654,6 +663,8 @@ def _close_loops():
         (no_return, "result"),
         (hard_coded, "result"),
         (takes_nothing, "signature"),
+        (submits_the_coroutine, "called"),
+        (yields_from, "unfinished"),
         (in_virtual_time, "virtual"),
         (leaves_its_loop, "left"),
         (leaves_its_thread, "left"),
@@ -818,6 +829,20 @@ async def stops_nothing():
     await asyncio.sleep(1)
 
 
+async def awaits_the_cancel(task):
+    await task.cancel()
+
+
+async def calls_the_task(task):
+    task.cancel()
+    await task()
+
+
+async def runs_the_task(task):
+    task.cancel()
+    asyncio.run(task)
+
+
 async def stop_blocks(task):
     task.cancel()
     while not task.done():
@@ -856,6 +881,9 @@ async def stop_spins(task):
         (catches_its_own, "swallowed"),
         (hands_its_own_on, "disturbed"),
         (stops_nothing, "signature"),
+        (awaits_the_cancel, "await-cancel"),
+        (calls_the_task, "called"),
+        (runs_the_task, "run"),
         (stop_blocks, "blocking"),
         (stop_spins, "endless"),
     ],

@@ -33,6 +33,10 @@ _HINTS: Hints = {
     "InvalidStateError": ("not-awaited", "The task has not ended yet: wait for it first."),
     "list of futures": ("no-list", "A list, even for one task: `asyncio.wait([task])`."),
     "positional argument": ("signature", "It is called with one thing, the task."),
+    "bool can": ("await-cancel", "`cancel` is a plain method. Wait for the task itself, after it."),
+    "'bool' object can": ("await-cancel", "`cancel` is a plain method. Wait for the task itself."),
+    "is not callable": ("called", "A task is waited for, and not called: leave out its `()`."),
+    "cannot be called from a running": ("run", "A loop is running here already: use `await`."),
     "still running": (
         "endless",
         "Virtual time stands still in a loop of `done()` and `sleep(0)`: wait for the task itself.",
@@ -197,6 +201,7 @@ def _judge_run(place: str, job: _Job, run: Attempt) -> None:
         why = "It is called with one thing, the coroutine."
         raise Wrong("signature", f"it raised {said_by(run.error)}.", why)
     if run.error is not job.error:
+        _refuse_called_early(run.error)
         shown = f"in a {place} it raised {type(run.error).__name__}: {run.error}."
         why = "In which of the two places is a loop running?"
         more = "`asyncio.get_running_loop()` raises a RuntimeError where no loop runs: call "
@@ -208,6 +213,13 @@ def _judge_run(place: str, job: _Job, run: Attempt) -> None:
         shown += f"but the coroutine returns {job.number}."
         why = "Is there a `return` in every branch?"
         demand(plain(run.result) == job.number, "result", shown, why)
+
+
+def _refuse_called_early(error: BaseException | None) -> None:
+    shown = f"it raised {said_by(error)}." if error else ""
+    why = "A pool calls the function itself. Which function, and with what argument?"
+    is_called = isinstance(error, TypeError) and "is not callable" in shown
+    demand(not is_called, "called", shown, why, "`pool.submit(asyncio.run, coroutine)`")
 
 
 def _refuse_lost_error(place: str, error: Exception, got: BaseException | None) -> None:
@@ -225,7 +237,11 @@ def _refuse_lost_error(place: str, error: Exception, got: BaseException | None) 
 def _refuse_unfinished(place: str, result: Any) -> None:
     if inspect.iscoroutine(result):
         result.close()
-    is_unfinished = inspect.isawaitable(result) or hasattr(result, "add_done_callback")
+    is_unfinished = (
+        inspect.isawaitable(result)
+        or inspect.isgenerator(result)
+        or hasattr(result, "add_done_callback")
+    )
     shown = f"in a {place} it returned a {type(result).__name__} instead of the result."
     why = "Your function is called by plain code, which cannot await."
     more = "Wait for the result inside it: `asyncio.run`, called in a thread of its own."

@@ -8,6 +8,9 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     attempts   runs an answer where it can do no harm
     scenes     code of a check in which an answer is used
     examples   mistakes, each known by an example of it
+    kernels    judges what runs the cells of a notebook
+    reporters  judges tasks that report in the background
+    stopping   judges training runs that can be stopped
     fetches    judges functions that fetch many keys
     loaders    judges parts of a loader: workers, stages, a prefetch, a buffer
     retries    judges a fetch that is tried again

@@ -24,6 +24,9 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     bucket     the bucket from hell
     batchers   judges micro-batchers
     tasks      judges tasks and futures of one's own
+    nightly    a slow program that loads, trains and reports, to be mended
+    tallies    judges a class that counts for many threads
+    predictions  what formulas and experience say of lessons 04 and 05
     league     loaders that empty it, and their scores
 """
 

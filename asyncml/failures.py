@@ -1,4 +1,4 @@
-"""What the failures of the caller's functions mean to a pipeline, and what is said about them.
+"""Errors of the caller's functions: what they mean, and what is added to them.
 
 Lesson 07 makes a pipeline fail in each of these ways.
 """

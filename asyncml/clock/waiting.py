@@ -130,7 +130,7 @@ def is_library(code: CodeType) -> bool:
 
 @lru_cache(1000)
 def is_library_file(name: str) -> bool:
-    """Tell whether code with that file's name does."""
+    """Tell whether a file is of the standard library, or the loop in place of asyncio's."""
     return (name.startswith(_STDLIB) and "-packages" not in name) or name == _LOOP
 
 

@@ -1,18 +1,18 @@
 """Data loading: bounded, in order, retried, and resumed where it stood.
 
-    pipeline    the stages that one writes down, and where a run of them stands
+    pipeline    the stages, and where a run of them stands
     mixing      pipelines as the source of another
     options     what may be asked of a stage
     sources     what is iterated
     stages      the cheap stages: generators over entries
     batches     items, joined
     held        what a stage that changes the order has in its hands
-    order       stages that change the order
-    map         a stage that calls a function, and what a failure means to it
+    order       shuffle, and what else changes the order
+    map         a stage that calls a function, and whether it tries again
     functions   the functions of the user's, and what their results mean
-    retrying    what becomes of an item whose function failed
+    retrying    the pauses between attempts, and what is kept of an item that failed
     window      where results wait until it is their turn to leave
-    engine      workers over one iterator
+    engine      workers over one iterator, and how far they run ahead
     visits      handing items to threads in chunks
     streams     handing on the items of a parent as they come
     executors   threads, processes, and executors of the user's

@@ -1,4 +1,4 @@
-"""Batches: so many items as one, as a list or as arrays.
+"""Batches: several items joined into one, a list or arrays.
 
 A stage as cheap as those of `stages`, which asks for all that is ready at once. Lesson 07 loads
 batches, lesson 08 trains on them.

@@ -1,7 +1,8 @@
 """How a pipeline runs a stage that waits: a few workers, and never a task an item.
 
 `concurrency` workers share one iterator. Whoever takes an item wakes the next worker, so there are
-as many as the work keeps busy; their results go to a window, which bounds how far they run ahead.
+as many as the work keeps busy. Their results go to a window, and `lookahead` bounds how far they
+run ahead of what has left it: `_intake` gives out no more items than that.
 Lesson 07 builds this engine.
 """
 

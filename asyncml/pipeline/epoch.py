@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from asyncml.clocks import clock_of
 from asyncml.failures import shorten
+from asyncml.internals import running_loop
 from asyncml.pipeline.batches import Batch
 from asyncml.pipeline.engine import Work
 from asyncml.pipeline.executors import Pools
@@ -543,11 +544,3 @@ def _number(flow: Flow) -> Flow:
 def _wake(waiter: "asyncio.Future[None]") -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the loop that runs in this thread, if any."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -134,7 +134,8 @@ async def _kept(fn: Callable[[Any], Any], value: Any) -> Any:
     return value if await fn(value) else DROPPED
 
 
-# how a function of either kind is called in a stage of each kind; one on the loop, as it is
+# how each kind of stage calls its function: PLAIN in a thread or a process, INLINE on the loop, and
+# ASYNC for an `async def`; a kind that ASYNC lacks awaits the function itself
 PLAIN: dict[str, Callable[..., Any]] = {
     "map": _plain,
     "flat_map": partial(_called, as_list),

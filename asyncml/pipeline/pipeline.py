@@ -12,8 +12,9 @@ from typing import Any
 
 from asyncml.checks import check_int
 from asyncml.clocks import is_virtual
+from asyncml.internals import running_loop
 from asyncml.pipeline.batches import Batch, collate
-from asyncml.pipeline.epoch import FINISHED, Epoch, Position, running_loop
+from asyncml.pipeline.epoch import FINISHED, Epoch, Position
 from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.functions import check_function, is_async, name_of, unchanged
 from asyncml.pipeline.iteration import Items, iterate

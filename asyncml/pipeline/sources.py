@@ -23,7 +23,7 @@ _METHODS = "__iter__", "__aiter__", "__getitem__"
 
 
 class Identity(TypedDict):
-    """By what a source that has changed is told: its length and its fingerprint, if it has them."""
+    """How a changed source is noticed: by its length and its fingerprint, where it has them."""
 
     length: int | None
     fingerprint: str | int | None

@@ -88,7 +88,7 @@ class Visits(Work):
             self._rouse()
 
     def ease(self) -> None:
-        """Let those go on for whom there is room again: only `streams` has such."""
+        """Wake whoever waits for room: nobody does here, and `Streams` overrides this."""
 
     def _call_for(self, visit: Visit) -> Callable[[Any], Any]:
         return self.stage.plain_call()

@@ -119,7 +119,7 @@ class Window:
             self._callback = callback
 
     def room(self) -> None:
-        """Be told that an item has left a window that was full."""
+        """Take note that an item has left a full window; `Work` overrides this."""
 
     def put(self, ticket: int, entry: Any) -> None:
         """Place a result; tell who waits if it is the next to leave."""

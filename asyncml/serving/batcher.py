@@ -325,7 +325,7 @@ class MicroBatcher:
             self._timer = None
 
     async def _work(self) -> None:
-        """Form a batch when there is a place to run it, which is this one, and run it."""
+        """One worker: wait until a batch is due, take it, run it, and begin again."""
         assert self._loop is not None
         loop, line = self._loop, self._line
         was_idle = True

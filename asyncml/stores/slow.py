@@ -112,12 +112,12 @@ class SlowStore:
     async def _request(self, operation: str, key: str, ask: Callable[[], Awaitable[T]]) -> T:
         self._attempts[operation, key] += 1
         attempt = self._attempts[operation, key]
-        delay, luck = _draw(f"{self.seed}/{operation}/{attempt}/{key}")
+        slowness, luck = _draw(f"{self.seed}/{operation}/{attempt}/{key}")
         self.requests += 1
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         try:
-            await asyncio.sleep(self.latency_s * (1 + self.jitter * (2 * delay - 1)))
+            await asyncio.sleep(self.latency_s * (1 + self.jitter * (2 * slowness - 1)))
             if luck < self.failure_rate:
                 self.failures += 1
                 raise RequestFailed(
@@ -132,5 +132,5 @@ class SlowStore:
 def _draw(name: str) -> tuple[float, float]:
     """Return two numbers in [0, 1) that depend on `name` alone, on any machine."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    delay, luck = struct.unpack(">2Q", digest)
-    return delay / 2**64, luck / 2**64
+    slowness, luck = struct.unpack(">2Q", digest)
+    return slowness / 2**64, luck / 2**64

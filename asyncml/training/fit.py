@@ -217,6 +217,7 @@ class Training:
         try:
             await taken
         except asyncio.CancelledError as error:
+            # What is awaited ends when the step does, cancelled or not (see `Ended` in `trainer`).
             # The model has changed by now, so the step must be handed out: otherwise the caller
             # would not know of it, and would take it a second time after resuming. The request is
             # put off until the task waits next, as if it had come a moment later, and is dropped

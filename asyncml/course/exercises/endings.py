@@ -292,18 +292,29 @@ class _Night:
     def judge(self, is_ended: bool) -> None:
         disk, steps, total = self.disk, self.lives[-1], _EPOCHS * _SHARDS
         shown = "`save` was called, and never awaited: nothing was saved."
-        demand(bool(disk.saved) or not disk.asked, "save-not-awaited", shown, "Without `await`?")
+        demand(
+            bool(disk.saved) or not disk.asked,
+            "save-not-awaited",
+            shown,
+            "`await checkpoints.save(...)`.",
+        )
         shown = f"it was killed after {steps} steps, and nothing had been saved."
         more = "`await checkpoints.save(step, model, optimizer)`, inside the loop."
         demand(bool(disk.saved), "never-saves", shown, "What can it go on from?", more)
         since, is_first = self.since[-1], len(self.lives) == 1
         shown = f"{since} steps of {total} were safe when it was started again."
         is_known = is_first or bool(disk.restored)
-        demand(is_known, "never-restores", shown, "Who looks for a checkpoint?")
+        demand(
+            is_known,
+            "never-restores",
+            shown,
+            "Who looks for a checkpoint?",
+            "`await checkpoints.restore(model, optimizer)`, first of all.",
+        )
         self.judge_saves()
         if is_ended and steps != total - since:
             before = "" if is_first else f"{shown} "
-            self.refuse_count(f"{before}It did {steps} steps, and not {total - since}.")
+            self.refuse_count(f"{before}The run did {steps} steps, and not {total - since}.")
 
     def judge_saves(self) -> None:
         wrong = [place for place in self.disk.saved if place[1] % _EVERY != _EVERY - 1]
@@ -311,6 +322,7 @@ class _Night:
         if wrong:
             shown = f"saved after step {wrong[0][1]} of epoch {wrong[0][0]}."
             if len(self.disk.saved) >= self.lives[-1] - 1 > 2:
+                shown = f"{len(self.disk.saved)} saves in {self.lives[-1]} steps."
                 why = "Each save costs a copy: after each fourth step is often enough."
                 raise Wrong("too-often", shown, why, more)
             raise Wrong("which", shown, "Steps are numbered from 0: the fourth is step 3.", more)

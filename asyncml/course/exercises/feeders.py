@@ -120,7 +120,7 @@ def judge_feeder(answer: Callable[..., Any]) -> None:
         _Feeding([0.01] * 5, 0.06, 1),
         _Feeding([0.03] * 3, 0.02, 8),
     ):
-        play(feeding.run, answer, of=answer, hints=_HINTS)
+        _play(feeding, answer)
         _judge_thread(feeding)
         if feeding.error is not None:  # told with the answer's lines
             play(_raise, _inner(feeding.error), of=answer, hints=_HINTS)
@@ -128,6 +128,16 @@ def judge_feeder(answer: Callable[..., Any]) -> None:
         _judge_room(feeding)
         _judge_time(feeding)
     _judge_failures(answer)
+
+
+def _play(feeding: _Feeding, answer: Callable[..., Any]) -> None:
+    try:
+        play(feeding.run, answer, of=answer, hints=_HINTS)
+    except Wrong as wrong:
+        if wrong.code == "deadlock" and "Semaphore.acquire" in wrong.message:
+            why, more = "Who makes room again?", "`room.release()` when a batch is taken."
+            raise Wrong("no-release", wrong.message, why, more) from None
+        raise
 
 
 async def _raise(error: BaseException) -> None:
@@ -166,7 +176,9 @@ def _judge_steps(feeding: _Feeding) -> None:
     why = "Is everything awaited that it has begun?"
     demand(len(batches) == count, "count", shown, why)
     right = [f"batch {number}" for number in range(count)]
-    demand(batches == right, "order", f"trained in the order {', '.join(batches)}.", "0, 1, 2, ...")
+    shown = f"it trained on {', '.join(map(str, batches[:3]))}, ..."
+    why = "In the order of their numbers, from 0."
+    demand(batches == right, "order", shown, why)
     shown = f"{feeding.loads_at_once} loads ran at once."
     why = "One feeder loads, one batch after the other."
     demand(feeding.loads_at_once < 2, "many-loads", shown, why, "Await each `load` in its loop.")

@@ -301,7 +301,7 @@ def _use_interval(interval: Callable[..., Any]) -> None:
         with interval(asked_s):
             inside_s = sys.getswitchinterval()
         shown = f"asked for {asked_s} s; in the block it was {inside_s:g} s."
-        demand(_is_near(inside_s, asked_s), "not-set", shown, "`sys.setswitchinterval(seconds)`.")
+        demand(_is_near(inside_s, asked_s), "not-set", shown, "Set it before the `yield`.")
         _judge_after(usual_s, "put-back", "after the block", "Who puts it back?")
         got_out = True
         try:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from asyncml.course.exercises import lesson_09
+from asyncml.training.fit import fit
 
 
 async def train_ahead(
@@ -59,10 +60,19 @@ def switch_interval(seconds: float) -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
+async def train_on(checkpoints: Any, model: Any, optimizer: Any, data: Any, epochs: int) -> None:
+    """Go on from the newest checkpoint, and save after each fourth step."""
+    last = await checkpoints.restore(model, optimizer)
+    async for step in fit(model, optimizer, data, epochs=epochs, resume_from=last):
+        if step.index % 4 == 3:
+            await checkpoints.save(step, model, optimizer)
+
+
 _KNOWN: dict[str, tuple[Callable[..., Any], Callable[[Any], str]]] = {
     "09-feeder": (train_ahead, lesson_09.feed_ahead),
     "09-early": (stop_early, lesson_09.stop_in_time),
     "09-interval": (switch_interval, lesson_09.set_interval),
+    "09-resume": (train_on, lesson_09.go_on_after_a_kill),
 }
 
 

@@ -923,6 +923,14 @@ async def forgets_the_last(load, step, count, ahead=2):
     await by_semaphore(load, step, count - 1, ahead)
 
 
+async def queue_of_the_rest(load, step, count, ahead=2):
+    await grouped("pass", "pass", queue="asyncio.Queue(ahead - 1)")(load, step, count, ahead)
+
+
+async def no_ahead(load, step, count):
+    await by_semaphore(load, step, count)
+
+
 async def feeder_blocks(load, step, count, ahead=2):
     time.sleep(0.1)  # noqa: ASYNC251
     await by_semaphore(load, step, count, ahead)
@@ -993,6 +1001,8 @@ def a_plain_feeder(load, step, count, ahead=2):
         (forgets_the_last, "count"),
         (naps_between, "slow"),
         (feeder_blocks, "blocking"),
+        (queue_of_the_rest, "unbounded"),
+        (no_ahead, "signature"),
         (feeder_spins, "endless"),
     ],
 )
@@ -1116,6 +1126,14 @@ async def early_never_evaluates(steps, per_epoch, evaluate, patience=3):
     return [0.5 async for step in steps]
 
 
+async def always_three(steps, per_epoch, evaluate, patience=3):
+    return await since_the_best(steps, per_epoch, evaluate)
+
+
+async def three_arguments(steps, per_epoch, evaluate):
+    return await since_the_best(steps, per_epoch, evaluate)
+
+
 async def early_blocks(steps, per_epoch, evaluate, patience=3):
     time.sleep(0.1)  # noqa: ASYNC251
     return await since_the_best(steps, per_epoch, evaluate, patience)
@@ -1163,6 +1181,8 @@ async def early_spins(steps, per_epoch, evaluate, patience=3):
         (early(loop="for step in steps"), "async-for"),
         (evaluates_afterwards, "too-late"),
         (early_forgets, "no-return"),
+        (always_three, "hard-coded"),
+        (three_arguments, "signature"),
         (flag_only, "goes-on"),
         (early_never_evaluates, "never"),
         (early_blocks, "blocking"),
@@ -1389,6 +1409,24 @@ async def asks_first(checkpoints, model, optimizer, data, epochs):
             await checkpoints.save(step, model, optimizer)
 
 
+async def saves_beside(checkpoints, model, optimizer, data, epochs):
+    last, saving = await checkpoints.restore(model, optimizer), []
+    async for step in fit_ours(model, optimizer, data, epochs=epochs, resume_from=last):
+        if step.index % 4 == 3:
+            saving.append(asyncio.create_task(checkpoints.save(step, model, optimizer)))
+
+
+async def epochs_anew(checkpoints, model, optimizer, data, epochs):
+    await checkpoints.restore(model, optimizer, data)
+    async for step in fit_ours(model, optimizer, data, epochs=epochs):
+        if step.index % 4 == 3:
+            await checkpoints.save(step, model, optimizer)
+
+
+async def four_arguments(checkpoints, model, optimizer, data):
+    await ours.train_on(checkpoints, model, optimizer, data, 3)
+
+
 async def resume_blocks(checkpoints, model, optimizer, data, epochs):
     time.sleep(0.1)  # noqa: ASYNC251
     await resume()(checkpoints, model, optimizer, data, epochs)
@@ -1440,6 +1478,9 @@ async def resume_spins(checkpoints, model, optimizer, data, epochs):
         (resume(when="step.epoch == 0 and step.index % 4 == 3"), "rarely"),
         (resume(restore="last = await checkpoints.restore(model, fit)"), "raised"),
         (resume_blocks, "blocking"),
+        (saves_beside, "save-left"),
+        (epochs_anew, "count"),
+        (four_arguments, "signature"),
         (resume_spins, "endless"),
     ],
 )

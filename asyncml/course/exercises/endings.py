@@ -19,6 +19,7 @@ from asyncml.training.step import Step
 
 # ---- early stopping ----
 _EARLY_HINTS: Hints = {
+    "positional argument": ("signature", "Called with `steps, per_epoch, evaluate, patience`."),
     "object is not iterable": ("async-for", "Steps have to be waited for: `async for`."),
     "instances of 'coroutine'": (
         "not-awaited",
@@ -118,7 +119,8 @@ def judge_early(answer: Callable[..., Any]) -> None:
 def _judge_moments(epochs: _Epochs) -> None:
     """Demand an evaluation at the end of each epoch, and at no other moment."""
     found, each = epochs.evaluated, epochs.per_epoch
-    demand(bool(found), "never", "nothing was evaluated.", "When is `step.index` at its last?")
+    shown = f"epochs of {each} steps, and nothing was evaluated."
+    demand(bool(found), "never", shown, "Which index has the last step of an epoch?")
     if found == [each * number for number in range(1, len(found) + 1)]:
         return
     shown = f"epochs of {each} steps, and it evaluated after step {', '.join(map(str, found[:4]))}."
@@ -145,6 +147,9 @@ def _judge_end(epochs: _Epochs) -> None:
         shown = f"after the last score {beyond} more steps were taken."
         demand(not beyond, "goes-on", shown, "What ends a loop at once?", "`break`, or `return`.")
         return
+    if done == _ends_after(scores, 3) and patience != 3:
+        shown = f"with patience {patience} it ended after {done} epochs, as with 3."
+        raise Wrong("hard-coded", shown, "`patience` is handed in: is it used?")
     row = ", ".join(f"{score:g}" for score in scores[: max(done, right)])
     shown = f"scores {row}; patience {patience}: it ended after {done} epochs, not {right}."
     for rule, (why, more) in _RULES.items():
@@ -162,6 +167,10 @@ def _judge_end(epochs: _Epochs) -> None:
 # ---- going on after a kill ----
 _EPOCHS, _SHARDS, _EVERY = 3, 10, 4
 _RESUME_HINTS: Hints = {
+    "positional argument": (
+        "signature",
+        "Called with `checkpoints, model, optimizer, data, epochs`.",
+    ),
     "'NoneType' object has no attribute": (
         "first-time",
         "The first time there is no checkpoint, and `restore` returns None.",
@@ -196,13 +205,15 @@ class _Disk:
     def __init__(self) -> None:
         self.kept: dict[str, Any] | None = None
         self.saved: list[tuple[int, int]] = []
-        self.asked = self.restored = 0
+        self.asked: list[tuple[int, int]] = []
+        self.restored = 0
 
     def save(self, step: Step, model: Any, optimizer: Any) -> Awaitable[None]:
         """Keep a snapshot, once it is awaited."""
-        self.asked += 1
+        self.asked.append((step.epoch, step.index))
 
         async def save() -> None:
+            await asyncio.sleep(0.015)  # an earlier one may still be on its way to the disk
             state = {name: array.copy() for name, array in optimizer.state().items()}
             self.kept = {"step": step, "params": model.params.copy(), "state": state}
             self.saved.append((step.epoch, step.index))
@@ -330,6 +341,9 @@ class _Night:
         for done in range(begun, begun + self.lives[-1] - 1):  # it may be killed in the last one
             place = divmod(done, _SHARDS)
             shown = f"nothing was saved after step {place[1]} of epoch {place[0]}."
+            is_left = place in self.disk.asked and place not in self.disk.saved
+            told = f"the run went on before step {place[1]} of epoch {place[0]} was saved."
+            demand(not is_left, "save-left", told, "Who waits for `save`?", "Await it in the loop.")
             is_due = place[1] % _EVERY == _EVERY - 1 and place[0] < _EPOCHS
             why = "After each fourth step of every epoch."
             demand(not is_due or place in self.disk.saved, "rarely", shown, why, more)
@@ -342,7 +356,8 @@ class _Night:
         if steps < total - since:
             why = "`epochs` is that of the whole run, not of what is left."
             raise Wrong("epochs", shown, why, "Hand on `epochs=epochs` as it is.")
-        raise Wrong("count", shown, "Each step of the run is to be done once.")
+        more = "`fit(..., resume_from=step)` knows the epoch as well as the place in it."
+        raise Wrong("count", shown, "Each step of the run is to be done once.", more)
 
 
 def judge_resume(answer: Callable[..., Any]) -> None:

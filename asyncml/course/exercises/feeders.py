@@ -12,6 +12,7 @@ from asyncml.course.exercises.scenes import Hints, demand, play
 
 _AFTER_S = 1.0  # looked on for so long after the end: what has been left running shows
 _HINTS: Hints = {
+    "positional argument": ("signature", "It is called with `load, step, count, ahead`."),
     "object is not callable": (
         "not-called",
         "A thread calls the function itself: hand over `step` and `batch`, without calling.",
@@ -194,6 +195,8 @@ def _judge_room(feeding: _Feeding) -> None:
         why = "While the queue is full the feeder holds one more. Who counts that one?"
         raise Wrong("one-more", shown, why, more)
     why = "What stops the feeder while there is no room?"
+    if ahead == 1:
+        why += " (A queue of size 0 has no limit.)"
     raise Wrong("unbounded", shown, why, more)
 
 

@@ -1,4 +1,4 @@
-"""`python -m asyncml`: see whether this machine can run the course."""
+"""`python -m asyncml` checks this machine; `... lab` opens the course; `... serve` serves."""
 
 import sys
 
@@ -6,6 +6,14 @@ from asyncml.course.ready import main
 
 if __name__ == "__main__":
     try:
+        if sys.argv[1:2] == ["lab"]:
+            from asyncml.course import lab  # not where Python is too old for it
+
+            sys.exit(lab.main(sys.argv[2:]))
+        if sys.argv[1:2] == ["serve"]:
+            from asyncml.course import serve
+
+            sys.exit(serve.main(sys.argv[2:]))
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit("\nStopped: not everything has been checked.")

@@ -24,7 +24,7 @@ POSIX = "python3 -m venv .venv && .venv/bin/python -m pip install -r {} && .venv
 def test_two_commands_do_all_the_set_up_on_one_line_each():
     commands = [line for line in README.splitlines() if line.startswith("python3")]
     assert commands == [
-        POSIX.format("requirements.txt", "jupyterlab notebooks/00_start_here.ipynb"),
+        POSIX.format("requirements.txt", "asyncml lab"),
         POSIX.format("tests/requirements.txt", "pytest"),
     ]
 

@@ -1,8 +1,10 @@
 """What only the course needs: the module does without it.
 
     ready      see whether a machine can run it
+    lab        a learner's own copy of the lessons
     measuring  what was measured, beside what was predicted
     workloads  work for threads and processes, which notebooks cannot define themselves
+    serve      a network from a checkpoint, over HTTP
     exercises  the checks of the learner's answers
 
 Every lesson uses it.

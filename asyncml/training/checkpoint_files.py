@@ -99,7 +99,7 @@ def _prune(folder: Path, words: dict[str, str], keep_last: int) -> None:
         path.unlink(missing_ok=True)
     kept = 0
     for path in _files(folder):
-        found = _read(path)
+        found = read(path)
         if found is None or any(found.words[key] != words[key] for key in ("model", "optimizer")):
             continue
         kept += 1
@@ -111,14 +111,14 @@ def newest(folder: Path) -> tuple[tuple[Path, Snapshot] | None, list[str]]:
     """Return the newest whole file and what is in it, and the names of damaged ones before it."""
     damaged: list[str] = []
     for path in _files(folder):
-        found = _read(path)
+        found = read(path)
         if found is not None:
             return (path, found), damaged
         damaged.append(path.name)
     return None, damaged
 
 
-def _read(path: Path) -> Snapshot | None:
+def read(path: Path) -> Snapshot | None:
     """Return what is in a file; None if it is damaged, or no checkpoint of ours."""
     try:
         data = path.read_bytes()

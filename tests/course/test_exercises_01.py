@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import asyncml as aml
 from asyncml.course import exercises
 from asyncml.course.exercises import attempts, check
 from asyncml.course.exercises.fetches import Shop
-from asyncml.course.exercises.lesson_01 import LINES
+from asyncml.course.exercises.lesson_01 import LINES, settle
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_from_await_to_callbacks.ipynb"
 
@@ -268,7 +269,7 @@ def test_all_at_once_and_in_order(answer):
     [
         (one_by_one, "sequence", "one after the other", "`asyncio.gather`"),
         (coroutines_then_awaits, "sequence", "one after the other", "`create_task`"),
-        (four_at_once, "sequence", "not all at once", "Start all of them first"),
+        (four_at_once, "sequence", "not all at once", "Start all of them before"),
         (by_arrival, "order", "who is first", "keeps the order"),
         (appends, "order", "appending to a list", "keeps the order"),
         (starts_nothing, "not-started", "What starts a coroutine", "has to be awaited"),
@@ -437,6 +438,428 @@ def test_a_missing_object_costs_its_own_result(answer):
 @pytest.mark.untidy
 def test_not_kept_going(answer, code, words, fuller):
     got, first, second = hints("01-keep-going", answer)
+    assert got == code
+    assert words in first
+    assert fuller in second
+
+
+# ---- three at once ----
+
+
+async def lets_three_in(fetch, keys):
+    places = asyncio.Semaphore(3)
+
+    async def in_turn(key):
+        async with places:
+            return await fetch(key)
+
+    return await groups(in_turn, keys)
+
+
+async def three_workers(fetch, keys):
+    results, waiting = [None] * len(keys), iter(enumerate(keys))
+
+    async def work():
+        for number, key in waiting:
+            results[number] = await fetch(key)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(work())
+    return results
+
+
+async def three_workers_with_a_queue(fetch, keys):
+    queue, results = asyncio.Queue(), {}
+    for key in keys:
+        queue.put_nowait(key)
+
+    async def work():
+        while not queue.empty():
+            key = queue.get_nowait()
+            results[key] = await fetch(key)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in "abc":
+            group.create_task(work())
+    return tuple(results[key] for key in keys)
+
+
+async def cancels_by_hand(fetch, keys):
+    tasks, running = [], set()
+    try:
+        for key in keys:
+            tasks.append(asyncio.create_task(fetch(key)))
+            running.add(tasks[-1])
+            if len(running) == 3:
+                done, running = await asyncio.wait(running, return_when="FIRST_COMPLETED")
+                for task in done:
+                    task.result()
+        return [await task for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def in_rounds(fetch, keys):
+    results = []
+    for start in range(0, len(keys), 3):
+        results += await groups(fetch, keys[start : start + 3])
+    return results
+
+
+async def a_semaphore_for_each(fetch, keys):
+    async def in_turn(key):
+        async with asyncio.Semaphore(3):
+            return await fetch(key)
+
+    return await groups(in_turn, keys)
+
+
+async def a_place_for_the_start(fetch, keys):
+    places, tasks = asyncio.Semaphore(3), []
+    async with asyncio.TaskGroup() as group:
+        for key in keys:
+            async with places:
+                tasks.append(group.create_task(fetch(key)))
+    return [task.result() for task in tasks]
+
+
+async def four_places(fetch, keys):
+    places = asyncio.Semaphore(4)
+
+    async def in_turn(key):
+        async with places:
+            return await fetch(key)
+
+    return await groups(in_turn, keys)
+
+
+async def two_places(fetch, keys):
+    places = asyncio.Semaphore(2)
+
+    async def in_turn(key):
+        async with places:
+            return await fetch(key)
+
+    return await groups(in_turn, keys)
+
+
+async def gathers_three(fetch, keys):
+    places = asyncio.Semaphore(3)
+
+    async def in_turn(key):
+        async with places:
+            return await fetch(key)
+
+    return await gathers(in_turn, keys)
+
+
+async def works_to_the_end(fetch, keys):
+    places = asyncio.Semaphore(3)
+
+    async def in_turn(key):
+        async with places:
+            return await fetch(key)
+
+    results = await asyncio.gather(*map(in_turn, keys), return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return results
+
+
+async def three_with_holes(fetch, keys):
+    async def fetch_or_none(key):
+        try:
+            return await fetch(key)
+        except Exception:
+            return None
+
+    return await lets_three_in(fetch_or_none, keys)
+
+
+async def three_by_arrival(fetch, keys):
+    results = []
+
+    async def keep(key):
+        results.append(await fetch(key))
+
+    await lets_three_in(keep, keys)
+    return results
+
+
+async def three_and_no_return(fetch, keys):
+    await lets_three_in(fetch, keys)
+
+
+async def gives_nothing_back(fetch, keys):
+    places = asyncio.Semaphore(3)
+
+    async def in_turn(key):
+        await places.acquire()
+        return await fetch(key)
+
+    return await gathers(in_turn, keys)
+
+
+async def calls_pipeline(fetch, keys):
+    return [data async for data in aml.Pipeline(keys).map(fetch, concurrency=3)]
+
+
+@pytest.mark.parametrize(
+    "answer", [lets_three_in, three_workers, three_workers_with_a_queue, cancels_by_hand]
+)
+def test_three_at_once(answer):
+    assert repr(check("01-three-at-once", answer)).startswith("✔")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words", "fuller"),
+    [
+        (groups, "too-many", "8 fetches ran at once", "`asyncio.Semaphore(3)`"),
+        (gathers, "too-many", "8 fetches ran at once", "`asyncio.Semaphore(3)`"),
+        (a_semaphore_for_each, "too-many", "8 fetches", "One `asyncio.Semaphore(3)` for all"),
+        (a_place_for_the_start, "too-many", "8 fetches", "inside its `async with`"),
+        (four_places, "too-many", "4 fetches ran at once", "`asyncio.Semaphore(3)`"),
+        (two_places, "too-few", "more than 2 fetches ran", "a semaphore then lets three"),
+        (one_by_one, "too-few", "more than one fetch ran", "Start a task for each key first"),
+        (in_rounds, "free-place", "there was a free place", "Not in rounds of three"),
+        (gathers_three, "left-running", "ran on, and", "after its block"),
+        (works_to_the_end, "late", "when 8 fetches had begun", "`TaskGroup` cancels them"),
+        (three_with_holes, "swallowed", "nobody heard", "let it come out"),
+        (three_by_arrival, "order", "not in the order", "one by one after the block"),
+        (three_and_no_return, "no-return", "returned None", "`return`"),
+        (gives_nothing_back, "deadlock", "Semaphore.acquire", "Who was to wake it?"),
+        (calls_pipeline, "by-hand", "by hand", "by hand"),
+        (returns_nothing, "too-many", "8 fetches", "`asyncio.Semaphore(3)`"),
+        (starts_nothing, "not-started", "have not begun", "has to be awaited"),
+        (awaits_no_task, "not-awaited", "tasks or futures", "Await each task"),
+        (stub, "open", "`stub`", "`stub`"),
+        (not_async, "kind", "`async def`", "`async def`"),
+        (blocks, "blocking", "`time.sleep`", "`time.sleep`"),
+        (waits_for_nobody, "deadlock", "nothing is left", "nothing is left"),
+    ],
+)
+@pytest.mark.untidy
+def test_not_three_at_once(answer, code, words, fuller, recwarn):
+    got, first, second = hints("01-three-at-once", answer)
+    assert got == code
+    assert words in first
+    assert fuller in second
+    assert not recwarn.list
+
+
+@pytest.mark.untidy
+def test_a_semaphore_wants_an_async_with():
+    async def in_turn_gathered(fetch, keys):
+        places = asyncio.Semaphore(3)
+
+        async def in_turn(key):
+            with places:
+                return await fetch(key)
+
+        return await gathers(in_turn, keys)
+
+    code, first, second = hints("01-three-at-once", in_turn_gathered)
+    assert code == "async-with"
+    assert "What kind of `with`" in first
+    assert "`async with places:`" in second
+
+
+# ---- hints that fit ----
+
+
+async def awaits_inside_gather(fetch, keys):
+    return await asyncio.gather(*[await fetch(key) for key in keys])
+
+
+async def returns_a_dict(fetch, keys):
+    return dict(zip(keys, await gathers(fetch, keys), strict=True))
+
+
+async def runs_a_loop(fetch, keys):
+    async def inner():
+        return await gathers(fetch, keys)
+
+    coroutine = inner()
+    try:
+        return asyncio.run(coroutine)
+    finally:
+        coroutine.close()
+
+
+async def waits_for_coroutines(fetch, keys):
+    coroutines = [fetch(key) for key in keys]
+    try:
+        return await asyncio.wait(coroutines)
+    finally:
+        for coroutine in coroutines:
+            coroutine.close()
+
+
+async def takes_one_argument(keys):
+    return keys
+
+
+async def gives_two(fetch, keys):
+    return [await fetch(key, 1) for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words", "fuller"),
+    [
+        (awaits_inside_gather, "awaited", "fetches had run before", "`await` before `fetch(key)`"),
+        (returns_a_dict, "kind", "a dict, and not a list", "in the order of the keys"),
+        (runs_a_loop, "run", "How many are running already?", "A loop is running your function"),
+        (waits_for_coroutines, "wait", "makes a task", "`asyncio.create_task(...)`"),
+        (takes_one_argument, "arguments", "Which arguments", "`(fetch, keys)`"),
+        (gives_two, "arguments", "Which arguments", "`fetch` takes one key"),
+        (four_at_once, "sequence", "Which fetches wait for which?", "before the first `await`"),
+    ],
+)
+@pytest.mark.untidy
+def test_a_hint_speaks_of_what_was_done(answer, code, words, fuller):
+    got, first, second = hints("01-in-order", answer)
+    assert got == code
+    assert words in first
+    assert fuller in second
+
+
+# ---- settling a future ----
+
+
+def asks_done(done, after, function):
+    if after.done():
+        return
+    if done.cancelled():
+        after.cancel()
+    elif error := done.exception():
+        after.set_exception(error)
+    else:
+        try:
+            value = function(done.result())
+        except Exception as mishap:
+            after.set_exception(mishap)
+        else:
+            after.set_result(value)
+
+
+def matches_nothing(done, after, function): ...
+
+
+def only_the_result(done, after, function):
+    after.set_result(function(done.result()))
+
+
+def gives_the_future(done, after, function):
+    after.set_result(function(done))
+
+
+def forgets_the_function(done, after, function):
+    after.set_result(done.result())
+
+
+def returns_it(done, after, function):
+    return function(done.result())
+
+
+def passes_the_exception_as_result(done, after, function):
+    try:
+        after.set_result(function(done.result()))
+    except Exception as error:
+        after.set_result(error)
+
+
+def leaves_the_function_out(done, after, function):
+    if done.cancelled():
+        after.cancel()
+    elif done.exception():
+        after.set_exception(done.exception())
+    else:
+        after.set_result(function(done.result()))
+
+
+def only_exceptions(done, after, function):
+    try:
+        after.set_result(function(done.result()))
+    except Exception as error:
+        after.set_exception(error)
+
+
+def takes_cancelled_for_an_error(done, after, function):
+    try:
+        after.set_result(function(done.result()))
+    except BaseException as error:
+        after.set_exception(error)
+
+
+def settles_what_is_settled(done, after, function):
+    try:
+        after.set_result(function(done.result()))
+    except asyncio.CancelledError:
+        after.cancel()
+    except Exception as error:
+        after.set_exception(error)
+
+
+def prints_the_error(done, after, function):
+    try:
+        after.set_result(function(done.result()))
+    except Exception as error:
+        print(error)
+
+
+async def settles_as_a_coroutine(done, after, function):
+    after.set_result(function(await done))
+
+
+def settles_the_wrong_one(done, after, function):
+    done.set_result(function(done.result()))
+
+
+def takes_done_alone(done):
+    return done.result()
+
+
+@pytest.mark.parametrize("answer", [settle, asks_done])
+def test_a_future_is_settled(answer):
+    assert check("01-settle", answer).code == "passed"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words", "fuller"),
+    [
+        (..., "open", "put your answer", "put your answer"),
+        (matches_nothing, "open", "`matches_nothing`", "`matches_nothing`"),
+        (only_the_result, "error", "raised KeyError", "after.set_exception(error)"),
+        (gives_the_future, "result", "given the future", "`function(done.result())`"),
+        (forgets_the_function, "result", "finished with the result 21", "function(done.result())"),
+        (returns_it, "result", "`after` is still pending", "`after.set_result("),
+        (
+            passes_the_exception_as_result,
+            "error",
+            "finished with the result KeyError",
+            "set_exception",
+        ),
+        (leaves_the_function_out, "function", "raised ValueError", "inside the `try`"),
+        (only_exceptions, "cancelled", "raised CancelledError", "`except asyncio.Canc"),
+        (
+            takes_cancelled_for_an_error,
+            "cancelled",
+            "finished with a CancelledError",
+            "after.cancel()",
+        ),
+        (settles_what_is_settled, "unwanted", "raised InvalidStateError", "if after.cancelled()"),
+        (prints_the_error, "error", "still pending", "set_exception"),
+        (settles_as_a_coroutine, "kind", "a plain `def`", "a plain `def`"),
+        (settles_the_wrong_one, "result", "raised InvalidStateError", "`after.set_result(function"),
+        (takes_done_alone, "arguments", "three arguments", "`(done, after, function)`"),
+    ],
+)
+def test_a_future_is_not_settled(answer, code, words, fuller):
+    got, first, second = hints("01-settle", answer)
     assert got == code
     assert words in first
     assert fuller in second

@@ -4,20 +4,31 @@ import ast
 import asyncio
 import concurrent.futures
 import contextlib
+import inspect
+import textwrap
 import threading
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from asyncml.clock import compute, simulate
-from asyncml.course.exercises import attempts, check, lesson_02
+from asyncml.course.exercises import attempts, check, kernels, lesson_02, reporters, stopping
 
 
 def code(name, answer):
     verdict = check(name, answer)
     assert "\n" not in repr(verdict)
     return verdict.code
+
+
+def written(head, body):
+    """Return what a learner has written: a function of its own, as a cell makes it."""
+    scope = {"ast": ast, "asyncio": asyncio, "contextlib": contextlib, "inspect": inspect}
+    scope |= {"time": time, "types": types}
+    exec(f"async def {head}:\n{textwrap.indent(textwrap.dedent(body), '    ')}", scope)
+    return scope[head.partition("(")[0]]
 
 
 @pytest.mark.parametrize(
@@ -28,6 +39,7 @@ def code(name, answer):
         (..., "open"),
         (10, "through"),
         (11, "through"),
+        (7, "last"),
         (0, "between"),
         (3, "for-ever"),
         (5, "skipped"),
@@ -59,6 +71,369 @@ def test_the_bet_is_what_happens():
     simulate(kernel(["task = asyncio.create_task(tick(0.4))", "compute(2)", "task.cancel()"]))
     assert len(ticks) == 6
     assert ticks == pytest.approx([0, 0.4, 0.8, 3, 3.4, 3.8])
+
+
+# 02-kernel
+
+LOOP = """for number, source in enumerate(cells, start=1):
+    code = compile(source, f"cell {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+"""
+
+
+def kernel_of(lines, last="await asyncio.sleep(1)"):
+    body = LOOP + textwrap.indent(f"{lines}\n{last}\n", "    ")
+    return written("kernel(cells, names)", body)
+
+
+RUN = "made = eval(code, names)\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (RUN + "if made is not None: await made", "passed"),
+        (RUN + "if asyncio.iscoroutine(made): await made", "passed"),
+        (RUN + "if made: await asyncio.create_task(made)", "passed"),
+        ("made = types.FunctionType(code, names)()\nif made: await made", "passed"),
+        (
+            "if code.co_flags & inspect.CO_COROUTINE: await eval(code, names)\n"
+            "else: exec(code, names)",
+            "passed",
+        ),
+        ("pass", "not-run"),
+        ("exec(code, names)", "dropped"),
+        ("eval(code, names)", "dropped"),
+        ("made = exec(code, names)\nif made: await made", "dropped"),
+        ("await eval(code, names)", "nothing-to-await"),
+        ("await asyncio.ensure_future(eval(code, names))", "nothing-to-await"),
+        ("await code", "code"),
+        (RUN + "if made: asyncio.create_task(made)", "too-early"),
+        (RUN + "if made: asyncio.run(made)", "run"),
+        (RUN + "if made: asyncio.get_running_loop().run_until_complete(made)", "run"),
+        ("made = eval(code)\nif made: await made", "names"),
+        ("made = eval(code, {'asyncio': asyncio})\nif made: await made", "names"),
+        ("made = eval(code, dict(names))\nif made: await made", "names"),
+        ("made = eval(code, names, {})\nif made: await made", "names"),
+        ("made = eval(source, names)\nif made: await made", "source"),
+        (RUN + "if made: return await made", "missing"),
+        ("exec(code, names)\n" + RUN + "if made: await made", "twice"),
+        (RUN + "if made:\n    await made\n    continue", "pause"),
+        ("await asyncio.sleep(0.5)", "not-run"),
+        ("time.sleep(1)\n" + RUN + "if made: await made", "blocking"),
+        ("while True: pass", "endless"),
+    ],
+)
+@pytest.mark.untidy
+def test_kernel(lines, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    assert code("02-kernel", kernel_of(lines)) == expected
+
+
+def test_a_kernel_without_the_pause_of_its_reader():
+    answer = kernel_of(RUN + "if made: await made", last="pass")
+    assert code("02-kernel", answer) == "pause"
+
+
+@pytest.mark.parametrize(
+    ("compiled", "expected"),
+    [
+        ("compile(source, 'a', 'exec')", "no-flag"),
+        ("compile(source, 'a', 'eval', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)", "source"),
+        ("compile(source, 'a', 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)", "passed"),
+    ],
+)
+@pytest.mark.untidy
+def test_a_kernel_that_compiles_by_itself(compiled, expected):
+    answer = kernel_of(f"made = eval({compiled}, names)\nif made: await made")
+    assert code("02-kernel", answer) == expected
+
+
+@pytest.mark.parametrize("head", ["kernel(cells, names)", "report(a, b, c)", "stoppable(a, b)"])
+def test_a_stub_is_open(head):
+    assert code(f"02-{head.partition('(')[0]}", written(head, "...")) == "open"
+
+
+def test_a_kernel_of_one_parameter():
+    assert code("02-kernel", written("kernel(cells)", "await asyncio.sleep(1)")) == "signature"
+
+
+@pytest.mark.parametrize("answer", [..., None])
+@pytest.mark.parametrize("name", ["02-kernel", "02-report", "02-stoppable"])
+def test_nothing_written_yet(name, answer):
+    assert code(name, answer) == "open"
+
+
+@pytest.mark.parametrize("answer", [7, [], "kernel", lambda *args: 1])
+@pytest.mark.parametrize("name", ["02-kernel", "02-report", "02-stoppable"])
+def test_no_coroutine_function(name, answer):
+    assert code(name, answer) == "kind"
+
+
+# 02-report
+
+
+def report_of(body):
+    return written("report(progress, every_s, reports)", body)
+
+
+def loop_with(end, pause="await asyncio.sleep(every_s)"):
+    return f"""try:
+    while True:
+        reports.append(progress())
+        {pause}
+{end}"""
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (loop_with("except asyncio.CancelledError:\n    reports.append(progress())\n    raise"), 0),
+        (loop_with("finally:\n    reports.append(progress())"), 0),
+        (loop_with("except BaseException:\n    reports += [progress()]\n    raise"), 0),
+        (
+            """
+            while True:
+                reports.append(progress())
+                try:
+                    await asyncio.sleep(every_s)
+                except asyncio.CancelledError:
+                    reports.append(progress())
+                    raise
+            """,
+            0,
+        ),
+        (
+            """
+            async def go_on():
+                while True:
+                    reports.append(progress())
+                    await asyncio.sleep(every_s)
+            going = asyncio.create_task(go_on())
+            try:
+                await going
+            finally:
+                reports.append(progress())
+            """,
+            0,
+        ),
+        ("...", "open"),
+        (loop_with("finally:\n    pass"), "no-last"),
+        (loop_with("except asyncio.CancelledError:\n    raise"), "no-last"),
+        (loop_with("except Exception:\n    reports.append(progress())\n    raise"), "no-last"),
+        (loop_with("except asyncio.CancelledError:\n    reports.append(progress())"), "swallowed"),
+        (loop_with("finally:\n    reports += [progress(), progress()]"), "twice"),
+        (
+            loop_with("finally:\n    await asyncio.sleep(2)\n    reports.append(progress())"),
+            "late",
+        ),
+        (loop_with("finally:\n    progress()"), "values"),
+        (
+            """
+            while True:
+                try:
+                    reports.append(progress())
+                    await asyncio.sleep(every_s)
+                except asyncio.CancelledError:
+                    reports.append(progress())
+            """,
+            "goes-on",
+        ),
+        (
+            """
+            while True:
+                try:
+                    reports.append(progress())
+                    await asyncio.sleep(every_s)
+                finally:
+                    reports.append(progress())
+            """,
+            "twice",
+        ),
+        ("while True:\n    await asyncio.sleep(every_s)", "nothing"),
+        ("while True:\n    progress()\n    await asyncio.sleep(every_s)", "lost"),
+        (
+            "while True:\n    reports = reports + [progress()]\n    await asyncio.sleep(every_s)",
+            "lost",
+        ),
+        (
+            "while True:\n    reports.append(progress)\n    await asyncio.sleep(every_s)",
+            "not-called",
+        ),
+        (
+            "now = progress()\nwhile True:\n    reports.append(now)\n"
+            "    await asyncio.sleep(every_s)",
+            "stale",
+        ),
+        ("reports.append(progress())\nawait asyncio.sleep(every_s)", "ended"),
+        (
+            loop_with("finally:\n    reports.append(progress())").replace(
+                "True", "len(reports) < 9"
+            ),
+            "ended",
+        ),
+        (
+            "while True:\n    await asyncio.sleep(every_s)\n    reports.append(progress())",
+            "first",
+        ),
+        (loop_with("finally:\n    reports.append(progress())", "await asyncio.sleep(1)"), "pause"),
+        (loop_with("finally:\n    pass", "await asyncio.sleep(0)"), "no-pause"),
+        (loop_with("finally:\n    pass", "asyncio.sleep(every_s)"), "no-pause"),
+        (loop_with("finally:\n    pass", "time.sleep(every_s)"), "blocking"),
+        (
+            "while True:\n    reports.append(await progress())\n    await asyncio.sleep(every_s)",
+            "plain-progress",
+        ),
+        (
+            "while True:\n    reports.append(progress(1))\n    await asyncio.sleep(every_s)",
+            "signature",
+        ),
+        (
+            "while True:\n    reports.append((1, progress()))\n    await asyncio.sleep(every_s)",
+            "values",
+        ),
+        (
+            "asyncio.get_running_loop().call_later(every_s, progress)\nreports.append(progress())",
+            "starts",
+        ),
+        (
+            """
+            due = asyncio.get_running_loop().time()
+            try:
+                while True:
+                    reports.append(progress())
+                    due += every_s
+                    await asyncio.sleep(due - asyncio.get_running_loop().time())
+            finally:
+                reports.append(progress())
+            """,
+            "catches-up",
+        ),
+        ("yield progress()", "kind"),
+        ("while True: pass", "endless"),
+    ],
+)
+@pytest.mark.untidy
+def test_report(body, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    assert code("02-report", report_of(body)) == (expected or "passed")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("while True:\n    print(progress())\n    await asyncio.sleep(every_s)", "does not print"),
+        (loop_with("except Exception:\n    raise"), "CancelledError is not an `Exception`"),
+        (loop_with("finally:\n    pass", "asyncio.sleep(every_s)"), "is the sleep awaited?"),
+    ],
+)
+@pytest.mark.untidy
+def test_report_names_the_trap(body, told, capsys):
+    assert told in check("02-report", report_of(body)).message
+
+
+# 02-stoppable
+
+
+def stoppable_of(body):
+    return written("stoppable(step, count)", body)
+
+
+def steps_with(line):
+    return f"for number in range(count):\n    {line}"
+
+
+CATCHES = "except asyncio.CancelledError: pass"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (steps_with("step(number); await asyncio.sleep(0)"), "passed"),
+        (steps_with("await asyncio.sleep(0); step(number)"), "passed"),
+        (steps_with("step(number); await asyncio.sleep(0.001)"), "passed"),
+        (steps_with("await asyncio.to_thread(step, number)"), "passed"),
+        ("...", "open"),
+        (steps_with("step(number)"), "late"),
+        (steps_with("step(number); asyncio.sleep(0)"), "late"),
+        (steps_with("step(number); time.sleep(0)"), "late"),
+        (steps_with("step(number)") + "\nawait asyncio.sleep(0)", "late"),
+        (steps_with("step(number)\n    if number % 5 == 0: await asyncio.sleep(0)"), "late"),
+        (steps_with(f"step(number)\n    try: await asyncio.sleep(0)\n    {CATCHES}"), "late"),
+        (
+            "async def one(number): step(number)\n" + steps_with("await one(number)"),
+            "late",
+        ),
+        (
+            "try:\n    for number in range(count):\n        step(number)\n"
+            f"        await asyncio.sleep(0)\n{CATCHES}",
+            "swallowed",
+        ),
+        (
+            "def all_of_them():\n    for number in range(count): step(number)\n"
+            "await asyncio.to_thread(all_of_them)",
+            "in-thread",
+        ),
+        (
+            "await asyncio.gather(*(asyncio.to_thread(step, n) for n in range(count)))",
+            "at-once",
+        ),
+        (
+            "async def one(n): await asyncio.sleep(1); step(n)\n"
+            + steps_with("asyncio.create_task(one(number))"),
+            "not-awaited",
+        ),
+        (steps_with("step(number); await asyncio.sleep(0.1)"), "slow"),
+        (steps_with("step(number + 1); await asyncio.sleep(0)"), "numbers"),
+        (steps_with("step(count - 1 - number); await asyncio.sleep(0)"), "numbers"),
+        (steps_with("asyncio.to_thread(step, number)"), "not-run"),
+        (steps_with("await step(number)"), "plain-step"),
+        (steps_with("step(); await asyncio.sleep(0)"), "signature"),
+        (steps_with("await asyncio.to_thread(step(number))"), "called"),
+        (steps_with("asyncio.run(step(number))"), "run"),
+        ("while True: pass", "endless"),
+    ],
+)
+@pytest.mark.untidy
+def test_stoppable(body, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    assert code("02-stoppable", stoppable_of(body)) == expected
+
+
+def test_stoppable_says_after_how_many_steps_a_stop_ended_it():
+    turns = stoppable_of(steps_with("step(number); await asyncio.sleep(0)"))
+    thread = stoppable_of(steps_with("await asyncio.to_thread(step, number)"))
+    assert "ends it after 4 steps: `sleep(0)`" in check("02-stoppable", turns).message
+    assert check("02-stoppable", thread).message.endswith("ends it after 3 steps.")
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("02-kernel", kernels.kernel),
+        ("02-report", reporters.report),
+        ("02-stoppable", stopping.stoppable),
+    ],
+)
+def test_a_lesson_goes_on_with_what_has_passed(name, ours, monkeypatch):
+    async def mine(*args):
+        await ours(*args)
+
+    async def mine_solved(*args):
+        await ours(*args)
+
+    async def wrong(*args):
+        await asyncio.sleep(1)
+
+    monkeypatch.setattr(lesson_02, "_yours", {})
+    assert code(name, mine_solved) == "passed"  # the solution of a notebook is run as well
+    assert code(name, wrong) != "passed"
+    assert lesson_02.yours_or_ours(name) is ours
+    assert code(name, mine) == "passed"
+    assert code(name, wrong) != "passed"
+    assert lesson_02.yours_or_ours(name) is mine
 
 
 # 02-run-anywhere
@@ -193,6 +568,19 @@ def hard_coded(coroutine):
     return 925850  # what the first variant returns
 
 
+def takes_nothing():
+    return 1
+
+
+def submits_the_coroutine(coroutine):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(coroutine).result()
+
+
+def yields_from(coroutine):
+    return (yield from coroutine)
+
+
 def in_virtual_time(coroutine):
     return simulate(coroutine)
 
@@ -274,6 +662,9 @@ def _close_loops():
         (runs_inside_the_try, "mistaken"),
         (no_return, "result"),
         (hard_coded, "result"),
+        (takes_nothing, "signature"),
+        (submits_the_coroutine, "called"),
+        (yields_from, "unfinished"),
         (in_virtual_time, "virtual"),
         (leaves_its_loop, "left"),
         (leaves_its_thread, "left"),
@@ -302,8 +693,8 @@ def test_a_process_with_nest_asyncio_is_told(monkeypatch):
     ("answer", "told"),
     [
         (no_return, "it returned None, but the coroutine returns "),
-        (loses_errors_in_a_thread, "out came IndexError. No error comes out of a `threading.Thr"),
-        (takes_any_error_for_a_loop, "out came `cannot reuse already awaited coroutine`"),
+        (loses_errors_in_a_thread, "raised IndexError. An error does not leave a `threading.Thr"),
+        (takes_any_error_for_a_loop, "raised `cannot reuse already awaited coroutine`"),
     ],
 )
 @pytest.mark.untidy
@@ -434,6 +825,24 @@ async def hands_its_own_on(task):
             raise
 
 
+async def stops_nothing():
+    await asyncio.sleep(1)
+
+
+async def awaits_the_cancel(task):
+    await task.cancel()
+
+
+async def calls_the_task(task):
+    task.cancel()
+    await task()
+
+
+async def runs_the_task(task):
+    task.cancel()
+    asyncio.run(task)
+
+
 async def stop_blocks(task):
     task.cancel()
     while not task.done():
@@ -471,6 +880,10 @@ async def stop_spins(task):
         (sleeps_long_enough, "late"),
         (catches_its_own, "swallowed"),
         (hands_its_own_on, "disturbed"),
+        (stops_nothing, "signature"),
+        (awaits_the_cancel, "await-cancel"),
+        (calls_the_task, "called"),
+        (runs_the_task, "run"),
         (stop_blocks, "blocking"),
         (stop_spins, "endless"),
     ],
@@ -485,7 +898,7 @@ def test_stop_task(answer, expected, monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (lets_it_out, "which function waits without raising?"),
+        (lets_it_out, "Which function waits without raising?"),
         (asks_for_the_result, "ask `task.cancelled()` first"),
         (asks_for_the_error, "ask `task.cancelled()` first"),
         (asks_too_early, "The task has not ended yet"),

@@ -5,15 +5,19 @@ import contextlib
 import heapq
 import itertools
 import json
+import selectors
 import time
 from collections import deque
 from pathlib import Path
 
 import pytest
 
-from asyncml.course.exercises import attempts, check
+from asyncml.course.exercises import attempts, check, tasks
+from asyncml.course.exercises.lesson_03 import yours_or_ours
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "03_build_an_event_loop.ipynb"
+
+LOOP = ("clock-define", "loop-define", "virtual-define")
 
 
 @pytest.fixture
@@ -34,6 +38,12 @@ def cell(*ids):
     notebook = json.loads(NOTEBOOK.read_text("utf-8"))
     sources = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
     names = {"check": check, "heapq": heapq, "itertools": itertools, "deque": deque}
+    names |= {
+        "asyncio": asyncio,
+        "time": time,
+        "selectors": selectors,
+        "yours_or_ours": yours_or_ours,
+    }
     for id in ids:
         exec(sources[id], names)
     return names
@@ -214,6 +224,9 @@ def test_an_averager_is_told_that_it_is_behind_or_primes_itself():
         ("ccbaa", "passed"),
         ("c c b a a", "passed"),
         ("C C B A A", "passed"),
+        ("c, c, b, a, a", "passed"),
+        (list("ccbaa"), "passed"),
+        (["c", 1], "kind"),
         ("CCBAA", "passed"),
         (..., "open"),
         ("abcac", "first-in"),
@@ -303,12 +316,13 @@ def knows_one_plan(coros, wait_until):
         (7, "kind"),
         (compares_coroutines, "ties"),
         (naps_variant("wait_until(when)", "when; time.sleep(1)"), "time-sleep"),
-        (naps_variant("wait_until(when)", "when"), "early"),
+        (naps_variant("wait_until(when)", "when"), "no-clock"),
         (naps_variant("now + seconds,", "seconds,"), "early"),
         (naps_variant("(now + seconds, next(order)", "(now + seconds, -next(order)"), "tie-order"),
         (naps_variant("(0.0, next(order)", "(0.0, -next(order)"), "tie-order"),
         (naps_variant("StopIteration", "ZeroDivisionError"), "end"),
         (naps_variant("now + seconds,", "now + seconds + 1,"), "late"),
+        (naps_variant("(now + seconds, next(order)", "(next(order), now + seconds"), "early"),
         (naps_variant("            continue", "            break"), "unfinished"),
         (naps_variant("now + seconds,", "when + seconds,"), "late-clock"),
         (naps_variant("now = wait_until(when)", "pass"), "no-wait"),
@@ -337,7 +351,8 @@ def test_the_hint_for_ties_shows_the_line_and_then_the_cure():
     ("old", "new", "hint"),
     [
         ("now = wait_until(when)", "pass", "Call `wait_until(when)` and take `now` from it"),
-        ("wait_until(when)", "when", "Call `wait_until(when)` and take `now` from it"),
+        ("wait_until(when)", "when", "`wait_until` was never called"),
+        ("now + seconds,", "seconds,", "not how long until then"),
         ("coro.send(None)", "next(coro)", "`send(None)` does"),
         ("while timers", "while True", "Stop when the heap is empty"),
         ("heapq.heappop(timers)", "timers[0]", "resumed one that has ended: pop it"),
@@ -469,6 +484,9 @@ AWAIT = "    def __await__(self):\n" + IS_PENDING + RETURN
         ("    def done(self)", "    @property\n    def done(self)", "kind"),
         ("self.loop = loop", "self.loop, self.done = loop, False", "kind"),
         (RETURN, "", "no-result"),
+        (RETURN, "        return self.result\n", "no-result"),
+        ("yield self", "yield from self", "yield-from"),
+        ("            self.loop.call_soon", "            loop.call_soon", "loop"),
         (AWAIT, "", "no-await"),
         (AWAIT, "    async def __await__(self):\n        return self.value\n", "no-await"),
         (AWAIT, "    async def __await__(self):\n        yield self\n", "no-await"),
@@ -505,15 +523,392 @@ def test_a_future_that_spins():
     assert check("03-future", future("yield self", "while True: pass")).code == "endless"
 
 
+# ---- 03-trampoline ----
+
+TRAMPOLINE = """
+def my_trampoline(*coros):
+    ready = deque(coros)
+    while ready:
+        coro = ready.popleft()
+        try:
+            coro.send(None)
+        except StopIteration:
+            continue
+        ready.append(coro)
+"""
+
+
+def variant(source, *changes):
+    """Return what a source defines last, with some of its text replaced, as a notebook's cell."""
+    for old, new in changes:
+        assert old in source
+        source = source.replace(old, new)
+    names = dict(vars(tasks)) | cell(*LOOP) | {"Future": tasks.Future, "Task": tasks.Task}
+    exec(compile(source, "<cell>", "exec"), names)
+    return list(names.values())[-1]
+
+
+def in_rounds(*coros):
+    coros = list(coros)
+    while coros:
+        for coro in list(coros):
+            try:
+                coro.send(None)
+            except StopIteration:
+                coros.remove(coro)
+
+
+def to_the_end(*coros):
+    for coro in coros:
+        list(coro.__await__())
+
+
+def a_single_round(*coros):
+    for coro in coros:
+        with contextlib.suppress(StopIteration):
+            coro.send(None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (variant(TRAMPOLINE), "passed"),
+        (in_rounds, "passed"),
+        (..., "open"),
+        (5, "kind"),
+        (to_the_end, "no-turns"),
+        (a_single_round, "unfinished"),
+        (variant(TRAMPOLINE, ("popleft", "pop")), "no-turns"),
+        (variant(TRAMPOLINE, ("ready.append(coro)", "pass")), "unfinished"),
+        (variant(TRAMPOLINE, ("ready.append", "ready.appendleft")), "no-turns"),
+        (variant(TRAMPOLINE, ("ready.append(coro)", "ready.insert(1, coro)")), "turns"),
+        (variant(TRAMPOLINE, ("continue", "return")), "unfinished"),
+        (variant(TRAMPOLINE, ("continue", "pass")), "ended"),
+        (variant(TRAMPOLINE, ("while ready", "while True")), "empty"),
+        (variant(TRAMPOLINE, ("coro.send(None)", "next(coro)")), "next"),
+        (variant(TRAMPOLINE, ("coro.send(None)", "coro.send(1)")), "sent"),
+        (variant(TRAMPOLINE, ("*coros", "coros")), "arguments"),
+        (variant(TRAMPOLINE, ("StopIteration", "KeyError")), "end"),
+    ],
+)
+def test_trampoline(answer, expected):
+    assert code("03-trampoline", answer) == expected
+
+
+# ---- 03-error-path ----
+
+MY_LOOP = """
+class MyLoop(VirtualLoop):
+    def __init__(self):
+        super().__init__()
+        self.errors = []
+
+    def call_soon(self, callback, *args):
+        super().call_soon(self.call, callback, *args)
+
+    def call(self, callback, *args):
+        try:
+            callback(*args)
+        except Exception as error:
+            self.errors.append(error)
+"""
+RUN_ONCE = """
+class MyLoop(VirtualLoop):
+    def __init__(self):
+        super().__init__()
+        self.errors = []
+
+    def run(self):
+        try:
+            super().run()
+        except Exception as error:
+            self.errors.append(error)
+"""
+RUN_AGAIN = RUN_ONCE.replace("error)\n", "error)\n            self.run()\n")
+BY_CLOSURE = (
+    MY_LOOP.split("        super().call_soon")[0]
+    + """
+        def guarded():
+            try:
+                callback(*args)
+            except Exception as error:
+                self.errors.append(error)
+
+        super().call_soon(guarded)
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "expected"),
+    [
+        (MY_LOOP, [], "passed"),
+        (BY_CLOSURE, [], "passed"),
+        (RUN_AGAIN, [], "passed"),
+        (RUN_ONCE, [], "stopped"),
+        (MY_LOOP, [("Exception as", "BaseException as")], "interrupt"),
+        (MY_LOOP, [("self.errors.append(error)", "pass")], "errors"),
+        (MY_LOOP, [("self.errors.append(error)", "self.errors = [error]")], "errors"),
+        (MY_LOOP, [("append(error)", "append(str(error))")], "errors"),
+        (MY_LOOP, [("Exception as", "ValueError as")], "escapes"),
+        (
+            MY_LOOP,
+            [("append(error)", "append(error); self.call_soon(callback, *args)")],
+            "again",
+        ),
+        (MY_LOOP, [("super().call_soon(self.call, ", "self.call(")], "at-once"),
+        (MY_LOOP, [("super().call_soon(self.call, ", "self.call_soon(self.call, ")], "recursion"),
+        (MY_LOOP, [("        super().__init__()\n", "")], "no-super"),
+        (MY_LOOP, [("self.call, callback, *args", "self.call, callback")], "arguments"),
+        (MY_LOOP, [("self.call, callback, *args", "callback, *args")], "escapes"),
+        (MY_LOOP, [("    def call_soon", "    async def call_soon")], "kind"),
+        (
+            MY_LOOP,
+            [
+                ("        self.errors = []\n", ""),
+                ("    def __init__", "    errors = []\n    def __init__"),
+            ],
+            "shared",
+        ),
+    ],
+)
+def test_error_path(source, changes, expected):
+    assert code("03-error-path", variant(source, *changes)) == expected
+
+
+def test_the_hint_for_an_error_that_ends_the_loop():
+    first, second = (check("03-error-path", variant(RUN_ONCE)).message for _ in range(2))
+    assert "Each call needs its own" in first
+    assert "queue a method of yours" in second
+
+
+# ---- 03-task ----
+
+MY_TASK = """
+class MyTask(Future):
+    def __init__(self, loop, coro):
+        super().__init__(loop)
+        self.coro = coro
+        loop.call_soon(self.step)
+
+    def step(self, woken_by=None):
+        try:
+            awaited = self.coro.send(None)
+        except StopIteration as stop:
+            self.set_result(stop.value)
+        except BaseException as error:
+            self.set_exception(error)
+        else:
+            awaited.add_done_callback(self.step)
+"""
+BY_RESULT = """
+        try:
+            value = woken_by.result() if woken_by else None
+            awaited = self.coro.send(value)
+"""
+BY_THROW = """
+        try:
+            try:
+                value = woken_by.result() if woken_by else None
+            except Exception as error:
+                awaited = self.coro.throw(error)
+            else:
+                awaited = self.coro.send(value)
+"""
+SEND = "\n        try:\n            awaited = self.coro.send(None)\n"
+ADD = "awaited.add_done_callback(self.step)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([], "passed"),
+        ([(SEND, BY_THROW)], "passed"),
+        ([("BaseException", "Exception")], "passed"),
+        ([(SEND, BY_RESULT)], "not-raised"),
+        ([("stop.value", "stop")], "result"),
+        ([("self.set_result(stop.value)", "pass")], "not-done"),
+        ([("self.set_result(stop.value)", "return stop.value")], "not-done"),
+        ([("StopIteration as stop", "KeyError as stop"), ("BaseException", "OSError")], "end"),
+        ([("self.set_exception(error)", "pass")], "error-lost"),
+        ([("self.set_exception(error)", "self.set_result(error)")], "error-lost"),
+        ([("self.set_exception(error)", "raise")], "escapes"),
+        ([("BaseException", "ValueError")], "escapes"),
+        ([(ADD, "pass")], "not-woken"),
+        ([(ADD, "self.loop.call_soon(self.step)")], "early-step"),
+        ([(ADD, "awaited.add_done_callback(self.step())")], "early-step"),
+        ([(ADD, "self.set_result(awaited)")], "too-soon"),
+        ([("woken_by=None", "")], "arguments"),
+        ([("send(None)", "__next__()")], "next"),
+        ([("self.coro.send(None)", "next(self.coro)")], "next"),
+        ([("loop.call_soon(self.step)", "self.step()")], "at-once"),
+        ([("    def step", "    async def step")], "kind"),
+    ],
+)
+def test_task(changes, expected):
+    assert code("03-task", variant(MY_TASK, *changes)) == expected
+
+
+# ---- 03-cancel ----
+
+MY_CANCEL = """
+class MyCancellable(Task):
+    waits_for = None
+
+    def step(self, woken_by=None, error=None):
+        if self.done() or (error is None and woken_by is not self.waits_for):
+            return
+        try:
+            awaited = self.coro.throw(error) if error else self.coro.send(None)
+        except StopIteration as stop:
+            self.set_result(stop.value)
+        except BaseException as failure:
+            self.set_exception(failure)
+        else:
+            self.waits_for = awaited
+            awaited.add_done_callback(self.step)
+
+    def cancel(self):
+        if self.done():
+            return False
+        self.loop.call_soon(self.step, None, asyncio.CancelledError())
+        return True
+"""
+STALE = " or (error is None and woken_by is not self.waits_for)"
+CALL = "self.loop.call_soon(self.step, None, asyncio.CancelledError())"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([], "passed"),
+        ([("self.coro.throw(error) if error else", "")], "not-thrown"),
+        ([(STALE, "")], "stale"),
+        ([("self.done()" + STALE, "error is None and woken_by is not self.waits_for")], "ended"),
+        ([(CALL, "self.step(None, asyncio.CancelledError())")], "at-once"),
+        ([(CALL, "self.coro.throw(asyncio.CancelledError())")], "at-once"),
+        ([(CALL, "pass")], "not-thrown"),
+        ([(CALL, "self.set_exception(asyncio.CancelledError())")], "not-thrown"),
+        ([("BaseException", "Exception")], "escapes"),
+        ([("        return True\n", "")], "return"),
+        ([("return False", "return True")], "return"),
+        ([("        if self.done():\n            return False\n", "")], "return"),
+        ([(CALL, "self.loop.call_soon(self.step, self.waits_for)")], "not-thrown"),
+        ([("            self.waits_for = awaited\n", "")], "not-woken"),
+        ([("self.set_exception(failure)", "pass")], "error-lost"),
+    ],
+)
+def test_cancel(changes, expected):
+    assert code("03-cancel", variant(MY_CANCEL, *changes)) == expected
+
+
+def test_a_task_without_cancel():
+    assert code("03-cancel", variant(MY_TASK)) == "no-cancel"
+
+
+# ---- 03-readable ----
+
+READABLE = """
+def my_readable(loop, sock):
+    future = Future(loop)
+
+    def is_ready():
+        loop.selector.unregister(sock)
+        future.set_result(None)
+
+    loop.selector.register(sock, selectors.EVENT_READ, is_ready)
+    return future
+"""
+REGISTER = "loop.selector.register(sock, selectors.EVENT_READ, is_ready)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([], "passed"),
+        ([("unregister(sock)", "unregister(sock.fileno())")], "passed"),
+        ([("return future", "pass")], "no-future"),
+        ([("        loop.selector.unregister(sock)\n", "")], "still-watched"),
+        ([("future.set_result(None)", "pass")], "not-done"),
+        ([("future.set_result(None)", "future.set_result(sock.recv(9))")], "read"),
+        ([(REGISTER, "pass")], "not-registered"),
+        ([(REGISTER, "is_ready()")], "unregister"),
+        ([(REGISTER, "future.set_result(sock.recv(9))")], "too-soon"),
+        ([(", is_ready)", ", future.set_result(None))")], "too-soon"),
+        ([(", is_ready)", ", future.set_result)")], "arguments"),
+        ([(", is_ready)", ")")], "no-callback"),
+        ([("EVENT_READ", "EVENT_WRITE")], "events"),
+        ([(REGISTER, REGISTER + "\n    loop.selector.select()")], "waits"),
+        ([(REGISTER, REGISTER + "; " + REGISTER)], "twice"),
+    ],
+)
+def test_readable(changes, expected):
+    assert code("03-readable", variant(READABLE, *changes)) == expected
+
+
+# ---- answers that do not end, and answers that are taken ----
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.parametrize(
+    ("name", "answer", "hint"),
+    [
+        ("03-trampoline", variant(TRAMPOLINE, ("coro.send(None)", "pass")), "stays out"),
+        ("03-task", variant(MY_TASK, (ADD, "while not awaited.done(): pass")), "must not wait"),
+        ("03-cancel", variant(MY_CANCEL, (CALL, "while True: pass")), "must not wait"),
+        ("03-readable", variant(READABLE, (REGISTER, "while True: pass")), "Do not wait"),
+        ("03-averager", (spins, means), "needs a `yield`"),
+        ("03-future", future("yield self", "while True: pass"), "hands out itself, once"),
+    ],
+)
+def test_the_hint_for_one_that_does_not_end_fits(name, answer, hint):
+    verdict = check(name, answer)
+    assert verdict.code == "endless"
+    assert hint in verdict.message
+    assert "await" not in verdict.message.replace("awaited", "")
+
+
+def test_yours_is_taken_once_it_has_passed():
+    own = variant(MY_TASK)
+    assert yours_or_ours("03-task", own) is own
+    for other in (variant(MY_TASK, (ADD, "pass")), ..., 3):
+        assert yours_or_ours("03-task", other) is tasks.Task
+
+
 # ---- the notebook ----
 
 
+REST = ("future-stub", "error-stub", "future-errors", "task-stub", "task-define", "cancel-stub")
+SOLVED = (
+    "trampoline-solution",
+    "error-solution",
+    "task-solution",
+    "cancel-solution",
+    "readable-solution",
+)
+STUBS = {
+    "03-trampoline": "my_trampoline",
+    "03-error-path": "MyLoop",
+    "03-task": "MyTask",
+    "03-cancel": "MyCancellable",
+    "03-readable": "readable",
+}
+
+
 def test_the_notebook_s_stubs_are_open_and_its_solutions_pass():
-    names = cell("averager", "heap-stub", "future-stub")
+    names = cell(
+        "averager", "trampoline-stub", "heap-stub", "future-stub", *LOOP, *REST, "readable-stub"
+    )
     assert check("03-averager", (names["averager"], names["means"])).code == "open"
     assert check("03-heap", names["run_naps"]).code == "open"
     assert check("03-future", names["MyFuture"]).code == "open"
-    names = cell("averager-solution", "heap-solution", "future-solution")
+    for name, stub in STUBS.items():
+        assert check(name, names[stub]).code == "open"
+    names = cell("averager-solution", "heap-solution", "future-solution", *LOOP, *REST, *SOLVED)
+    for name, stub in STUBS.items():
+        solved = stub.replace("My", "Solved").replace("my_", "solved_")
+        solved = "solved_readable" if stub == "readable" else solved
+        assert check(name, names[solved]).code == "passed"
     assert check("03-averager", (names["solved_averager"], names["solved_means"])).code == "passed"
     assert check("03-heap", names["solved_run_naps"]).code == "passed"
     assert check("03-future", names["SolvedFuture"]).code == "passed"

@@ -1,6 +1,7 @@
 """The checks of lesson 04: right answers pass, each typical wrong one gets a hint of its own."""
 
 import asyncio
+import collections
 import contextlib
 import json
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asyncml.course.exercises import attempts, check
+from asyncml.course.exercises import attempts, check, tallies
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "04_coroutines_and_threads_measured.ipynb"
 
@@ -501,10 +502,400 @@ def test_a_task_for_each_gradient_is_named_as_the_cause():
 def test_the_notebook_s_stubs_are_open_and_its_solutions_pass():
     notebook = json.loads(NOTEBOOK.read_text("utf-8"))
     sources = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
-    names = {"asyncio": asyncio, "check": check}
-    for id in ("lock-stub", "owner-stub", "lock-solution", "owner-solution"):
-        exec(sources[id], names)
+    names = {"asyncio": asyncio, "check": check, "threading": threading}
+    for exercise in ("threads", "lock", "owner"):
+        exec(sources[f"{exercise}-stub"], names)
+        exec(sources[f"{exercise}-solution"], names)
+    assert check("04-threads", names["Tally"]).code == "open"
+    assert check("04-threads", names["SolvedTally"]).code == "passed"
     assert check("04-lock", names["Trainer"]).code == "open"
     assert check("04-owner", names["own"]).code == "open"
     assert check("04-lock", names["SolvedTrainer"]).code == "passed"
     assert check("04-owner", names["own_solved"]).code == "passed"
+
+
+# ---- 04-turns ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ([0, 0, 1000], "passed"),
+        ((0.0, 0, 999), "passed"),
+        (np.array([0, 0, 1000]), "passed"),
+        (..., "open"),
+        ([0, 0, ...], "open"),
+        ([1000, 1000, 1000], "every-await"),
+        ([1000, 0, 1000], "bare-awaits"),
+        ([0, 1000, 1000], "free-locks"),
+        ([0, 0, 0], "naps"),
+        ([0, 0, 500], "naps"),
+        ([0, 0], "kind"),
+        (1000, "kind"),
+        ([0, 0, -1], "kind"),
+        ([0, 0, 10**400], "kind"),
+        ("0, 0, 1000", "kind"),
+        ([True, 0, 1000], "kind"),
+    ],
+)
+def test_turns(answer, expected):
+    assert code("04-turns", answer) == expected
+
+
+# ---- 04-switches ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (10, "passed"),
+        (2 / 20 * 100, "passed"),
+        (..., "open"),
+        (0.1, "share"),
+        (110, "whole"),
+        (1.1, "whole"),
+        (90, "inverse"),
+        (100 / 11, "of-all"),
+        (20, "two"),
+        (20_000, "sum"),
+        (5, "other"),
+        ("10 %", "kind"),
+    ],
+)
+def test_switches(answer, expected):
+    assert code("04-switches", answer) == expected
+
+
+# ---- 04-threads ----
+
+
+_lock = threading.Lock()
+
+
+class Base:
+    def __init__(self, predict, counts):
+        self.predict, self.counts, self.lock = predict, counts, threading.Lock()
+
+
+class GivenTally:
+    def __init__(self, predict, counts):
+        self.predict, self.counts = predict, counts
+
+    def add(self, image):
+        kind = self.predict(image)
+        if kind not in self.counts:
+            self.counts[kind] = 0
+        self.counts[kind] = self.counts[kind] + 1
+
+
+class NoLock(Base):
+    def __init__(self, predict, counts):
+        self.predict, self.counts = predict, counts
+
+    def add(self, image):
+        k = self.predict(image)
+        self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class PlusEq(NoLock):
+    def add(self, image):
+        k = self.predict(image)
+        self.counts.setdefault(k, 0)
+        self.counts[k] += 1
+
+
+class OwnLock(Base):
+    def __init__(self, predict, counts):
+        self.predict, self.counts = predict, counts
+
+    def add(self, image):
+        lock = threading.Lock()
+        k = self.predict(image)
+        with lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class WriteOnly(Base):
+    def add(self, image):
+        k = self.predict(image)
+        n = self.counts.get(k, 0)
+        with self.lock:
+            self.counts[k] = n + 1
+
+
+class ReadOnly(Base):
+    def add(self, image):
+        k = self.predict(image)
+        with self.lock:
+            n = self.counts.get(k, 0)
+        self.counts[k] = n + 1
+
+
+class TwoBlocks(Base):
+    def add(self, image):
+        k = self.predict(image)
+        with self.lock:
+            n = self.counts.get(k, 0)
+        with self.lock:
+            self.counts[k] = n + 1
+
+
+class IfOutside(Base):
+    def add(self, image):
+        k = self.predict(image)
+        if k not in self.counts:
+            self.counts[k] = 0
+        with self.lock:
+            self.counts[k] += 1
+
+
+class Everything(Base):
+    def add(self, image):
+        with self.lock:
+            k = self.predict(image)
+            self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class AsyncLock(Base):
+    def __init__(self, predict, counts):
+        self.predict, self.counts, self.lock = predict, counts, asyncio.Lock()
+
+    def add(self, image):
+        k = self.predict(image)
+        with self.lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class AsyncAdd(Base):
+    async def add(self, image):
+        k = self.predict(image)
+        async with self.lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class NotReleased(Base):
+    def add(self, image):
+        k = self.predict(image)
+        self.lock.acquire()
+        self.counts[k] = self.counts.get(k, 0) + 1
+        self.lock.release()
+
+
+class Never(Base):
+    def add(self, image):
+        k = self.predict(image)
+        self.lock.acquire()
+        self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class Sleeps(NoLock):
+    def add(self, image):
+        k = self.predict(image)
+        time.sleep(0.001)
+        self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class Elsewhere(Base):
+    def __init__(self, predict, counts):
+        self.predict, self.counts, self.lock = predict, collections.Counter(), threading.Lock()
+
+    def add(self, image):
+        k = self.predict(image)
+        with self.lock:
+            self.counts[k] += 1
+
+
+class Twice(Base):
+    def add(self, image):
+        with self.lock:
+            self.counts[self.predict(image)] = self.counts.get(self.predict(image), 0) + 1
+
+
+class Swallows(Base):
+    def add(self, image):
+        k = self.predict(image)
+        with contextlib.suppress(Exception), self.lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class Sets(Base):
+    def add(self, image):
+        k = self.predict(image)
+        with self.lock:
+            self.counts[k] = 1
+
+
+class LetsTwoIn(Base):
+    def __init__(self, predict, counts):
+        self.predict, self.counts, self.lock = predict, counts, threading.Semaphore(2)
+
+    def add(self, image):
+        k = self.predict(image)
+        with self.lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class OneArg:
+    def __init__(self, predict):
+        pass
+
+    def add(self, image):
+        self.x = 1
+
+
+class NoAdd:
+    pass
+
+
+class Typo(Base):
+    def add(self, image):
+        self.predictt(image)
+
+
+class RightTally(Base):
+    def add(self, image):
+        k = self.predict(image)
+        with self.lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class AsAsked(Base):
+    def add(self, image):
+        kind = self.predict(image)
+        with self.lock:
+            if kind not in self.counts:
+                self.counts[kind] = 0
+            self.counts[kind] = self.counts[kind] + 1
+
+
+class Glob(NoLock):
+    def add(self, image):
+        k = self.predict(image)
+        with _lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class ClassLock(NoLock):
+    lock = threading.Lock()
+
+    def add(self, image):
+        k = self.predict(image)
+        with self.lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class Re(Base):
+    def __init__(self, predict, counts):
+        self.predict, self.counts, self.lock = predict, counts, threading.RLock()
+
+    def add(self, image):
+        k = self.predict(image)
+        with self.lock:
+            self._count(k)
+
+    def _count(self, k):
+        with self.lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class Sem(Base):
+    def __init__(self, predict, counts):
+        self.predict, self.counts, self.lock = predict, counts, threading.Semaphore(1)
+
+    def add(self, image):
+        k = self.predict(image)
+        with self.lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+
+
+class TryFinally(Base):
+    def add(self, image):
+        k = self.predict(image)
+        self.lock.acquire()
+        try:
+            self.counts[k] = self.counts.get(k, 0) + 1
+        finally:
+            self.lock.release()
+
+
+class PerKind(Base):
+    def __init__(self, predict, counts):
+        self.predict, self.counts, self.lock, self.seen = predict, counts, threading.Condition(), []
+
+    def add(self, image):
+        k = self.predict(image)
+        with self.lock:
+            try:
+                self.counts[k] += 1
+            except KeyError:
+                self.counts[k] = 1
+
+
+class Spins(Base):
+    def add(self, image):
+        while True:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (GivenTally, "open"),
+        (NoLock, "no-lock"),
+        (PlusEq, "no-lock"),
+        (OwnLock, "own-lock"),
+        (WriteOnly, "read-outside"),
+        (ReadOnly, "write-outside"),
+        (TwoBlocks, "two-blocks"),
+        (IfOutside, "read-outside"),
+        (Everything, "serial"),
+        (AsyncLock, "asyncio-lock"),
+        (AsyncAdd, "kind"),
+        (NotReleased, "not-released"),
+        (Never, "stuck"),
+        (Spins, "stuck"),
+        (Sleeps, "no-lock"),
+        (Elsewhere, "elsewhere"),
+        (Twice, "predict"),
+        (Swallows, "swallowed"),
+        (Sets, "value"),
+        (LetsTwoIn, "wide"),
+        (OneArg, "raised"),
+        (NoAdd, "kind"),
+        (Typo, "raised"),
+        (..., "open"),
+        (3, "kind"),
+        (RightTally, "passed"),
+        (AsAsked, "passed"),
+        (Glob, "passed"),
+        (ClassLock, "passed"),
+        (Re, "passed"),
+        (Sem, "passed"),
+        (TryFinally, "passed"),
+        (PerKind, "passed"),
+    ],
+)
+@pytest.mark.untidy
+def test_threads(answer, expected, monkeypatch):
+    if expected in ("not-released", "stuck", "serial"):
+        monkeypatch.setattr(tallies, "_LIMIT_S", 0.1)
+        monkeypatch.setattr(tallies, "_NEVER_S", 0.02)
+    verdict = check("04-threads", answer)
+    assert not {"\n", "\r"} & set(repr(verdict))
+    assert verdict.code == expected, verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "first", "second"),
+    [
+        (NoLock, "Between which two lines", "Write `self.lock = threading.Lock()` in `__init__`"),
+        (TwoBlocks, "Is it held between them, too?", "into one `with self.lock:`"),
+        (WriteOnly, "Is what was read still true at the write?", "into one `with self.lock:`"),
+    ],
+)
+@pytest.mark.untidy
+def test_threads_says_what_was_seen_and_then_more(answer, first, second):
+    told = hints("04-threads", answer)
+    assert "two threads counted one shirt each, and `counts` says 1" in told[0]
+    assert first in told[0]
+    assert second in told[1]

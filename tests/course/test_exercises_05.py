@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -11,6 +12,8 @@ import pytest
 
 from asyncml.clock import compute, simulate
 from asyncml.course.exercises import attempts, check
+from asyncml.course.exercises.lesson_05 import yours_or_ours
+from asyncml.course.exercises.nightly import Job, ours
 from asyncml.pipeline.pipeline import Pipeline
 
 
@@ -317,6 +320,153 @@ def test_grid_names_the_cell_and_says_more_the_second_time():
     assert "Nothing in a NumPy call awaits" in second
 
 
+# ---- 05-heart ----
+
+
+async def beats(lags, every_s):
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + every_s
+        await asyncio.sleep(every_s)
+        lags.append(loop.time() - due)
+
+
+async def beats_on_a_grid(lags, every_s):
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        due += every_s
+        await asyncio.sleep(max(0, due - loop.time()))
+        lags.append(loop.time() - due)
+
+
+async def beats_by_timers(lags, every_s):
+    loop = asyncio.get_running_loop()
+    while True:
+        due, beat = loop.time() + every_s, loop.create_future()
+        loop.call_at(due, beat.set_result, None)
+        await beat
+        lags.append(np.float64(loop.time() - due))
+
+
+async def notes_the_time_between(lags, every_s):
+    loop = asyncio.get_running_loop()
+    while True:
+        start = loop.time()
+        await asyncio.sleep(every_s)
+        lags.append(loop.time() - start)
+
+
+async def notes_when(lags, every_s):
+    while True:
+        await asyncio.sleep(every_s)
+        lags.append(asyncio.get_running_loop().time())
+
+
+async def looks_too_late(lags, every_s):
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(every_s)
+        due = loop.time()
+        lags.append(loop.time() - due)
+
+
+async def asks_another_clock(lags, every_s):
+    while True:
+        due = time.perf_counter() + every_s
+        await asyncio.sleep(every_s)
+        lags.append(time.perf_counter() - due)
+
+
+async def the_wrong_way_round(lags, every_s):
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + every_s
+        await asyncio.sleep(every_s)
+        lags.append(due - loop.time())
+
+
+async def beats_once(lags, every_s):
+    loop = asyncio.get_running_loop()
+    due = loop.time() + every_s
+    await asyncio.sleep(every_s)
+    lags.append(loop.time() - due)
+
+
+async def beats_ten_times(lags, every_s):
+    for _ in range(3):
+        await beats_once(lags, every_s)
+
+
+async def notes_nothing(lags, every_s):
+    while True:  # noqa: ASYNC110
+        await asyncio.sleep(every_s)
+
+
+async def returns_it(lags, every_s):
+    loop = asyncio.get_running_loop()
+    due = loop.time() + every_s
+    await asyncio.sleep(every_s)
+    return loop.time() - due
+
+
+async def notes_words(lags, every_s):
+    while True:
+        await asyncio.sleep(every_s)
+        lags.append("late")
+
+
+async def beats_too_slowly(lags, every_s):
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + every_s
+        await asyncio.sleep(every_s)
+        lags.append(loop.time() - due)
+        await asyncio.sleep(0.05)
+
+
+async def never_sleeps(lags, every_s):
+    while True:
+        lags.append(0.0)
+
+
+async def sleeps_for_real(lags, every_s):
+    while True:
+        time.sleep(every_s)  # noqa: ASYNC251
+        lags.append(0.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (beats, "passed"),
+        (beats_on_a_grid, "passed"),
+        (beats_by_timers, "passed"),
+        (..., "open"),
+        (stub, "open"),
+        (right, "kind"),
+        (notes_the_time_between, "elapsed"),
+        (notes_when, "lag"),
+        (looks_too_late, "lag"),
+        (asks_another_clock, "lag"),
+        (the_wrong_way_round, "lag"),
+        (beats_once, "ends"),
+        (beats_ten_times, "ends"),
+        (returns_it, "ends"),
+        (notes_nothing, "silent"),
+        (notes_words, "kind"),
+        (never_sleeps, "endless"),
+    ],
+)
+@pytest.mark.untidy
+def test_heart(answer, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    verdict = check("05-heart", answer)
+    assert "\n" not in repr(verdict)
+    assert verdict.code == expected, verdict
+
+
 # ---- 05-heartbeat ----
 
 
@@ -607,11 +757,11 @@ def test_heartbeat(answer, expected, monkeypatch):
         (one_thread, "no beat was late"),
         (only_async, "in one piece"),
         (one_turn_between, "The longest piece of work without a turn took 1"),
-        (every_second, "for how many pieces may a beat have to wait?"),
+        (every_second, "how many pieces can delay a beat?"),
         (awaits_the_label, "`label` is a plain function"),
         (returns_a_coroutine, "`await` it."),
         (the_last_for_each, "27 times, for 1 of the 27 images"),
-        (long_pauses, "A turn for the others is needed, and no pause."),
+        (long_pauses, "The others need a turn, not a pause."),
     ],
 )
 @pytest.mark.untidy
@@ -624,3 +774,416 @@ def test_heartbeat_says_more_the_second_time():
     first, second = (check("05-heartbeat", only_async).message for _ in range(2))
     assert "sleep(0)" not in first
     assert "After each image `await asyncio.sleep(0)`" in second
+
+
+# ---- 05-paper ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ([4.32, 0.87], "passed"),
+        ((4.3, 0.87), "passed"),
+        (np.array([4.32, 0.87]), "passed"),
+        ([Fraction(432, 100), Fraction(87, 100)], "passed"),
+        (..., "open"),
+        ([4.32, ...], "open"),
+        (4.32, "kind"),
+        ([4.32], "kind"),
+        (["4.32", 0.87], "kind"),
+        ([True, 0.87], "kind"),
+        ([4320, 870], "unit"),
+        ([10**400, 1], "unit"),
+        ([math.nan, 1], "unit"),
+        ([2.88, 0.87], "now"),
+        ([0.87, 4.32], "now"),
+        ([4.32, 0.72], "no-ends"),
+        ([4.32, 0.81], "no-last"),
+        ([4.32, 0.78], "no-first"),
+        ([4.32, 2.25], "in-turn"),
+        ([4.32, 2.16], "in-turn"),
+        ([4.32, 0.18], "train-all"),
+        ([4.32, 0.9], "too-slow"),
+        ([4.32, math.inf], "too-slow"),
+        ([4.32, 0.5], "too-fast"),
+    ],
+)
+def test_paper(answer, expected):
+    assert code("05-paper", answer) == expected
+
+
+def test_paper_is_what_happens():
+    job = Job()
+    assert simulate(job.run(as_it_is)) is None
+    assert job.took_s == pytest.approx(job.before_s) == pytest.approx(4.32)
+    assert job.bound_s == pytest.approx(0.87)
+
+
+# ---- 05-recipe ----
+
+
+async def does_nothing(job): ...
+
+
+async def keyed(job, key):
+    return key, await job.load(key)
+
+
+async def as_it_is(job):
+    for key in job.keys:
+        batch = await job.load(key)
+        loss = job.train(batch)
+        await job.report(key, loss)
+
+
+async def only_thread(job):
+    for key in job.keys:
+        batch = await job.load(key)
+        loss = await asyncio.to_thread(job.train, batch)
+        await job.report(key, loss)
+
+
+async def train_on_loop(job):
+    async def load(k):
+        return await keyed(job, k)
+
+    async with asyncio.TaskGroup() as g:
+        async for key, b in Pipeline(job.keys).map(load, concurrency=3):
+            g.create_task(job.report(key, job.train(b)))
+
+
+async def awaits_reports(job):
+    async def load(k):
+        return await keyed(job, k)
+
+    async for key, b in Pipeline(job.keys).map(load, concurrency=3):
+        await job.report(key, await asyncio.to_thread(job.train, b))
+
+
+async def rounds_of_eight(job):
+    async with asyncio.TaskGroup() as g:
+        for i in range(0, len(job.keys), 8):
+            ks = job.keys[i : i + 8]
+            for k, b in zip(ks, await asyncio.gather(*map(job.load, ks)), strict=True):
+                g.create_task(job.report(k, await asyncio.to_thread(job.train, b)))
+
+
+async def two_loads(job):
+    async def load(k):
+        return await keyed(job, k)
+
+    async with asyncio.TaskGroup() as g:
+        async for key, b in Pipeline(job.keys).map(load, concurrency=2):
+            g.create_task(job.report(key, await asyncio.to_thread(job.train, b)))
+
+
+async def one_ahead(job):
+    async with asyncio.TaskGroup() as g:
+        nxt = asyncio.create_task(job.load(job.keys[0]))
+        for i, key in enumerate(job.keys):
+            b = await nxt
+            if i + 1 < len(job.keys):
+                nxt = asyncio.create_task(job.load(job.keys[i + 1]))
+            g.create_task(job.report(key, await asyncio.to_thread(job.train, b)))
+
+
+async def all_at_once(job):
+    async def one(key):
+        b = await job.load(key)
+        loss = await asyncio.to_thread(job.train, b)
+        await job.report(key, loss)
+
+    async with asyncio.TaskGroup() as g:
+        for k in job.keys:
+            g.create_task(one(k))
+
+
+async def all_by_semaphore(job):
+    sem = asyncio.Semaphore(3)
+
+    async def one(key):
+        async with sem:
+            b = await job.load(key)
+            loss = await asyncio.to_thread(job.train, b)
+        await job.report(key, loss)
+
+    await asyncio.gather(*map(one, job.keys))
+
+
+async def forgets_reports(job):
+    async def load(k):
+        return await keyed(job, k)
+
+    ts = []
+    async for key, b in Pipeline(job.keys).map(load, concurrency=3):
+        ts.append(asyncio.create_task(job.report(key, await asyncio.to_thread(job.train, b))))
+
+
+async def no_reports(job):
+    async def load(k):
+        return await keyed(job, k)
+
+    async for _, b in Pipeline(job.keys).map(load, concurrency=3):
+        await asyncio.to_thread(job.train, b)
+
+
+async def backwards(job):
+    async def load(k):
+        return await keyed(job, k)
+
+    async with asyncio.TaskGroup() as g:
+        async for key, b in Pipeline(job.keys[::-1]).map(load, concurrency=3):
+            g.create_task(job.report(key, await asyncio.to_thread(job.train, b)))
+
+
+async def awaits_train(job):
+    for key in job.keys:
+        b = await job.load(key)
+        await job.report(key, await job.train(b))
+
+
+async def calls_train(job):
+    for key in job.keys:
+        b = await job.load(key)
+        await job.report(key, await asyncio.to_thread(job.train(b)))
+
+
+async def forgets_await(job):
+    for key in job.keys:
+        b = job.load(key)
+        await job.report(key, job.train(b))
+
+
+async def trains_keys(job):
+    for key in job.keys:
+        await job.load(key)
+        await job.report(key, job.train(key))
+
+
+async def trains_pairs(job):
+    async def load(k):
+        return await keyed(job, k)
+
+    async with asyncio.TaskGroup() as g:
+        async for b in Pipeline(job.keys).map(load, concurrency=3):
+            g.create_task(job.report(b[0], await asyncio.to_thread(job.train, b)))
+
+
+async def forgets_train_await(job):
+    async with asyncio.TaskGroup() as g:
+        async for b in Pipeline(job.keys).map(job.load, concurrency=3):
+            g.create_task(job.report(job.keys[0], asyncio.to_thread(job.train, b)))
+
+
+async def wrong_key(job):
+    async with asyncio.TaskGroup() as g:
+        async for b in Pipeline(job.keys).map(job.load, concurrency=3):
+            g.create_task(job.report(job.keys[-1], await asyncio.to_thread(job.train, b)))
+
+
+async def forgets_last(job):
+    async def load(k):
+        return await keyed(job, k)
+
+    async with asyncio.TaskGroup() as g:
+        async for key, b in Pipeline(job.keys[:-1]).map(load, concurrency=3):
+            g.create_task(job.report(key, await asyncio.to_thread(job.train, b)))
+
+
+async def runs_on(job):
+    while True:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+async def with_group(job):
+    async def load(k):
+        return await keyed(job, k)
+
+    async with asyncio.TaskGroup() as g:
+        async for key, b in Pipeline(job.keys).map(load, concurrency=3):
+            g.create_task(job.report(key, await asyncio.to_thread(job.train, b)))
+
+
+async def zipped(job):
+    keys = iter(job.keys)
+    async with asyncio.TaskGroup() as g:
+        async for b in Pipeline(job.keys).map(job.load, concurrency=8):
+            g.create_task(job.report(next(keys), await asyncio.to_thread(job.train, b)))
+
+
+async def stages(job):
+    async def load(k):
+        return await keyed(job, k)
+
+    def train(p):
+        return p[0], job.train(p[1])
+
+    async def report(p):
+        await job.report(*p)
+
+    async for _ in (
+        Pipeline(job.keys)
+        .map(load, concurrency=4)
+        .map(train, concurrency=1)
+        .map(report, concurrency=4)
+    ):
+        pass
+
+
+async def by_queue(job):
+    q = asyncio.Queue(8)
+
+    async def loads():
+        todo = deque()
+        for k in job.keys:
+            if len(todo) == 4:
+                k0, t = todo.popleft()
+                await q.put((k0, await t))
+            todo.append((k, asyncio.create_task(job.load(k))))
+        for k0, t in todo:
+            await q.put((k0, await t))
+        await q.put(None)
+
+    async with asyncio.TaskGroup() as g:
+        g.create_task(loads())
+        while (p := await q.get()) is not None:
+            g.create_task(job.report(p[0], await asyncio.to_thread(job.train, p[1])))
+
+
+async def by_semaphore(job):
+    sem = asyncio.Semaphore(4)
+
+    async def load(k):
+        async with sem:
+            return await job.load(k)
+
+    tasks = [asyncio.create_task(load(k)) for k in job.keys]
+    reports = []
+    for k, t in zip(job.keys, tasks, strict=True):
+        b = await t
+        loss = await asyncio.to_thread(job.train, b)
+        reports.append(asyncio.create_task(job.report(k, loss)))
+    await asyncio.gather(*reports)
+
+
+async def window(job):
+    pending = deque()
+    keys = iter(job.keys)
+    reports = []
+    with ThreadPoolExecutor(1) as pool:
+        loop = asyncio.get_running_loop()
+        for k in keys:
+            pending.append((k, asyncio.ensure_future(job.load(k))))
+            if len(pending) == 6:
+                break
+        while pending:
+            k, t = pending.popleft()
+            b = await t
+            n = next(keys, None)
+            if n:
+                pending.append((n, asyncio.ensure_future(job.load(n))))
+            reports.append(
+                asyncio.ensure_future(job.report(k, await loop.run_in_executor(pool, job.train, b)))
+            )
+        await asyncio.wait(reports)
+
+
+async def lock_tasks(job):
+    # one task a shard, chained by events
+    sem = asyncio.Semaphore(4)
+    prev = None
+
+    async def one(k, before, mine):
+        async with sem:
+            b = await job.load(k)
+        if before:
+            await before.wait()
+        loss = await asyncio.to_thread(job.train, b)
+        mine.set()
+        await job.report(k, loss)
+
+    async with asyncio.TaskGroup() as g:
+        for k in job.keys:
+            e = asyncio.Event()
+            g.create_task(one(k, prev, e))
+            prev = e
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (does_nothing, "open"),
+        (..., "open"),
+        (3, "kind"),
+        (plain, "kind"),
+        (as_it_is, "in-turn"),
+        (only_thread, "in-turn"),
+        (train_on_loop, "lag"),
+        (awaits_reports, "held"),
+        (rounds_of_eight, "rounds"),
+        (two_loads, "too-few"),
+        (one_ahead, "too-few"),
+        (all_at_once, "too-many"),
+        (all_by_semaphore, "at-once"),
+        (forgets_reports, "left"),
+        (no_reports, "left"),
+        (backwards, "order"),
+        (awaits_train, "await-plain"),
+        (calls_train, "called"),
+        (forgets_await, "batch"),
+        (trains_keys, "batch"),
+        (trains_pairs, "batch"),
+        (forgets_train_await, "loss"),
+        (wrong_key, "loss"),
+        (forgets_last, "calls"),
+        (runs_on, "endless"),
+        (with_group, "passed"),
+        (zipped, "passed"),
+        (stages, "passed"),
+        (by_queue, "passed"),
+        (by_semaphore, "passed"),
+        (window, "passed"),
+        (lock_tasks, "passed"),
+        (ours, "passed"),
+    ],
+)
+@pytest.mark.untidy
+def test_recipe(answer, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    verdict = check("05-recipe", answer)
+    assert "\n" not in repr(verdict)
+    assert verdict.code == expected, verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (with_group, "0.87 s in place of 4.32: nothing remains over the bound, and no beat was"),
+        (as_it_is, "397% remain over it. No wait is hidden"),
+        (awaits_reports, "For 1.38 s a batch lay ready and the trainer did not take it"),
+        (rounds_of_eight, "For 0.18 s the trainer had no batch. No load went on while it trained"),
+        (two_loads, "With 2 at once, a load ends every 45 ms"),
+        (train_on_loop, "a beat of the heart came 80 ms late"),
+        (all_at_once, "the store takes 8 requests at once on line"),
+        (forgets_await, "it got a coroutine. Is the load awaited?"),
+    ],
+)
+@pytest.mark.untidy
+def test_recipe_says_what_was_seen(answer, told):
+    assert told in check("05-recipe", answer).message
+
+
+@pytest.mark.untidy
+def test_recipe_says_more_the_second_time():
+    first, second = (check("05-recipe", awaits_reports).message for _ in range(2))
+    assert "TaskGroup" not in first
+    assert "start it as a task in a TaskGroup" in second
+
+
+@pytest.mark.untidy
+def test_yours_runs_where_it_has_passed(capsys):
+    assert yours_or_ours(with_group) is with_group
+    assert yours_or_ours(awaits_reports) is ours
+    assert yours_or_ours(...) is ours
+    assert capsys.readouterr().out.count("with the lesson's program") == 2

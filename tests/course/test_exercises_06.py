@@ -1,11 +1,17 @@
 """The checks of lesson 06: what each answer is told, right or wrong."""
 
+import ast
 import asyncio
+import builtins
 import contextlib
+import json
+import random
+import re
 import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -302,9 +308,54 @@ async def spins(fetch, keys):
         pass
 
 
+async def asks_for_the_last_key(fetch, keys):
+    images, failures = {}, {}
+
+    async def one():
+        try:
+            images[key] = await fetch(key)
+        except ValueError as error:
+            failures[key] = error
+
+    async with asyncio.TaskGroup() as group:
+        for key in keys:  # noqa: B007
+            group.create_task(one())
+    return images, failures
+
+
+async def files_under_the_last_key(fetch, keys):
+    images, failures = {}, {}
+
+    async def one(fetching):
+        try:
+            images[key] = await fetching
+        except ValueError as error:
+            failures[key] = error
+
+    async with asyncio.TaskGroup() as group:
+        for key in keys:
+            group.create_task(one(fetch(key)))
+    return images, failures
+
+
+async def swaps_the_dicts(fetch, keys):
+    return (await in_small_coroutines(fetch, keys))[::-1]
+
+
+async def passes_over_the_stop(fetch, keys):
+    try:
+        return await in_small_coroutines(fetch, keys)
+    except asyncio.CancelledError:
+        pass
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
+        (asks_for_the_last_key, "late-key"),
+        (files_under_the_last_key, "late-key"),
+        (swaps_the_dicts, "swapped"),
+        (passes_over_the_stop, "stop-swallowed"),
         (in_small_coroutines, "passed"),
         (sorted_out, "passed"),
         (one_by_one_from_tasks, "passed"),
@@ -416,12 +467,36 @@ def test_the_bet_is_what_happens():
 async def right(open_file, seconds):
     file = await open_file()
     try:
+        async with asyncio.timeout(seconds) as limit:
+            return await file.read()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        return None
+    finally:
+        await file.close()
+
+
+async def takes_any_time_out(open_file, seconds):
+    file = await open_file()
+    try:
         async with asyncio.timeout(seconds):
             return await file.read()
     except TimeoutError:
         return None
     finally:
         await file.close()
+
+
+async def waits_with_a_limit(open_file, seconds):
+    async with contextlib.aclosing(await open_file()) as file:
+        reading = asyncio.create_task(file.read())
+        try:
+            done, _ = await asyncio.wait([reading], timeout=seconds)
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+        return reading.result() if done else None
 
 
 async def waits_for(open_file, seconds):
@@ -459,13 +534,19 @@ async def asks_whether_there_is_a_file(open_file, seconds):
     file = None
     try:
         file = await open_file()
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as limit:
             return await file.read()
     except TimeoutError:
-        return None
+        if limit.expired():
+            return None
+        raise
     finally:
         if file is not None:
             await file.close()
+
+
+async def takes_other_arguments(it):
+    return it
 
 
 async def read_stub(open_file, seconds): ...
@@ -741,9 +822,12 @@ async def polls_without_end(open_file, seconds):
     ("answer", "expected"),
     [
         (right, "passed"),
-        (waits_for, "passed"),
-        (suppresses_the_time_out, "passed"),
+        (takes_other_arguments, "signature"),
+        (waits_with_a_limit, "passed"),
         (asks_whether_there_is_a_file, "passed"),
+        (waits_for, "not-yours"),
+        (suppresses_the_time_out, "not-yours"),
+        (takes_any_time_out, "not-yours"),
         (opens_inside_the_try, "unopened"),
         (..., "open"),
         (read_stub, "open"),
@@ -812,10 +896,17 @@ async def thread_closes(open_file, seconds):
             return file.read()
 
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as limit:
             return await asyncio.to_thread(read)
     except TimeoutError:
+        if not limit.expired():
+            raise
         return None
+
+
+async def thread_closes_and_any_time_out_is_none(open_file, seconds):
+    with contextlib.suppress(TimeoutError):
+        return await thread_closes(open_file, seconds)
 
 
 async def callback_closes(open_file, seconds):
@@ -969,6 +1060,7 @@ async def thread_spins(open_file, seconds):
     [
         (thread_closes, "passed"),
         (callback_closes, "passed"),
+        (thread_closes_and_any_time_out_is_none, "not-yours"),
         (..., "open"),
         (read_stub, "open"),
         (closes_under_it, "under-it"),
@@ -1073,3 +1165,1092 @@ def test_the_three_patients_take_as_long_and_have_what_the_check_says():
     assert statistics["B"].busy == statistics["C"].busy == 0
     assert statistics["B"].peak_concurrency == 4
     assert statistics["C"].peak_concurrency == 1
+
+
+# ---- 06-close-anyhow ----
+
+
+async def closes_in_a_loop(work, close):
+    try:
+        return await work()
+    finally:
+        closing, stop = asyncio.create_task(close()), None
+        while not closing.done():
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError as again:
+                stop = again
+        if stop is not None:
+            raise stop
+
+
+async def closes_with_wait(work, close):
+    stops = 0
+    try:
+        return await work()
+    finally:
+        closing = asyncio.ensure_future(close())
+        while not closing.done():
+            try:
+                await asyncio.wait([closing])
+            except asyncio.CancelledError:
+                stops += 1
+        if stops:
+            raise asyncio.CancelledError
+
+
+async def closes_after_an_event(work, close):
+    closed = asyncio.Event()
+
+    async def close_it():
+        try:
+            await close()
+        finally:
+            closed.set()
+
+    try:
+        return await work()
+    finally:
+        closing = asyncio.create_task(close_it())
+        was_stopped = False
+        while not closed.is_set():
+            try:
+                await closed.wait()
+            except asyncio.CancelledError:
+                was_stopped = True
+        if was_stopped:
+            raise asyncio.CancelledError
+        await closing
+
+
+async def close_stub(work, close): ...
+
+
+async def plain_finally(work, close):
+    try:
+        return await work()
+    finally:
+        await close()
+
+
+async def closes_without_finally(work, close):
+    result = await work()
+    await close()
+    return result
+
+
+async def closes_after_an_error_only(work, close):
+    try:
+        return await work()
+    except BaseException:
+        await close()
+        raise
+
+
+async def awaits_the_task(work, close):
+    try:
+        return await work()
+    finally:
+        closing = asyncio.create_task(close())
+        await closing
+
+
+async def shields_once(work, close):
+    try:
+        return await work()
+    finally:
+        await asyncio.shield(close())
+
+
+async def shields_twice(work, close):
+    try:
+        return await work()
+    finally:
+        closing = asyncio.create_task(close())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing
+            raise
+
+
+async def shields_twice_and_leaves(work, close):
+    try:
+        return await work()
+    finally:
+        closing = asyncio.create_task(close())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await asyncio.shield(closing)
+            raise
+
+
+async def closes_and_forgets_the_stop(work, close):
+    try:
+        return await work()
+    finally:
+        closing = asyncio.create_task(close())
+        while not closing.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(closing)
+
+
+async def closes_and_takes_every_stop(work, close):
+    try:
+        return await work()
+    except asyncio.CancelledError:
+        return None
+    finally:
+        await close()
+
+
+async def closes_again_and_again(work, close):
+    try:
+        return await work()
+    finally:
+        while True:
+            try:
+                await close()
+                break
+            except asyncio.CancelledError:
+                pass
+
+
+async def shields_the_work(work, close):
+    working = asyncio.create_task(work())
+    stop = None
+    while not working.done():
+        try:
+            await asyncio.shield(working)
+        except asyncio.CancelledError as error:
+            stop = error
+        except OSError:
+            pass
+    await close()
+    if stop:
+        raise stop
+    return working.result()
+
+
+async def does_not_await_closing(work, close):
+    try:
+        return await work()
+    finally:
+        closing = asyncio.create_task(close())
+        assert closing
+
+
+async def shields_the_function(work, close):
+    try:
+        return await work()
+    finally:
+        await asyncio.shield(close)
+
+
+async def closes_and_loses_the_error(work, close):
+    try:
+        return await work()
+    except OSError:
+        return None
+    finally:
+        await closes_in_a_loop(close_nothing, close)
+
+
+async def close_nothing():
+    pass
+
+
+async def closes_and_returns_nothing(work, close):
+    await closes_in_a_loop(work, close)
+
+
+async def close_blocks(work, close):
+    time.sleep(1)  # noqa: ASYNC251
+    return await closes_in_a_loop(work, close)
+
+
+async def spins_until_closed(work, close):
+    closing = asyncio.create_task(close())
+    while not closing.done():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (closes_in_a_loop, "passed"),
+        (closes_with_wait, "passed"),
+        (closes_after_an_event, "passed"),
+        (..., "open"),
+        (close_stub, "open"),
+        (plain, "kind"),
+        (plain_finally, "cut-off"),
+        (closes_without_finally, "not-closed"),
+        (closes_after_an_error_only, "not-closed"),
+        (awaits_the_task, "cut-off"),
+        (shields_once, "left"),
+        (shields_twice, "third"),
+        (shields_twice_and_leaves, "third"),
+        (closes_and_forgets_the_stop, "swallowed"),
+        (closes_and_takes_every_stop, "swallowed"),
+        (closes_again_and_again, "twice"),
+        (shields_the_work, "not-stopped"),
+        (does_not_await_closing, "not-awaited"),
+        (shields_the_function, "no-call"),
+        (closes_and_loses_the_error, "lost-error"),
+        (closes_and_returns_nothing, "result"),
+        (close_blocks, "blocking"),
+    ],
+)
+@pytest.mark.untidy
+def test_close_anyhow(answer, expected):
+    assert code("06-close-anyhow", answer) == expected
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.untidy
+def test_closing_without_end():
+    assert check("06-close-anyhow", spins_until_closed).code == "endless"
+
+
+# ---- 06-patient-3 ----
+
+
+async def parses_in_threads(parse, messages):
+    return [await asyncio.to_thread(parse, message) for message in messages]
+
+
+async def parses_all_at_once(parse, messages):
+    return await asyncio.gather(*(asyncio.to_thread(parse, message) for message in messages))
+
+
+async def parses_in_an_executor(parse, messages):
+    loop = asyncio.get_running_loop()
+    return tuple([await loop.run_in_executor(None, parse, message) for message in messages])
+
+
+async def parses_them_in_one_thread(parse, messages):
+    return await asyncio.to_thread(lambda: [parse(message) for message in messages])
+
+
+async def parse_stub(parse, messages): ...
+
+
+async def parses_on_the_loop(parse, messages):
+    return [parse(message) for message in messages]
+
+
+async def sleeps_between(parse, messages):
+    results = []
+    for message in messages:
+        await asyncio.sleep(0)
+        results.append(parse(message))
+    return results
+
+
+async def parses_in_a_coroutine(parse, messages):
+    async def one(message):
+        return parse(message)
+
+    return await asyncio.gather(*map(one, messages))
+
+
+async def calls_parse_at_once(parse, messages):
+    return [await asyncio.to_thread(parse(message)) for message in messages]
+
+
+async def forgets_to_await_threads(parse, messages):
+    return [asyncio.to_thread(parse, message) for message in messages]
+
+
+async def leaves_tasks(parse, messages):
+    return [asyncio.ensure_future(asyncio.to_thread(parse, message)) for message in messages]
+
+
+async def parses_a_coroutine_in_a_thread(parse, messages):
+    async def one(message):
+        return parse(message)
+
+    return [await asyncio.to_thread(one, message) for message in messages]
+
+
+async def joins_threads(parse, messages):
+    results = []
+    for message in messages:
+        thread = threading.Thread(target=lambda message=message: results.append(parse(message)))
+        thread.start()
+        thread.join()
+    return results
+
+
+async def closes_the_pool(parse, messages):
+    with ThreadPoolExecutor(1) as pool:
+        return list(pool.map(parse, messages))
+
+
+async def parses_backwards(parse, messages):
+    return (await parses_in_threads(parse, messages))[::-1]
+
+
+async def parses_the_first(parse, messages):
+    return [await asyncio.to_thread(parse, messages[0])]
+
+
+async def parses_and_forgets(parse, messages):
+    await parses_in_threads(parse, messages)
+
+
+async def returns_the_messages(parse, messages):
+    await parses_in_threads(parse, messages)
+    return messages
+
+
+async def skips_what_is_broken(parse, messages):
+    results = []
+    for message in messages:
+        with contextlib.suppress(ValueError):
+            results.append(await asyncio.to_thread(parse, message))
+    return results
+
+
+async def parses_in_a_group(parse, messages):
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(asyncio.to_thread(parse, message)) for message in messages]
+    return [task.result() for task in tasks]
+
+
+async def parses_into_a_dict(parse, messages):
+    return {message: await asyncio.to_thread(parse, message) for message in messages}
+
+
+async def parses_the_list(parse, messages):
+    return await asyncio.to_thread(parse, messages)
+
+
+async def asks_for_results_at_once(parse, messages):
+    coroutines = [asyncio.to_thread(parse, message) for message in messages]
+    return [asyncio.ensure_future(coroutine).result() for coroutine in coroutines]
+
+
+async def awaits_parse(parse, messages):
+    return [await parse(message) for message in messages]
+
+
+async def parses_slowly(parse, messages):
+    time.sleep(0.5)  # noqa: ASYNC251
+    return await parses_in_threads(parse, messages)
+
+
+async def never_parses(parse, messages):
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (parses_in_threads, "passed"),
+        (parses_all_at_once, "passed"),
+        (parses_in_an_executor, "passed"),
+        (parses_them_in_one_thread, "passed"),
+        (..., "open"),
+        (parse_stub, "open"),
+        (plain, "kind"),
+        (parses_on_the_loop, "blocked"),
+        (sleeps_between, "blocked"),
+        (parses_in_a_coroutine, "blocked"),
+        (calls_parse_at_once, "called"),
+        (forgets_to_await_threads, "not-awaited"),
+        (leaves_tasks, "not-awaited"),
+        (parses_a_coroutine_in_a_thread, "coroutine"),
+        (joins_threads, "by-hand"),
+        (closes_the_pool, "by-hand"),
+        (parses_backwards, "order"),
+        (parses_the_first, "calls"),
+        (parses_and_forgets, "kind"),
+        (returns_the_messages, "result"),
+        (skips_what_is_broken, "swallowed"),
+        (parses_slowly, "blocking"),
+        (parses_in_a_group, "passed"),
+        (parses_into_a_dict, "kind"),
+        (parses_the_list, "argument"),
+        (asks_for_results_at_once, "not-awaited"),
+        (awaits_parse, "called"),
+        (takes_other_arguments, "signature"),
+    ],
+)
+@pytest.mark.untidy
+def test_patient_3(answer, expected):
+    assert code("06-patient-3", answer) == expected
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.untidy
+def test_patient_3_without_end():
+    assert check("06-patient-3", never_parses).code == "endless"
+
+
+# ---- 06-patient-7 ----
+
+
+async def holds_them_by_name(locks, first, second, work):
+    first, second = sorted((first, second))
+    async with locks[first], locks[second]:
+        return await work()
+
+
+async def holds_them_by_id(locks, first, second, work):
+    one, other = sorted((locks[first], locks[second]), key=id)
+    async with one, other:
+        return await work()
+
+
+async def holds_them_with_a_stack(locks, first, second, work):
+    async with contextlib.AsyncExitStack() as stack:
+        for name in locks:
+            if name in (first, second):
+                await stack.enter_async_context(locks[name])
+        return await work()
+
+
+async def waits_until_both_are_free(locks, first, second, work):
+    while True:
+        async with locks[first]:
+            if not locks[second].locked():
+                async with locks[second]:
+                    return await work()
+        await asyncio.sleep(0.013 if first < second else 0.017)
+
+
+async def locks_stub(locks, first, second, work): ...
+
+
+async def holds_them_as_named(locks, first, second, work):
+    async with locks[first], locks[second]:
+        return await work()
+
+
+async def holds_them_the_other_way_round(locks, first, second, work):
+    async with locks[second], locks[first]:
+        return await work()
+
+
+async def holds_nothing(locks, first, second, work):
+    return await work()
+
+
+async def holds_only_one(locks, first, second, work):
+    async with locks[min(first, second)]:
+        return await work()
+
+
+async def holds_one_after_the_other(locks, first, second, work):
+    first, second = sorted((first, second))
+    async with locks[first]:
+        pass
+    async with locks[second]:
+        return await work()
+
+
+async def holds_all(locks, first, second, work):
+    async with contextlib.AsyncExitStack() as stack:
+        for lock in locks.values():
+            await stack.enter_async_context(lock)
+        return await work()
+
+
+async def acquires_both_at_once(locks, first, second, work):
+    await asyncio.gather(locks[first].acquire(), locks[second].acquire())
+    try:
+        return await work()
+    finally:
+        locks[first].release()
+        locks[second].release()
+
+
+async def has_a_lock_of_its_own(locks, first, second, work):
+    lock = asyncio.Lock()
+    async with lock, locks[first], locks[second]:
+        return await work()
+
+
+async def sorts_the_locks(locks, first, second, work):
+    one, other = sorted((locks[first], locks[second]))
+    async with one, other:
+        return await work()
+
+
+async def releases_after_success(locks, first, second, work):
+    for name in sorted((first, second)):
+        await locks[name].acquire()
+    result = await work()
+    for name in (first, second):
+        locks[name].release()
+    return result
+
+
+async def releases_what_it_may_not_have(locks, first, second, work):
+    first, second = sorted((first, second))
+    await locks[first].acquire()
+    await locks[second].acquire()
+    try:
+        return await work()
+    finally:
+        locks[first].release()
+        locks[second].release()
+
+
+async def with_and_no_async(locks, first, second, work):
+    with locks[first], locks[second]:
+        return await work()
+
+
+async def holds_and_swallows(locks, first, second, work):
+    with contextlib.suppress(OSError):
+        return await holds_them_by_name(locks, first, second, work)
+
+
+async def holds_and_takes_the_stop(locks, first, second, work):
+    with contextlib.suppress(asyncio.CancelledError):
+        return await holds_them_by_name(locks, first, second, work)
+
+
+async def holds_and_returns_nothing(locks, first, second, work):
+    await holds_them_by_name(locks, first, second, work)
+
+
+async def awaits_work_itself(locks, first, second, work):
+    first, second = sorted((first, second))
+    async with locks[first], locks[second]:
+        return await work
+
+
+async def returns_the_work(locks, first, second, work):
+    first, second = sorted((first, second))
+    async with locks[first], locks[second]:
+        return work()
+
+
+async def holds_the_names(locks, first, second, work):
+    async with first, second:
+        return await work()
+
+
+async def holds_and_blocks(locks, first, second, work):
+    time.sleep(1)  # noqa: ASYNC251
+
+
+async def polls_for_ever(locks, first, second, work):
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (holds_them_by_name, "passed"),
+        (holds_them_by_id, "passed"),
+        (holds_them_with_a_stack, "passed"),
+        (waits_until_both_are_free, "passed"),
+        (..., "open"),
+        (locks_stub, "open"),
+        (plain, "kind"),
+        (holds_them_as_named, "deadlock"),
+        (holds_them_the_other_way_round, "deadlock"),
+        (holds_nothing, "unlocked"),
+        (holds_only_one, "unlocked"),
+        (holds_one_after_the_other, "unlocked"),
+        (holds_all, "one-at-a-time"),
+        (acquires_both_at_once, "left-locked"),
+        (has_a_lock_of_its_own, "deadlock"),
+        (sorts_the_locks, "no-order"),
+        (releases_after_success, "left-locked"),
+        (releases_what_it_may_not_have, "left-locked"),
+        (with_and_no_async, "no-with"),
+        (holds_and_swallows, "swallowed"),
+        (holds_and_takes_the_stop, "stop-swallowed"),
+        (holds_and_returns_nothing, "result"),
+        (awaits_work_itself, "no-call"),
+        (returns_the_work, "not-awaited"),
+        (holds_the_names, "names"),
+        (holds_and_blocks, "blocking"),
+    ],
+)
+@pytest.mark.untidy
+def test_patient_7(answer, expected):
+    assert code("06-patient-7", answer) == expected
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.untidy
+def test_patient_7_without_end():
+    assert check("06-patient-7", polls_for_ever).code == "endless"
+
+
+# ---- 06-patient-8 ----
+
+
+async def ends_and_waits(watchdog, work):
+    dog = asyncio.create_task(watchdog())
+    try:
+        return await work()
+    finally:
+        dog.cancel()
+        await asyncio.wait([dog])
+
+
+async def ends_and_gathers(watchdog, work):
+    dog = asyncio.create_task(watchdog())
+    try:
+        return await work()
+    finally:
+        dog.cancel()
+        await asyncio.gather(dog, return_exceptions=True)
+
+
+async def ends_and_suppresses(watchdog, work):
+    dog = asyncio.create_task(watchdog())
+    try:
+        return await work()
+    finally:
+        dog.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await dog
+
+
+async def dog_stub(watchdog, work): ...
+
+
+async def starts_and_forgets(watchdog, work):
+    background.append(asyncio.create_task(watchdog()))
+    return await work()
+
+
+async def ends_after_success(watchdog, work):
+    dog = asyncio.create_task(watchdog())
+    result = await work()
+    dog.cancel()
+    await asyncio.wait([dog])
+    return result
+
+
+async def ends_after_an_error(watchdog, work):
+    dog = asyncio.create_task(watchdog())
+    try:
+        result = await work()
+    except Exception:
+        dog.cancel()
+        await asyncio.wait([dog])
+        raise
+    dog.cancel()
+    await asyncio.wait([dog])
+    return result
+
+
+async def only_asks(watchdog, work):
+    dog = asyncio.create_task(watchdog())
+    try:
+        return await work()
+    finally:
+        dog.cancel()
+
+
+async def awaits_what_it_cancelled(watchdog, work):
+    dog = asyncio.create_task(watchdog())
+    try:
+        return await work()
+    finally:
+        dog.cancel()
+        await dog
+
+
+async def group_without_an_end(watchdog, work):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watchdog())
+        return await work()
+
+
+async def group_with_an_end(watchdog, work):
+    async with asyncio.TaskGroup() as group:
+        dog = group.create_task(watchdog())
+        result = await work()
+        dog.cancel()
+    return result
+
+
+async def awaits_the_dog_first(watchdog, work):
+    await watchdog()
+    return await work()
+
+
+async def gathers_both(watchdog, work):
+    return (await asyncio.gather(watchdog(), work()))[1]
+
+
+async def has_no_dog(watchdog, work):
+    return await work()
+
+
+async def dog_swallows_errors(watchdog, work):
+    try:
+        return await ends_and_waits(watchdog, work)
+    except OSError:
+        return None
+
+
+async def dog_swallows_the_stop(watchdog, work):
+    try:
+        return await ends_and_waits(watchdog, work)
+    except asyncio.CancelledError:
+        return None
+
+
+async def dog_without_the_call(watchdog, work):
+    dog = asyncio.create_task(watchdog)
+    return await work(), dog
+
+
+async def dog_returns_nothing(watchdog, work):
+    await ends_and_waits(watchdog, work)
+
+
+async def awaits_the_cancel(watchdog, work):
+    dog = asyncio.create_task(watchdog())
+    try:
+        return await work()
+    finally:
+        await dog.cancel()
+
+
+async def dog_blocks(watchdog, work):
+    time.sleep(1)  # noqa: ASYNC251
+
+
+async def dog_spins(watchdog, work):
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (ends_and_waits, "passed"),
+        (ends_and_gathers, "passed"),
+        (ends_and_suppresses, "passed"),
+        (..., "open"),
+        (dog_stub, "open"),
+        (plain, "kind"),
+        (starts_and_forgets, "leak"),
+        (ends_after_success, "leak"),
+        (ends_after_an_error, "leak"),
+        (only_asks, "still-ending"),
+        (awaits_what_it_cancelled, "cancelled"),
+        (group_without_an_end, "waits-for-dog"),
+        (group_with_an_end, "group"),
+        (awaits_the_dog_first, "waits-for-dog"),
+        (gathers_both, "waits-for-dog"),
+        (has_no_dog, "calls"),
+        (dog_swallows_errors, "lost-error"),
+        (dog_swallows_the_stop, "swallowed"),
+        (dog_without_the_call, "no-call"),
+        (takes_other_arguments, "signature"),
+        (dog_returns_nothing, "result"),
+        (dog_blocks, "blocking"),
+        (awaits_the_cancel, "await-cancel"),
+    ],
+)
+@pytest.mark.untidy
+def test_patient_8(answer, expected):
+    assert code("06-patient-8", answer) == expected
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.untidy
+def test_patient_8_without_end():
+    assert check("06-patient-8", dog_spins).code == "endless"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "first", "second"),
+    [
+        ("06-close-anyhow", plain_finally, "What can stand between", "`await asyncio.shield("),
+        ("06-close-anyhow", shields_once, "not your wait", "`while not closing.done():`"),
+        ("06-patient-3", parses_on_the_loop, "Where else", "the function and its argument"),
+        ("06-patient-7", holds_them_as_named, "asked for the same", "`sorted((first, second))`"),
+        ("06-patient-8", only_asks, "only asks", "`await asyncio.wait([dog])`"),
+        ("06-patient-8", starts_and_forgets, "on which ways out", "in a `finally`"),
+    ],
+)
+@pytest.mark.untidy
+def test_the_second_failure_of_a_mend_says_what_to_write(name, answer, first, second):
+    told = [check(name, answer).message for _ in range(2)]
+    assert first in told[0]
+    assert second not in told[0]
+    assert second in told[1]
+
+
+# ---- 06-patient-5 ----
+
+
+async def tries_four_times(fetch):
+    for attempt in range(4):
+        try:
+            return await fetch()
+        except ConnectionError:
+            if attempt == 3:
+                raise
+
+
+async def tries_three_times_and_once(fetch):
+    for _ in range(3):
+        with contextlib.suppress(ConnectionError):
+            return await fetch()
+    return await fetch()
+
+
+async def tries_and_keeps_the_error(fetch):
+    lost = None
+    for pause_s in (0, 0.1, 0.2, 0.4):
+        await asyncio.sleep(pause_s)
+        try:
+            return await fetch()
+        except ConnectionError as error:
+            lost = error
+    raise lost
+
+
+async def fetch_stub(fetch): ...
+
+
+async def catches_all(fetch):
+    for attempt in range(4):
+        try:
+            return await fetch()
+        except BaseException:
+            if attempt == 3:
+                raise
+
+
+async def catches_exceptions(fetch):
+    for attempt in range(4):
+        try:
+            return await fetch()
+        except Exception:
+            if attempt == 3:
+                raise
+
+
+async def returns_none_in_the_end(fetch):
+    for _ in range(4):
+        try:
+            return await fetch()
+        except ConnectionError:
+            continue
+
+
+async def tries_for_ever(fetch):
+    while True:
+        try:
+            return await fetch()
+        except ConnectionError:
+            pass
+
+
+async def tries_once(fetch):
+    return await fetch()
+
+
+async def tries_five_times(fetch):
+    for _ in range(4):
+        with contextlib.suppress(ConnectionError):
+            return await fetch()
+    return await fetch()
+
+
+async def tries_around_the_loop(fetch):
+    try:
+        for _ in range(4):
+            return await fetch()
+    except ConnectionError:
+        return None
+
+
+async def fetches_on(fetch):
+    data = None
+    for _ in range(4):
+        with contextlib.suppress(ConnectionError):
+            data = await fetch()
+    return data
+
+
+async def forgets_the_data(fetch):
+    await tries_four_times(fetch)
+
+
+async def stop_becomes_none(fetch):
+    try:
+        return await tries_four_times(fetch)
+    except asyncio.CancelledError:
+        return None
+
+
+async def bug_becomes_none(fetch):
+    try:
+        return await tries_four_times(fetch)
+    except ZeroDivisionError:
+        return None
+
+
+async def awaits_fetch(fetch):
+    return await fetch
+
+
+async def fetch_blocks(fetch):
+    time.sleep(1)  # noqa: ASYNC251
+    return await tries_four_times(fetch)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (tries_four_times, "passed"),
+        (tries_three_times_and_once, "passed"),
+        (tries_and_keeps_the_error, "passed"),
+        (..., "open"),
+        (fetch_stub, "open"),
+        (plain, "kind"),
+        (catches_all, "swallowed"),
+        (catches_exceptions, "hopeless"),
+        (returns_none_in_the_end, "lost-error"),
+        (tries_for_ever, "endless"),
+        (tries_once, "gave-up"),
+        (tries_five_times, "count"),
+        (tries_around_the_loop, "gave-up"),
+        (fetches_on, "goes-on"),
+        (forgets_the_data, "result"),
+        (stop_becomes_none, "swallowed"),
+        (bug_becomes_none, "lost-error"),
+        (awaits_fetch, "no-call"),
+        (fetch_blocks, "blocking"),
+    ],
+)
+@pytest.mark.untidy
+def test_patient_5(answer, expected):
+    assert code("06-patient-5", answer) == expected
+
+
+# ---- 06-patient-10 ----
+
+
+async def async_pause(attempt):
+    return 1
+
+
+def pause_stub(attempt): ...
+
+
+def forgets_to_return_the_pause(attempt):
+    assert random.uniform(0, 0.1 * 2**attempt) >= 0
+
+
+def spins_in_its_pause(attempt):
+    while True:
+        pass
+
+
+def sleeps_itself(attempt):
+    time.sleep(0.1)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (lambda attempt: random.uniform(0, 0.1 * 2**attempt), "passed"),
+        (lambda attempt: 0.1 * 2**attempt * random.uniform(0.5, 1.5), "passed"),
+        (lambda attempt: random.uniform(0, min(1, 0.1 * 2**attempt)), "passed"),
+        (lambda attempt: random.choice([0.1, 0.2, 0.4, 0.8]), "passed"),
+        (..., "open"),
+        (pause_stub, "open"),
+        (async_pause, "kind"),
+        (forgets_to_return_the_pause, "kind"),
+        (lambda attempt: "1", "kind"),
+        (lambda attempt: float("inf"), "kind"),
+        (lambda attempt: -1, "negative"),
+        (lambda attempt: 0, "too-often"),
+        (lambda attempt: 0.01, "too-often"),
+        (lambda attempt: random.uniform(0, 0.1), "too-often"),
+        (lambda attempt: 1, "in-step"),
+        (lambda attempt: 0.1 * 2**attempt, "in-step"),
+        (lambda attempt: 0.1 * 2**attempt + random.uniform(0, 0.01), "late"),
+        (lambda attempt: random.uniform(0, 20), "late"),
+        (lambda: 1, "signature"),
+        (sleeps_itself, "blocking"),
+    ],
+)
+@pytest.mark.untidy
+def test_patient_10(answer, expected):
+    assert code("06-patient-10", answer) == expected
+
+
+def test_the_pauses_leave_the_learners_randomness_alone():
+    random.seed(1)
+    first = random.random()
+    random.seed(1)
+    check("06-patient-10", lambda attempt: random.uniform(0, 0.1 * 2**attempt))
+    assert random.random() == first
+
+
+@pytest.mark.usefixtures("_little_time")
+@pytest.mark.untidy
+def test_a_pause_without_end():
+    assert check("06-patient-10", spins_in_its_pause).code == "endless"
+
+
+# ---- the lesson itself ----
+NOTEBOOK = Path(__file__).parents[2] / "notebooks/06_when_things_go_wrong.ipynb"
+
+
+def parts():
+    """The code cells of each section and of each patient, without those of folded solutions."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    found, part = {"opening": []}, "opening"
+    for cell in cells:
+        text = "".join(cell["source"])
+        for heading in re.findall(r"^(?:## \d|### Patient \d+)", text, re.MULTILINE):
+            part = heading.strip("# ")
+            found[part] = []
+        if cell["cell_type"] == "code" and "solution" not in cell["metadata"].get("tags", []):
+            found[part].append(re.sub(r"%pip.*", "pass", text))
+    return found
+
+
+def names_in(sources):
+    """The names that code cells use, and those that they define anywhere."""
+    used, defined = set(), set(dir(builtins))
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.Name(id=name, ctx=ast.Load()):
+                    used.add(name)
+                case ast.Name(id=name) | ast.arg(arg=name):
+                    defined.add(name)
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    defined.add(name)
+                case ast.ClassDef(name=name) | ast.ExceptHandler(name=str(name)):
+                    defined.add(name)
+                case ast.alias(name=name, asname=other):
+                    defined.add(other or name.split(".")[0])
+    return used, defined
+
+
+@pytest.mark.parametrize("part", [p for p in parts() if p != "opening"])
+def test_each_section_and_each_patient_needs_only_what_it_says(part):
+    """The first two code cells, and for a patient the one that examines."""
+    found = parts()
+    needed = found["opening"] + (found["4"] if part.startswith("Patient") else [])
+    used, defined = names_in([*needed, *found[part]])
+    assert used <= defined
+    assert len(found["opening"]) == 2
+    assert len(found["4"]) == 1

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asyncml.course import exercises
 from asyncml.course.exercises import attempts, check
-from asyncml.course.exercises.lesson_08 import LINES
+from asyncml.course.exercises.lesson_08 import LINES, yours_or_ours
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "08_a_network_in_numpy.ipynb"
 
@@ -234,6 +235,19 @@ def central_differences(x, y, weights):
     return gradient(x, y, weights)
 
 
+def by_a_helper(x, y, weights):
+    return by_loops(x, y, weights)
+
+
+def by_map(x, y, weights):
+    pairs = map(np.outer, x, x @ weights - y)
+    return 2 * np.sum(list(pairs), axis=0) / y.size
+
+
+def divides_by_a_name(x, y, weights):
+    return gradient(x, y, weights) / n_examples  # noqa: F821
+
+
 def two_arguments(x, y):
     return x.T @ y
 
@@ -247,6 +261,8 @@ def two_arguments(x, y):
         (by_a_comprehension, "loop"),
         (by_differences, "loop"),
         (by_the_notebooks_differences, "differences"),
+        (by_a_helper, "loop"),
+        (by_map, "loop"),
         (as_lists, "passed"),
         (gradient_stub, "open"),
         (..., "open"),
@@ -275,11 +291,15 @@ def two_arguments(x, y):
         (hard_coded_gradient, "values"),
         (for_five_rows, "factor"),
         (sleeps_first, "blocking"),
-        (two_arguments, "raised"),
+        (two_arguments, "arguments"),
+        (divides_by_a_name, "name"),
     ],
 )
 def test_gradient(answer, expected):
     assert code("08-gradient", answer) == expected
+
+
+ENDLESS = "gradient", "errors", "cross-entropy", "leaky", "backward", "train", "confusion"
 
 
 def endless(*arrays):
@@ -288,9 +308,11 @@ def endless(*arrays):
 
 
 @pytest.mark.usefixtures("_little_time")
-@pytest.mark.parametrize("name", ["08-gradient", "08-errors", "08-cross-entropy"])
+@pytest.mark.parametrize("name", [f"08-{name}" for name in ENDLESS])
 def test_an_endless_answer_is_stopped(name):
-    assert check(name, endless).code == "endless"
+    verdict = check(name, endless)
+    assert verdict.code == "endless"
+    assert "await" not in verdict.message
 
 
 def test_the_second_failure_gets_the_fuller_hint():
@@ -430,7 +452,7 @@ def returns_a_word(y_pred, y):
         (in_place, "changed"),
         (sleeps, "blocking"),
         (returns_a_word, "kind"),
-        (forgets_return, "raised"),
+        (forgets_return, "arguments"),
         (asynchronous, "kind"),
     ],
 )
@@ -632,7 +654,7 @@ def each_of_few(logits, labels):
         (loss_and_p, "kind"),
         (a_guess, "values"),
         (sleepy, "blocking"),
-        (forgets_return, "raised"),
+        (forgets_return, "arguments"),
         (asynchronous, "kind"),
     ],
 )
@@ -699,6 +721,428 @@ def test_no_order_of_lines_ends_in_an_error():
         if check("08-parsons", "C" + "".join(letters)).code == "passed"
     ]
     assert passed == ["DFBEA"]
+
+
+# ---- 08-leaky ----
+
+
+def leaky(a, dh, slope):
+    return np.where(a > 0, dh, slope * dh)
+
+
+def leaky_by_factor(a, dh, slope):
+    return dh * ((a > 0) + slope * (a <= 0))
+
+
+def leaky_in_place_of_a_copy(a, dh, slope):
+    da = dh.copy()
+    da[a < 0] *= slope
+    return da
+
+
+def leaky_by_loops(a, dh, slope):
+    return [
+        [d if v > 0 else slope * d for v, d in zip(*rows, strict=True)]
+        for rows in zip(a, dh, strict=True)
+    ]
+
+
+def leaky_stub(a, dh, slope): ...
+
+
+def leaky_if(a, dh, slope):
+    return dh if a > 0 else slope * dh
+
+
+def leaky_changes_dh(a, dh, slope):
+    dh[a < 0] *= slope
+    return dh
+
+
+def leaky_forgets(a, dh, slope):
+    leaky(a, dh, slope)
+
+
+def leaky_minus_slope(a, dh, slope):
+    return np.where(a > 0, dh, -slope * dh)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (leaky, "passed"),
+        (leaky_by_factor, "passed"),
+        (leaky_in_place_of_a_copy, "passed"),
+        (leaky_by_loops, "passed"),
+        (leaky_stub, "open"),
+        (..., "open"),
+        (5, "kind"),
+        (asynchronous, "kind"),
+        (leaky_forgets, "no-return"),
+        (leaky_if, "if"),
+        (leaky_changes_dh, "changed"),
+        (leaky_minus_slope, "values"),
+        (lambda a, dh, slope: dh * (a > 0), "relu"),
+        (lambda a, dh, slope: np.where(a > 0, dh, 0.01 * dh), "fixed"),
+        (lambda a, dh, slope: np.where(a > 0, 1, slope), "local"),
+        (lambda a, dh, slope: np.where(dh > 0, dh, slope * dh), "by-dh"),
+        (lambda a, dh, slope: np.where(a > 0, a, slope * a), "forward"),
+        (lambda a, dh, slope: dh * np.where(a > 0, a, slope * a), "values-not-slopes"),
+        (lambda a, dh, slope: np.where(a > 0, slope * dh, dh), "swapped"),
+        (lambda a, dh, slope: np.where(a > 0, -dh, -slope * dh), "sign"),
+        (lambda a, dh, slope: dh, "as-it-came"),
+        (lambda a, dh, slope: dh + np.where(a > 0, 1, slope), "values"),
+        (lambda a, dh, slope: leaky(a, dh, slope).sum(axis=0), "shape"),
+        (lambda a, dh, slope: leaky(a, dh, slope).T, "shape"),
+        (lambda a, dh, slope: leaky(a, dh, slope) * math.nan, "values"),
+        (lambda a, dh, slope: "da", "kind"),
+        (lambda a, dh: dh, "arguments"),
+    ],
+)
+def test_leaky(answer, expected):
+    assert code("08-leaky", answer) == expected
+
+
+def test_a_wrong_slope_is_told_with_its_numbers():
+    first, second = hints("08-leaky", lambda a, dh, slope: dh * (a > 0))
+    assert "slope = 0.1: central differences say" in first
+    assert "got 0.000" in first
+    assert "The chain rule" in second
+
+
+# ---- 08-backward ----
+
+
+def backward(parameters, x, h, dz):
+    _, _, W2, _ = parameters
+    dh = dz @ W2.T
+    da = dh * (h > 0)
+    return [x.T @ da, da.sum(axis=0), h.T @ dz, dz.sum(axis=0)]
+
+
+def backward_by_einsum(parameters, x, h, dz):
+    da = np.where(h > 0, np.einsum("rj,ij->ri", dz, parameters[2]), 0)
+    ones = np.ones(len(x))
+    return x.T.dot(da), ones @ da, np.einsum("ri,rj->ij", h, dz), dz.sum(0)
+
+
+def backward_by_a(parameters, x, h, dz):
+    W1, b1, W2, _ = parameters
+    da = (W2 @ dz.T).T
+    da[x @ W1 + b1 <= 0] = 0
+    return (da.T @ x).T, np.sum(da, 0), (dz.T @ h).T, np.sum(dz, 0)
+
+
+def backward_stub(parameters, x, h, dz): ...
+
+
+def backward_in_place(parameters, x, h, dz):
+    parameters[0] -= 1
+    return backward(parameters, x, h, dz)
+
+
+def backward_ends_in_h(parameters, x, h, dz):
+    h[h > 0] = 1
+    return backward(parameters, x, h, dz)
+
+
+def variant(place, change):
+    def answer(parameters, x, h, dz):
+        found = backward(parameters, x, h, dz)
+        found[place] = change(found[place], x=x, h=h, dz=dz, dh=dz @ parameters[2].T)
+        return found
+
+    return answer
+
+
+def with_da(make):
+    def answer(parameters, x, h, dz):
+        da = make(dz @ parameters[2].T, x=x, h=h, W1=parameters[0])
+        return [x.T @ da, da.sum(axis=0), h.T @ dz, dz.sum(axis=0)]
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (backward, "passed"),
+        (backward_by_einsum, "passed"),
+        (backward_by_a, "passed"),
+        (with_da(lambda dh, h, **_: dh * np.sign(h)), "passed"),
+        (backward_stub, "open"),
+        (..., "open"),
+        (7, "kind"),
+        (lambda *a: dict(zip("abcd", backward(*a), strict=True)), "kind"),
+        (lambda *a: backward(*a)[:2], "count"),
+        (lambda *a: [None, *backward(*a)[1:]], "missing"),
+        (lambda *a: ["dW1", *backward(*a)[1:]], "kind"),
+        (forgets_return, "arguments"),
+        (lambda *a: print(end=""), "no-return"),
+        (lambda *a: [backward(*a)[i] for i in (2, 3, 0, 1)], "order"),
+        (lambda *a: backward(*a)[::-1], "order"),
+        (backward_in_place, "changed"),
+        (backward_ends_in_h, "changed"),
+        (with_da(lambda dh, h, **_: dh), "no-relu"),
+        (with_da(lambda dh, h, **_: dh * (h >= 0)), "no-relu"),
+        (with_da(lambda dh, h, **_: dh * (dh > 0)), "by-dh"),
+        (with_da(lambda dh, h, **_: dh * h), "times-h"),
+        (with_da(lambda dh, x, W1, **_: dh * (x @ W1 > 0)), "no-bias"),
+        (with_da(lambda dh, h, **_: -dh * (h > 0)), "sign"),
+        (with_da(lambda dh, h, **_: 2 * dh * (h > 0)), "factor"),
+        (variant(2, lambda dW2, h, **_: dW2 / len(h)), "mean"),
+        (variant(3, lambda db2, dz, **_: dz.mean(axis=0)), "mean"),
+        (variant(3, lambda db2, dz, **_: dz.sum()), "axis"),
+        (variant(3, lambda db2, dz, **_: dz), "no-sum"),
+        (variant(3, lambda db2, dz, **_: dz.sum(axis=1)), "axis"),
+        (variant(3, lambda db2, dz, **_: dz.sum(axis=0, keepdims=True)), "keepdims"),
+        (variant(2, lambda dW2, dz, **_: dz.T @ np.ones_like(dz)), "shape"),
+        (variant(2, lambda dW2, **_: dW2.T), "transposed"),
+        (variant(2, lambda dW2, **_: dW2 + 1), "values"),
+        (variant(2, lambda dW2, **_: 0 * dW2), "values"),
+        (variant(0, lambda dW1, x, h, **_: h.T @ h), "shape"),
+        (variant(0, lambda dW1, x, dz, **_: dz @ x), "product"),
+        (variant(0, lambda dW1, x, dz, **_: dz * x), "star"),
+        (variant(1, lambda db1, **_: db1 + 1), "values"),
+        (variant(0, lambda dW1, **_: dW1 + 1), "values"),
+        (variant(0, lambda dW1, **_: dW1 * math.nan), "values"),
+    ],
+)
+def test_backward(answer, expected):
+    assert code("08-backward", answer) == expected
+
+
+def test_the_gradient_that_is_wrong_is_named():
+    first, second = hints("08-backward", with_da(lambda dh, h, **_: dh * (h >= 0)))
+    assert "dW1 has the right shape, but other values than central differences" in first
+    assert "h is never negative" in second
+
+
+# ---- 08-train ----
+
+
+def train_loop(model, optimizer, x, y, epochs, rng):
+    losses = []
+    for _ in range(epochs):
+        order = rng.permutation(len(x))
+        for start in range(0, len(x), 64):
+            rows = order[start : start + 64]
+            losses.append(model.loss_and_grads(x[rows], y[rows]))
+            optimizer.step()
+    return losses
+
+
+def train_by_split(model, optimizer, x, y, epochs, rng):
+    losses = []
+    for _ in range(epochs):
+        order = np.arange(len(x))
+        rng.shuffle(order)
+        for rows in np.split(order, range(64, len(x), 64)):
+            losses += [model.loss_and_grads(x[rows], y[rows])]
+            optimizer.step()
+    return np.array(losses)
+
+
+def train_in_batches(model, optimizer, x, y, epochs, rng):
+    def step(rows):
+        loss = model.loss_and_grads(x[rows], y[rows])
+        optimizer.step()
+        return loss
+
+    orders = [rng.choice(len(x), len(x), replace=False) for _ in range(epochs)]
+    return [step(o[s : s + 64]) for o in orders for s in range(0, len(x), 64)]
+
+
+def train_shuffled_copies(model, optimizer, x, y, epochs, rng):
+    losses = []
+    for _ in range(epochs):
+        order = rng.permutation(len(x))
+        x, y = x[order], y[order]
+        for start in range(0, len(x), 64):
+            losses.append(model.loss_and_grads(x[start : start + 64], y[start : start + 64]))
+            optimizer.step()
+    return losses
+
+
+def train_stub(model, optimizer, x, y, epochs, rng): ...
+
+
+def loop(edit):
+    """Return the right loop with one of its lines, or more, written otherwise."""
+    source = """
+def answer(model, optimizer, x, y, epochs, rng):
+    losses = []
+    for _ in range(epochs):
+        order = rng.permutation(len(x))
+        for start in range(0, len(x), 64):
+            rows = order[start : start + 64]
+            losses.append(model.loss_and_grads(x[rows], y[rows]))
+            optimizer.step()
+    return losses
+"""
+    for old, new in edit.items():
+        assert old in source
+        source = source.replace(old, new)
+    scope = {"np": np}
+    exec(source, scope)
+    return scope["answer"]
+
+
+STEP = "            optimizer.step()\n"
+ORDER = "rng.permutation(len(x))"
+PASS = "            losses.append(model.loss_and_grads(x[rows], y[rows]))\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (train_loop, "passed"),
+        (train_by_split, "passed"),
+        (train_in_batches, "passed"),
+        (train_shuffled_copies, "passed"),
+        (train_stub, "open"),
+        (..., "open"),
+        ("CDFBEA", "kind"),
+        (asynchronous, "kind"),
+        (loop({"return losses": "pass"}), "no-return"),
+        (loop({"return losses": "return losses[-1]"}), "kind"),
+        (loop({"return losses": "return losses[:-1]"}), "losses"),
+        (loop({"return losses": "return losses[::-1]"}), "losses"),
+        (loop({"        order =": "        losses = []\n        order ="}), "last-epoch"),
+        (loop({STEP: ""}), "no-step"),
+        (loop({STEP: "        optimizer.step()\n"}), "steps"),
+        (loop({STEP: "    optimizer.step()\n"}), "steps"),
+        (loop({STEP + "    return": STEP + STEP + "    return"}), "steps"),
+        (loop({PASS: "", STEP: STEP + PASS}), "early-step"),
+        (loop({"x[rows], y[rows]": "x, y"}), "size"),
+        (loop({"start + 64": "start + 32"}), "left-out"),
+        (loop({"order[start : start + 64]": "order[start:64]"}), "empty"),
+        (loop({"range(0, len(x), 64)": "range(0, len(x) - 63, 64)"}), "dropped"),
+        (loop({"range(epochs)": "range(1)"}), "batches"),
+        (loop({"start + 64": "start + 1", "len(x), 64": "len(x), 1"}), "batches"),
+        (loop({ORDER: "np.arange(len(x))"}), "in-order"),
+        (loop({ORDER: "np.random.permutation(len(x))"}), "own-randomness"),
+        (loop({ORDER: "np.random.default_rng(0).permutation(len(x))"}), "not-shuffled"),
+        (loop({ORDER: "np.random.default_rng(_).permutation(len(x))"}), "own-rng"),
+        (loop({ORDER: "rng.integers(0, len(x), len(x))"}), "not-each-once"),
+        (loop({ORDER: "rng.shuffle(x)"}), "shuffle"),
+        (loop({"return losses": "yield losses"}), "generator"),
+        (loop({"order[": "ordre["}), "name"),
+        (loop({"range(epochs)": "epochs"}), "range"),
+        (loop({"range(epochs)": "1 / 0"}), "raised"),
+        (loop({", y[rows]": ""}), "attribute"),
+        (lambda model, optimizer: [], "arguments"),
+        (loop({"order = " + ORDER: "rng.shuffle(x)", "order[": "np.arange(len(x))["}), "changed"),
+        (loop({"y[rows]": "y[: len(rows)]"}), "pairs"),
+        (loop({STEP: "            optimizer.zero_grad()\n" + STEP}), "zero-grad"),
+        (loop({"y[rows]))": "y[rows]).backward())"}), "torch"),
+        (loop({"model.loss_and_grads(": "model.forward("}), "attribute"),
+        (loop({"model.loss_and_grads(": "model("}), "attribute"),
+        (loop({"range(epochs)": "range(0)"}), "no-batch"),
+    ],
+)
+def test_train(answer, expected):
+    assert code("08-train", answer) == expected
+
+
+# ---- 08-confusion ----
+
+
+def confusion(labels, guesses, classes):
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (labels, guesses), 1)
+    return counts
+
+
+def confusion_by_loop(labels, guesses, classes):
+    counts = [[0] * classes for _ in range(classes)]
+    for label, guess in zip(labels, guesses, strict=True):
+        counts[label][guess] += 1
+    return counts
+
+
+def confusion_by_bincount(labels, guesses, classes):
+    places = labels.astype(int) * classes + guesses
+    return np.bincount(places, minlength=classes**2).reshape(classes, classes)
+
+
+def confusion_by_products(labels, guesses, classes):
+    return np.eye(classes)[labels].T @ np.eye(classes)[guesses]
+
+
+def confusion_stub(labels, guesses, classes): ...
+
+
+def counts_once(labels, guesses, classes):
+    counts = np.zeros((classes, classes), int)
+    counts[labels, guesses] += 1
+    return counts
+
+
+def only_right_ones(labels, guesses, classes):
+    return np.diag(np.bincount(labels[labels == guesses], minlength=classes))
+
+
+def confusion_of_those_seen(labels, guesses, classes):
+    return confusion(labels, guesses, classes)[: labels.max() + 1, : labels.max() + 1]
+
+
+def confusion_of_shares(labels, guesses, classes):
+    counts = confusion(labels, guesses, classes)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (confusion, "passed"),
+        (confusion_by_loop, "passed"),
+        (confusion_by_bincount, "passed"),
+        (confusion_by_products, "passed"),
+        (confusion_stub, "open"),
+        (..., "open"),
+        ([[1]], "kind"),
+        (asynchronous, "kind"),
+        (counts_once, "once"),
+        (only_right_ones, "diagonal"),
+        (confusion_of_those_seen, "shape"),
+        (confusion_of_shares, "shares"),
+        (lambda labels, guesses, classes: confusion(guesses, labels, classes), "transposed"),
+        (lambda labels, guesses, classes: confusion(labels, labels, classes), "values"),
+        (lambda labels, guesses, classes: 2 * confusion(labels, guesses, classes), "total"),
+        (lambda labels, guesses, classes: np.mean(labels == guesses), "shape"),
+        (lambda labels, guesses, classes: np.zeros((classes, classes))[labels, classes], "index"),
+        (lambda labels, guesses, classes: print(end=""), "no-return"),
+    ],
+)
+def test_confusion(answer, expected):
+    assert code("08-confusion", answer) == expected
+
+
+# ---- what later cells run ----
+
+
+@pytest.mark.parametrize(
+    ("name", "stub", "right"),
+    [
+        ("08-gradient", gradient_stub, gradient),
+        ("08-backward", backward_stub, backward),
+        ("08-train", train_stub, train_loop),
+        ("08-confusion", confusion_stub, confusion),
+    ],
+)
+def test_later_cells_run_the_learners_function_once_it_passes(name, stub, right, capsys):
+    ours = yours_or_ours(name, stub)
+    assert "the course's own function runs here" in capsys.readouterr().out
+    assert check(name, ours).code == "passed"
+    assert yours_or_ours(name, right) is right
+    assert "your own function runs here" in capsys.readouterr().out
+
+
+def test_whose_function_runs_is_no_failure_of_the_exercise():
+    before = exercises._failures["08-train"]
+    yours_or_ours("08-train", loop({STEP: ""}))
+    assert exercises._failures["08-train"] == before
 
 
 # ---- the notebook ----

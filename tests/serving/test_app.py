@@ -38,7 +38,7 @@ def body(*rows, **changes):
 async def serving(batcher, **options):
     """Run the app under uvicorn, on a free port of this machine; yield a client."""
     app = create_app(batcher, **{"example": EXAMPLE, **options})
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="on", timeout_keep_alive=1)
+    config = uvicorn.Config(app, port=0, log_level="error", lifespan="on", timeout_keep_alive=60)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:

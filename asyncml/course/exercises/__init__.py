@@ -8,11 +8,25 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     attempts   runs an answer where it can do no harm
     scenes     code of a check in which an answer is used
     examples   mistakes, each known by an example of it
+    kernels    judges what runs the cells of a notebook
+    reporters  judges tasks that report in the background
+    stopping   judges training runs that can be stopped
     fetches    judges functions that fetch many keys
+    loaders    judges parts of a loader: workers, stages, a prefetch, a buffer
     retries    judges a fetch that is tried again
     readings   judges functions that read a file within a time
+    troubles   judges functions that clean up, however they end
+    patients   judges a blocked loop and a deadlock, mended
+    storms     judges functions that try again, and their pauses
     servers    a server that keeps a parameter, and how it was used
+    backward   judges the backward pass of a layer and of a network
+    loops      judges a training loop by the rows that its model sees
     bucket     the bucket from hell
+    batchers   judges micro-batchers
+    tasks      judges tasks and futures of one's own
+    nightly    a slow program that loads, trains and reports, to be mended
+    tallies    judges a class that counts for many threads
+    predictions  what formulas and experience say of lessons 04 and 05
     league     loaders that empty it, and their scores
 """
 

@@ -27,6 +27,7 @@ from asyncml.course.exercises.bucket import (
     Bucket,
     TooManyRequests,
 )
+from asyncml.course.exercises.loaders import misused
 from asyncml.course.exercises.scenes import demand, play, quietly
 from asyncml.images.png import decode_png
 from asyncml.pipeline.pipeline import Pipeline
@@ -67,7 +68,8 @@ def _score(task: tuple[Loader, int, int]) -> Score:
     may_raise = (ConnectionError, ValueError, BaseExceptionGroup, Deadlock)
     delivered: list[Any] = []
     try:
-        run = play(_empty, loader, bucket, delivered, of=loader, may_raise=may_raise)
+        hints = misused("my_loader(keys, get)")
+        run = play(_empty, loader, bucket, delivered, of=loader, hints=hints, may_raise=may_raise)
     except Wrong:
         _refuse_storm(bucket)
         raise
@@ -78,7 +80,7 @@ def _score(task: tuple[Loader, int, int]) -> Score:
     demand(
         run.seconds >= bucket.bound_s() - 1e-6,
         "unfair",
-        f"it took {run.seconds:.2f} s, and {bucket.bound_s():.2f} s are what nobody can beat.",
+        f"it took {run.seconds:.2f} s, and no loader can take less than {bucket.bound_s():.2f} s.",
         "Was the bucket asked in a loop of another thread, where virtual time does not pass, or "
         "looked into?",
         "Await `get`, the one that the loader was given, in its own event loop.",
@@ -106,7 +108,10 @@ def score(loader: Any, seed: int = SEED, images: int = IMAGES) -> Score:
 
 
 async def _empty(loader: Loader, bucket: Bucket, delivered: list[Any]) -> None:
-    made = loader(list(bucket.keys), bucket.get)
+    async def get(key: str) -> bytes:  # no more of the bucket than a store shows
+        return await bucket.get(key)
+
+    made = loader(list(bucket.keys), get)
     if inspect.isawaitable(made):
         made = await made
     if isinstance(made, list | tuple):
@@ -127,7 +132,7 @@ def _refuse_storm(bucket: Bucket) -> None:
         f"It takes {RATE} requests a second. How many are in flight, and what do you do when it "
         "says 429?",
         f"By Little's law, {RATE} a second at a mean of 64 ms are 13 in flight: bound them. After "
-        "a 429 pause, longer each time, each by its own chance.",
+        "a 429 pause, longer each time, and for a random time.",
     )
     worst = max(bucket.asked.values(), default=0)
     demand(
@@ -146,13 +151,13 @@ def _explain(error: BaseException, bucket: Bucket) -> None:
         _refuse_storm(bucket)
         name, why, where = error.waits[0]
         message = f"`{name}` waits for {why} in {where}, and nothing is left that could end that."
-        raise Wrong("deadlock", message, "Who was to wake it?")
+        raise Wrong("deadlock", message, "What was to wake it?")
     if isinstance(error, TooManyRequests):
         raise Wrong(
             "refused",
             f"a `TooManyRequests` ended it, after {sum(bucket.asked.values())} requests.",
             f"More than {RATE} a second will be refused now and then: ask again, after a pause.",
-            "Catch it where you catch `RequestFailed`: both are a ConnectionError.",
+            "Catch it where you catch `RequestFailed`: each is a ConnectionError.",
         )
     if isinstance(error, RequestFailed):
         raise Wrong(
@@ -165,7 +170,7 @@ def _explain(error: BaseException, bucket: Bucket) -> None:
         raise Wrong(
             "stopped",
             "a damaged image ended it: " + str(error).split(" (")[0] + ".",
-            "Nothing will mend that one. What becomes of the others?",
+            "Nothing will mend that one. But the others?",
             "Catch the ValueError of `decode_png`, and leave that image out: "
             '`on_error="skip"` in a Pipeline.',
         )
@@ -192,7 +197,9 @@ def _judge_keys(bucket: Bucket, found: list[str]) -> None:
     right, counts = list(bucket.good), Counter(found)
     twice = [key for key, count in counts.items() if count > 1]
     shown = f"{len(twice)} images came more than once, {_some(twice)}."
-    demand(not twice, "twice", shown, "Who asked again had it already: count what is delivered.")
+    demand(
+        not twice, "twice", shown, "Was an image delivered again after it had been asked for again?"
+    )
     missing = [key for key in right if key not in counts]
     tried = [key for key in missing if bucket.asked[key]]
     lost = [key for key in tried if bucket.fate(key, bucket.asked[key])[1]]
@@ -205,11 +212,16 @@ def _judge_keys(bucket: Bucket, found: list[str]) -> None:
     wrong = [pair for pair in zip(found, right, strict=True) if pair[0] != pair[1]]
     shown = "all images, but not in order: "
     shown += "{} came where {} was due.".format(*wrong[0]) if wrong else ""
-    why = "Results come as they like. Who puts them in the order of the keys?"
+    why = "Answers come in any order. What puts them in the order of the keys?"
     demand(not wrong, "order", shown, why, "A reorder window, or `aml.Pipeline` as it is.")
     unasked = [key for key in bucket.keys if key not in bucket.asked]
     shown = f"{len(unasked)} keys were never asked for, {_some(unasked)}."
-    demand(not unasked, "unasked", shown, "Ask for every key: who knows what is damaged?")
+    demand(
+        not unasked,
+        "unasked",
+        shown,
+        "Ask for every key: which ones are damaged is not known before.",
+    )
 
 
 def _some(keys: list[str]) -> str:

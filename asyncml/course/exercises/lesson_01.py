@@ -1,14 +1,15 @@
-"""The exercises of lesson 01: two bets, fetches in order, one that fails, and lines to order."""
+"""The exercises of lesson 01: two bets, fetches in order, bounded, failing; a future; lines."""
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncml.clock import Deadlock
-from asyncml.course.exercises import exercise, expect
-from asyncml.course.exercises.answers import read_lines, read_list
-from asyncml.course.exercises.attempts import attempt
+from asyncml.course.exercises import Wrong, exercise, expect
+from asyncml.course.exercises.answers import is_mixed_up, names_of, read_lines, read_list
+from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
 from asyncml.course.exercises.fetches import (
     Shop,
     judge_results,
@@ -17,7 +18,8 @@ from asyncml.course.exercises.fetches import (
     refuse_silence,
     run_fetches,
 )
-from asyncml.course.exercises.scenes import demand, quietly
+from asyncml.course.exercises.scenes import Hints, check_plain, demand, play, quietly
+from asyncml.failures import shorten
 
 # 01-parsons: lines of a program, of which four are needed
 LINES = {
@@ -29,9 +31,39 @@ LINES = {
     "F": "    return future.result()",
 }
 
+# fetches: errors that are typical, with a hint of their own
+_HINTS: Hints = {
+    "asyncio.run() cannot be called": (
+        "run",
+        "`asyncio.run` starts an event loop. How many are running already?",
+        "A loop is running your function: `await` in it what you would give to `asyncio.run`.",
+    ),
+    "Runner.run() cannot be called": (
+        "run",
+        "A runner starts an event loop. How many are running already?",
+        "A loop is running your function: `await` in it what you would give to `run`.",
+    ),
+    "coroutines is forbidden": (
+        "wait",
+        "`asyncio.wait` takes tasks. What makes a task of a coroutine?",
+        "Give it a list of `asyncio.create_task(...)`, or use `asyncio.gather`.",
+    ),
+    "context manager protocol": (
+        "async-with",
+        "Taking a place may have to wait. What kind of `with` can wait?",
+        "`async with places:`, in place of `with places:`.",
+    ),
+    "positional argument": (
+        "arguments",
+        "Which arguments does each function get in that call?",
+        "The check calls your function with `(fetch, keys)`, and `fetch` takes one key.",
+    ),
+}
+_AT_ONCE = 3  # 01-three-at-once: the most fetches that may run
+
 # 01-states: each right answer, with the code and the hint of a wrong one
 _STATES = [
-    ("pending", "settled", "The fetch of `d` takes 15 ms. Who could know anything at 10?"),
+    ("pending", "settled", "The fetch of `d` takes 15 ms. Can anything be known after 10?"),
     (
         "exception",
         "error",
@@ -50,7 +82,7 @@ def bet(answer: Any) -> str:
     """Check the bet on the seconds that the copied sample takes."""
     wrong = {
         1: ("overlap", "Does `save_model` begin before `train_model` has ended?"),
-        0: ("free", "Who awaits something waits for it, one second each time."),
+        0: ("free", "Each `await` waits until its function has ended."),
         2000: ("unit", "That would be milliseconds."),
     }
     expect(answer, 2.0, wrong, "Go through `main` line by line: which lines wait, and how long?")
@@ -63,7 +95,7 @@ def in_order(answer: Any) -> str:
     """Check a function that fetches all keys at once and returns the data in order."""
     for seed in range(1, 4):
         shop = Shop(seed)
-        judge_results(shop, run_fetches(answer, shop), [shop.data[key] for key in shop.keys])
+        _judge(shop, _run(answer, shop), [shop.data[key] for key in shop.keys])
     return "all eight at once, and in the order of the keys."
 
 
@@ -76,16 +108,282 @@ def keep_going(answer: Any) -> str:
         missing = random.Random(seed).sample(shop.keys, seed)
         shop.errors = {key: KeyError(key) for key in missing}
         right = [None if key in missing else shop.data[key] for key in shop.keys]
-        run = run_fetches(answer, shop, may_raise=(KeyError, BaseExceptionGroup))
+        run = _run(answer, shop, may_raise=(KeyError, BaseExceptionGroup))
         if run.error is not None:
             refuse_error(run.error, missing)
         refuse_all_lost(answer, run)
-        judge_results(shop, run, right)
+        _judge(shop, run, right)
     shop.errors = {shop.keys[2]: ZeroDivisionError("a mistake in the program")}
-    run = run_fetches(answer, shop, may_raise=(ZeroDivisionError, BaseExceptionGroup))
+    run = _run(answer, shop, may_raise=(ZeroDivisionError, BaseExceptionGroup))
     if run.error is None:
         refuse_silence(run.result)
     return "a missing object costs its own result and nothing else; other errors come out."
+
+
+def _run(answer: Any, shop: Shop, may_raise: tuple[type[BaseException], ...] = ()) -> Attempt:
+    """Run an answer on the keys of a shop, with hints for what is typical of this lesson."""
+    try:
+        return run_fetches(answer, shop, may_raise)
+    except Wrong as wrong:
+        for words, (code, *said) in _HINTS.items():
+            if wrong.code == "raised" and words in wrong.message:
+                raise Wrong(code, wrong.message, *said) from None
+        if wrong.code == "unpack" and shop.asked:  # the fetches have run: no list of coroutines
+            raise Wrong(
+                "awaited",
+                "`gather` was given data, which it cannot await: the fetches had run before.",
+                "Which `await` ran them, one after the other?",
+                "Leave out the `await` before `fetch(key)`: `gather` is given coroutines.",
+            ) from None
+        raise
+
+
+def _judge(shop: Shop, run: Attempt, right: list[Any]) -> None:
+    """Compare with what is right, in words that fit what came back."""
+    if isinstance(run.result, dict | set):
+        name = type(run.result).__name__
+        why = "The answer is a list, in the order of the keys: `[... for key in keys]`."
+        raise Wrong("kind", f"it returned a {name}, and not a list.", why)
+    try:
+        judge_results(shop, run, right)
+    except Wrong as wrong:
+        if wrong.code != "sequence" or "one after the other" in wrong.message:
+            raise
+        more = "Start all of them before the first `await`: with one `gather` for all the keys, or "
+        more += "with `create_task` for each."
+        raise Wrong("sequence", wrong.message, "Which fetches wait for which?", more) from None
+
+
+class _Watched(Shop):
+    """A shop that notes when each fetch began and ended, and how many ran at once."""
+
+    longest_s = math.inf  # the time is judged by its places
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.began: list[float] = []
+        self.ended: list[float] = []
+        self.running = self.most = 0
+
+    async def fetch(self, key: str) -> bytes:
+        """Fetch, and note it."""
+        time = asyncio.get_running_loop().time
+        self.began.append(time())
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            return await super().fetch(key)
+        finally:
+            self.running -= 1
+            self.ended.append(time())
+
+
+@exercise("01-three-at-once")
+@quietly
+def three_at_once(answer: Any) -> str:
+    """Check a function that fetches all keys, three at once, and stops at the first error."""
+    check_kind(answer, is_async=True)
+    shown = "`aml.Pipeline` does it for you."
+    demand("Pipeline" not in names_of(answer), "by-hand", shown, "This time, write it by hand.")
+    for seed in range(1, 4):
+        shop = _Watched(seed)
+        run = _run(answer, shop)
+        _judge_bound(shop)
+        if run.result is None:
+            raise Wrong("no-return", "it returned None.", "Is there a `return`?")
+        right = [shop.data[key] for key in shop.keys]
+        is_whole = isinstance(run.result, list | tuple) and len(run.result) == len(right)
+        if is_whole and is_mixed_up(list(run.result), right) and list(run.result) != right:
+            why = "In which order do they arrive, and in which do you ask for them?"
+            more = "Keep the tasks in a list, and ask them one by one after the block."
+            raise Wrong("order", "all the data, but not in the order of the keys.", why, more)
+        _judge(shop, run, right)
+    _judge_failure(answer)
+    return "never more than three, never a free place while keys wait, and an error stops it all."
+
+
+def _judge_bound(shop: _Watched) -> None:
+    """Refuse too many at once, too few, and places that stay free while keys wait."""
+    if shop.most > _AT_ONCE:
+        raise Wrong(
+            "too-many",
+            f"{shop.most} fetches ran at once, and three are allowed.",
+            "What makes the fourth fetch wait, until one of the first three has ended?",
+            "One `asyncio.Semaphore(3)` for all tasks, and the `await fetch(key)` itself inside "
+            "its `async with`, in a small `async def` of your own.",
+        )
+    began, ended = sorted(shop.began), sorted(shop.ended)
+    if shop.most < _AT_ONCE and began:
+        some = "one fetch ran" if shop.most == 1 else f"{shop.most} fetches ran"
+        raise Wrong(
+            "too-few",
+            f"never more than {some} at once, and three may.",
+            "Which `await` is reached before the next fetch has begun?",
+            "Start a task for each key first; a semaphore then lets three of them fetch.",
+        )
+    due = [0.0] * _AT_ONCE + ended
+    for number, (start, free) in enumerate(zip(began, due, strict=False)):
+        if start > free + 1e-6:
+            count = len(began) - number
+            raise Wrong(
+                "free-place",
+                f"at {free:.2f} s there was a free place and {count} "
+                f"{'key' if count == 1 else 'keys'} waited, but the next fetch began at "
+                f"{start:.2f} s.",
+                "Does a fast fetch have to wait for a slow one before the next may begin?",
+                "Not in rounds of three: start a task for each key, and let a semaphore decide.",
+            )
+
+
+def _judge_failure(answer: Any) -> None:
+    """Let one fetch fail early; refuse an answer that hides it, or works on."""
+    shop = _Watched(seed=4)
+    failing = shop.keys[1]
+    shop.delays[failing] = 0  # before any other ends
+    shop.errors = {failing: ConnectionError("no route")}
+
+    async def scene() -> tuple[bool, float, int, int]:
+        came_out = False
+        try:
+            await answer(shop.fetch, list(shop.keys))
+        except* ConnectionError:
+            came_out = True
+        at, running, asked = asyncio.get_running_loop().time(), shop.running, len(shop.asked)
+        await asyncio.sleep(10)
+        return came_out, at, running, len(shop.asked) - asked
+
+    came_out, at, running, later = play(scene, of=answer).result
+    if not came_out:
+        why = "It is for the caller to know. Who catches it, or leaves it in a list?"
+        more = "Catch nothing, and do not use `return_exceptions`: let it come out."
+        raise Wrong("swallowed", "one fetch raised, and nobody heard of the error.", why, more)
+    if running or later:
+        shown = f"the error came out while {running} "
+        shown += f"{'fetch' if running == 1 else 'fetches'} ran on, and {later} more began later."
+        why = "Which of the ways to wait cancels the others when one fails?"
+        more = "Start the tasks in a `TaskGroup`, and ask for their results after its block."
+        raise Wrong("left-running", shown, why, more)
+    if at > 1e-6:
+        shown = f"one fetch failed at once, and the error came out {at:.2f} s later, when "
+        shown += f"{len(shop.asked)} fetches had begun."
+        why = "What were the others fetched for?"
+        more = "A `TaskGroup` cancels them as soon as one of its tasks fails."
+        raise Wrong("late", shown, why, more)
+
+
+def settle(done: Any, after: Any, function: Any) -> None:
+    """Settle one future with what a function makes of another, which is done (01-settle)."""
+    if after.cancelled():
+        return  # nobody wants it any more
+    try:
+        after.set_result(function(done.result()))
+    except asyncio.CancelledError:
+        after.cancel()
+    except Exception as error:
+        after.set_exception(error)
+
+
+@exercise("01-settle")
+@quietly
+def settles(answer: Any) -> str:
+    """Check a function that settles a future with what comes of another."""
+    check_plain(answer)
+    shown = "It is called with three arguments: `(done, after, function)`."
+    play(_settle_all, answer, of=answer, hints={"positional argument": ("arguments", shown)})
+    return (
+        "results, exceptions and cancellations are passed on, and what nobody wants is left alone."
+    )
+
+
+class _Case(NamedTuple):
+    """A way in which the first future is done, and what the second must be then."""
+
+    code: str
+    when: str
+    prepare: Callable[[Any, Any], object]  # called with `done` and `after`
+    right: str
+    hint: str
+    more: str
+
+
+_CASES = [
+    _Case(
+        "result",
+        "`done` had the result 21, and `function` doubles it",
+        lambda done, after: done.set_result(21),
+        "finished with the result 42",
+        "`function` takes the result of `done`. Which method gives `after` what comes of it?",
+        "`after.set_result(function(done.result()))`.",
+    ),
+    _Case(
+        "error",
+        "`done` had a KeyError",
+        lambda done, after: done.set_exception(KeyError("d")),
+        "finished with a KeyError",
+        "`done.result()` raises the exception. Who catches it, and which method takes it?",
+        "A `try` around it; then `except Exception as error: after.set_exception(error)`.",
+    ),
+    _Case(
+        "function",
+        "`done` had a result, and `function` raised a ValueError",
+        lambda done, after: done.set_result(None),
+        "finished with a ValueError",
+        "`function` may fail as well. Does the call stand inside the `try`?",
+        "Put `function(...)` inside the `try`, whose `except` gives the exception to `after`.",
+    ),
+    _Case(
+        "cancelled",
+        "`done` was cancelled",
+        lambda done, after: done.cancel(),
+        "cancelled",
+        "`done.result()` then raises a CancelledError, which is no `Exception`.",
+        "`except asyncio.CancelledError: after.cancel()`.",
+    ),
+    _Case(
+        "unwanted",
+        "somebody had cancelled `after`",
+        lambda done, after: (done.set_result(21), after.cancel()),
+        "cancelled",
+        "It can be settled only once. What do you have to ask first?",
+        "Begin with `if after.cancelled(): return`.",
+    ),
+]
+
+
+async def _settle_all(answer: Any) -> None:
+    """Let an answer settle a future in each case."""
+    for case in _CASES:
+        new = asyncio.get_running_loop().create_future
+        given: list[Any] = []
+        done, after = new(), new()
+        case.prepare(done, after)
+
+        def function(value: Any, given: list[Any] = given) -> Any:
+            given.append(value)
+            if value is None:
+                raise ValueError("no PNG")
+            return value if asyncio.isfuture(value) else value * 2
+
+        try:
+            answer(done, after, function)
+        except (KeyError, ValueError, asyncio.CancelledError, asyncio.InvalidStateError) as raised:
+            shown = f"{case.when}: your function raised {type(raised).__name__}."
+            raise Wrong(case.code, shown, case.hint, case.more) from None
+        shown = "`function` was given the future, and not its result."
+        more = "`function(done.result())`."
+        demand(not any(map(asyncio.isfuture, given)), "result", shown, "Where is the result?", more)
+        shown = f"{case.when}: `after` is {_state(after)}; it should be {case.right}."
+        demand(_state(after) == case.right, case.code, shown, case.hint, case.more)
+
+
+def _state(future: Any) -> str:
+    if not future.done():
+        return "still pending"
+    if future.cancelled():
+        return "cancelled"
+    if error := future.exception():
+        return f"finished with a {type(error).__name__}"
+    return f"finished with the result {shorten(future.result())}"
 
 
 @exercise("01-states")
@@ -98,7 +396,7 @@ def states(answer: Any) -> str:
     demand(len(bets) == 3 and all(bet in words for bet in bets), "kind", shown)
     for number, (got, (right, code, why)) in enumerate(zip(bets, _STATES, strict=True), start=1):
         demand(got == right, code, f"number {number} is not {got!r}.", why)
-    return "nobody had to pass them on: from the first future to the last, the chain does."
+    return "the chain passes them on by itself, from the first future to the last."
 
 
 @exercise("01-parsons")

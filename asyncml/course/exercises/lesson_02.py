@@ -1,4 +1,7 @@
-"""The exercises of lesson 02: a bet on ticks, a run that works anywhere, a task stopped cleanly."""
+"""The exercises of lesson 02: a kernel, tasks in the background and how they end, a run anywhere.
+
+`kernels`, `reporters` and `stopping` judge three of them.
+"""
 
 import asyncio
 import functools
@@ -11,7 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncml.clock.loop import VirtualLoop
-from asyncml.course.exercises import Wrong, exercise, expect, plain
+from asyncml.course.exercises import (
+    Wrong,
+    exercise,
+    expect,
+    kernels,
+    plain,
+    reporters,
+    said_by,
+    stopping,
+)
 from asyncml.course.exercises.answers import names_of
 from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
 from asyncml.course.exercises.scenes import Hints, demand, play
@@ -20,6 +32,11 @@ _GRACE_S = 0.5  # a thread that has been told to end needs a moment
 _HINTS: Hints = {
     "InvalidStateError": ("not-awaited", "The task has not ended yet: wait for it first."),
     "list of futures": ("no-list", "A list, even for one task: `asyncio.wait([task])`."),
+    "positional argument": ("signature", "It is called with one thing, the task."),
+    "bool can": ("await-cancel", "`cancel` is a plain method. Wait for the task itself, after it."),
+    "'bool' object can": ("await-cancel", "`cancel` is a plain method. Wait for the task itself."),
+    "is not callable": ("called", "A task is waited for, and not called: leave out its `()`."),
+    "cannot be called from a running": ("run", "A loop is running here already: use `await`."),
     "still running": (
         "endless",
         "Virtual time stands still in a loop of `done()` and `sleep(0)`: wait for the task itself.",
@@ -28,18 +45,75 @@ _HINTS: Hints = {
 _ROUNDS, _PAUSE_S = 1000, 0.3  # a background task that nobody stops ends by itself some day
 
 
+@exercise("02-kernel")
+def kernel(answer: Any) -> str:
+    """Check a coroutine that runs the cells of a notebook, those with an `await` included."""
+    kernels.judge_kernel(answer)
+    _keep("02-kernel", answer)
+    return "cells with `await` are awaited, the others just run, and all share their names."
+
+
+@exercise("02-report")
+def report(answer: Any) -> str:
+    """Check a coroutine that reports in the background until it is cancelled."""
+    reporters.judge_report(answer)
+    _keep("02-report", answer)
+    return "it reports at once, after each pause, and once more when it is cancelled."
+
+
+@exercise("02-stoppable")
+def stoppable(answer: Any) -> str:
+    """Check a training run that a stop ends within a step."""
+    ran = stopping.judge_stoppable(answer)
+    _keep("02-stoppable", answer)
+    told = f"all steps run in turn, and a stop in the middle of the third ends it after {ran} steps"
+    if ran == 4 and "sleep" in names_of(answer):
+        told += ": `sleep(0)` puts the task straight back in line, ahead of the stop"
+    return f"{told}."
+
+
+_OURS: dict[str, Callable[..., Any]] = {
+    "02-kernel": kernels.kernel,
+    "02-report": reporters.report,
+    "02-stoppable": stopping.stoppable,
+}
+_yours: dict[str, Callable[..., Any]] = {}
+
+
+def yours_or_ours(name: str) -> Callable[..., Any]:
+    """Return what the learner wrote, if it has passed, and the course's own version otherwise.
+
+    So a lesson goes on with the learner's own work, and goes on without it too. What passed last
+    counts, but for the solutions, whose names end in `_solved`.
+
+    Args:
+        name: "02-kernel", "02-report" or "02-stoppable".
+
+    Example:
+        >>> yours_or_ours("02-report").__name__
+        'report'
+    """
+    return _yours.get(name, _OURS[name])
+
+
+def _keep(name: str, answer: Callable[..., Any]) -> None:
+    if not getattr(answer, "__name__", "").endswith("_solved"):
+        _yours[name] = answer
+
+
 @exercise("02-ticks")
 def ticks(answer: Any) -> str:
-    """Check the bet on how often a background task ticks between and during cells."""
-    through = ("through", "Can the task run while a cell computes? Only an `await` lets it.")
+    """Check the bet on how often a background task reports between and during cells."""
+    through = ("through", "Can the task run while a cell computes, without an `await`?")
     wrong = {
         10: through,
         11: through,
-        0: ("between", "Between two cells the loop runs: it waits for the next cell, with others."),
-        3: ("for-ever", "The cell that computes holds the loop for 2 s, and then lets go of it."),
-        5: ("skipped", "The tick that falls due while the loop is held comes late, but it comes."),
+        7: ("last", "The report that `end` brings about does not count: how many came before it?"),
+        0: ("between", "Between two cells the loop is free, so the task can run."),
+        3: ("for-ever", "The cell that computes holds the loop for 2 s. What happens after that?"),
+        5: ("skipped", "A report that falls due while the loop is held is late. It is not lost."),
     }
-    expect(answer, 6, wrong, "Write down the time of each tick, and who has the loop then.")
+    expect(answer, 6, wrong, "When is each report due, and is the loop free then?")
     return "three before the cell that computes (0, 0.4, 0.8 s), three after it (3, 3.4, 3.8 s)."
 
 
@@ -78,7 +152,7 @@ def run_anywhere(answer: Any) -> str:
             threading.excepthook = hook
             job.coroutine.close()
         _refuse_left_over(job, before)
-    return "in a script and in a notebook: results and errors come out, and nothing is left."
+    return "in scripts and notebooks alike it returns or raises, and leaves no thread behind."
 
 
 def _refuse_as_given(answer: Callable[..., Any]) -> None:
@@ -117,13 +191,17 @@ def _call_on_a_loop(answer: Callable[..., Any], coroutine: Any) -> Attempt:
 
 
 def _judge_run(place: str, job: _Job, run: Attempt) -> None:
-    shown = "in a notebook it waits for ever: it asks the running loop, and holds it meanwhile."
+    shown = "in a notebook it waits for ever: it hands the work to the loop that it is holding."
     why = "Which thread is to run the coroutine, and what is that thread doing?"
     more = "Start another thread, and call `asyncio.run` there."
     demand(not isinstance(run.error, _OwnLoop), "own-loop", shown, why, more)
     if job.error is not None and run.error is not job.error:
         _refuse_lost_error(place, job.error, run.error)
+    if isinstance(run.error, TypeError) and "positional argument" in str(run.error):
+        why = "It is called with one thing, the coroutine."
+        raise Wrong("signature", f"it raised {said_by(run.error)}.", why)
     if run.error is not job.error:
+        _refuse_called_early(run.error)
         shown = f"in a {place} it raised {type(run.error).__name__}: {run.error}."
         why = "In which of the two places is a loop running?"
         more = "`asyncio.get_running_loop()` raises a RuntimeError where no loop runs: call "
@@ -133,18 +211,25 @@ def _judge_run(place: str, job: _Job, run: Attempt) -> None:
     if job.error is None:
         shown = f"in a {place} it returned {run.result!r:.40}, "
         shown += f"but the coroutine returns {job.number}."
-        why = "Is there a `return` on each way through it?"
+        why = "Is there a `return` in every branch?"
         demand(plain(run.result) == job.number, "result", shown, why)
+
+
+def _refuse_called_early(error: BaseException | None) -> None:
+    shown = f"it raised {said_by(error)}." if error else ""
+    why = "A pool calls the function itself. Which function, and with what argument?"
+    is_called = isinstance(error, TypeError) and "is not callable" in shown
+    demand(not is_called, "called", shown, why, "`pool.submit(asyncio.run, coroutine)`")
 
 
 def _refuse_lost_error(place: str, error: Exception, got: BaseException | None) -> None:
     message = f"in a {place} the coroutine raised {error!r}, and "
-    why = "Your `except RuntimeError` caught the coroutine's own error, and took it for a loop."
-    more = "Have only `asyncio.get_running_loop()` in the `try`, and run nothing in it."
+    why = "Your `except RuntimeError` also catches an error of the coroutine."
+    more = "Put only `asyncio.get_running_loop()` into the `try`, and run the coroutine outside it."
     if isinstance(got, RuntimeError):
-        raise Wrong("mistaken", f"{message}out came `{got}`.", why, more)
-    message += f"out came {type(got).__name__}." if got else "nobody heard of it."
-    why = "No error comes out of a `threading.Thread`. What does `future.result()` do with one?"
+        raise Wrong("mistaken", f"{message}your function raised `{got}`.", why, more)
+    message += f"your function raised {type(got).__name__}." if got else "your function did not."
+    why = "An error does not leave a `threading.Thread`. What does `future.result()` do with one?"
     more = "`pool.submit(...).result()` of a ThreadPoolExecutor raises what was raised in its "
     raise Wrong("lost-error", message, why, more + "thread.")
 
@@ -152,10 +237,14 @@ def _refuse_lost_error(place: str, error: Exception, got: BaseException | None) 
 def _refuse_unfinished(place: str, result: Any) -> None:
     if inspect.iscoroutine(result):
         result.close()
-    is_unfinished = inspect.isawaitable(result) or hasattr(result, "add_done_callback")
-    shown = f"in a {place} it returned a {type(result).__name__}, and not what is in it."
-    why = "Who calls it is plain code, which cannot await."
-    more = "Wait for the result inside: a plain `def`, with `asyncio.run` in a thread of its own."
+    is_unfinished = (
+        inspect.isawaitable(result)
+        or inspect.isgenerator(result)
+        or hasattr(result, "add_done_callback")
+    )
+    shown = f"in a {place} it returned a {type(result).__name__} instead of the result."
+    why = "Your function is called by plain code, which cannot await."
+    more = "Wait for the result inside it: `asyncio.run`, called in a thread of its own."
     demand(not is_unfinished, "unfinished", shown, why, more)
 
 
@@ -163,15 +252,15 @@ def _refuse_left_over(job: _Job, before: set[threading.Thread]) -> None:
     deadline = time.monotonic() + _GRACE_S
     while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
         time.sleep(0.002)
-    shown = "the result is right, and a thread is still running."
+    shown = "the result is right, but a thread is still running."
     more = "`with ThreadPoolExecutor(1) as pool:` ends its thread, and so does `thread.join()` "
     more += "after the function of the thread has returned."
     demand(not left, "left", shown, "Who ends the thread?", more)
-    shown = "it ran in virtual time: in earnest it would wait for nothing real."
+    shown = "it ran in virtual time, in which a real download would not be waited for."
     is_virtual = isinstance(job.loop, VirtualLoop)
     demand(not is_virtual, "virtual", shown, "What runs a coroutine in real time?")
     is_closed = job.loop is None or job.loop.is_closed()
-    shown = "the result is right, and its loop was not closed."
+    shown = "the result is right, but its loop was not closed."
     demand(is_closed, "left", shown, "`asyncio.run` makes a loop and closes it.")
 
 
@@ -183,7 +272,7 @@ def stop_task(answer: Any) -> str:
         _judge_stop(answer, random.Random(seed).randrange(1, 50) / 10)
     _judge_failed(answer)
     _judge_own_stop(answer)
-    return "stopped, tidied up, and neither an error nor a stop of its own is lost."
+    return "the task has tidied up and ended, and no error and no stop is lost."
 
 
 class _Background:
@@ -226,28 +315,28 @@ def _judge_stop(answer: Any, clean_up_s: float) -> None:
 
     may_raise = (asyncio.CancelledError,)
     run = play(scene, answer, of=answer, hints=_HINTS, may_raise=may_raise)
-    why = "Awaiting a cancelled task raises: which function waits without raising?"
+    why = "Awaiting a cancelled task raises. Which function waits without raising?"
     more = "`await asyncio.wait([task])` waits until the task has ended, however it ended."
     if "wait" in names_of(answer):
-        why = "`result()` of a cancelled task raises CancelledError, `exception()` too: "
+        why = "`result()` and `exception()` of a cancelled task raise CancelledError: "
         why = more = why + "ask `task.cancelled()` first."
-    shown = "the task was stopped, and its CancelledError came out of `stop_task` as well."
+    shown = "the task was stopped, but `stop_task` raised its CancelledError."
     demand(run.error is None, "escaped", shown, why, more)
     _judge_state(run.result, clean_up_s)
 
 
 def _judge_state(seen: _Seen, clean_up_s: float) -> None:
-    shown = "the task is still running when `stop_task` has returned."
+    shown = "`stop_task` has returned, and the task is still running."
     why = "Which method asks a task to end?"
     demand(seen.is_done or seen.was_asked, "running", shown, why)
-    shown = "the task was asked to end, and it was still tidying up when `stop_task` had returned."
-    asks = "`cancel` only asks. Who waits until it has been done?"
+    shown = "the task was asked to end, but `stop_task` returned before it had tidied up."
+    asks = "`cancel` only asks. Where do you wait until the task has ended?"
     more = "Add `await asyncio.wait([task])` after `task.cancel()`."
     demand(seen.is_done, "not-awaited", shown, asks, more)
     shown = f"it waited {seen.took_s:.0f} s until the task ended by itself."
     demand(seen.took_s <= _ROUNDS * _PAUSE_S / 2, "waited", shown, why)
     shown = "the task ended in the middle of its tidying up."
-    demand(seen.is_clean, "disturbed", shown, "Ask it once, and then wait.")
+    demand(seen.is_clean, "disturbed", shown, "Each `cancel` interrupts it. Ask once, then wait.")
     shown = f"the task took {clean_up_s:g} s to end, and `stop_task` {seen.took_s:g} s."
     is_on_time = seen.took_s <= clean_up_s + 0.1
     demand(is_on_time, "late", shown, "Wait for the task, not for a time.")
@@ -268,8 +357,8 @@ def _judge_failed(answer: Any) -> None:
             task.exception()
 
     found = play(scene, answer, of=answer, may_raise=(Exception,)).error
-    shown = "a task that had failed before was stopped, and nobody heard of its error."
-    why = "How does one get at the error of a task that has ended?"
+    shown = "the task had already failed, and `stop_task` did not raise its error."
+    why = "How do you get at the error of a task that has ended?"
     more = "`if not task.cancelled(): task.result()` raises what the task raised."
     demand(found is error, "lost-error", shown, why, more)
 
@@ -286,11 +375,11 @@ def _judge_own_stop(answer: Any) -> None:
         return stopping.cancelled(), background.is_clean
 
     was_cancelled, is_clean = play(scene, answer, of=answer).result
-    shown = "`stop_task` was itself cancelled while it waited, and went on all the same."
-    why = "Whose CancelledError does your `except` catch: that of the task, or your own?"
-    more = "With `await asyncio.wait([task])` there is nothing to catch: it raises only yours."
+    shown = "`stop_task` was itself cancelled while it waited, but it went on."
+    why = "Whose CancelledError does your `except` catch: the task's, or that of `stop_task`?"
+    more = "With `await asyncio.wait([task])` there is nothing to catch: it raises only your own."
     demand(was_cancelled, "swallowed", shown, why, more)
-    shown = "`stop_task` was itself cancelled, and the task could not finish its tidying up."
-    why = "Cancelling who awaits a task cancels the task too."
-    more = "`await asyncio.wait([task])` waits without handing a cancellation on."
+    shown = "`stop_task` was itself cancelled, and the task could not finish tidying up."
+    why = "With `await task`, a cancel of `stop_task` is passed on to the task, in its tidying up."
+    more = "`await asyncio.wait([task])` waits without passing a cancel on."
     demand(is_clean, "disturbed", shown, why, more)

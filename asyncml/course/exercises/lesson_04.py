@@ -1,15 +1,17 @@
-"""The exercises of lesson 04: two bets, a lost update mended by a lock, and one by an owner."""
+"""The exercises of lesson 04: three bets, and lost updates, mended by locks and by an owner."""
 
 import _thread
 import asyncio
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from asyncml.course.exercises import Wrong, exercise, expect
-from asyncml.course.exercises.answers import demand_class, names_of, read_list
+from asyncml.course.exercises.answers import demand_class, is_number, names_of, read_list
 from asyncml.course.exercises.attempts import check_kind
 from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play, quietly
 from asyncml.course.exercises.servers import TRIP_S, UPDATE_S, Server
+from asyncml.course.exercises.tallies import AsGiven, judge
 
 # ---- 04-powers ----
 _THINGS = ("a coroutine", "a task", "a thread", "a process")
@@ -25,8 +27,9 @@ def powers(answer: Any) -> str:
     shown = f"four whole numbers were expected, got {answer!r:.60}."
     demand(are_whole and len(bets) == len(_THINGS), "kind", shown, why)
     demand(max(bets) <= 0, "sign", f"10 ** {max(bets)} s is more than a second.", why)
-    shown = "one that is heavier costs less than one that is lighter."
-    demand(bets == sorted(bets), "order", shown, "Why?")
+    shown = "you let a heavier one cost less than a lighter one."
+    why = "A task holds a coroutine, a process holds a thread, and a thread is the system's work."
+    demand(bets == sorted(bets), "order", shown, why)
     for thing, bet, (low, high), why in zip(_THINGS, bets, _POWERS, _PRICE_HINTS, strict=True):
         shown = f"starting {thing} is not a matter of 10 ** {bet} s"
         demand(bet <= high, "too-dear", f"{shown}, but of less.", why)
@@ -42,12 +45,89 @@ _PRICE_HINTS = (
 )
 
 
+# ---- 04-turns ----
+_TURNS = (0, 0, 1000)
+_TURN_HINTS = (
+    "A coroutine that does not wait is run like a function. Does the loop come in between?",
+    "The lock is free, so nothing waits for it. Does the loop come in between?",
+    "`sleep(0)` is there to give others a turn: one for each time.",
+)
+
+
+@exercise("04-turns")
+def turns(answer: Any) -> str:
+    """Check three bets on how many turns another task gets meanwhile."""
+    bets = read_list(answer, "three numbers", "a number")
+    shown = f"three numbers from 0 to 1000 were expected, got {answer!r:.60}."
+    are_numbers = len(bets) == len(_TURNS) and all(map(is_number, bets))
+    demand(are_numbers and all(0 <= bet <= 2000 for bet in bets), "kind", shown)
+    why = "An `await` goes back to the loop only if something in it waits."
+    demand(tuple(bets) != (1000, 1000, 1000), "every-await", "not 1000 everywhere.", why)
+    names = ("bare_awaits", "free_locks", "naps")
+    for name, bet, right, why in zip(names, bets, _TURNS, _TURN_HINTS, strict=True):
+        demand(abs(bet - right) <= 1, name.replace("_", "-"), f"{name}: not {bet:g}.", why)
+    return "only what waits gives a turn: `await` alone is a call."
+
+
+# ---- 04-switches ----
+@exercise("04-switches")
+def switches(answer: Any) -> str:
+    """Check by how many per cent small jobs are slower with a turn after each."""
+    wrong = {
+        0.1: ("share", "That is the share. In per cent?"),
+        110: ("whole", "That is what it takes now, in per cent of before. How much is added?"),
+        1.1: ("whole", "That is what it takes now, as a multiple. How many per cent are added?"),
+        90: ("inverse", "That is what the switches leave. How much do they add?"),
+        1000: ("inverse", "A switch costs a tenth of a job, and not ten times as much."),
+        100 / 11: ("of-all", "That is the switches' share of the whole. How much do they add?"),
+        20: ("two", "There is one switch for each job here. What does it add to 20 µs?"),
+        20_000: ("sum", "That is all the switches in µs. And in per cent of the jobs?"),
+    }
+    expect(answer, 10, wrong, "Each job has one switch. What does it add to 20 µs?")
+    return "2 µs on top of 20. For jobs of 2 ms it would be a tenth of one per cent."
+
+
+# ---- 04-threads ----
+_TALLY_HINTS: Hints = {
+    "asynchronous context manager": (
+        "asyncio-lock",
+        "A lock of asyncio is for tasks of one loop. For threads there is `threading.Lock`.",
+    ),
+    "context manager protocol": (
+        "asyncio-lock",
+        "A lock of asyncio is for tasks of one loop. For threads there is `threading.Lock`.",
+    ),
+    "release unlocked lock": ("acquire", "The lock was released where it was not held."),
+}
+
+
+@exercise("04-threads")
+@quietly
+def threads(answer: Any) -> str:
+    """Check a class that counts for many threads at once."""
+    demand_class(answer)
+    add = getattr(answer, "add", None)
+    demand(callable(add), "kind", f"`{answer.__name__}` has no method `add`.")
+    check_kind(add, False)
+    is_async = inspect.iscoroutinefunction(add) or inspect.isasyncgenfunction(add)
+    why = "Threads call it, and no loop runs there."
+    demand(not is_async, "kind", "`add` must be a plain `def`.", why)
+    is_given = _code(add) == AsGiven.add.__code__.co_code
+    is_given = is_given and _code(answer.__init__) == AsGiven.__init__.__code__.co_code
+    demand(not is_given, "open", "as it stands updates get lost: mend it")
+    judge(answer, _TALLY_HINTS)
+    return "no update is lost, predictions overlap, and an error releases the lock."
+
+
 # ---- 04-total ----
 @exercise("04-total")
 def total(answer: Any) -> str:
     """Check the bet on what is left of three updates that overlap."""
     wrong = {
-        111: ("all", "That would be all three. Who writes, without having seen what was written?"),
+        111: (
+            "all",
+            "That would be all three. Which of them writes without having seen the others?",
+        ),
         101: ("read-late", "Has `a` written already when `c` reads?"),
         100: ("read-early", "What had been written when `c` read?"),
         11: ("two", "Who writes last, and what had it seen?"),
@@ -56,7 +136,7 @@ def total(answer: Any) -> str:
         0: ("none", "Somebody writes last."),
     }
     expect(answer, 110, wrong, "Write down the total at 1, 2, 3, 4, 5 and 6 s.")
-    return "`a` wrote over `b`, and `c`, who had read before that, over `a`. Only +1 is lost."
+    return "`a` overwrote `b`, then `c`, which had read before that, `a`. Only +1 is lost."
 
 
 # ---- 04-lock ----
@@ -64,7 +144,7 @@ _IN_INIT = "Write `self.lock = asyncio.Lock()` in `__init__`, and use that one i
 _LOCK_HINTS: Hints = {
     "is bound to a different event loop": (
         "other-loop",
-        "A lock belongs to the loop in which somebody first waited for it.",
+        "A lock belongs to the loop in which a task first waited for it.",
         _IN_INIT,
     ),
     "context manager protocol": ("async-with", "A lock of asyncio is entered by `async with`."),
@@ -72,12 +152,12 @@ _LOCK_HINTS: Hints = {
     "'coroutine'": ("await", "A coroutine was used in place of its result: `await` it."),
     "Lock is not acquired": (
         "acquire",
-        "Nobody holds the lock that is released here. `acquire` waits: is it awaited?",
+        "The lock that you release here is not held. `acquire` waits: is it awaited?",
         "`async with self.lock:` acquires and releases it.",
     ),
     "waits for Lock.acquire": (
         "not-released",
-        "Somebody holds the lock who has ended. Who releases it if `put` raises?",
+        "A push that has ended still holds the lock. What releases it if `put` raises?",
         "`async with self.lock:` releases it however its block ends.",
     ),
 }
@@ -168,7 +248,7 @@ def _judge_pushes(make: type, server: Server, seconds: float) -> None:
     why = "What is slow in `push`, and does it need the lock?"
     more = "`load_gradient` neither reads nor writes what is shared: call it before the lock."
     demand(seconds < in_sequence_s - 1e-6, "serial", shown, why, more)
-    demand(seconds < right_s + TRIP_S / 2, "slow", shown, "Who waits for what, and must it?")
+    demand(seconds < right_s + TRIP_S / 2, "slow", shown, "What waits for what, and must it?")
 
 
 def _explain_loss(make: type, server: Server) -> None:
@@ -179,16 +259,16 @@ def _explain_loss(make: type, server: Server) -> None:
     shown += "updates were lost."
     names, locks = _names(make), server.locks()
     is_own = bool(names & {"Lock", "Semaphore"})
-    why = "Each `push` makes a lock of its own, and nobody else ever waits for that."
+    why = "Each `push` makes a lock of its own, and no other push ever waits for that."
     demand(not is_own, "own-lock", shown, why, _IN_INIT)
     is_wide = any(isinstance(lock, asyncio.Semaphore) for lock in locks)
     demand(not is_wide, "semaphore", shown, "How many does your semaphore let in at a time?")
     if not locks:
-        why = "`sleep` gives the others a turn: just what must not be between reading and writing."
-        demand("sleep" not in names, "sleep", shown, why, f"Leave `sleep` away. {_IN_INIT}")
+        why = "`sleep` gives the others a turn between reading and writing: they must not get one."
+        demand("sleep" not in names, "sleep", shown, why, f"Remove the `sleep`. {_IN_INIT}")
         why = "Who may read between your `get` and your `put`?"
         raise Wrong("no-lock", shown, why, _IN_INIT + " Around which lines?")
-    both = "`get` and `put` belong into one `async with self.lock:`."
+    both = "Put `get` and `put` into one `async with self.lock:`."
     held = server.held
     why = "The lock is not held when `get` reads. Is what it read still true at the `put`?"
     demand(held["get"][0], "read-outside", shown, why, both)
@@ -214,7 +294,7 @@ def _judge_broken(make: type, push: Callable[..., Any]) -> None:
 
     errors = list(filter(None, play(scene, of=push, hints=_LOCK_HINTS).result))
     shown = "the server once did not answer a `put`, and no ConnectionError came out of `push`."
-    why = "The update is lost, and nobody knows. Let errors out."
+    why = "The update is lost, and nothing says so. Let errors out."
     demand(any(isinstance(error, ConnectionError) for error in errors), "swallowed", shown, why)
     shown = f"one `put` failed, and {len(errors)} pushes raised."
     demand(len(errors) == 1, "spread", shown, "One error concerns one `push`.")
@@ -227,7 +307,10 @@ _OWNER_HINTS: Hints = {
         "`get_nowait` does not wait: it raises where nothing is there yet.",
         "`gradient = await queue.get()` waits until something comes.",
     ),
-    "'coroutine'": ("await", "`get` makes a coroutine: what is in the queue comes by `await`."),
+    "'coroutine'": (
+        "await",
+        "`get` only makes a coroutine: `await` it to take something off the queue.",
+    ),
     "'NoneType'": ("none", "None is no gradient: it says that no more will come. Ask for it."),
     "waits for Queue.get": (
         "no-end",
@@ -291,7 +374,7 @@ def _judge_owner(server: Server, ended_s: float, closed_s: float) -> None:
     demand(ended_s >= closed_s - 1e-9, "too-soon", shown, why, more)
     is_early = server.put_at and max(server.put_at) > ended_s + 1e-9
     shown = "it had ended, and updates were still under way."
-    why = "Whom did you start, and who waits for them? One task is to read and write."
+    why = "What did you start, and what waits for it? One task is to read and write."
     demand(not is_early, "spawned", shown, why, "Await `get` and `put` in `own` itself.")
     is_right = server.params == right
     if not is_right:
@@ -302,9 +385,9 @@ def _judge_owner(server: Server, ended_s: float, closed_s: float) -> None:
     why = "Did you start a task for each gradient? Only one task is to read and write."
     more = "Await `get` and `put` in `own` itself."
     demand(is_right or is_alone, "at-once", seen, why, more)
-    why = "Each gradient is to be taken off once."
+    why = "Take each gradient off the queue once."
     more = "`params = await server.get()`, then `await server.put(params - gradient)`; both here."
     demand(is_right, "value", f"{shown} There were {puts} puts.", why, more)
     shown = "all the updates were made in the end, after None."
-    why = "Who reads the parameters before that sees nothing of them. Apply each as it comes."
+    why = "Until then, readers of the parameters see none of them. Apply each as it comes."
     demand(min(server.put_at) < closed_s, "hoards", shown, why)

@@ -1,4 +1,4 @@
-"""The exercises of lesson 06: failures reported, time-outs that close their files, a diagnosis."""
+"""The exercises of lesson 06: failures, stops, time-outs, a diagnosis, and patients mended."""
 
 import asyncio
 import inspect
@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asyncml.clock import compute, simulate
-from asyncml.course.exercises import Wrong, exercise, expect, readings
+from asyncml.course.exercises import Wrong, exercise, expect, patients, readings, storms, troubles
 from asyncml.course.exercises.answers import read_list
 from asyncml.course.exercises.attempts import Attempt, check_kind
 from asyncml.course.exercises.fetches import Shop, run_fetches
@@ -20,7 +20,8 @@ _TRY_INSIDE = (
     "Put `try: ... await fetch(key) ... except ValueError` into a small `async def` of your own, "
     "and start that for each key: then no task fails, and none is cancelled."
 )
-_WHOSE = "Does your loop know which key a result is of? `as_completed` does not tell."
+_WHOSE = "Does your loop know which key a result belongs to? `as_completed` does not say."
+_IN_ORDER = "It ends with `return images, failures`."
 _GIVEN_ITS_KEY = "Start a small `async def` that is given its key, with the `try` in it."
 
 
@@ -43,7 +44,7 @@ def harvest(answer: Any) -> str:
         demand(run.seconds < shop.longest_s + 1e-6, "sequence", shown, why, more)
     _judge_mistake(answer, shop)
     _judge_stopped_harvest(answer, Shop(seed=4))
-    return "the good ones kept, the failures named, and a mistake or a stop is neither of the two."
+    return "images kept, failures named; a bug or a cancellation counts as neither."
 
 
 def _run_harvest(answer: Any, shop: Shop) -> Attempt:
@@ -51,7 +52,9 @@ def _run_harvest(answer: Any, shop: Shop) -> Attempt:
         return run_fetches(answer, shop, may_raise=(ValueError, BaseExceptionGroup))
     except Wrong as wrong:
         if "await wasn't used" in wrong.message:
-            why = "`gather` gives a future, and its list comes of the `await`: is there one?"
+            why = (
+                "`gather` returns a future, and awaiting that gives the list. Where is the `await`?"
+            )
             raise Wrong("not-awaited", wrong.message, why) from None
         raise
 
@@ -78,7 +81,7 @@ def _two_dicts(result: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
     is_pair = len(pair) == 2 and all(isinstance(part, dict) for part in pair)
     kinds = " and ".join(type(part).__name__ for part in pair) or repr(result)[:40]
     shown = f"it returned {kinds}, and not two dicts."
-    demand(is_pair, "kind", shown, "It ends with `return images, failures`.")
+    demand(is_pair, "kind", shown, _IN_ORDER)
     return pair[0], pair[1]
 
 
@@ -86,10 +89,15 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
     awaitables = [v for v in [*images.values(), *failures.values()] if inspect.isawaitable(v)]
     for value in filter(inspect.iscoroutine, awaitables):
         value.close()
-    shown = "there are tasks or coroutines in the dicts, and not what comes out of them."
-    demand(not awaitables, "not-awaited", shown, "How does one get the result of a task?")
+    shown = "there are tasks or coroutines in the dicts, and not their results."
+    demand(not awaitables, "not-awaited", shown, "How do you get the result of a task?")
     errors = [key for key, value in images.items() if isinstance(value, BaseException)]
-    shown = f"among the images, under {errors[0]!r}, stands an exception." if errors else ""
+    is_swapped = errors and not any(isinstance(v, BaseException) for v in failures.values())
+    shown = "the first dict has the ValueErrors, and the second the images."
+    is_swapped = is_swapped and len(errors) == len(images) and bool(failures)
+    demand(not is_swapped, "swapped", shown, "Which of the two comes first?", _IN_ORDER)
+    _refuse_last_key(shop, {**images, **failures})
+    shown = f"there is an exception among the images, under {errors[0]!r}." if errors else ""
     why = "`return_exceptions=True` puts them into the list of results. Who sorts them out?"
     more = "Go through `zip(keys, results)`: `isinstance(result, ValueError)` is a failure."
     demand(not errors, "among-images", shown, why, more)
@@ -100,7 +108,7 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
     demand(not strange, "which-key", shown, _WHOSE, _GIVEN_ITS_KEY)
     for key, error in shop.errors.items():
         others = [other for other in failures if other != key and failures[other] is error]
-        shown = f"the ValueError of {key!r} stands under {others[0]!r}." if others else ""
+        shown = f"the ValueError of {key!r} is under {others[0]!r}." if others else ""
         demand(not others, "which-key", shown, _WHOSE, _GIVEN_ITS_KEY)
         shown = f"the object {key!r} is broken, and `failures` does not say so."
         why = "Nobody will know that it is missing. Where does your `except` note it?"
@@ -113,10 +121,23 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
     _judge_images(shop, images)
     shown = f"{len(images)} images and {len(failures)} failures for {len(shop.keys)} keys."
     is_each_once = len(images) + len(failures) == len(shop.keys)
-    demand(is_each_once, "count", shown, "Each key stands in one of the two, and in no other.")
+    demand(is_each_once, "count", shown, "Each key belongs in one of the two, and not in both.")
     shown = f"`fetch` was called {len(shop.asked)} times."
     is_once = len(shop.asked) == len(shop.keys)
-    demand(is_once, "calls", shown, "Once for each key will do.")
+    demand(is_once, "calls", shown, "Once for each key is enough.")
+
+
+def _refuse_last_key(shop: Shop, found: dict[Any, Any]) -> None:
+    """Refuse an inner function that asks for the variable of the loop when the loop is over."""
+    count, last = len(shop.asked), shop.keys[-1]
+    shown = f"`fetch` was called {count} times, always for the last key."
+    why = "An inner function looks a variable up when it runs. By then, which key has your loop?"
+    more = "Give the key as an argument: `async def fetch_one(key)`, and call it with the key."
+    is_one = count > 1 and set(shop.asked) == {last}
+    demand(not is_one, "late-key", shown, why, more)
+    shown = f"all keys were fetched, and all results are under {last!r}, the last one."
+    is_one = set(found) == {last} and len(set(shop.asked)) > 1
+    demand(not is_one, "late-key", shown, why, more)
 
 
 def _judge_images(shop: Shop, images: dict[Any, Any]) -> None:
@@ -129,7 +150,9 @@ def _judge_images(shop: Shop, images: dict[Any, Any]) -> None:
         why = "One failure may cost one image, and no more. Around what does the `try` stand?"
         demand(key in images, "lost", shown, why, _TRY_INSIDE)
         shown = f"`images[{key!r}]` is {images[key]!r:.40}, and not {shop.data[key]!r}."
-        demand(images[key] == shop.data[key], "mixed-up", shown, "Which result is of which key?")
+        demand(
+            images[key] == shop.data[key], "mixed-up", shown, "Which result belongs to which key?"
+        )
 
 
 def _judge_mistake(answer: Any, shop: Shop) -> None:
@@ -152,25 +175,24 @@ def _judge_stopped_harvest(answer: Any, shop: Shop) -> None:
         return task.cancelled(), len(asyncio.all_tasks() - before)
 
     was_stopped, left = play(scene, answer, of=answer).result
-    shown = "it was cancelled from outside, and went on as if nothing were."
-    why = "A CancelledError is no failure of an object. Which `except` takes it?"
-    more = "`except ValueError`: a bare `except` and `except BaseException` take the stop as well."
+    shown = "it was cancelled from outside, and carried on regardless."
+    why = "A CancelledError says nothing about an object. Which `except` catches it?"
+    more = "`except ValueError` lets it pass. A bare `except`, `except BaseException`, and an "
+    more += "`except asyncio.CancelledError` without `raise` do not."
     demand(was_stopped, "stop-swallowed", shown, why, more)
     shown = f"it was cancelled from outside, and {left} of its tasks went on."
-    why = "Who started them is gone. Which ways of waiting for tasks cancel them with it?"
-    more = (
-        "A `TaskGroup` and `gather` pass a stop on; `asyncio.wait` does not: cancel them yourself."
-    )
+    why = "Nobody is left to end them. Which ways of waiting cancel the tasks with the waiter?"
+    more = "A `TaskGroup` and `gather` pass a cancel on; `asyncio.wait` does not: do it yourself."
     demand(not left, "left-running", shown, why, more)
 
 
 # ---- 06-clean-up ----
 @exercise("06-clean-up")
 def clean_up(answer: Any) -> str:
-    """Check the bet on when a time-out comes out of a group whose tasks take time to tidy up."""
+    """Check the bet on when a time-out comes out of a group whose tasks take time to clean up."""
     wrong = {
         1: ("punctual", "At 1 s the tasks are cancelled. Have they ended by then?"),
-        1.7: ("in-turn", "That is one tidying up after the other. Does one wait for the other?"),
+        1.7: ("in-turn", "That is one cleaning up after the other. Does one wait for the other?"),
         1.2: ("first", "That is the quicker one. Which of them does a group wait for?"),
         1500: ("unit", "That would be milliseconds."),
     }
@@ -178,7 +200,17 @@ def clean_up(answer: Any) -> str:
     wrong |= dict.fromkeys((10, 10.2, 10.5), never)
     hint = "When are the two tasks cancelled, and when has the last one ended?"
     expect(answer, 1.5, wrong, hint)
-    return "cancelled at 1 s, tidied up until 1.2 and 1.5 s; the group waits for both."
+    return "cancelled at 1 s, cleaned up at 1.2 and 1.5 s; the group waits for both."
+
+
+# ---- 06-close-anyhow ----
+@exercise("06-close-anyhow")
+@quietly
+def close_anyhow(answer: Any) -> str:
+    """Check a clean-up that is finished, however often somebody cancels meanwhile."""
+    check_kind(answer, True)
+    troubles.judge_closing(answer)
+    return "however often it is cancelled, it closes to the end, and stays cancelled."
 
 
 # ---- 06-read-within ----
@@ -195,6 +227,7 @@ def read_within(answer: Any) -> str:
         Case("reading was done just in time", read_s=0.45, seconds=0.5),
         Case("opening took long, reading did not", read_s=0.3, seconds=0.5, open_s=0.4),
         Case("opening raised an OSError", 0.3, 1.0, error=OSError("no such file"), opens=False),
+        Case("`read` raised a TimeoutError of its own", 0.3, 1.0, error=TimeoutError("no answer")),
     ]
     for number, case in enumerate(cases):
         file = readings.File(case, number)
@@ -209,7 +242,7 @@ def read_within(answer: Any) -> str:
         least = case.open_s + min(case.read_s, case.seconds) + case.close_s
         is_on_time = case.stop_at_s is not None or seen.took_s < least + 0.01
         demand(is_on_time, "late", shown, "What was waited for?")
-    return "read, too slow, broken or stopped: the file is closed, and nothing is swallowed."
+    return "read, too slow, broken or cancelled: the file is closed, and nothing is swallowed."
 
 
 # ---- 06-read-in-thread ----
@@ -223,6 +256,7 @@ def read_in_thread(answer: Any) -> str:
         Case("reading took too long", read_s=5.0, seconds=0.5),
         Case("`read` raised an OSError", read_s=0.3, seconds=1.0, error=OSError("disk failure")),
         Case("it was cancelled from outside", read_s=5.0, seconds=2.0, stop_at_s=0.7),
+        Case("`read` raised a TimeoutError of its own", 0.3, 1.0, error=TimeoutError("no answer")),
     ]
     for number, case in enumerate(cases):
         file = readings.BlockingFile(case, number)
@@ -232,15 +266,14 @@ def read_in_thread(answer: Any) -> str:
                 "under-it",
                 f"{case.told}, and the file was closed while the thread was still reading it.",
                 "The time-out ends your waiting. Does it end the thread?",
-                "Only the thread knows when it has done: let it open, read and close, in a plain "
+                "Only the thread knows when it is done: let it open, read and close, in a plain "
                 "`def` with a `with open_file() as file:` in it.",
             )
-        shown = "it read in a thread of its own making, for which nobody can wait without blocking."
-        why = "`await asyncio.to_thread(...)` waits for its thread and lets the others run."
-        demand(not file.is_by_hand, "by-hand", shown, why)
+        why = "`await asyncio.to_thread(...)` has the loop start one."
+        demand(not file.is_by_hand, "by-hand", readings.UNKNOWN_THREAD, why)
         readings.demand_outcome(case, seen)
         shown = f"{case.told}: with a limit of {case.seconds:g} s it came back after "
-        why = "Whoever waits for the thread waits to its end. What may end is the waiting."
+        why = "Whoever waits for the thread waits until it ends. Only the waiting can end early."
         more = "`await asyncio.to_thread(...)` in an `asyncio.timeout`, and after that nothing "
         more += "that waits for the thread: no executor to close, and no `await` of its task."
         is_late = case.stop_at_s is None and seen.took_s > case.seconds + 0.01
@@ -320,7 +353,54 @@ def triage(answer: Any) -> str:
     shown = f"three of {', '.join(map(repr, WORDS))} are expected, got {answer!r:.60}."
     demand(is_listed, "kind", shown)
     for (letter, (right, hints, more)), word in zip(_TRIAGE.items(), words, strict=True):
-        why = hints.get(word, "Nothing hangs and nothing was to stop: it ends by itself, at 0.8 s.")
+        why = hints.get(
+            word, "Nothing hangs, and nobody cancels anything: it ends by itself, at 0.8 s."
+        )
         code = f"{letter}-{word.replace(' ', '-')}"
         demand(word == right, code, f"{letter} is not {word!r}.", why, f"{why} {more}")
-    return "three times 0.8 s, of which only one is the network's."
+    return "three programs of 0.8 s each, and the network is to blame for one of them."
+
+
+# ---- the clinic ----
+@exercise("06-patient-3")
+@quietly
+def patient_3(answer: Any) -> str:
+    """Check a function that parses messages and does not hold up a heart beside it."""
+    check_kind(answer, True)
+    patients.judge_parsing(answer)
+    return "parsed in order, and no heartbeat came late."
+
+
+@exercise("06-patient-5")
+@quietly
+def patient_5(answer: Any) -> str:
+    """Check a function that tries again when the connection is lost, and at nothing else."""
+    check_kind(answer, True)
+    storms.judge_tries(answer)
+    return "a lost connection is tried again; a bug and a cancellation come out at once."
+
+
+@exercise("06-patient-7")
+@quietly
+def patient_7(answer: Any) -> str:
+    """Check a function that holds two locks, whichever way round they are named."""
+    check_kind(answer, True)
+    patients.judge_locks(answer)
+    return "nobody waits in a circle, and those who share nothing do not wait at all."
+
+
+@exercise("06-patient-8")
+@quietly
+def patient_8(answer: Any) -> str:
+    """Check a function that starts a watchdog and ends it, however it ends itself."""
+    check_kind(answer, True)
+    troubles.judge_watchdog(answer)
+    return "well, broken or stopped: the watchdog ends before its request does."
+
+
+@exercise("06-patient-10")
+@quietly
+def patient_10(answer: Any) -> str:
+    """Check the pauses with which a hundred clients do not come back together."""
+    storms.judge_pauses(answer)
+    return "the clients come back one by one, and all are served soon."

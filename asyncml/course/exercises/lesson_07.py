@@ -1,7 +1,6 @@
-"""The exercises of lesson 07: four in flight, in order, a bound, retries, and the league."""
+"""The exercises of lesson 07: a loader's parts, one by one, a bound, and the league."""
 
 import asyncio
-import inspect
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -11,11 +10,19 @@ from asyncml.clock import simulate
 from asyncml.course.exercises import Wrong, exercise, expect
 from asyncml.course.exercises.answers import is_mixed_up, names_of, read_list, read_results
 from asyncml.course.exercises.attempts import check_kind
-from asyncml.course.exercises.bucket import SEED
+from asyncml.course.exercises.bucket import BURST, RATE, SEED
 from asyncml.course.exercises.fetches import Shop, refuse_unfinished, run_fetches
 from asyncml.course.exercises.league import score
+from asyncml.course.exercises.loaders import (
+    check_generator,
+    judge_buffer,
+    judge_prefetch,
+    judge_stages,
+    judge_workers,
+    misused,
+)
 from asyncml.course.exercises.retries import judge_retries
-from asyncml.course.exercises.scenes import demand, play, quietly
+from asyncml.course.exercises.scenes import Hints, demand, play, quietly
 
 AT_ONCE, AHEAD = 4, 12
 _OTHER_LOOP = "is bound to a different event loop"
@@ -23,7 +30,12 @@ _GLOBAL = (
     "Each call may run on a loop of its own. Where is the semaphore made?",
     "Make it inside the function: `slots = asyncio.Semaphore(4)` in its first line.",
 )
-SLOW = 2.0  # a score from which on there is something to learn
+_EARLY = (
+    "Making a task does not wait for it. Which `await` waits for all of them?",
+    "`return await asyncio.gather(...)`, or await each task in turn.",
+)
+SLOW = 2.0  # a score from which on it is the number in flight that is wrong
+GOOD = 1.12  # a plain Pipeline reaches 1.15
 _IN_TASK = "`async with slots:` goes around `await fetch(key)`, inside the coroutine of each task."
 
 
@@ -65,6 +77,10 @@ def four(answer: Any) -> str:
         except Wrong as wrong:
             if _OTHER_LOOP in wrong.message:
                 raise Wrong("global", "a semaphore of an earlier run.", *_GLOBAL) from None
+            for words, (code, *said) in misused("four_at_once(fetch, keys)").items():
+                demand(words not in wrong.message, code, wrong.message, *said)
+            if wrong.code == "early":
+                raise Wrong("early", wrong.message, *_EARLY) from None
             raise
         _judge_data(shop, run.result)
         _judge_flight(shop, answer)
@@ -77,14 +93,14 @@ def _judge_data(shop: Shop, got: Any) -> None:
     if got == right:
         return
     shown = "all the data, but not in the order of the keys."
-    why = "Who appends when it has come, appends in the order of coming. `gather` keeps the order."
+    why = "Did each task append its data when it had come? Then the order is that of arrival."
     more = "`gather` keeps the order; or write each to its place: `data[place] = ...`."
     demand(not is_mixed_up(got, right), "order", shown, why, more)
     message = f"{len(got)} results, and {len(right)} were expected, one for each key."
     if len(got) == len(right):
         place = next(n for n, pair in enumerate(zip(got, right, strict=True)) if pair[0] != pair[1])
         message = f"number {place + 1} is {got[place]!r:.30}, and {right[place]!r} was expected."
-    raise Wrong("results", message, "Each key of this call once, in order.")
+    raise Wrong("results", message, "The data of each key once, in order.")
 
 
 def _judge_flight(shop: _Watched, answer: Any) -> None:
@@ -96,18 +112,34 @@ def _judge_flight(shop: _Watched, answer: Any) -> None:
             "There is a semaphore, and it holds nobody back. What happens inside its `async with`?"
         )
         raise Wrong("outside", shown, why, _IN_TASK + " And it is one semaphore for all of them.")
-    why = "How many may begin before one has ended? Who makes the fifth wait?"
+    why = "How many may begin before one has ended? What makes the fifth wait?"
     demand(peak <= AT_ONCE, "too-many", shown, why, f"A semaphore of {AT_ONCE}: {_IN_TASK}")
     shown = f"one at a time: there was never more than one of the {keys} in flight."
     why = "An `await` in a loop ends before the next begins. Start them, and let a semaphore bound."
     demand(peak > 1, "sequence", shown, why, "`gather` of small coroutines. " + _IN_TASK)
     shown = f"never more than {peak} were in flight."
-    demand(peak == AT_ONCE, "too-few", shown, f"{AT_ONCE} are allowed: use them.")
+    demand(
+        peak == AT_ONCE, "too-few", shown, f"{AT_ONCE} are allowed, and there are keys to ask for."
+    )
     shown = f"four at once, but for {shop.idle_s:.2f} s there were fewer, with keys still to ask."
     is_chunked = shop.starts[: 2 * AT_ONCE] == [*range(1, AT_ONCE + 1)] * 2
-    why = "Each four wait for the slowest of them. Who could begin when the first has ended?"
+    why = (
+        "Each four wait for the slowest of them. Which key could be asked for when the first ends?"
+    )
     demand(not (shop.idle_s > 1e-9 and is_chunked), "chunks", shown, why, _IN_TASK)
-    demand(shop.idle_s < 1e-9, "idle", shown, "Whoever has ended makes room for the next at once.")
+    demand(shop.idle_s < 1e-9, "idle", shown, "When one fetch has ended, the next begins at once.")
+
+
+# ---- 07-workers ----
+@exercise("07-workers")
+@quietly
+def workers(answer: Any) -> str:
+    """Check four workers that share the keys, and that a full queue holds back."""
+    seconds, ahead = judge_workers(answer)
+    return (
+        f"four tasks, four in flight, {seconds:.2f} s; "
+        f"and with a slow consumer never more than {ahead} ahead."
+    )
 
 
 # ---- 07-window ----
@@ -140,24 +172,18 @@ async def _consume(answer: Callable[..., Any], stream: _Stream, step_s: float) -
 @quietly
 def window(answer: Any) -> str:
     """Check an async generator: in order, four in flight, and no more than twelve ahead."""
-    if not inspect.isasyncgenfunction(answer):
-        check_kind(answer, False)
-        name = getattr(answer, "__name__", "it")
-        message = f"`{name}` must be an async generator: an `async def` with a `yield`."
-        hint = "`yield` each result as soon as it is its turn, and `return` nothing."
-        raise Wrong("kind", message, hint)
+    check_generator(answer)
     ahead = 0
     for seed in range(1, 4):
         stream, slow, limit = _Stream(seed), _Stream(seed), _Stream(seed)
-        run = play(
-            _consume, answer, stream, 0.0, of=answer, hints={_OTHER_LOOP: ("global", *_GLOBAL)}
-        )
+        hints: Hints = {_OTHER_LOOP: ("global", *_GLOBAL), **misused("in_order(fetch, keys)")}
+        run = play(_consume, answer, stream, 0.0, of=answer, hints=hints)
         _judge_order(stream)
         play(_consume, answer, slow, 0.5, of=answer)
         ahead = max(ahead, _judge_ahead(slow, stream))
         limit_s, head_s = (_reference_s(limit, ahead) for ahead in (AHEAD - 1, AT_ONCE))
         _judge_pace(stream, run.seconds, limit_s, head_s)
-    return f"in order, {AT_ONCE} in flight, {ahead} ahead: a straggler holds up nobody but itself."
+    return f"in order, {AT_ONCE} in flight, {ahead} ahead: a straggler does not hold up the others."
 
 
 def _reference_s(stream: _Stream, ahead: int) -> float:
@@ -204,7 +230,7 @@ def _judge_order(stream: _Stream) -> None:
 def _judge_ahead(slow: _Stream, quick: _Stream) -> int:
     peak = max(slow.peak, quick.peak)
     shown = f"{peak} were in flight at once, and {AT_ONCE} are allowed."
-    why = "How far one may run ahead and how many may be in flight are two bounds."
+    why = "How far ahead and how many in flight are two bounds."
     more = f"A semaphore of {AT_ONCE} inside each task, and {AHEAD} tasks in the deque."
     demand(peak <= AT_ONCE, "too-many", shown, why, more)
     ahead = max(slow.ahead, quick.ahead)
@@ -222,10 +248,34 @@ def _judge_pace(stream: _Stream, seconds: float, limit_s: float, head_s: float) 
     if seconds <= limit_s + 1e-6:
         return
     shown = f"in order, in {seconds:.2f} s, and {limit_s:.2f} s are possible."
-    why = "While the head is a straggler, three slots are free. Does anybody begin meanwhile?"
+    why = "While the head is a straggler, three slots are free. Which tasks could use them?"
     more = f"Let tasks be {AHEAD} ahead with {AT_ONCE} in flight, and not only {AT_ONCE} ahead."
     demand(stream.ahead > AT_ONCE + 1, "head", shown, why, more)
     raise Wrong("slow", shown, f"{AT_ONCE} in flight, whatever the head does.", more)
+
+
+# ---- 07-stages ----
+@exercise("07-stages")
+@quietly
+def stages(answer: Any) -> str:
+    """Check a pipeline that fetches on the loop, and decodes in threads."""
+    seconds, on_loop = judge_stages(answer)
+    return (
+        "four fetched and two decoded at a time, and the loop is never blocked: "
+        f"{1000 * seconds:.0f} ms, and {1000 * on_loop:.0f} with the decoding on the loop."
+    )
+
+
+# ---- 07-prefetch ----
+@exercise("07-prefetch")
+@quietly
+def prefetch(answer: Any) -> str:
+    """Check an async generator that loads ahead of its consumer, within bounds, and tidies up."""
+    seconds, ahead = judge_prefetch(answer)
+    return (
+        f"eight images in {1000 * seconds:.0f} ms in place of 720, at most {ahead} made ahead, "
+        "and nothing runs after the consumer has left."
+    )
 
 
 # ---- 07-bound ----
@@ -292,7 +342,7 @@ def retry(answer: Any) -> str:
         judge_retries(answer)
     finally:
         random.setstate(state)
-    return "four tries, growing pauses of chance, the slot free meanwhile, other errors at once."
+    return "four tries, growing random pauses, the slot free meanwhile, other errors at once."
 
 
 # ---- 07-bucket ----
@@ -302,7 +352,24 @@ def bucket(answer: Any) -> str:
     done = score(answer)
     score(answer, seed=SEED + 1, images=120)  # another bucket, which nobody has seen
     shown = f"score {done.score:.2f}: {done.seconds:.2f} s, and {done.bound_s:.2f} s is the bound"
+    shown += f"; refused {done.refused} times"
     why = "Every good image in order, but slowly. How many requests are in flight, on average?"
-    more = "Little's law: 200 a second times a mean of 64 ms are 13, all the time."
-    demand(done.score <= SLOW, "slow", f"{shown}; refused {done.refused} times.", why, more)
-    return f"{shown}; refused {done.refused} times."
+    more = f"Little's law: {RATE} a second times a mean of 64 ms are 13, all the time."
+    demand(done.score <= SLOW, "slow", f"{shown}.", why, more)
+    why = "It works. But each refusal costs a pause: when may a request leave, and not be refused?"
+    more = f"{BURST} at once, then one every {1000 / RATE:g} ms: keep the time of the next, or let "
+    more += "`aml.RateLimited` do so."
+    demand(done.refused <= BURST, "refused-often", f"{shown}, and {BURST} are allowed.", why, more)
+    why = "Nearly. Which slots are taken by stragglers, while the bucket could take a request?"
+    more = "If only the rate holds requests back, more than 13 may be in flight. And a straggler "
+    more += "need not be waited for: ask a second time."
+    demand(done.score <= GOOD, "idle", f"{shown}. The mark is {GOOD:.2f}.", why, more)
+    return f"{shown}."
+
+
+# ---- 07-buffer ----
+@exercise("07-buffer")
+@quietly
+def buffer(answer: Any) -> str:
+    """Check workers that share a buffer, and lose nothing of it."""
+    return f"{judge_buffer(answer)} of 48 are saved, with four workers."

@@ -1,20 +1,33 @@
-"""The exercises of lesson 08: shapes, a gradient, errors, a stable loss, and lines to order.
+"""The exercises of lesson 08: from a gradient to the backward pass, and to the training loop.
 
 The answers are plain functions of NumPy arrays. Each is tried on arrays in which no two sides are
 of the same length, so that nothing fits by accident.
 """
 
+import copy
 import dis
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncml.course.exercises import Wrong, answers, exercise
+from asyncml.course.exercises import Wrong, answers, backward, exercise, loops
 from asyncml.course.exercises.scenes import Hints, check_plain, demand, play
 
 Floats = NDArray[np.float64]
+
+
+def _check_called_with(answer: Any, names: str) -> None:
+    """Demand a plain function that can be called with arguments of these names."""
+    check_plain(answer)
+    try:
+        inspect.signature(answer).bind(*names.split())
+    except TypeError:
+        called = f"`{answer.__name__}({', '.join(names.split())})`"
+        shown = f"its arguments do not fit: it is called as {called}."
+        raise Wrong("arguments", shown, "They come in this order; the names are free.") from None
 
 
 def _call(answer: Callable[..., Any], *args: Any, hints: Hints) -> Any:
@@ -24,13 +37,18 @@ def _call(answer: Callable[..., Any], *args: Any, hints: Hints) -> Any:
         with np.errstate(all="ignore"):  # what overflows is told in the verdict
             return answer(*copies)
 
-    copies = [np.array(arg) for arg in args]
+    copies = copy.deepcopy(args)
     result = play(scene, of=answer, hints=hints).result
     shown = f"`{answer.__name__}` changed an array that it was given."
-    is_same = all(map(np.array_equal, copies, args))
-    demand(is_same, "changed", shown, "Make a new one: `a = a - b` instead of `a -= b`.")
+    is_same = all(map(np.array_equal, _flat(copies), _flat(args)))
+    demand(is_same, "changed", shown, "Make a new one: `a = a - b`, not `a -= b`; or `a.copy()`.")
     answers.demand_returned(result)
     return result
+
+
+def _flat(args: Any) -> list[Any]:
+    """Return arguments with what is in lists beside the others."""
+    return [one for arg in args for one in (arg if isinstance(arg, list) else [arg])]
 
 
 def _array(result: Any) -> Floats:
@@ -39,12 +57,12 @@ def _array(result: Any) -> Floats:
         return np.asarray(result, float)
     except (TypeError, ValueError):
         shown = f"it returned {type(result).__name__}, and not an array of numbers."
-        raise Wrong("kind", shown, "One array, and nothing beside it.") from None
+        raise Wrong("kind", shown, "Return one array and nothing else.") from None
 
 
 # ---- 08-shapes: with five examples; each right bet, and wrong ones with their hints ----
-_ROWS = "That is how the weights are. Each of the five examples has a row."
-_INNER = "(5, 2) @ (2, 3): the one in the middle is summed over, and gone."
+_ROWS = "That is the shape of the weights. Each of the five examples has a row."
+_INNER = "(5, 2) @ (2, 3): the two sizes in the middle are summed over and disappear."
 _SHAPES = {
     "y_pred": (
         "(5, 3)",
@@ -87,11 +105,12 @@ def shapes(answer: Any) -> str:
             demand(said in wrong or (said[:1] == "(" and right != "False"), "kind", shown)
             code, why = wrong.get(said, ("other", "Write each shape below its array."))
             raise Wrong(code, f"`{name}`: not {said}.", why)
-    return "three outputs for one target, and no word about it; with five examples it stops."
+    return "three outputs for one target, and no error; with five examples the update stops."
 
 
 # ---- 08-gradient ----
 _LOOPS = ("FOR_ITER", "JUMP_BACKWARD", "POP_JUMP_BACKWARD")
+_LOOPING = {"map", "reduce", "vectorize", "apply_along_axis", "fromfunction", "fromiter"}
 _RIGHT_SIDE = "`x.T @ (x @ weights - y)` has the shape of the weights. What is it multiplied with?"
 _GRADIENT_HINTS: Hints = {
     "mismatch in its core dimension": (
@@ -101,13 +120,14 @@ _GRADIENT_HINTS: Hints = {
     ),
     "not aligned": ("product", "Write the shapes side by side: the middle ones must be equal."),
     "could not be broadcast": ("star", "`*` multiplies place by place. You want `@`."),
+    **backward.PLAIN,
 }
 
 
 @exercise("08-gradient")
 def gradient(answer: Any) -> str:
     """Check the gradient of the mean squared error of a layer without a bias."""
-    check_plain(answer)
+    _check_called_with(answer, "x y weights")
     rng = np.random.default_rng(8)
     for n, n_in, n_out in (5, 2, 3), (7, 4, 3), (1, 3, 2), (6, 5, 1):
         x, y = rng.normal(size=(n, n_in)), rng.normal(size=(n, n_out))
@@ -117,23 +137,25 @@ def gradient(answer: Any) -> str:
         _judge_gradient_shape(found, (n, n_in, n_out))
         _judge_factor(found, right, n, n_out)
     _judge_loops(answer)
-    return "as central differences have it, whatever the shapes."
+    return "it agrees with central differences, whatever the shapes."
 
 
 def _judge_loops(answer: Any) -> None:
-    steps = [step for code in answers.codes_of(answer) for step in dis.get_instructions(code)]
-    has_loop = any(step.opname.startswith(_LOOPS) for step in steps)
-    shown = "it asks `central_differences`, which work out the loss again for every weight."
-    why = "They are there to compare with. What does the formula say, all weights at once?"
+    names = answers.names_of(answer)
+    helpers = [answer.__globals__.get(name) for name in names - {"central_differences"}]
+    steps = [s for code in answers.codes_of(answer, *helpers) for s in dis.get_instructions(code)]
+    has_loop = any(step.opname.startswith(_LOOPS) for step in steps) or bool(names & _LOOPING)
+    shown = "it calls `central_differences`, which works out the loss twice for every weight."
+    why = "Use that to compare. What does the formula say for all weights at once?"
     demand(
-        "central_differences" not in answers.names_of(answer),
+        "central_differences" not in names,
         "differences",
         shown,
         why,
         _RIGHT_SIDE,
     )
     why = "The sum over the examples is what a product of matrices does. Which two?"
-    demand(not has_loop, "loop", "there is a loop in it.", why, _RIGHT_SIDE)
+    demand(not has_loop, "loop", "it works in a loop.", why, _RIGHT_SIDE)
 
 
 def _judge_gradient_shape(found: Floats, sizes: tuple[int, int, int]) -> None:
@@ -165,7 +187,7 @@ def _judge_factor(found: Floats, right: Floats, n: int, n_out: int) -> None:
         for code, (typical, why) in times.items():
             demand(abs(factor / typical - 1) > 1e-3, code, shown, why, "`2 * ... / y.size`.")
         raise Wrong("factor", shown, "Two from the square, divided by the number of errors.")
-    shown = "it has the right shape, and central differences say otherwise."
+    shown = "it has the right shape, but other values than central differences."
     raise Wrong("values", shown, "Which example, which weight, which error?", _RIGHT_SIDE)
 
 
@@ -173,14 +195,15 @@ def _judge_factor(found: Floats, right: Floats, n: int, n_out: int) -> None:
 _ERRORS_HINTS: Hints = {
     "AssertionError": ("assert", "`python -O` leaves asserts out: `raise ValueError(...)`."),
     "could not be broadcast": ("refused", "This `y` has as many values as `y_pred`."),
-    "ValueError": ("refused", "This `y` has as many values as `y_pred`: it is not to be refused."),
+    "ValueError": ("refused", "This `y` has as many values as `y_pred`: do not refuse it."),
+    **backward.PLAIN,
 }
 
 
 @exercise("08-errors")
 def errors(answer: Any) -> str:
     """Check a function that subtracts targets, (n,) or (n, 1), from predictions, (n, 1)."""
-    check_plain(answer)
+    _check_called_with(answer, "y_pred y")
     rng = np.random.default_rng(9)
     for n, is_column in (5, False), (5, True), (1, False), (8, False):
         y_pred, y = rng.normal(size=(n, 1)), rng.normal(size=(n, 1))
@@ -189,7 +212,7 @@ def errors(answer: Any) -> str:
         _judge_errors(found, y_pred - y, given.shape)
     for shape in (4,), (6, 1), (1,), (1, 1):
         _demand_refusal(answer, rng.normal(size=(5, 1)), rng.normal(size=shape))
-    return "one error for each example, and nothing that does not fit."
+    return "one error for each example, and a refusal where the sizes differ."
 
 
 def _judge_errors(found: Floats, right: Floats, shape: tuple[int, ...]) -> None:
@@ -214,7 +237,7 @@ def _demand_refusal(answer: Callable[..., Any], y_pred: Floats, y: Floats) -> No
 
     seen = play(scene, of=answer, hints=_ERRORS_HINTS).result
     shown = f"`y_pred` of shape (5, 1), `y` of shape {y.shape}: it {seen}."
-    why = "Not as many. To NumPy a single target fits any number, so compare the sizes yourself."
+    why = "There are not as many targets as predictions. NumPy may repeat one, so compare sizes."
     more = "`y.reshape(y_pred.shape)` raises a ValueError unless there are as many values."
     demand(not seen, "one-for-all" if y.size == 1 else "accepted", shown, why, more)
 
@@ -225,13 +248,14 @@ _SHIFT = "Subtract from each row its own largest logit: `z - z.max(axis=1, keepd
 _LOSS_HINTS: Hints = {
     "could not be broadcast": ("keepdims", "A sum of shape (n,) must be (n, 1): `keepdims=True`."),
     "index": ("index", "One logit of each row: `z[np.arange(len(z)), labels]`."),
+    **backward.PLAIN,
 }
 
 
 @exercise("08-cross-entropy")
 def cross_entropy(answer: Any) -> str:
     """Check the mean softmax cross-entropy, also of logits that overflow."""
-    check_plain(answer)
+    _check_called_with(answer, "logits labels")
     rng = np.random.default_rng(10)
     for n, classes in (5, 3), (8, 4), (1, 6):
         z, labels = rng.normal(size=(n, classes)), rng.integers(0, classes, n)
@@ -247,7 +271,7 @@ def cross_entropy(answer: Any) -> str:
     ):
         value = _number(_call(answer, z, labels, hints=_LOSS_HINTS), z)
         _judge_stable(value, float(_loss(z, labels).mean()), told)
-    return "the mean of -log p, with nothing that overflows on the way."
+    return "the mean of -log p, and nothing overflows."
 
 
 def _loss(z: Floats, labels: NDArray[np.int64], axis: int = 1) -> Floats:
@@ -277,7 +301,10 @@ def _judge_loss(value: float, z: Floats, labels: NDArray[np.int64]) -> None:
         "axis": (by_column, "Each row is an example, and must sum to one: along `axis=1`."),
         "columns": (_loss(z - z.max(axis=0), labels).mean(), f"Not of each column. {_SHIFT}"),
         "base": (right / np.log(2), "The logarithm is the natural one, `np.log`."),
-        "no-softmax": (-z[rows, labels].mean(), "Logits are no logarithms of p."),
+        "no-softmax": (
+            -z[rows, labels].mean(),
+            "Logits are not yet log p.",
+        ),
         "no-log": (np.exp(-each).mean(), "That is p, and -log p is asked for."),
         "picked": (every_label, "`[:, labels]` takes all labels from each row: `[rows, labels]`."),
     }
@@ -299,6 +326,114 @@ def _judge_stable(value: float, right: float, told: str) -> None:
     demand("one near" not in told, "one-max", shown, why, _SHIFT)
     why = "exp(1000) is too large for a float, and exp(-1000) is 0. What does p not depend on?"
     raise Wrong("overflow", shown, why, _SHIFT)
+
+
+# ---- 08-leaky and 08-backward ----
+@exercise("08-leaky")
+def leaky(answer: Any) -> str:
+    """Check the backward pass of a leaky ReLU."""
+    _check_called_with(answer, "a dh slope")
+    for a, dh, slope in backward.leaky_cases():
+        found = _array(_call(answer, a, dh, slope, hints=backward.LEAKY_HINTS))
+        backward.judge_leaky(found, a, dh, slope)
+    return "it agrees with central differences; with a slope of 0 it is the ReLU."
+
+
+@exercise("08-backward")
+def backward_pass(answer: Any) -> str:
+    """Check the backward pass of a network with one hidden layer."""
+    _check_called_with(answer, "parameters x h dz")
+    for parameters, x, h, dz in backward.network_cases():
+        result = _call(answer, parameters, x, h, dz, hints=backward.BACKWARD_HINTS)
+        backward.judge_backward(backward.read_gradients(result), parameters, x, h, dz)
+    return "all four gradients agree with central differences."
+
+
+# ---- 08-train ----
+@exercise("08-train")
+def train(answer: Any) -> str:
+    """Check a training loop by the rows that its model is given."""
+    _check_called_with(answer, "model optimizer x y epochs rng")
+    shown = "there is a `yield` in it, so a call runs nothing of it."
+    is_generator = inspect.isgeneratorfunction(answer)
+    demand(not is_generator, "generator", shown, "Collect the losses in a list, and return it.")
+    loops.judge_loop(answer)
+    return "every example once an epoch, in a new order, and a step for each batch."
+
+
+# ---- 08-confusion ----
+def _confusion(labels: Any, guesses: Any, classes: int) -> NDArray[np.int64]:
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (labels, guesses), 1)
+    return counts
+
+
+_CONFUSION_HINTS: Hints = {
+    "out of bounds": ("index", "Rows and columns are numbered from 0 to `classes - 1`."),
+    "only integer": ("index", "A label is the number of a row, and a guess that of a column."),
+    **backward.PLAIN,
+}
+
+
+@exercise("08-confusion")
+def confusion(answer: Any) -> str:
+    """Check a count of what each class was taken for."""
+    _check_called_with(answer, "labels guesses classes")
+    rng = np.random.default_rng(13)
+    for n, classes, unseen in (60, 4, 0), (200, 10, 1), (9, 3, 2):
+        labels = rng.integers(0, classes - unseen, n).astype(np.uint8)
+        guesses = np.where(rng.random(n) < 0.5, labels, rng.integers(0, classes - unseen, n))
+        found = _array(_call(answer, labels, guesses, classes, hints=_CONFUSION_HINTS))
+        _judge_confusion(found, _confusion(labels, guesses, classes), n)
+    return "each image counted once, in the row of its class and the column of the guess."
+
+
+def _judge_confusion(found: Floats, right: NDArray[np.int64], n: int) -> None:
+    classes = len(right)
+    shown = f"{classes} classes, {n} images: it returned shape {found.shape}."
+    why = "A row and a column for each class, also for one that never occurs."
+    demand(found.shape == right.shape, "shape", shown, why, "`np.zeros((classes, classes), int)`.")
+    if np.array_equal(found, right):
+        return
+    shown = f"{n} images, and the counts add up to {found.sum():g}."
+    why = "`counts[labels, guesses] += 1` adds 1 once to each place, however often it is named."
+    more = "`np.add.at(counts, (labels, guesses), 1)` adds each time. A loop over both does too."
+    demand(not np.array_equal(found, right > 0), "once", shown, why, more)
+    why = "Only images that are right are counted. What were the others taken for?"
+    demand(not np.array_equal(found, np.diag(right.diagonal())), "diagonal", shown, why)
+    why = "Counts are asked for, not shares."
+    demand(not 0 < found.sum() <= classes + 1e-6, "shares", shown, why)
+    demand(found.sum() == n, "total", shown, "Each image counts once, in one place.")
+    shown = "the counts add up, but some are in the wrong place."
+    why = "The row is what it *is*, the column what it was taken for."
+    demand(not np.array_equal(found, right.T), "transposed", shown, why, "`[labels, guesses]`.")
+    raise Wrong("values", shown, why)
+
+
+# ---- what later cells run, whether an exercise was done or not ----
+_OURS: dict[str, tuple[Callable[[Any], str], Callable[..., Any]]] = {
+    "08-gradient": (gradient, lambda x, y, weights: 2 * x.T @ (x @ weights - y) / y.size),
+    "08-backward": (backward_pass, backward.backward),
+    "08-train": (train, loops.train_loop),
+    "08-confusion": (confusion, _confusion),
+}
+
+
+def yours_or_ours(name: str, answer: Any) -> Any:
+    """Return an answer if it passes its check, or else the course's own, and print which.
+
+    Args:
+        name: the exercise, such as "08-train".
+        answer: the learner's function, which may still be a stub.
+    """
+    check_it, ours = _OURS[name]
+    try:
+        check_it(answer)
+    except Exception:  # `Wrong`, or whatever came of comparing what it returned
+        print(f"{name}: the course's own function runs here, until yours passes its check")
+        return ours
+    print(f"{name}: your own function runs here")
+    return answer
 
 
 # ---- 08-parsons: lines of a training loop, of which six are needed ----
@@ -341,9 +476,9 @@ def parsons(answer: Any) -> str:
         exec("\n".join(LINES[letter] for letter in letters), scope)
     except SyntaxError:
         why = "The indents tell what belongs to which `for`: none, four, four, then three of eight."
-        raise Wrong("indent", "line by line, that is no program.", why) from None
+        raise Wrong("indent", "in this order the lines are not a valid program.", why) from None
     except NameError as error:
-        raise Wrong("order", f"{error}.", "Which line gives it a value? It comes first.") from None
+        raise Wrong("order", f"{error}.", "Which line sets it? It comes first.") from None
     _judge_steps(trainee)
     return "three epochs, four batches each: every example once an epoch, in another order."
 

@@ -18,12 +18,16 @@ from asyncml.course.exercises import Wrong
 from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
 from asyncml.internals import running_loop
 
+SIGNATURE: Hints = {
+    "positional argument": ("signature", "Which arguments does the text of the exercise name?")
+}
 _HINTS: Hints = {
+    **SIGNATURE,
     "'coroutine' object": ("no-await", "`open_file` is a coroutine function: await its call."),
-    "an awaitable is required": ("no-call", "A coroutine comes of the call: `file.read()`."),
+    "an awaitable is required": ("no-call", "The call makes the coroutine: `file.read()`."),
     **dict.fromkeys(
         ("object method can't be used", "'method' object can't be awaited"),
-        ("no-call", "A coroutine comes of the call: `file.read()`."),
+        ("no-call", "The call makes the coroutine: `file.read()`."),
     ),
     **dict.fromkeys(
         NOT_AWAITABLE,
@@ -42,6 +46,12 @@ _HINTS: Hints = {
     ),
     "still running": ("endless", "Virtual time stands still in a loop that never waits."),
 }
+
+
+UNKNOWN_THREAD = (
+    "it ran in a thread that the event loop did not start. Virtual time knows no such threads, so "
+    "this cannot be judged here."
+)
 
 
 @dataclass
@@ -186,18 +196,24 @@ def run_case(answer: Any, case: Case, file: File | BlockingFile, open_file: Any)
         seen.error = task.exception()
         if seen.error is None:
             seen.result = task.result()
-        elif not isinstance(seen.error, OSError) and not file.closes_read:  # also a TimeoutError
+        elif (
+            not isinstance(seen.error, OSError) and not file.closes_read
+        ):  # of which TimeoutError is one
             raise seen.error
         return seen
 
-    with _no_pool_awaits(file):
+    with no_pool_awaits(file):
         seen: Seen = play(scene, answer, of=answer, hints=_HINTS).result
     return seen
 
 
 @contextlib.contextmanager
-def _no_pool_awaits(file: File | BlockingFile) -> Iterator[None]:
-    """Refuse a pool that ends on the loop and waits for its thread: for ever, in virtual time."""
+def no_pool_awaits(file: Any) -> Iterator[None]:
+    """Refuse a pool that ends on the loop and waits for its thread: for ever, in virtual time.
+
+    Args:
+        file: what is used in a thread; its `is_reading` tells whether it is being used.
+    """
     shutdown = ThreadPoolExecutor.shutdown
 
     def watched(pool: ThreadPoolExecutor, wait: bool = True, **kwargs: Any) -> None:
@@ -218,17 +234,25 @@ def demand_outcome(case: Case, seen: Seen) -> None:
     """Demand that an error, a stop or a time-out came out as it has to."""
     if inspect.iscoroutine(seen.result):
         seen.result.close()
-        shown = f"it returned a coroutine, `{seen.result.__name__}`, and not what comes out of it."
+        shown = f"it returned a coroutine, `{seen.result.__name__}`, and not its result."
         why = "Where is the `await`? And `to_thread` takes plain functions, not coroutines."
         raise Wrong("coroutine", shown, why)
     if case.stop_at_s is not None:
-        shown = "it was cancelled from outside while it read, and went on as if time were up."
+        shown = "it was cancelled from outside while it read, and carried on as if time were up."
         why = "Your `except` takes every CancelledError for the time-out's. Whose was this one?"
-        more = "Catch `TimeoutError`, around the block of `asyncio.timeout`: it is only yours."
+        more = "Catch `TimeoutError`, around the block: only your own limit becomes one."
         demand(seen.was_cancelled, "swallowed", shown, why, more)
         return
     shown = f"{case.told}, and a CancelledError came out."
     demand(not seen.was_cancelled, "cancelled", shown, "Whose CancelledError is it?")
+    if isinstance(case.error, TimeoutError):
+        shown = f"{case.told}, long before your limit, and it did not come out."
+        why = "Two time-outs raise the same TimeoutError. Which of them was yours?"
+        more = "`async with asyncio.timeout(seconds) as limit:`, and in the `except`: "
+        more += "`if not limit.expired(): raise`."
+        is_out = isinstance(seen.error, TimeoutError) and seen.error.args == case.error.args
+        demand(is_out, "not-yours", shown, why, more)  # from a thread comes a copy of it
+        return
     if isinstance(seen.error, TimeoutError):
         raise Wrong(
             "escaped",

@@ -5,13 +5,16 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from asyncml.course.exercises import Wrong, said_by
 from asyncml.course.exercises.fetches import refuse_unfinished
+from asyncml.course.exercises.loaders import misused
 from asyncml.course.exercises.scenes import Hints, demand, play
 from asyncml.stores.memory import ObjectNotFound, RequestFailed
 
 TRIES, FIRST_S = 4, 0.1
 _RETRY_HINTS: Hints = {
     "still running": ("endless", f"After {TRIES} tries it has to give up: `raise` the error."),
+    **misused("get_again(fetch, key, slots)"),
 }
 
 
@@ -51,6 +54,11 @@ class _Flaky:
         watching.cancel()
         for job in jobs:
             error = None if job.cancelled() else job.exception()
+            is_renamed = isinstance(error, RuntimeError) or type(error) is Exception
+            if error and is_renamed and isinstance(error.__context__, RequestFailed):
+                shown = f"after a lost try it raised {said_by(error)}."
+                why = "The caller is to get the error of the last try itself: a bare `raise`."
+                raise Wrong("renamed", shown, why)
             if error and not isinstance(error, RequestFailed | self.error):
                 raise error  # a mistake of the answer's own
         return [asyncio.CancelledError() if j.cancelled() else j.exception() or j for j in jobs]
@@ -79,14 +87,14 @@ def judge_retries(answer: Any) -> None:
         if error is ConnectionRefusedError:
             why = "That is no `RequestFailed`, and goes on to the caller at once."
         demand(tries == 1, "hopeless", shown, why, "`except aml.RequestFailed`, and nothing wider.")
-        shown = f"`fetch` raised {name}, and nobody heard of it."
+        shown = f"`fetch` raised {name}, and the caller did not hear of it."
         demand(isinstance(came, error), "swallowed", shown, "Let it through: do not catch it.")
     herd = _Flaky(slots=10, losses=1)
     _try(answer, herd, list("defghijk"))
     seconds = {round(tries[1], 9) for tries in herd.tries.values()}
     moments = "the same moment" if len(seconds) == 1 else f"{len(seconds)} different moments"
     shown = f"eight requests failed together, and were made again at {moments}."
-    why = "A store that had too much to do gets all of them at once again. What would spread them?"
+    why = "A store that had too much to do gets all eight at once again. What would spread them?"
     more = "Jitter: `seconds * random.uniform(0.5, 1.5)`, drawn anew for each pause."
     demand(len(seconds) > 4, "no-jitter", shown, why, more)
 
@@ -104,7 +112,7 @@ def _judge_tries(store: _Flaky, came: Any) -> None:
     shown = "`fetch` was awaited without a slot."
     demand(not store.was_outside, "no-slot", shown, "`async with slots:` goes around each try.")
     shown = "during the pause between two tries it kept its slot."
-    why = "Nobody else could use it meanwhile. Where does the `async with` end?"
+    why = "No other task could use it meanwhile. Where does the `async with` end?"
     more = "Only `await fetch(key)` stands in the `async with slots:`; the pause comes after it."
     demand(not store.was_held, "holds", shown, why, more)
     why = "`return` what `fetch` gave, and leave the loop with it."
@@ -114,13 +122,19 @@ def _judge_tries(store: _Flaky, came: Any) -> None:
 def _judge_end(store: _Flaky, came: Any) -> None:
     tries = len(store.tries["b"])
     shown = f"a store that loses everything was tried {_times(tries)}."
-    why = f"{TRIES} tries, and then the caller has to know."
+    why = f"After {TRIES} tries the caller has to hear of it."
     demand(tries == TRIES, "endless" if tries > TRIES else "gave-up", shown, why)
     got = f"it returned {came.result()!r}" if isinstance(came, asyncio.Task) else f"came {came!r}"
     more = "In the last round `raise`, so that the error of the last try goes on to the caller."
     shown = f"after {TRIES} lost tries {got}."
     is_error = isinstance(came, RequestFailed)
-    demand(is_error, "swallowed", shown, "Who asked takes that for data: what should it get?", more)
+    demand(
+        is_error,
+        "swallowed",
+        shown,
+        "The caller takes that for data. What should it get instead?",
+        more,
+    )
     late = store.ended_s - store.tries["b"][-1] - 0.01
     shown = f"after the last try it paused for {late:.2f} s more, and raised only then."
     why = f"Nothing comes after that pause: {TRIES} tries have three pauses between them."

@@ -1,0 +1,209 @@
+"""The exercises of lesson 00: times on paper, a loader of several at once, and counts."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from asyncml.course.exercises import Wrong, exercise, expect
+from asyncml.course.exercises.answers import is_mixed_up, is_number
+from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
+from asyncml.course.exercises.fetches import Shop, refuse_unfinished
+from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, quietly
+from asyncml.failures import shorten
+from asyncml.pipeline import Pipeline
+
+K = TypeVar("K")
+T = TypeVar("T")
+_COUNT = 40  # 00-several: keys of a shop
+_SMALLEST, _PAPER = 50, 48  # 00-tenth: seen on the lesson's clock, and where paper says 0.1 s
+
+_HINTS: Hints = {
+    "bytes": (
+        "await-twice",
+        "What `async for` gives you has arrived already. Which `await` is one too many?",
+        "`[image async for image in loader]`, without another `await`.",
+    ),
+    "plain `for`": (
+        "plain-for",
+        "A plain `for` cannot let others run while it waits. Which kind of loop can?",
+        "`[image async for image in loader]`.",
+    ),
+    "`map` needs a function": (
+        "call",
+        "Who calls `load`: you, or `map`?",
+        "Give `map` the function itself, without `()`: `.map(load, concurrency=concurrency)`.",
+    ),
+    "map() takes": (
+        "keyword",
+        "How does `map` know what the number means?",
+        "Pass it by name: `.map(load, concurrency=concurrency)`.",
+    ),
+    "keyword argument 'concurrency'": (
+        "keyword",
+        "Which of the two takes `concurrency`: `Pipeline` or `map`?",
+        "`aml.Pipeline(keys).map(load, concurrency=concurrency)`.",
+    ),
+    **dict.fromkeys(
+        NOT_AWAITABLE,
+        (
+            "await",
+            "A pipeline is not awaited as a whole. Which kind of loop takes its results?",
+            "`[image async for image in loader]`.",
+        ),
+    ),
+    "requires an object with __aiter__": (
+        "not-a-pipeline",
+        "`async for` takes what arrives bit by bit, as from a pipeline. What did you give it?",
+        "`loader = aml.Pipeline(keys).map(load, concurrency=concurrency)`.",
+    ),
+    "positional argument": (
+        "arguments",
+        "Which arguments does each function get in that call?",
+        "Your function gets `(load, keys, concurrency=16)`, and `load` gets one key.",
+    ),
+    "is not defined": (
+        "name",
+        "Which names does your function know?",
+        "`load`, `keys` and `concurrency` are its arguments, and `aml` is the course.",
+    ),
+}
+
+
+async def several_at_once(
+    load: Callable[[K], Awaitable[T]], keys: Sequence[K], concurrency: int = 16
+) -> list[T]:
+    """Load several keys at once, and return what was loaded in their order (00-several)."""
+    loader = Pipeline(keys).map(load, concurrency=concurrency)
+    return [item async for item in loader]
+
+
+@exercise("00-paper")
+def paper(answer: Any) -> str:
+    """Check the seconds that 600 waits of 8 ms take, one after the other."""
+    wrong = {
+        4800: ("unit", "That would be milliseconds. How many of them make a second?"),
+        4.8e-3: ("unit", "How many milliseconds are 600 times 8, and how many make a second?"),
+        0.008: ("one-image", "That is one image. All 600 are loaded one after the other."),
+        75: ("division", "You divided 600 by 8. Each of the 600 images takes 8 ms."),
+        0.3: ("at-once", "Here nothing happens at the same time: one image after the other."),
+    }
+    expect(answer, 4.8, wrong, "Multiply the number of images by the time of one, in seconds.")
+    return "600 times 8 ms are 4.8 s. Your machine will tell you how good paper is."
+
+
+@exercise("00-several")
+@quietly
+def several(answer: Any) -> str:
+    """Check a function that loads all keys, some at once, and returns the data in order."""
+    check_kind(answer, is_async=True)
+    for concurrency in (4, None, 3):
+        shop = _Counted(seed=1 + (concurrency or 0), count=_COUNT)
+        given = () if concurrency is None else (concurrency,)
+        _judge(shop, _run(answer, shop, *given), concurrency or 16)
+    return "never more at once than was asked for, never fewer, and in the order of the keys."
+
+
+class _Counted(Shop):
+    """A shop that counts how many fetches run at once."""
+
+    def __init__(self, seed: int, count: int) -> None:
+        super().__init__(seed, count)
+        self.seed, self.running, self.most = seed, 0, 0
+
+    async def fetch(self, key: str) -> bytes:
+        """Fetch, and count."""
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            return await super().fetch(key)
+        finally:
+            self.running -= 1
+
+
+def _run(answer: Any, shop: Shop, *concurrency: int) -> Attempt:
+    try:
+        return attempt(answer, shop.fetch, list(shop.keys), *concurrency)
+    except Wrong as wrong:
+        for words, (code, *said) in _HINTS.items():
+            if wrong.code == "raised" and words in wrong.message:
+                raise Wrong(code, wrong.message, *said) from None
+        raise
+
+
+def _judge(shop: _Counted, run: Attempt, concurrency: int) -> None:
+    """Say what is wrong with a result, or with how many were loaded at once."""
+    got, right = run.result, [shop.data[key] for key in shop.keys]
+    if isinstance(got, Pipeline) or inspect.isasyncgen(got):
+        raise Wrong(
+            "not-taken",
+            "it returned the pipeline itself, from which nothing has been taken yet.",
+            "Which kind of loop takes the results of a pipeline?",
+            "`return [image async for image in loader]`.",
+        )
+    demand(got is not None, "no-return", "it returned None.", "Is there a `return`?")
+    shown = f"it returned a {type(got).__name__}, and not a list."
+    demand(isinstance(got, list | tuple), "kind", shown, "What does `one_at_a_time` return?")
+    refuse_unfinished(list(got))
+    if sorted(shop.asked) != sorted(shop.keys):
+        shown = f"`load` was called {len(shop.asked)} times for {len(shop.keys)} keys."
+        raise Wrong("calls", shown, "Each key is loaded once: `.map(load, ...)` calls it for you.")
+    why = "`map` keeps the order of the keys, unless it is told otherwise."
+    is_right = list(got) == right or not is_mixed_up(list(got), right)
+    demand(is_right, "order", "all the data, but not in the order of the keys.", why)
+    shown = f"{len(got)} results, and not the data of the {len(right)} keys."
+    demand(list(got) == right, "results", shown, "What `load` returns belongs in the list.")
+    shown = f"with `concurrency={concurrency}`, {shop.most} were loaded at once."
+    if shop.most == 1:
+        why = "An `await` in a loop ends before the next one begins. What calls `load` for you?"
+        more = "`aml.Pipeline(keys).map(load, concurrency=concurrency)` calls it, many at once."
+        raise Wrong("sequence", "one key was loaded after the other.", why, more)
+    why = "Which argument tells `map` how many?"
+    more = "Pass it on: `.map(load, concurrency=concurrency)`."
+    demand(shop.most == concurrency, "concurrency", shown, why, more)
+    ours = attempt(several_at_once, _Counted(shop.seed, _COUNT).fetch, shop.keys, concurrency)
+    shown = f"it took {run.seconds:.2f} s, where {ours.seconds:.2f} s are enough."
+    why = f"Does a fast one of {concurrency} wait for a slow one before the next may begin?"
+    more = "Not in rounds: `map` begins the next as soon as one has ended."
+    demand(run.seconds < ours.seconds + 1e-6, "rounds", shown, why, more)
+
+
+@exercise("00-each")
+def each(answer: Any) -> str:
+    """Check how many images each of sixteen workers loads of 48."""
+    wrong = {
+        48: ("all", "That is all of them. Sixteen workers share them."),
+        16: ("workers", "That is the number of workers. They share 48 images."),
+        1: ("one", "That would be 16 images in all."),
+        768: ("product", "No image is loaded twice."),
+    }
+    expect(answer, 3, wrong, "The workers share the images, and all are equally fast.")
+    return "48 / 16 = 3 images for each worker, at least where all are equally fast."
+
+
+@exercise("00-tenth")
+def tenth(answer: Any) -> str:
+    """Check the smallest number at once with which 600 images take less than 0.1 s."""
+    if is_number(answer) and answer > _SMALLEST:
+        shown, why = f"{shorten(answer)} are enough, but so are fewer.", "Try one less."
+        raise Wrong("more", shown, why)
+    wrong = {
+        _PAPER: ("equal", "On paper that takes 0.1 s exactly, and the question was for less."),
+        49: ("paper", "On paper that is enough. What does the clock say to 49?"),
+        16: ("start", "That is where you start. Change `concurrency` in the cell above."),
+    }
+    expect(answer, _SMALLEST, wrong, "Set `concurrency` to your answer: is it below 100 ms?")
+    return "50 at once take 99.97 ms. Paper said 49: it knows nothing of fast and slow answers."
+
+
+@exercise("00-steps")
+def steps(answer: Any) -> str:
+    """Check how many steps a training takes: 3,000 images, 50 in a batch, four epochs."""
+    wrong = {
+        60: ("one-epoch", "That is one epoch. The training goes through the images four times."),
+        3000: ("images", "Those are the images. A step takes a whole batch of 50."),
+        12000: ("images", "Those are the images of four epochs. A step takes a batch of 50."),
+        50: ("batch", "That is the size of a batch. How many batches are 3,000 images?"),
+        200: ("product", "How many batches of 50 are 3,000 images?"),
+    }
+    expect(answer, 240, wrong, "One step for each batch. How many batches are 3,000 images?")
+    return "3,000 / 50 = 60 steps in an epoch, and four epochs."

@@ -1,0 +1,289 @@
+"""Judges two patients of the clinic in lesson 06: the blocked loop and the deadlock."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asyncml.clock import Deadlock, compute
+from asyncml.clock.turns import hold
+from asyncml.course.exercises import Wrong, readings
+from asyncml.course.exercises.answers import is_mixed_up, read_results
+from asyncml.course.exercises.readings import no_pool_awaits
+from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, heart, play
+from asyncml.course.exercises.troubles import HINTS
+from asyncml.failures import shorten
+from asyncml.internals import running_loop
+
+# ---- patient 3: messages parsed beside a heart ----
+_IN_THREAD = "`await asyncio.to_thread(parse, message)`: the function and its argument, not a call."
+_CALLED: Hints = {
+    "Result is not set": ("not-awaited", "You asked for a result before it was there. Who waits?"),
+    **dict.fromkeys(
+        NOT_AWAITABLE,
+        (
+            "called",
+            "`parse` is a plain function: its call holds the loop, `await` or not.",
+            _IN_THREAD,
+        ),
+    ),
+    **readings.SIGNATURE,
+    "object is not callable": (
+        "called",
+        "With `to_thread(parse(message))` you call `parse` yourself, first, and on the loop.",
+        _IN_THREAD,
+    ),
+}
+
+
+class _Parser:
+    """Parses messages, each in a tenth of a second, wherever it is called."""
+
+    def __init__(self, broken: str | None = None) -> None:
+        self.broken, self.parsed = broken, list[str]()
+        self.is_by_hand = self.is_reading = self.was_on_loop = False
+        self.lags: list[float] = []
+        self.error: BaseException | None = None
+
+    def parse(self, message: str) -> str:
+        """Hold the caller for a tenth of a second."""
+        if not isinstance(message, str):
+            shown = f"`parse` was called with {shorten(message)}, and not with a message."
+            raise Wrong("argument", shown, "One message for each call.", _IN_THREAD)
+        self.parsed.append(message)
+        self.is_reading = True
+        try:
+            if running_loop() is not None:
+                self.was_on_loop = True
+                compute(0.1)
+            else:
+                self.is_by_hand |= not hold(0.1)
+        finally:
+            self.is_reading = False
+        if message == self.broken:
+            raise ValueError(f"{message} is broken")
+        return message.upper()
+
+    async def run(self, answer: Callable[..., Awaitable[Any]], messages: list[str]) -> Any:
+        """Run the answer beside a heart that beats every 30 ms."""
+        async with heart(self.lags, 0.03):
+            await asyncio.sleep(0.005)  # so that the heart has begun
+            try:
+                return await answer(self.parse, messages)
+            except (ValueError, BaseExceptionGroup) as error:
+                if self.broken is None:
+                    raise
+                self.error = error
+            finally:
+                await asyncio.sleep(0.4)  # a thread that nobody waited for ends meanwhile
+        return None
+
+
+def judge_parsing(answer: Any) -> None:
+    """Refuse an answer that holds up the heart or mixes up the messages; raise `Wrong`."""
+    messages = ["ping", "news", "bye"]
+    parser = _Parser()
+    with no_pool_awaits(parser):
+        result = play(parser.run, answer, messages, of=answer, hints=_CALLED).result
+    late_ms = max(parser.lags, default=0) * 1000
+    shown = f"a heartbeat came {late_ms:.0f} ms late, since `parse` ran on the loop."
+    why = "An `await` elsewhere does not make a plain call wait. Where else could it run?"
+    demand(not parser.was_on_loop, "blocked", shown, why, _IN_THREAD)
+    demand(not parser.is_by_hand, "by-hand", readings.UNKNOWN_THREAD, _IN_THREAD)
+    shown = f"a heartbeat came {late_ms:.0f} ms late."
+    demand(
+        late_ms < 1, "blocked", shown, "Which call holds the loop? Find the one without `await`."
+    )
+    if asyncio.iscoroutine(result):
+        result.close()
+        shown = "it returned a coroutine, and not a list."
+        raise Wrong("not-awaited", shown, "Where is the `await`?")
+    shown = f"it returned {shorten(result)}, and not a list."
+    demand(not isinstance(result, dict), "kind", shown, "The results alone, in their order.")
+    found = read_results(result)
+    _refuse_coroutines(found)
+    shown = f"{len(parser.parsed)} of the {len(messages)} messages were parsed."
+    demand(len(parser.parsed) == len(messages), "calls", shown, "`parse` each message once.")
+    right = [message.upper() for message in messages]
+    shown = f"{found!r:.60} was returned, in place of {right}."
+    if found != right and is_mixed_up(found, right):
+        raise Wrong("order", shown, "The results are to be in the order of the messages.")
+    demand(found == right, "result", shown, "Return a list of what `parse` returned.")
+    parser = _Parser(broken="news")
+    with no_pool_awaits(parser):
+        play(parser.run, answer, messages, of=answer)
+    shown = "`parse` raised a ValueError, and nothing came out."
+    demand(parser.error is not None, "swallowed", shown, "The caller has to know: let it out.")
+
+
+def _refuse_coroutines(found: list[Any]) -> None:
+    coroutines = [value for value in found if asyncio.iscoroutine(value)]
+    names = {getattr(coroutine, "__name__", "") for coroutine in coroutines}
+    for coroutine in coroutines:
+        coroutine.close()
+    if names - {"to_thread"}:
+        shown = f"in the list are coroutines, `{min(names)}`, and not their results."
+        why = "A thread that calls an `async def` makes a coroutine, and does not run it."
+        raise Wrong("coroutine", shown, why, _IN_THREAD)
+    shown = "there are coroutines or tasks in the list, and not their results."
+    is_done = not coroutines and not any(map(asyncio.isfuture, found))
+    demand(is_done, "not-awaited", shown, "`to_thread` gives a coroutine. Who awaits it?")
+
+
+# ---- patient 7: two locks ----
+class _SlowLock(asyncio.Lock):
+    """Takes a moment to be had, as one on a server does: nobody gets two at a stroke."""
+
+    async def acquire(self) -> bool:  # type: ignore[override]
+        """Wait a moment, and then for the lock."""
+        await asyncio.sleep(0.01)
+        return await super().acquire()
+
+
+class _Workshop:
+    """Four locks, and work that has to hold two of them."""
+
+    def __init__(self) -> None:
+        self.locks: dict[str, asyncio.Lock] = {
+            name: _SlowLock() for name in ("model", "disk", "net", "gpu")
+        }
+        self.users: dict[str, int] = dict.fromkeys(self.locks, 0)
+        self.is_unlocked, self.is_shared = False, False
+
+    def work(self, first: str, second: str, error: Exception | None = None) -> Callable[..., Any]:
+        """Return work that takes a tenth of a second."""
+
+        async def work() -> str:
+            for name in first, second:
+                self.users[name] += 1
+                self.is_unlocked |= not self.locks[name].locked()
+                self.is_shared |= self.users[name] > 1
+            await asyncio.sleep(0.1)
+            for name in first, second:
+                self.users[name] -= 1
+            if error is not None:
+                raise error
+            return f"{first} and {second}"
+
+        return work
+
+    def start(self, answer: Any, pair: str, error: Exception | None = None) -> asyncio.Task[Any]:
+        """Start the answer with the two locks named in `pair`."""
+        first, second = pair.split()
+        work = self.work(first, second, error)
+        return asyncio.create_task(
+            answer(self.locks, first, second, work), name=f"{first}-{second}"
+        )
+
+    async def together(self, answer: Any, *pairs: str) -> tuple[list[Any], float]:
+        """Run the answer for several pairs at once; return the results and how long it took."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        tasks = [self.start(answer, pair) for pair in pairs]
+        results = await asyncio.gather(*tasks)
+        return results, loop.time() - start
+
+    async def fails(self, answer: Any) -> tuple[BaseException | None, list[str]]:
+        """Run work that raises; return what came out, and the locks that are still held."""
+        task = self.start(answer, "disk model", error=OSError("disk failure"))
+        await asyncio.wait([task])
+        error = task.exception()
+        if error is not None and not isinstance(error, OSError):
+            raise error
+        return error, self.held()
+
+    async def stops(self, answer: Any) -> tuple[bool, list[str]]:
+        """Cancel two calls that wait and one that works; return what is still held."""
+        working = self.start(answer, "gpu model")
+        await asyncio.sleep(0.03)
+        waiting = [self.start(answer, pair) for pair in ("disk model", "net model")]
+        await asyncio.sleep(0.05)
+        tasks = [*waiting, working]
+        for task in tasks:
+            task.cancel()
+            await asyncio.wait([task])
+        return all(task.cancelled() for task in tasks), self.held()
+
+    def held(self) -> list[str]:
+        """Return the names of the locks that are still held."""
+        return [name for name, lock in self.locks.items() if lock.locked()]
+
+
+def judge_locks(answer: Any) -> None:
+    """Refuse an answer that deadlocks, or holds too little or too much; raise `Wrong`."""
+    shop = _Workshop()
+    results, took_s = _play_locks(shop.together, answer, "model disk", "net gpu")
+    _judge_held(shop)
+    if asyncio.iscoroutine(results[0]):
+        for coroutine in results:
+            coroutine.close()
+        shown = "it returned a coroutine, and `work` was never run."
+        raise Wrong("not-awaited", shown, "`work()` makes a coroutine. Who awaits it, and where?")
+    shown = f"it returned {results[0]!r:.40}, and `work` returned 'model and disk'."
+    demand(results[0] == "model and disk", "result", shown, "`return await work()`.")
+    shown = f"two calls that share no lock took {took_s:.2f} s together; alone each takes 0.12 s."
+    why = "One lock for everybody ends the deadlock, and all overlap with it. Which are needed?"
+    demand(took_s < 0.15, "one-at-a-time", shown, why, "Take `locks[first]` and `locks[second]`.")
+    for pairs in (
+        ("model disk", "disk model"),
+        ("model disk", "disk net", "net model"),
+        ("gpu net", "net model", "model gpu", "gpu disk"),
+        ("net model", "model net", "gpu disk", "disk gpu"),
+    ):
+        shop = _Workshop()
+        _play_locks(shop.together, answer, *pairs)
+        _judge_held(shop)
+    shop = _Workshop()
+    error, held = _play_locks(shop.fails, answer)
+    shown = "`work` raised an OSError, and nothing came out."
+    demand(error is not None, "swallowed", shown, "The caller has to know: let it out.")
+    _judge_left("`work` raised an OSError", held)
+    was_stopped, held = _play_locks(_Workshop().stops, answer)
+    shown = "it was cancelled, and carried on regardless."
+    demand(was_stopped, "stop-swallowed", shown, "Which `except` takes the CancelledError?")
+    _judge_left("it was cancelled", held)
+
+
+def _play_locks(scene: Callable[..., Any], answer: Any, *pairs: str) -> Any:
+    hints = {
+        **HINTS,
+        "'str' object does not": (
+            "names",
+            "`first` and `second` are names. Where are the locks?",
+            "`locks[first]` and `locks[second]`.",
+        ),
+        "context manager protocol": ("no-with", "A lock needs `async with`."),
+        "different event loop": (
+            "other-loop",
+            "A lock of your own belongs to the loop that it was first used on. Is one needed?",
+        ),
+    }
+    hints["not supported between instances of"] = (
+        "no-order",
+        "Locks have no order of their own. What do you know of each, that has one?",
+        "Sort the names, and not the locks: `for name in sorted((first, second))`.",
+    )
+    done = play(scene, answer, *pairs, of=answer, hints=hints, may_raise=(Deadlock,))
+    if isinstance(done.error, Deadlock):
+        calls = ", ".join(pair.replace(" ", " and ") for pair in pairs) or "model and disk"
+        raise Wrong(
+            "deadlock",
+            f"calls that wanted {calls}, in this order, waited for each other for ever.",
+            "Each holds what the other wants. What if all asked for the same lock first?",
+            "Take them in an order that is the same for every caller: `sorted((first, second))`.",
+        )
+    return done.result
+
+
+def _judge_held(shop: _Workshop) -> None:
+    shown = "`work` ran while one of its two locks was not held."
+    why = "Until when do you hold the first: until you have the second, or until `work` is done?"
+    more = "`async with` the first, in it `async with` the second, and in that `await work()`."
+    demand(not shop.is_unlocked, "unlocked", shown, why, more)
+    shown = "two calls worked with the same lock at the same time."
+    demand(not shop.is_shared, "unlocked", shown, why, more)
+
+
+def _judge_left(told: str, held: list[str]) -> None:
+    shown = f"{told}, and these locks are still held: {', '.join(held)}."
+    why = "The next caller waits for ever. Which way of holding a lock lets go in any case?"
+    demand(not held, "left-locked", shown, why, "`async with lock:` in place of `acquire()`.")

@@ -1,0 +1,144 @@
+"""Judges a training run that a stop can end between two steps, as in lesson 02.
+
+Beside it stands the course's own, which the lesson goes on with where the learner's does not pass.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from asyncml.clock import compute
+from asyncml.course.exercises import Wrong
+from asyncml.course.exercises.answers import names_of
+from asyncml.course.exercises.attempts import check_kind
+from asyncml.course.exercises.kernels import RUNS
+from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play, quietly
+
+_STEPS, _STEP_S = 10, 0.1
+
+_TRAIN_HINTS: Hints = {
+    "cannot be called from a running event loop": RUNS,
+    "event loop is already running": RUNS,
+    "positional argument": (
+        "signature",
+        "`stoppable` is called with `step` and `count`, and `step` with the number of the step.",
+    ),
+    "is not callable": (
+        "called",
+        "A thread is given the function and its argument, not what the call returns.",
+        "`await asyncio.to_thread(step, number)`",
+    ),
+    **dict.fromkeys(
+        NOT_AWAITABLE,
+        (
+            "plain-step",
+            "`step` is a plain function: awaiting its result gives no turn. What does?",
+            "`await asyncio.sleep(0)` gives the loop a turn.",
+        ),
+    ),
+}
+
+
+async def stoppable(step: Callable[[int], Any], count: int) -> None:
+    """Call `step` for each number, and give the loop a turn after each."""
+    for number in range(count):
+        step(number)
+        await asyncio.sleep(0)
+
+
+@dataclass
+class _Trained:
+    """What a training run did: which steps, how many at a time, and how it ended."""
+
+    numbers: list[int]
+    most: int
+    took_s: float
+    is_cancelled: bool
+    n_at_end: int
+
+
+@quietly
+def judge_stoppable(answer: Any) -> int:
+    """Raise `Wrong` unless all steps run in turn, and a stop is found within a step.
+
+    Returns:
+        How many steps had begun when a stop in the middle of the third had ended it.
+    """
+    check_kind(answer, True)
+    seen = _train(answer, None)
+    shown = "no step has run."
+    why = "A coroutine runs only when it is awaited."
+    demand(bool(seen.numbers), "not-run", shown, why)
+    shown = f"it called `step` with {_shown(seen.numbers)}, and not with 0 to {_STEPS - 1} in turn."
+    demand(sorted(seen.numbers) == list(range(_STEPS)), "numbers", shown, "For which numbers?")
+    shown = f"{seen.most} steps ran at the same time."
+    demand(seen.most == 1, "at-once", shown, "Each step needs the one before: one after another.")
+    shown = f"the steps ran in the order {_shown(seen.numbers)}."
+    demand(seen.numbers == sorted(seen.numbers), "numbers", shown, "Begin with step 0.")
+    shown = f"it returned after {seen.n_at_end} of {_STEPS} steps."
+    demand(seen.n_at_end == _STEPS, "not-awaited", shown, "Who waits for the last step?")
+    shown = f"{_STEPS} steps of {_STEP_S:g} s took {seen.took_s:.3g} s."
+    why = "The loop needs a turn, and no time: which `sleep` is the shortest?"
+    demand(seen.took_s <= _STEPS * _STEP_S * 1.1, "slow", shown, why)
+    ran, _ = [_judge_stop(answer, stop_s) for stop_s in (0.25, 0.53)]
+    return ran
+
+
+def _judge_stop(answer: Any, stop_s: float) -> int:
+    seen = _train(answer, stop_s)
+    ran, allowed = len(seen.numbers), int(stop_s / _STEP_S) + 2
+    shown = f"stop was pressed after {stop_s:g} s, and {ran} of {_STEPS} steps ran all the same."
+    names = names_of(answer)
+    if ran > allowed and {"to_thread", "run_in_executor", "submit"} & names:
+        why = "The waiting stopped, and the thread worked on. How many steps was it given at once?"
+        more = "Give the thread one step at a time: `await asyncio.to_thread(step, number)`."
+        raise Wrong("in-thread", shown, why, more)
+    why = "When does the loop get a turn, to look at the stop?"
+    more = "`await asyncio.sleep(0)` after each step gives it one."
+    if "CancelledError" in names:
+        why = "The stop is a CancelledError. Who catches it, and goes on?"
+        more = "Let the CancelledError out of `stoppable`: it ends the cell."
+    elif "create_task" in names:
+        why = more = "Starting a task gives no turn. Awaiting it does."
+    elif "sleep" in names and "time" not in names:
+        why = "Does every step have a turn after it, and an `await` before the `sleep`?"
+    demand(ran <= allowed, "late", shown, why, more)
+    shown = "the stop was found, and the training run ended as if nothing had happened."
+    why = "Your `except` caught the CancelledError. Let it go on: it ends the cell."
+    demand(seen.is_cancelled, "swallowed", shown, why)
+    return ran
+
+
+def _train(answer: Any, stop_s: float | None) -> _Trained:
+    numbers: list[int] = []
+    running = most = 0
+
+    def step(number: int) -> None:
+        nonlocal running, most
+        numbers.append(number)
+        running += 1
+        most = max(most, running)
+        compute(_STEP_S)
+        running -= 1
+
+    step.__qualname__ = "step"  # in messages
+
+    async def scene(train: Callable[..., Any]) -> _Trained:
+        now = asyncio.get_running_loop().time
+        task = asyncio.create_task(train(step, _STEPS), name="train")
+        if stop_s is not None:
+            asyncio.get_running_loop().call_later(stop_s, task.cancel)
+        await asyncio.wait([task])
+        took_s, n_at_end = now(), len(numbers)
+        await asyncio.sleep(5)
+        if not task.cancelled() and (error := task.exception()):
+            raise error
+        return _Trained(numbers, most, took_s, task.cancelled(), n_at_end)
+
+    found: _Trained = play(scene, answer, of=answer, hints=_TRAIN_HINTS).result
+    return found
+
+
+def _shown(values: list[Any]) -> str:
+    return ", ".join(map(str, values[:12])) or "nothing"

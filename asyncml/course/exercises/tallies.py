@@ -1,0 +1,286 @@
+"""Judges a class that counts for many threads at once, and says where its updates get lost.
+
+The operating system may switch threads at a bad moment, or never do. So the check chooses: a second
+thread runs at each line of the first one, at each read and at each write. Lesson 04 mends it.
+"""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from asyncml.course.exercises import Wrong, said_by
+from asyncml.course.exercises.answers import codes_of, names_of
+from asyncml.course.exercises.scenes import Hints, demand
+
+_NEVER_S = 0.2  # for what may never come
+_BLOCKED_S = 0.01  # for a thread that waits for a lock, so will not come
+_LIMIT_S = 3.0  # for an `add` that never returns
+_MOST = 40  # moments of one `add` that are tried
+_IN_INIT = "Write `self.lock = threading.Lock()` in `__init__`, and `with self.lock:` in `add`."
+
+
+class AsGiven:
+    """The class as the lesson gives it."""
+
+    def __init__(self, predict: Any, counts: Any) -> None:
+        self.predict, self.counts = predict, counts
+
+    def add(self, image: Any) -> None:  # noqa: D102 - as the notebook has it
+        kind = self.predict(image)
+        if kind not in self.counts:
+            self.counts[kind] = 0
+        self.counts[kind] = self.counts[kind] + 1
+
+
+class _Counts(dict[Any, int]):
+    """A dictionary that tells when it is read, and when it is about to be written."""
+
+    def __init__(self, tell: Callable[[str], None] = lambda what: None) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def __contains__(self, key: Any) -> bool:
+        found = super().__contains__(key)
+        self.tell("read")
+        return found
+
+    def __getitem__(self, key: Any) -> int:
+        found = super().__getitem__(key)
+        self.tell("read")
+        return found
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return what is there, or the default."""
+        found = super().get(key, default)
+        self.tell("read")
+        return found
+
+    def __setitem__(self, key: Any, value: int) -> None:
+        self.tell("write")
+        super().__setitem__(key, value)
+
+
+def _locks_of(tally: Any, make: type) -> list[Any]:
+    """Return the locks that an answer keeps: in itself, in its class, or beside it."""
+    methods = [each for each in vars(make).values() if hasattr(each, "__globals__")]
+    kept = [*getattr(tally, "__dict__", {}).values(), *vars(make).values()]
+    kept += [m.__globals__.get(name) for m in methods for name in names_of(m)]
+    return [each for each in kept if hasattr(each, "acquire") and not isinstance(each, type)]
+
+
+def _are_held(locks: list[Any]) -> bool:
+    """Tell whether a thread would have to wait for one of the locks: a thread tries."""
+    held: list[bool] = []
+
+    def try_all() -> None:
+        for lock in locks:
+            held.append(not lock.acquire(blocking=False))
+            if not held[-1]:
+                lock.release()
+
+    trying = threading.Thread(target=try_all, name="tries", daemon=True)
+    trying.start()
+    trying.join(_LIMIT_S)
+    return any(held)
+
+
+class _Call:
+    """One `add` in a thread of its own, which ends with the check."""
+
+    def __init__(
+        self, tally: Any, image: Any, hints: Hints, tell: Callable[[str], None] | None = None
+    ) -> None:
+        self.tally, self.image, self.hints, self.tell = tally, image, hints, tell
+        self.error: BaseException | None = None
+        self.is_over = False
+        self.thread = threading.Thread(target=self._run, name="add", daemon=True)
+
+    def _run(self) -> None:
+        sys.settrace(self._trace)
+        try:
+            self.tally.add(self.image)
+        except BaseException as error:
+            self.error = error
+        finally:
+            sys.settrace(None)
+
+    def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
+        methods = vars(type(self.tally)).values()
+        if frame.f_code not in codes_of(*methods):
+            return None
+        if self.is_over:
+            raise SystemExit
+        if event == "line" and self.tell:
+            self.tell("line")
+        return self._trace
+
+    def finish(self, may_raise: bool = False) -> None:
+        """Wait for its end, and tell what went wrong in it."""
+        self.thread.join(_LIMIT_S)
+        if self.thread.is_alive():
+            self._end()
+            why = "Does it wait for a lock that is never released?"
+            more = "`with self.lock:` releases the lock however its block ends."
+            raise Wrong("stuck", "an `add` was still running after some seconds.", why, more)
+        if self.error is None or may_raise:
+            return
+        message = f"`add` raised {said_by(self.error)}."
+        for words, (code, *said) in self.hints.items():
+            if words in message:
+                raise Wrong(code, message, *said)
+        raise Wrong("raised", message, "`add` is called with one image, and returns nothing.")
+
+    def _end(self) -> None:
+        """End the thread: at its next line, or by releasing the lock that it waits for."""
+        self.is_over = True
+        for lock in _locks_of(self.tally, type(self.tally)):
+            with contextlib.suppress(Exception):  # it may belong to the thread that holds it
+                lock.release()
+        self.thread.join(_NEVER_S)
+
+
+def judge(make: type, hints: Hints) -> None:
+    """Raise `Wrong` unless no update is lost, predictions overlap, and an error frees the lock."""
+    _judge_one(make, hints)
+    for moment in range(1, _MOST):
+        if len(_judge_race(make, hints, moment)) < moment:
+            break
+    _judge_overlap(make, hints)
+    _judge_error(make, hints)
+
+
+def _judge_one(make: type, hints: Hints) -> None:
+    counts, seen = _Counts(), list[Any]()
+
+    def predict(image: Any) -> str:
+        seen.append(image)
+        return "shirt" if image else "coat"
+
+    tally = _made(make, predict, counts)
+    for image in (1, 0, 1):
+        call = _Call(tally, image, hints)
+        call.thread.start()
+        call.finish()
+    shown = f"`predict` was called for {seen!r:.60}, and once for each image was expected."
+    demand(seen == [1, 0, 1], "predict", shown, "Call `self.predict(image)` once in each `add`.")
+    found, right = dict(counts.items()), {"shirt": 2, "coat": 1}
+    why = "Count in the dictionary that `__init__` is given."
+    shown = f"one thread counted two shirts and a coat, and `counts` is {found!r:.60}."
+    demand(found == right, "value" if found else "elsewhere", shown, why)
+
+
+def _made(make: type, predict: Any, counts: _Counts) -> Any:
+    try:
+        tally = make(predict, counts)
+    except Exception as error:
+        shown = f"`{make.__name__}(predict, counts)` raised {said_by(error)}."
+        raise Wrong("raised", shown, "`__init__` takes these two, as in the class above.") from None
+    return tally
+
+
+def _judge_race(make: type, hints: Hints, moment: int) -> list[str]:
+    """Let a second thread run at one moment of the first; return the moments that there were."""
+    predicted = threading.Event()
+    told: list[str] = []
+
+    def predict(image: Any) -> str:
+        if image == "second":
+            predicted.set()
+        return "shirt"
+
+    def tell(what: str) -> None:
+        if threading.current_thread() is not first.thread:
+            return
+        told.append(what)
+        if len(told) == moment:
+            is_held = _are_held(locks)
+            second.thread.start()
+            # where it waits for a lock before it predicts, it never comes so far
+            if predicted.wait(_NEVER_S if is_held else _LIMIT_S):
+                second.thread.join(_BLOCKED_S if is_held else _LIMIT_S)
+
+    counts = _Counts(tell)
+    tally = _made(make, predict, counts)
+    locks = _locks_of(tally, make)
+    first, second = _Call(tally, "first", hints, tell), _Call(tally, "second", hints)
+    first.thread.start()
+    first.finish()
+    if second.thread.ident is not None:
+        second.finish()
+        if dict.get(counts, "shirt") != 2:
+            _explain_loss(make, hints, dict.get(counts, "shirt"))
+    return told
+
+
+def _explain_loss(make: type, hints: Hints, count: Any) -> None:
+    shown = f"two threads counted one shirt each, and `counts` says {count}."
+    is_own = bool(names_of(vars(make).get("add")) & {"Lock", "RLock", "Semaphore"})
+    why = "Each `add` makes a lock of its own, and no other thread ever waits for that."
+    demand(not is_own, "own-lock", shown, why, _IN_INIT)
+    why = "Between which two lines must no other thread come?"
+    held: list[tuple[str, bool]] = []
+    counts = _Counts(lambda what: held.append((what, _are_held(locks))))
+    tally = _made(make, lambda image: "shirt", counts)
+    locks = _locks_of(tally, make)
+    demand(bool(locks), "no-lock", shown, why, _IN_INIT)
+    alone = _Call(tally, "alone", hints)
+    alone.thread.start()
+    alone.finish()
+    both = "Put asking, reading and writing into one `with self.lock:`."
+    reads, writes = ([is_held for what, is_held in held if what == w] for w in ("read", "write"))
+    why = "The lock keeps nobody out. How many threads does it let in at a time?"
+    demand(any(reads + writes), "wide", shown, why, _IN_INIT)
+    why = "The lock is not held at each read. Is what was read still true at the write?"
+    demand(all(reads), "read-outside", shown, why, both)
+    why = "The lock is held at the read. What may have happened before the write?"
+    demand(all(writes), "write-outside", shown, why, both)
+    why = "The lock is held at each step. Is it held between them, too?"
+    raise Wrong("two-blocks", shown, why, both)
+
+
+def _judge_overlap(make: type, hints: Hints) -> None:
+    together, alone = threading.Barrier(2), list[Any]()
+
+    def predict(image: Any) -> str:
+        try:
+            together.wait(_NEVER_S)
+        except threading.BrokenBarrierError:
+            alone.append(image)
+        return "shirt"
+
+    tally = _made(make, predict, _Counts())
+    calls = [_Call(tally, image, hints) for image in range(2)]
+    for call in calls:
+        call.thread.start()
+    for call in calls:
+        call.finish()
+    shown = "no update is lost, but the threads predict one after the other."
+    why = "`predict` is slow, and touches nothing that is shared. Does it need the lock?"
+    demand(not alone, "serial", shown, why, "Call `self.predict(image)` before `with self.lock:`.")
+
+
+def _judge_error(make: type, hints: Hints) -> None:
+    def predict(image: Any) -> Any:
+        return image
+
+    counts = _Counts()
+    tally = _made(make, predict, counts)
+    call = _Call(tally, ["no", "key"], hints)  # a list cannot be a key of a dictionary
+    call.thread.start()
+    call.finish(may_raise=True)
+    shown = "counting failed with a TypeError inside `add`, and no error came out of it."
+    demand(call.error is not None, "swallowed", shown, "Let errors out: nothing else reports them.")
+    call = _Call(tally, "shirt", hints)
+    call.thread.start()
+    try:
+        call.finish()
+    except Wrong as wrong:
+        if wrong.code != "stuck":
+            raise
+        shown = "an `add` raised an error, and the next one waited for ever."
+        why = "What releases the lock if something between `acquire` and `release` raises?"
+        more = "`with self.lock:` releases it however its block ends."
+        raise Wrong("not-released", shown, why, more) from None

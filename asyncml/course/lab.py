@@ -1,0 +1,160 @@
+"""A learner's own copy of the lessons: `python -m asyncml lab`.
+
+The lessons of the course stay executed and as they are; the copy, in `my-course/`, has no outputs,
+so that nothing answers a question before it is asked, and is never overwritten. Ours for each
+exercise stand in `my-course/solutions/`.
+"""
+
+import argparse
+import copy
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+_FOLDER = "my-course"
+_RECORD = ".lessons.json"  # what each copy was made from, and how it was then
+_APART = """\
+Yours first. Then compare it with ours: [solutions/{name}](solutions/{name}).
+"""
+
+Notebook = dict[str, Any]
+
+
+def lessons() -> Path:
+    """Return the folder of the lessons: beside the package in a checkout, within it in a wheel.
+
+    Raises:
+        FileNotFoundError: they are in neither.
+    """
+    here = Path(__file__)
+    for folder in (here.parent / "lessons", here.parents[2] / "notebooks"):
+        if any(folder.glob("*.ipynb")):
+            return folder
+    raise FileNotFoundError("the lessons are not installed: use a copy of the course's repository")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make what is missing of the copy, say what has happened, and open JupyterLab on it."""
+    parser = argparse.ArgumentParser(
+        "python -m asyncml lab", description="Make your own copy of the lessons, and open it."
+    )
+    parser.add_argument(
+        "--folder", default=_FOLDER, type=Path, help=f"of the copy; the default is {_FOLDER}"
+    )
+    parser.add_argument(
+        "--fresh",
+        metavar="NN",
+        action="append",
+        default=[],
+        help="bring a lesson back as it was; yours is kept beside it",
+    )
+    parser.add_argument(
+        "--solutions", action="store_true", help="leave the solutions in the lessons, folded"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="only make the copy")
+    options = parser.parse_args(arguments)
+    names = [path.name for path in sorted(lessons().glob("*.ipynb"))]
+    unknown = [start for start in options.fresh if not any(n.startswith(start) for n in names)]
+    if unknown:
+        parser.error(f"there is no lesson {', '.join(unknown)}; there are {', '.join(names)}")
+    for line in make(options.folder, fresh=options.fresh, solutions=options.solutions):
+        print(line)
+    first = options.folder / names[0]
+    command = [sys.executable, "-m", "jupyterlab", str(first)]
+    if options.no_browser:
+        print(f'To begin: "{sys.executable}" -m jupyterlab "{first}"')
+        return 0
+    try:
+        return subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:  # how a server is ended
+        return 0
+
+
+def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) -> list[str]:
+    """Copy the lessons that are not there yet; return what has happened, a line for each thing.
+
+    Args:
+        folder: of the copy.
+        fresh: how the names of lessons begin that are to be made again; what was there is renamed.
+        solutions: whether the solutions stay in the lessons, folded.
+    """
+    source, said, made = lessons(), [], 0
+    (folder / "solutions").mkdir(parents=True, exist_ok=True)
+    shutil.copytree(source / "pictures", folder / "pictures", dirs_exist_ok=True)
+    record = _read_record(folder)
+    for path in sorted(source.glob("*.ipynb")):
+        original, mine = path.read_bytes(), folder / path.name
+        notebook = json.loads(original)
+        print_of = hashlib.sha256(original).hexdigest()
+        again = any(path.name.startswith(start) for start in fresh)
+        if mine.exists() and not again:
+            known = record.get(path.name, {})
+            if known.get("made") == _digest(mine) and known.get("from") != print_of:
+                again = True  # nothing has been written in it
+            elif known.get("from") != print_of:
+                said.append(
+                    f"{path.name}: the course has a newer version. Yours is as it was; "
+                    f"`--fresh {path.name[:2]}` brings the new one, and keeps yours beside it"
+                )
+        if mine.exists() and again and record.get(path.name, {}).get("made") != _digest(mine):
+            kept = _free(mine)
+            mine.rename(kept)
+            said.append(f"{path.name} is as it was; yours is {kept.name} now")
+        if not mine.exists() or again:
+            _write(mine, cleared(path.name, notebook, solutions=solutions))
+            _write(folder / "solutions" / path.name, cleared(path.name, notebook, solutions=True))
+            record[path.name] = {"from": print_of, "made": _digest(mine)}
+            made += 1
+    _write(folder / _RECORD, record)
+    said.insert(
+        0, f"{made} lessons copied to {folder}" if made else f"Your lessons are in {folder}"
+    )
+    return said
+
+
+def cleared(name: str, notebook: Notebook, *, solutions: bool) -> Notebook:
+    """Return a notebook without outputs; without `solutions`, a link stands in place of each."""
+    notebook = copy.deepcopy(notebook)
+    for place, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] != "code":
+            continue
+        cell["outputs"], cell["execution_count"] = [], None
+        if not solutions and "solution" in cell["metadata"].get("tags", ()):
+            text = _APART.format(name=name)
+            notebook["cells"][place] = {
+                "cell_type": "markdown",
+                "id": cell["id"],
+                "metadata": {},
+                "source": text.splitlines(keepends=True),
+            }
+    return notebook
+
+
+def _read_record(folder: Path) -> dict[str, dict[str, str]]:
+    try:
+        found = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # then every copy counts as written in
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _free(path: Path) -> Path:
+    """Return a name beside `path` that nobody has."""
+    number = 1
+    while (other := path.with_stem(f"{path.stem}_mine_{number}")).exists():
+        number += 1
+    return other

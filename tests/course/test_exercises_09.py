@@ -1,8 +1,10 @@
 """The checks of lesson 09: right answers pass, each typical wrong one gets a hint of its own."""
 
 import asyncio
+import contextlib
 import copy
 import re
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,9 +12,11 @@ import numpy as np
 import pytest
 
 from asyncml.clock import compute, simulate
-from asyncml.course.exercises import attempts, check
+from asyncml.course.exercises import attempts, check, ours
 from asyncml.course.exercises.lesson_09 import _Jitter, _runs
 from asyncml.threads import ThreadPool
+from asyncml.training.fit import fit as fit_ours
+from asyncml.training.step import Step
 
 
 def code(name, answer):
@@ -701,3 +705,805 @@ def test_snapshot_says_more_the_second_time(answer, first, then):
     assert first in told[0]
     assert then not in told[0]
     assert then in told[1]
+
+
+# ---- 09-feeder ----
+
+
+async def feeder_stub(load, step, count, ahead=2): ...
+
+
+async def by_semaphore(load, step, count, ahead=2):
+    loop, queue, room = asyncio.get_running_loop(), asyncio.Queue(), asyncio.Semaphore(ahead)
+
+    async def feed():
+        for number in range(count):
+            await room.acquire()
+            queue.put_nowait(await load(number))
+
+    with ThreadPool(1, name="trainer") as trainer:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(feed())
+            for _ in range(count):
+                batch = await queue.get()
+                room.release()
+                await loop.run_in_executor(trainer, step, batch)
+
+
+async def by_finally(load, step, count, ahead=2):
+    queue, room = asyncio.Queue(), asyncio.Semaphore(ahead)
+
+    async def feed():
+        try:
+            for number in range(count):
+                await room.acquire()
+                await queue.put((await load(number), None))
+        except Exception as error:
+            await queue.put((None, error))
+
+    feeder = asyncio.create_task(feed())
+    try:
+        for _ in range(count):
+            batch, error = await queue.get()
+            if error:
+                raise error
+            room.release()
+            await asyncio.to_thread(step, batch)
+    finally:
+        feeder.cancel()
+
+
+async def two_tasks(load, step, count, ahead=2):
+    queue, room = asyncio.Queue(), asyncio.Semaphore(ahead)
+
+    async def feed():
+        for number in range(count):
+            async with asyncio.timeout(None):
+                await room.acquire()
+            await queue.put(await load(number))
+        await queue.put(None)
+
+    async def train():
+        while (batch := await queue.get()) is not None:
+            room.release()
+            await asyncio.to_thread(step, batch)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(feed())
+        group.create_task(train())
+
+
+async def by_condition(load, step, count, ahead=2):
+    ready, held, changed = [], [], asyncio.Condition()
+
+    async def feed():
+        for number in range(count):
+            async with changed:
+                await changed.wait_for(lambda: len(held) < ahead)
+                held.append(number)
+            batch = await load(number)
+            async with changed:
+                ready.append(batch)
+                changed.notify_all()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(feed())
+        for _ in range(count):
+            async with changed:
+                await changed.wait_for(lambda: ready)
+                batch = ready.pop(0)
+                held.pop()
+                changed.notify_all()
+            await asyncio.to_thread(step, batch)
+
+
+def grouped(before="", after="", queue="asyncio.Queue()", get="await queue.get()", step=None):
+    """Return a version with parts of it written otherwise."""
+    step = step or "await asyncio.to_thread(step, batch)"
+    scope = {"asyncio": asyncio, "time": time}
+    lines = f"""
+async def other(load, step, count, ahead=2):
+    queue, room = {queue}, asyncio.Semaphore(ahead)
+    async def feed():
+        for number in range(count):
+            {before or "await room.acquire()"}
+            await queue.put(await load(number))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(feed())
+        for _ in range(count):
+            batch = {get}
+            {after or "room.release()"}
+            {step}
+"""
+    exec(lines, scope)
+    return scope["other"]
+
+
+async def fed_one_by_one(load, step, count, ahead=2):
+    for number in range(count):
+        await asyncio.to_thread(step, await load(number))
+
+
+async def fed_in_a_list(load, step, count, ahead=2):
+    for batch in [await load(number) for number in range(count)]:
+        await asyncio.to_thread(step, batch)
+
+
+async def gathered_loads(load, step, count, ahead=2):
+    for batch in await asyncio.gather(*map(load, range(count))):
+        await asyncio.to_thread(step, batch)
+
+
+async def window_of_tasks(load, step, count, ahead=2):
+    tasks = [asyncio.create_task(load(number)) for number in range(min(ahead, count))]
+    for number in range(count):
+        batch = await tasks.pop(0)
+        if number + ahead < count:
+            tasks.append(asyncio.create_task(load(number + ahead)))
+        await asyncio.to_thread(step, batch)
+
+
+async def double_buffer(load, step, count, ahead=2):
+    loading = asyncio.create_task(load(0))
+    for number in range(count):
+        batch = await loading
+        if number + 1 < count:
+            loading = asyncio.create_task(load(number + 1))
+        await asyncio.to_thread(step, batch)
+
+
+async def double_buffer_too_far(load, step, count, ahead=2):
+    loading = asyncio.create_task(load(0))
+    for number in range(count):
+        batch = await loading
+        loading = asyncio.create_task(load(number + 1))
+        await asyncio.to_thread(step, batch)
+
+
+async def no_group(load, step, count, ahead=2):
+    queue, room = asyncio.Queue(), asyncio.Semaphore(ahead)
+
+    async def feed():
+        for number in range(count):
+            await room.acquire()
+            await queue.put(await load(number))
+
+    feeder = asyncio.create_task(feed())
+    for _ in range(count):
+        batch = await queue.get()
+        room.release()
+        await asyncio.to_thread(step, batch)
+    await feeder
+
+
+async def tells_and_leaves(load, step, count, ahead=2):
+    queue, room = asyncio.Queue(), asyncio.Semaphore(ahead)
+
+    async def feed():
+        try:
+            for number in range(count):
+                await room.acquire()
+                await queue.put((await load(number), None))
+        except OSError as error:
+            await queue.put((None, error))
+
+    feeder = asyncio.create_task(feed())
+    for _ in range(count):
+        batch, error = await queue.get()
+        if error:
+            raise error
+        room.release()
+        await asyncio.to_thread(step, batch)
+    await feeder
+
+
+async def ends_quietly(load, step, count, ahead=2):
+    with contextlib.suppress(Exception):
+        try:
+            await by_semaphore(load, step, count, ahead)
+        except* OSError:
+            pass
+
+
+async def fed_backwards(load, step, count, ahead=2):
+    await by_semaphore(lambda number: load(count - 1 - number), step, count, ahead)
+
+
+async def steps_at_once(load, step, count, ahead=2):
+    room = asyncio.Semaphore(ahead)
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            await room.acquire()
+            batch = await load(number)
+            room.release()
+            group.create_task(asyncio.to_thread(step, batch))
+
+
+async def forgets_the_last(load, step, count, ahead=2):
+    await by_semaphore(load, step, count - 1, ahead)
+
+
+async def queue_of_the_rest(load, step, count, ahead=2):
+    await grouped("pass", "pass", queue="asyncio.Queue(ahead - 1)")(load, step, count, ahead)
+
+
+async def no_ahead(load, step, count):
+    await by_semaphore(load, step, count)
+
+
+async def feeder_blocks(load, step, count, ahead=2):
+    time.sleep(0.1)  # noqa: ASYNC251
+    await by_semaphore(load, step, count, ahead)
+
+
+async def feeder_spins(load, step, count, ahead=2):
+    while step:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+async def naps_between(load, step, count, ahead=2):
+    def slow(batch):
+        step(batch)
+        compute(0.03)
+
+    await by_semaphore(load, slow, count, ahead)
+
+
+async def a_generator(load, step, count, ahead=2):
+    for number in range(count):
+        yield await load(number)
+
+
+def a_plain_feeder(load, step, count, ahead=2):
+    return by_semaphore(load, step, count, ahead)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (by_semaphore, "passed"),
+        (by_finally, "passed"),
+        (two_tasks, "passed"),
+        (by_condition, "passed"),
+        (grouped(), "passed"),
+        (ours.train_ahead, "passed"),
+        (feeder_stub, "open"),
+        (..., "open"),
+        (a_generator, "kind"),
+        (a_plain_feeder, "kind"),
+        (42, "kind"),
+        (fed_one_by_one, "one-by-one"),
+        (fed_in_a_list, "unbounded"),
+        (gathered_loads, "many-loads"),
+        (window_of_tasks, "many-loads"),
+        (double_buffer, "too-few"),
+        (double_buffer_too_far, "beyond"),
+        (grouped("pass"), "unbounded"),
+        (grouped("pass", "pass", queue="asyncio.Queue(ahead)"), "one-more"),
+        (grouped("pass", "pass", queue="asyncio.Queue(1)"), "too-few"),
+        (
+            grouped(after="pass", step="await asyncio.to_thread(step, batch); room.release()"),
+            "late-room",
+        ),
+        (grouped(after="pass"), "no-release"),
+        (grouped(step="step(batch)"), "on-the-loop"),
+        (grouped(step="step(batch); await asyncio.sleep(0)"), "on-the-loop"),
+        (grouped(step="await step(batch)"), "on-the-loop"),
+        (grouped(step="await asyncio.to_thread(step(batch))"), "on-the-loop"),
+        (grouped(step="group.create_task(asyncio.to_thread(step, batch))"), "at-once"),
+        (grouped(get="queue.get()"), "not-a-batch"),
+        (grouped(get="queue.get_nowait()"), "raised"),
+        (no_group, "load-fails"),
+        (tells_and_leaves, "left-running"),
+        (ends_quietly, "error-lost"),
+        (fed_backwards, "order"),
+        (steps_at_once, "at-once"),
+        (forgets_the_last, "count"),
+        (naps_between, "slow"),
+        (feeder_blocks, "blocking"),
+        (queue_of_the_rest, "unbounded"),
+        (no_ahead, "signature"),
+        (feeder_spins, "endless"),
+    ],
+)
+@pytest.mark.untidy
+def test_feed_ahead(answer, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    verdict = check("09-feeder", answer)
+    assert "\n" not in repr(verdict)
+    assert verdict.code == expected, verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "first", "then"),
+    [
+        (grouped("pass", "pass", queue="asyncio.Queue(ahead)"), "holds one more", "acquire()"),
+        (fed_one_by_one, "Who loads meanwhile?", "the feeder"),
+        (no_group, "Who is told of it?", "TaskGroup"),
+    ],
+)
+@pytest.mark.untidy
+def test_feed_ahead_says_more_the_second_time(answer, first, then):
+    told = [check("09-feeder", answer).message for _ in range(2)]
+    assert first in told[0]
+    assert then not in told[0]
+    assert then in told[1]
+
+
+# ---- 09-early ----
+
+
+async def early_stub(steps, per_epoch, evaluate, patience=3): ...
+
+
+async def since_the_best(steps, per_epoch, evaluate, patience=3):
+    scores = []
+    async for step in steps:
+        if step.index == per_epoch - 1:
+            scores.append(await evaluate())
+            if len(scores) - 1 - scores.index(max(scores)) >= patience:
+                return scores
+    return scores
+
+
+async def by_a_counter(steps, per_epoch, evaluate, patience=3):
+    scores, best, poor, done = [], float("-inf"), 0, 0
+    async for _ in steps:
+        done += 1
+        if done % per_epoch:
+            continue
+        score = await evaluate()
+        scores.append(score)
+        best, poor = (score, 0) if score > best else (best, poor + 1)
+        if poor == patience:
+            break
+    return tuple(scores)
+
+
+async def by_slices_of_scores(steps, per_epoch, evaluate, patience=3):
+    scores = []
+    async for step in steps:
+        if (step.index + 1) % per_epoch == 0:
+            scores += [await evaluate()]
+            if len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience]):
+                break
+    return np.array(scores)
+
+
+def early(
+    *,
+    when="step.index == per_epoch - 1",
+    better="score > best",
+    enough="poor >= patience",
+    otherwise="poor + 1",
+    reset="0",
+    end="break",
+    back="scores",
+    score="await evaluate()",
+    keep="max(best, score)",
+    loop="async for step in steps",
+):
+    """Return a version with parts of it written otherwise."""
+    scope = {}
+    lines = f"""
+async def other(steps, per_epoch, evaluate, patience=3):
+    scores, best, poor, epoch = [], -1, 0, 0
+    {loop}:
+        if {when}:
+            epoch = step.epoch
+            score = {score}
+            scores.append(score)
+            poor = {reset} if {better} else {otherwise}
+            best = {keep}
+            if {enough}:
+                {end}
+    return {back}
+"""
+    exec(lines, scope)
+    return scope["other"]
+
+
+async def evaluates_afterwards(steps, per_epoch, evaluate, patience=3):
+    taken = [step async for step in steps]
+    return [await evaluate() for _ in range(len(taken) // per_epoch)]
+
+
+async def early_forgets(steps, per_epoch, evaluate, patience=3):
+    await since_the_best(steps, per_epoch, evaluate, patience)
+
+
+async def flag_only(steps, per_epoch, evaluate, patience=3):
+    scores, is_over = [], False
+    async for step in steps:
+        if step.index == per_epoch - 1 and not is_over:
+            scores.append(await evaluate())
+            is_over = len(scores) - 1 - scores.index(max(scores)) >= patience
+    return scores
+
+
+async def early_never_evaluates(steps, per_epoch, evaluate, patience=3):
+    return [0.5 async for step in steps]
+
+
+async def always_three(steps, per_epoch, evaluate, patience=3):
+    return await since_the_best(steps, per_epoch, evaluate)
+
+
+async def three_arguments(steps, per_epoch, evaluate):
+    return await since_the_best(steps, per_epoch, evaluate)
+
+
+async def early_blocks(steps, per_epoch, evaluate, patience=3):
+    time.sleep(0.1)  # noqa: ASYNC251
+    return await since_the_best(steps, per_epoch, evaluate, patience)
+
+
+async def early_spins(steps, per_epoch, evaluate, patience=3):
+    while steps:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (since_the_best, "passed"),
+        (by_a_counter, "passed"),
+        (by_slices_of_scores, "passed"),
+        (early(), "passed"),
+        (ours.stop_early, "passed"),
+        (early_stub, "open"),
+        (..., "open"),
+        (0.9, "kind"),
+        (early(when="True"), "each-step"),
+        (early(when="step.index == 0"), "at-once"),
+        (early(when="step.index == per_epoch"), "never"),
+        (early(when="step.epoch > epoch"), "next-epoch"),
+        (early(keep="score"), "previous"),
+        (early(better="score >= best"), "ties"),
+        (early(reset="poor"), "not-reset"),
+        (
+            early(
+                better="score < best or best < 0",
+                keep="score if score < best or best < 0 else best",
+            ),
+            "lowest",
+        ),
+        (early(enough="poor > patience"), "one-late"),
+        (early(enough="poor >= patience - 1"), "one-early"),
+        (early(enough="False"), "never-stops"),
+        (early(end="pass"), "never-stops"),
+        (early(back="best"), "scores"),
+        (early(back="max(scores)"), "scores"),
+        (early(back="len(scores)"), "scores"),
+        (early(back="scores[:-3]"), "scores"),
+        (early(score="evaluate()"), "not-awaited"),
+        (early(loop="for step in steps"), "async-for"),
+        (evaluates_afterwards, "too-late"),
+        (early_forgets, "no-return"),
+        (always_three, "hard-coded"),
+        (three_arguments, "signature"),
+        (flag_only, "goes-on"),
+        (early_never_evaluates, "never"),
+        (early_blocks, "blocking"),
+        (early_spins, "endless"),
+    ],
+)
+@pytest.mark.untidy
+def test_stop_in_time(answer, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    verdict = check("09-early", answer)
+    assert "\n" not in repr(verdict)
+    assert verdict.code == expected, verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "first", "then"),
+    [
+        (early(keep="score"), "or with the one before?", "makes up for a bad one"),
+        (early(reset="poor"), "what happens to the count", "back to 0"),
+        (evaluates_afterwards, "Who decides", "inside the `async for`"),
+    ],
+)
+def test_stop_in_time_says_more_the_second_time(answer, first, then):
+    told = [check("09-early", answer).message for _ in range(2)]
+    assert first in told[0]
+    assert then not in told[0]
+    assert then in told[1]
+
+
+# ---- 09-interval ----
+
+
+@contextlib.contextmanager
+def interval_stub(seconds): ...
+
+
+def plain_interval_stub(seconds): ...
+
+
+class IntervalAsClass:
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def __enter__(self):
+        self.before = sys.getswitchinterval()
+        sys.setswitchinterval(self.seconds)
+
+    def __exit__(self, *error):
+        sys.setswitchinterval(self.before)
+
+
+def by_a_stack(seconds):
+    stack = contextlib.ExitStack()
+    stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+    sys.setswitchinterval(seconds)
+    return stack
+
+
+@contextlib.contextmanager
+def never_back(seconds):
+    sys.setswitchinterval(seconds)
+    yield
+
+
+@contextlib.contextmanager
+def back_without_finally(seconds):
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    yield
+    sys.setswitchinterval(before)
+
+
+@contextlib.contextmanager
+def back_to_five(seconds):
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(0.005)
+
+
+@contextlib.contextmanager
+def sets_nothing(seconds):
+    yield
+
+
+@contextlib.contextmanager
+def sets_milliseconds(seconds):
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds * 1000)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextlib.contextmanager
+def swallows(seconds):
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    except Exception:
+        pass
+    finally:
+        sys.setswitchinterval(before)
+
+
+def undecorated(seconds):
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    yield
+    sys.setswitchinterval(before)
+
+
+@contextlib.contextmanager
+def no_yield(seconds):
+    sys.setswitchinterval(seconds)
+
+
+@contextlib.contextmanager
+def yields_twice(seconds):
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextlib.asynccontextmanager
+async def async_interval(seconds):
+    yield
+
+
+def returns_none(seconds):
+    sys.setswitchinterval(seconds)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (ours.switch_interval, "passed"),
+        (by_a_stack, "passed"),
+        (IntervalAsClass, "passed"),
+        (interval_stub, "open"),
+        (plain_interval_stub, "open"),
+        (..., "open"),
+        (0.0001, "kind"),
+        (never_back, "put-back"),
+        (back_without_finally, "after-error"),
+        (back_to_five, "hard-coded"),
+        (sets_nothing, "not-set"),
+        (sets_milliseconds, "not-set"),
+        (swallows, "swallows"),
+        (undecorated, "no-context"),
+        (no_yield, "no-yield"),
+        (yields_twice, "yields-twice"),
+        (async_interval, "no-context"),
+        (returns_none, "no-context"),
+    ],
+)
+def test_set_interval(answer, expected):
+    before = sys.getswitchinterval()
+    verdict = check("09-interval", answer)
+    assert sys.getswitchinterval() == before
+    assert "\n" not in repr(verdict)
+    assert verdict.code == expected, verdict
+
+
+# ---- 09-resume ----
+
+
+async def resume_stub(checkpoints, model, optimizer, data, epochs): ...
+
+
+def resume(
+    *,
+    restore="last = await checkpoints.restore(model, optimizer)",
+    fit="fit(model, optimizer, data, epochs=epochs, resume_from=last)",
+    loop="async for step in",
+    when="step.index % 4 == 3",
+    save="await checkpoints.save(step, model, optimizer)",
+    after="",
+):
+    """Return a version with parts of it written otherwise."""
+    scope = {"fit": fit_ours, "asyncio": asyncio, "time": time}
+    lines = f"""
+async def other(checkpoints, model, optimizer, data, epochs):
+    {restore}
+    {loop} {fit}:
+        if {when}:
+            {save}
+    {after}
+"""
+    exec(lines, scope)
+    return scope["other"]
+
+
+async def by_hand(checkpoints, model, optimizer, data, epochs):
+    last = await checkpoints.restore(model, optimizer, data)
+    epoch, index = (last.epoch, last.index + 1) if last else (0, 0)
+    while epoch < epochs:
+        async for x, y in data:
+            loss = await asyncio.to_thread(model.loss_and_grads, x, y)
+            optimizer.step()
+            step = Step(epoch, index, loss, len(y), 0, 0, data.state_dict())
+            if index % 4 == 3:
+                await checkpoints.save(step, model, optimizer)
+            index += 1
+        epoch, index = epoch + 1, 0
+
+
+async def asks_first(checkpoints, model, optimizer, data, epochs):
+    last = await checkpoints.restore(model, optimizer)
+    if last is None:
+        steps = fit_ours(model, optimizer, data, epochs=epochs)
+    else:
+        steps = fit_ours(model, optimizer, data, epochs=epochs, resume_from=last)
+    async for step in steps:
+        if step.index in (3, 7):
+            await checkpoints.save(step, model, optimizer)
+
+
+async def saves_beside(checkpoints, model, optimizer, data, epochs):
+    last, saving = await checkpoints.restore(model, optimizer), []
+    async for step in fit_ours(model, optimizer, data, epochs=epochs, resume_from=last):
+        if step.index % 4 == 3:
+            saving.append(asyncio.create_task(checkpoints.save(step, model, optimizer)))
+
+
+async def epochs_anew(checkpoints, model, optimizer, data, epochs):
+    await checkpoints.restore(model, optimizer, data)
+    async for step in fit_ours(model, optimizer, data, epochs=epochs):
+        if step.index % 4 == 3:
+            await checkpoints.save(step, model, optimizer)
+
+
+async def four_arguments(checkpoints, model, optimizer, data):
+    await ours.train_on(checkpoints, model, optimizer, data, 3)
+
+
+async def resume_blocks(checkpoints, model, optimizer, data, epochs):
+    time.sleep(0.1)  # noqa: ASYNC251
+    await resume()(checkpoints, model, optimizer, data, epochs)
+
+
+async def resume_spins(checkpoints, model, optimizer, data, epochs):
+    while model:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (resume(), "passed"),
+        (resume(when="not (step.index + 1) % 4"), "passed"),
+        (by_hand, "passed"),
+        (ours.train_on, "passed"),
+        (asks_first, "passed"),
+        (resume_stub, "open"),
+        (..., "open"),
+        ({}, "kind"),
+        (resume(restore="last = None"), "never-restores"),
+        (resume(restore="last = checkpoints.restore(model, optimizer)"), "restore-not-awaited"),
+        (resume(fit="fit(model, optimizer, data, epochs=epochs)"), "place"),
+        (resume(fit="fit(model, optimizer, data, resume_from=last)"), "epochs"),
+        (
+            resume(fit="fit(model, optimizer, data, epochs=epochs - last.epoch, resume_from=last)"),
+            "first-time",
+        ),
+        (
+            resume(
+                fit="fit(model, optimizer, data, resume_from=last,"
+                " epochs=epochs - (last.epoch if last else 0))"
+            ),
+            "epochs",
+        ),
+        (resume(when="step.index % 4 == 0"), "which"),
+        (resume(when="True"), "too-often"),
+        (resume(when="False"), "never-saves"),
+        (
+            resume(when="False", after="await checkpoints.save(step, model, optimizer)"),
+            "never-saves",
+        ),
+        (resume(when="step.index == 9"), "which"),
+        (resume(when="step.index == 7"), "rarely"),
+        (resume(save="checkpoints.save(step, model, optimizer)"), "save-not-awaited"),
+        (resume(loop="for step in"), "for"),
+        (resume(loop="async for step in await"), "for"),
+        (resume(when="step.epoch == 0 and step.index % 4 == 3"), "rarely"),
+        (resume(restore="last = await checkpoints.restore(model, fit)"), "raised"),
+        (resume_blocks, "blocking"),
+        (saves_beside, "save-left"),
+        (epochs_anew, "count"),
+        (four_arguments, "signature"),
+        (resume_spins, "endless"),
+    ],
+)
+@pytest.mark.untidy
+def test_go_on_after_a_kill(answer, expected, monkeypatch):
+    if expected == "endless":
+        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    verdict = check("09-resume", answer)
+    assert "\n" not in repr(verdict)
+    assert verdict.code == expected, verdict
+
+
+# ---- yours or ours ----
+
+
+def test_an_answer_that_passes_is_used_and_any_other_is_not(capsys):
+    assert ours.yours_or_ours("09-feeder", by_finally) is by_finally
+    assert ours.yours_or_ours("09-feeder", feeder_stub) is ours.train_ahead
+    assert ours.yours_or_ours("09-early", ...) is ours.stop_early
+    assert ours.yours_or_ours("09-interval", never_back) is ours.switch_interval
+    assert capsys.readouterr().out.splitlines() == [
+        "train_ahead: yours",
+        "train_ahead: ours, until yours passes",
+        "stop_early: ours, until yours passes",
+        "switch_interval: ours, until yours passes",
+    ]

@@ -1,7 +1,13 @@
-"""The exercises of lesson 09: five bets on a pace, how far ahead, a stop, and a snapshot."""
+"""The exercises of lesson 09.
+
+A loop that loads ahead, five bets on its pace, how far ahead, early stopping, a stop between two
+steps, the switch interval, a snapshot, and a run that goes on after a kill.
+"""
 
 import asyncio
+import inspect
 import random
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +15,9 @@ import numpy as np
 
 from asyncml.clock import compute
 from asyncml.course.exercises import Wrong, answers, exercise
-from asyncml.course.exercises.attempts import attempt, check_kind
+from asyncml.course.exercises.attempts import attempt, check_kind, is_stub
+from asyncml.course.exercises.endings import judge_early, judge_resume
+from asyncml.course.exercises.feeders import Uneven, judge_feeder
 from asyncml.course.exercises.scenes import (
     NOT_AWAITABLE,
     Hints,
@@ -19,9 +27,21 @@ from asyncml.course.exercises.scenes import (
     play,
     quietly,
 )
+from asyncml.failures import shorten
 from asyncml.network.optimizers import SGD, Adam, Optimizer
 from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline
+
+
+# ---- 09-feeder ----
+@exercise("09-feeder")
+@quietly
+def feed_ahead(answer: Any) -> str:
+    """Check a training loop that loads while it trains."""
+    check_kind(answer, True)
+    judge_feeder(answer)
+    return "loading and training overlap, never more than `ahead` are held, and errors get out."
+
 
 # ---- 09-pace ----
 _PACE = {
@@ -62,26 +82,14 @@ def pace(answer: Any) -> str:
 _MOST, _SLACK = 64, 1.02
 
 
-class _Jitter:
-    """On paper, what `train_ahead` of the lesson takes in virtual time, for uneven loads."""
-
-    def __init__(self, loads_s: list[float], train_s: float) -> None:
-        self.loads_s, self.train_s = loads_s, train_s
+class _Jitter(Uneven):
+    """Uneven loads, and how far ahead is enough for them."""
 
     def run(self, ahead: int) -> float:
         """Return the seconds that the run takes with so many batches ahead."""
         if not (isinstance(ahead, int | np.integer) and 0 <= ahead <= _MOST):
             raise ValueError(f"`ahead` must be a whole number from 0 to {_MOST}, got {ahead!r}")
-        if not ahead:
-            return sum(self.loads_s) + self.train_s * len(self.loads_s)
-        loaded = trained = 0.0
-        taken: list[float] = []
-        for index, load_s in enumerate(self.loads_s):
-            room = taken[index - ahead] if index >= ahead else 0.0
-            loaded = max(loaded, room) + load_s
-            taken.append(max(loaded, trained))
-            trained = taken[-1] + self.train_s
-        return trained
+        return self.seconds(int(ahead))
 
     @property
     def best(self) -> int:
@@ -130,6 +138,16 @@ def _judge_ahead(jitter: _Jitter, found: int) -> None:
         raise Wrong("zero", shown, "With none ahead, each load waits for the step before.", more)
     why = "A slow load empties the shelf sooner than it is filled again."
     raise Wrong("too-few", shown, why, more)
+
+
+# ---- 09-early ----
+@exercise("09-early")
+@quietly
+def stop_in_time(answer: Any) -> str:
+    """Check a loop that stops when its scores have not improved for some epochs."""
+    check_kind(answer, True)
+    judge_early(answer)
+    return "one score an epoch, and it stops as soon as patience is used up, not before."
 
 
 # ---- 09-stop ----
@@ -246,6 +264,72 @@ def _refuse_late(bench: _Bench, late: int) -> None:
     raise Wrong("late", shown, why, "`break` leaves only the inner loop: `return` leaves both.")
 
 
+# ---- 09-interval ----
+@exercise("09-interval")
+@quietly
+def set_interval(answer: Any) -> str:
+    """Check a context manager that sets the switch interval and puts it back."""
+    answers.demand_given(answer, "your answer")
+    shown = f"a function was expected, got {shorten(answer)}."
+    demand(callable(answer), "kind", shown, "Without the `()`?")
+    inner = inspect.unwrap(answer)
+    name = getattr(inner, "__name__", "it")
+    demand(not is_stub(inner), "open", f"write the body of `{name}` in place of the `...`")
+    before = sys.getswitchinterval()
+    try:
+        play(_use_interval, answer, of=answer, hints=_INTERVAL_HINTS)
+    finally:
+        sys.setswitchinterval(before)
+    return "set for the time of the block, and put back, after an error as well."
+
+
+_INTERVAL_HINTS: Hints = {
+    "does not support the context manager protocol": (
+        "no-context",
+        "What makes a generator function work in a `with`?",
+        "`@contextlib.contextmanager` above its `def`.",
+    ),
+    "generator didn't yield": ("no-yield", "The block runs where you `yield`."),
+    "generator didn't stop": ("yields-twice", "There is one block, so one `yield`."),
+    "object is not an iterator": ("no-yield", "The block runs where you `yield`."),
+}
+
+
+def _use_interval(interval: Callable[..., Any]) -> None:
+    for usual_s, asked_s in (0.005, 0.001), (0.007, 0.0001), (0.002, 0.02):
+        sys.setswitchinterval(usual_s)
+        with interval(asked_s):
+            inside_s = sys.getswitchinterval()
+        shown = f"asked for {asked_s} s; in the block it was {inside_s:g} s."
+        demand(_is_near(inside_s, asked_s), "not-set", shown, "Set it before the `yield`.")
+        _judge_after(usual_s, "put-back", "after the block", "Who puts it back?")
+        got_out = True
+        try:
+            with interval(asked_s):
+                raise ZeroDivisionError
+            got_out = False
+        except ZeroDivisionError:
+            pass
+        why = "What runs after an error as well?"
+        _judge_after(usual_s, "after-error", "after an error in the block", why)
+        shown = "an error in the block was swallowed."
+        demand(got_out, "swallows", shown, "Let it out: `try` with `finally`, without `except`.")
+
+
+def _judge_after(usual_s: float, code: str, when: str, why: str) -> None:
+    after_s = sys.getswitchinterval()
+    shown = f"it was {usual_s} s before, and {after_s:g} s {when}."
+    if not _is_near(after_s, usual_s):
+        more = "Note `sys.getswitchinterval()` first, and set that again in a `finally`."
+        if _is_near(after_s, 0.005):
+            raise Wrong("hard-coded", shown, "5 ms is only the default. What was it before?", more)
+        raise Wrong(code, shown, why, more)
+
+
+def _is_near(found_s: float, right_s: float) -> bool:
+    return abs(found_s - right_s) < 2e-6  # it is kept in whole microseconds
+
+
 # ---- 09-snapshot ----
 _KEYS = ("params", "optimizer", "data")
 _FORGOTTEN = {
@@ -348,3 +432,13 @@ def _put_back(kept: Any, course: _Course) -> None:
     except (KeyError, TypeError, ValueError) as error:
         text = str(error).partition("\n")[0]
         raise Wrong("not-whole", f"it could not be put back: {text}.") from None
+
+
+# ---- 09-resume ----
+@exercise("09-resume")
+@quietly
+def go_on_after_a_kill(answer: Any) -> str:
+    """Check a training run that goes on from its newest checkpoint."""
+    check_kind(answer, True)
+    judge_resume(answer)
+    return "killed four times in two runs, and each ended with the weights of one never stopped."

@@ -27,6 +27,9 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     nightly    a slow program that loads, trains and reports, to be mended
     tallies    judges a class that counts for many threads
     predictions  what formulas and experience say of lessons 04 and 05
+    feeders    judges what trains ahead of its data
+    endings    judges early stopping, and runs that go on after a kill
+    ours       a loop of the learner's, or the course's until hers passes
     league     loaders that empty it, and their scores
 """
 

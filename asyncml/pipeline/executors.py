@@ -126,7 +126,7 @@ class Processes(Place):
         return job
 
     def _ended(self, job: "asyncio.Future[Any]") -> None:
-        if not (job.cancelled() or isinstance(job.exception(), BrokenExecutor)):
+        if _has_returned(job):
             self._running -= 1
 
     def close(self) -> None:
@@ -136,6 +136,11 @@ class Processes(Place):
             close_pool(self.executor)
         elif pools:
             pools.put(self._slots, self.executor)
+
+
+def _has_returned(job: "asyncio.Future[Any]") -> bool:
+    """Tell whether a job has ended by itself, and not with its process."""
+    return not (job.cancelled() or isinstance(job.exception(), BrokenExecutor))
 
 
 class TimedThreads(Place):
@@ -200,7 +205,7 @@ class TimedProcesses(Place):
         try:
             await asyncio.wait((job,), timeout=self.timeout)
         finally:
-            if job.done():
+            if job.done() and _has_returned(job):
                 self._idle.append(pool)
             else:
                 job.cancel()

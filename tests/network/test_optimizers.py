@@ -269,4 +269,4 @@ def test_a_step_of_an_optimiser_allocates_no_array(make):
     optimizer = make(model, 0.1) if make is SGD else make(model)
     model.grads = np.ones(model.params.size)
     for _ in range(130):  # what Adam does now and then is in it, twice
-        assert allocated(optimizer.step) < 4_000
+        assert allocated(optimizer.step) < 20_000  # of 250 kB, and other threads allocate as well

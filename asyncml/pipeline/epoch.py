@@ -487,6 +487,8 @@ class Epoch:
     def let_go(self) -> None:
         """Drop all that the stages hold; raise what went wrong as the source was closed."""
         source, self._at_top = self._at_top, None
+        for window in self._windows:  # from Python 3.12 on a cancelled task keeps its traceback,
+            window.tasks.clear()  # whose frames hold the window and the epoch
         self._windows.clear()
         self._ready = self._top = None
         if source:

@@ -4,6 +4,7 @@
     lab        a learner's own copy of the lessons
     measuring  what was measured, beside what was predicted
     workloads  work for threads and processes, which notebooks cannot define themselves
+    address    where the course is published, and its badges
     serve      a network from a checkpoint, over HTTP
     exercises  the checks of the learner's answers
 

@@ -2,6 +2,7 @@
 
     ready      see whether a machine can run it
     lab        a learner's own copy of the lessons
+    routes     ways through the lessons for a workshop, and parts that stand alone
     measuring  what was measured, beside what was predicted
     workloads  work for threads and processes, which notebooks cannot define themselves
     address    where the course is published, and its badges

@@ -9,6 +9,7 @@ import argparse
 import copy
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,11 +17,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from asyncml.course.routes import Route, part_of, routes
+
 _FOLDER = "my-course"
 _RECORD = ".lessons.json"  # what each copy was made from, and how it was then
 _APART = """\
 Yours first. Then compare it with ours: [solutions/{name}](solutions/{name}).
 """
+
+_BESIDE = re.compile(r"\]\((?![a-z]+:|#|/)")  # a link to what stands in the same folder
 
 Notebook = dict[str, Any]
 
@@ -40,6 +45,7 @@ def lessons() -> Path:
 
 def main(arguments: Sequence[str]) -> int:
     """Make what is missing of the copy, say what has happened, and open JupyterLab on it."""
+    ways = {route.name: route for route in routes()}
     parser = argparse.ArgumentParser(
         "python -m asyncml lab", description="Make your own copy of the lessons, and open it."
     )
@@ -56,6 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--solutions", action="store_true", help="leave the solutions in the lessons, folded"
     )
+    parser.add_argument("--route", choices=sorted(ways), help="make only what this route takes")
     parser.add_argument("--no-browser", action="store_true", help="only make the copy")
     options = parser.parse_args(arguments)
     names = [path.name for path in sorted(lessons().glob("*.ipynb"))]
@@ -65,6 +72,9 @@ def main(arguments: Sequence[str]) -> int:
     for line in make(options.folder, fresh=options.fresh, solutions=options.solutions):
         print(line)
     first = options.folder / names[0]
+    if options.route:
+        first, *_ = make_route(options.folder, ways[options.route], solutions=options.solutions)
+        print(f"{ways[options.route].title}: in {first.parent}")
     command = [sys.executable, "-m", "jupyterlab", str(first)]
     if options.no_browser:
         print(f'To begin: "{sys.executable}" -m jupyterlab "{first}"')
@@ -115,6 +125,29 @@ def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) ->
         0, f"{made} lessons copied to {folder}" if made else f"Your lessons are in {folder}"
     )
     return said
+
+
+def make_route(folder: Path, route: Route, *, solutions: bool = False) -> list[Path]:
+    """Make the notebooks of a route, those that are not there yet; return their paths, in order.
+
+    Args:
+        folder: of the copy of all lessons, to which the parts refer.
+        route: the way through them.
+        solutions: whether the solutions stay in the parts, folded.
+    """
+    made = []
+    (folder / route.name).mkdir(parents=True, exist_ok=True)
+    for part in route.parts:
+        name = f"{part.lesson}.ipynb"
+        notebook = json.loads((lessons() / name).read_text(encoding="utf-8"))
+        notebook = cleared(name, part_of(notebook, part), solutions=solutions)
+        for cell in notebook["cells"]:  # what stands beside a lesson is one folder further up
+            if cell["cell_type"] == "markdown":
+                cell["source"] = [_BESIDE.sub(r"](../", line) for line in cell["source"]]
+        made.append(folder / route.name / name)
+        if not made[-1].exists():
+            _write(made[-1], notebook)
+    return made
 
 
 def cleared(name: str, notebook: Notebook, *, solutions: bool) -> Notebook:

@@ -5,7 +5,8 @@
     turns      worker threads take turns, and time stands still while one of them works
     strangers  threads that the program starts on its own
     polling    a program that only yields, for ever
-    waiting    what a suspended coroutine waits for, and on which line
+    waiting    in which coroutines a task is suspended, and on which line
+    reasons    what a task waits for, in a word, and as one of a few kinds
     deadlock   a program in which nothing can happen any more, and who waits for what
 
 Lesson 03 builds such a loop.

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from asyncml.clock.waiting import Site, is_ours, reason, target_name, task_chain, user_site
+from asyncml.clock.reasons import reason, target_name
+from asyncml.clock.waiting import Site, is_ours, task_chain, user_site
 from asyncml.internals import awaited_by
 from asyncml.units import figure
 

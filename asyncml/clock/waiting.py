@@ -1,16 +1,15 @@
-"""What a suspended coroutine waits for, and on which line.
+"""In which coroutines a task is suspended, and on which line.
 
 A coroutine that waits holds a chain of awaitables: it awaits another, which awaits another, down to
-the future that the event loop will complete. That chain tells the reason of the wait and its place
-in the program; the clock explains a deadlock with it, and the timeline every wait. Lesson 03.
+the future that the event loop will complete. That chain tells the place of the wait in the program,
+and its reason (`reasons.py`). Lesson 03.
 """
 
 import asyncio
 import gc
 import sysconfig
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from functools import lru_cache
-from itertools import takewhile
 from pathlib import Path
 from types import (
     AsyncGeneratorType,
@@ -23,17 +22,11 @@ from types import (
 from typing import Any, NamedTuple
 
 from asyncml.failures import shorten
-from asyncml.internals import GATHERING, coroutine_of
+from asyncml.internals import coroutine_of
 
 _OURS = str(Path(__file__).parents[1])  # all of the package
 _LOOP = str(Path(__file__).with_name("loop.py"))  # takes the place of asyncio's own
 _STDLIB = (sysconfig.get_path("stdlib"), str(Path(asyncio.__file__).parent.parent), "<frozen")
-
-# how asyncio's own coroutines are called -> what a reader calls the wait
-_REASONS = {
-    "to_thread": "thread",
-    "TaskGroup._aexit": "TaskGroup",
-}
 
 
 class Site(NamedTuple):
@@ -189,32 +182,3 @@ def own_name(thing: Any) -> str | None:
     except Exception:
         return None
     return name if isinstance(name, str) else None
-
-
-@lru_cache(1000)
-def _word(names: tuple[str, ...]) -> str:
-    """Choose the innermost public name, which is the one that readers know."""
-    if any(name.endswith("_wait_for_one") for name in names):
-        return "as_completed"
-    public = (name for name in names if not name.rpartition(".")[2].startswith("_"))
-    name = next(public, names[0].partition(".__")[0])
-    return _REASONS.get(name, name)
-
-
-def reason(codes: Sequence[CodeType], target: str | None) -> str:
-    """Say in a word or two what a wait is for: `sleep`, `Queue.get`, `task fetch-2`, `gather`.
-
-    Args:
-        codes: the code of each coroutine in the chain of the wait, outermost first. Where the
-            innermost ones are asyncio's, the wait is named after them.
-        target: otherwise this, or "future".
-    """
-    names = tuple(code.co_qualname for code in takewhile(is_library, reversed(codes)))
-    return _word(names) if names else target or "future"
-
-
-def target_name(awaited: object) -> str | None:
-    """Name the future that a chain ends in: `task fetch-2`, `gather`; None for a plain one."""
-    if isinstance(awaited, asyncio.Task):
-        return f"task {awaited.get_name()}"
-    return "gather" if isinstance(awaited, GATHERING) else None

@@ -11,8 +11,8 @@
     findings   what is wrong, and where
     timeline   all of this together, to be read, drawn and saved
 
-What a wait is for, and on which line, is found in `clock/waiting`. Lessons 01, 03 and 05 read
-timelines.
+What a wait is for is found in `clock/reasons`, and on which line in `clock/waiting`. Lessons 01, 03
+and 05 read timelines.
 """
 
 from asyncml.timeline.findings import Finding

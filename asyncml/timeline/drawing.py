@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from asyncml.look import BLUE, GREY, ORANGE, VERMILION, legend, rows
+from asyncml.clock.reasons import KINDS
+from asyncml.look import BLUE, BROWN, GREEN, GREY, ORANGE, PURPLE, VERMILION, legend, rows
 from asyncml.timeline.lanes import Lanes, Slice
 from asyncml.units import figure
 
@@ -13,10 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_LANES = 40
+_LEGEND_SIGNS = 104  # in a line of it, beside the names of the lanes
 _MOST_SENTENCES = 8  # in a lane; more are summed up
 _MARKS = {"running": "#", "ready": "=", "waiting": "."}
-_COLOURS = {"running": BLUE, "ready": ORANGE, "waiting": GREY}
-_HATCHES = {"running": "", "ready": "////", "waiting": ""}
+# how a state looks, and each kind of wait: fill, edge (and hatch), hatch
+_LOOKS = {
+    "running": (BLUE, "white", ""),
+    "ready": (ORANGE, "white", "////"),
+    "timer": (GREY, "white", "..."),
+    "outside": (GREY, "white", ""),
+    "thread": (BROWN, "white", "---"),
+    "room": (GREEN, "white", r"\\\\"),
+    "lock": (PURPLE, "white", "|||"),
+    "task": ("white", GREY, ""),  # hollow: what it waits for is drawn in another lane
+}
 _BLOCKED_HATCH = "xx"
 _BLOCKED_FRAME: Any = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 2}
 
@@ -48,35 +59,46 @@ def plot(timeline: Lanes, ax: "Axes | None" = None) -> "Axes":
         _draw_lane(ax, row, pieces, scale, timeline.blocks_loop)
     ax.set_xlim(0, timeline.duration_s * scale or 1)
     ax.set_xlabel(f"time ({unit})" + (f"   ({left_out})" if left_out else ""))
-    handles: list[Any] = [
-        Patch(facecolor=_COLOURS[state], hatch=_HATCHES[state], edgecolor="white")
-        for state in _MARKS
-    ]
-    if any(timeline.blocks_loop(piece) for pieces in lanes.values() for piece in pieces):
-        fill = Patch(facecolor=_COLOURS["running"], hatch=_BLOCKED_HATCH, edgecolor="white")
-        handles.append((fill, Patch(**_BLOCKED_FRAME)))
-    legend(ax, handles, [*_MARKS, "loop blocked"][: len(handles)], columns=len(handles))
+    drawn = [piece for pieces in lanes.values() for piece in pieces]
+    found = {_look(piece) for piece in drawn}
+    handles: dict[str, Any] = {
+        look if look in _MARKS else f"waiting: {KINDS[look]}": Patch(**_style(look))
+        for look in _LOOKS
+        if look in found
+    }
+    if any(map(timeline.blocks_loop, drawn)):
+        fill = Patch(**_style("running", _BLOCKED_HATCH))
+        handles["loop blocked"] = fill, Patch(**_BLOCKED_FRAME)
+    room = _LEGEND_SIGNS - max((len(_plain(lane, 32)) for lane in lanes), default=0)
+    columns = max(1, room // (6 + max(map(len, handles))))
+    legend(ax, list(handles.values()), list(handles), columns=min(columns, len(handles)))
     return ax
+
+
+def _look(piece: Slice) -> str:
+    return piece.state if piece.state != "waiting" else piece.kind or "outside"
+
+
+def _style(look: str, hatch: str = "") -> dict[str, Any]:
+    fill, edge, own = _LOOKS[look]
+    return {"facecolor": fill, "edgecolor": edge, "hatch": hatch or own}
 
 
 def _draw_lane(
     ax: "Axes", row: int, pieces: list[Slice], scale: float, is_block: Callable[[Slice], bool]
 ) -> None:
     edge = 0.6 if len(pieces) <= 150 else 0  # borders between more would hide the bars
-    for state in _MARKS:
-        for blocked in (False, True):
-            spans = [
-                (piece.start_s * scale, (piece.end_s - piece.start_s) * scale)
-                for piece in pieces
-                if piece.state == state and is_block(piece) == blocked
-            ]
-            if spans:
-                band = row - 0.38, 0.76
-                hatch = _BLOCKED_HATCH if blocked else _HATCHES[state]
-                style: Any = {"facecolor": _COLOURS[state], "hatch": hatch, "edgecolor": "white"}
-                ax.broken_barh(spans, band, linewidth=edge, zorder=2, **style)
-                if blocked:
-                    ax.broken_barh(spans, band, zorder=3, clip_on=False, **_BLOCKED_FRAME)
+    spans: dict[tuple[str, bool], list[tuple[float, float]]] = {}
+    for piece in pieces:
+        place = piece.start_s * scale, (piece.end_s - piece.start_s) * scale
+        spans.setdefault((_look(piece), is_block(piece)), []).append(place)
+    band = row - 0.38, 0.76
+    for (look, is_blocked), places in spans.items():
+        style = _style(look, _BLOCKED_HATCH if is_blocked else "")
+        width = edge or (0.6 if look == "task" else 0)  # it is nothing but its borders
+        ax.broken_barh(places, band, linewidth=width, zorder=2, **style)
+        if is_blocked:
+            ax.broken_barh(places, band, zorder=3, clip_on=False, **_BLOCKED_FRAME)
 
 
 def text(timeline: Lanes, width: int = 72) -> str:

@@ -13,6 +13,7 @@ from itertools import accumulate, islice
 from operator import attrgetter, itemgetter
 from types import CodeType
 
+from asyncml.clock.reasons import BOUNDS
 from asyncml.clock.waiting import Site, file_part, is_library, is_ours, user_site
 from asyncml.look import printable
 from asyncml.timeline.lanes import Lanes, Slice
@@ -23,7 +24,6 @@ _time = partial(duration, tenths=True)
 _SAVING = 0.1  # the share of the program's time that overlapping must save to be worth a word
 _AT_ONCE = 16  # how many waits at once a gentle client has; more than that is a decision
 _LEAST_S = 1e-6  # less than this is rounding
-_ON_PURPOSE = {"Lock.acquire", "Semaphore.acquire"}  # who waits for these is bounded already
 _FLOOD = 64  # so many waits begun on one line, all at once, were started without a bound
 
 
@@ -93,7 +93,7 @@ def _in_sequence(timeline: Lanes) -> Iterator[Finding]:
 
 
 def _is_bounded(waits: list[Wait]) -> bool:
-    return any(wait.reason in _ON_PURPOSE for wait in waits)
+    return any(wait.reason in BOUNDS for wait in waits)
 
 
 def _exposed_waiting(timeline: Lanes) -> dict[Track, dict[Wait, float]]:

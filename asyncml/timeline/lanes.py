@@ -28,6 +28,8 @@ class Slice(NamedTuple):
         start_s: seconds since the recording began.
         end_s: seconds since the recording began.
         reason: what a task waits for, which function a thread runs, else "".
+        kind: of a wait: "timer", "outside" (a store or the network), "thread", "room" (in a queue
+            or a window), "lock" (or another primitive) or "task"; else "".
     """
 
     lane: str
@@ -35,6 +37,7 @@ class Slice(NamedTuple):
     start_s: float
     end_s: float
     reason: str
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,9 @@ class Lanes:
         """The states of all lanes, lane by lane in the order in which they began."""
         tasks = [(track.label, _lasting(track.states(self._end_s))) for track in self.tracks]
         return [
-            Slice(lane, state, self._relative(start), self._relative(end), reason)
+            Slice(lane, state, self._relative(start), self._relative(end), reason, kind)
             for lane, stretches in [*tasks, *self._threads.items()]
-            for state, start, end, reason in stretches
+            for state, start, end, reason, kind in stretches
         ]
 
     @cached_property
@@ -210,5 +213,5 @@ def _threads(jobs: list[Job], end_s: float) -> list[list[State]]:
         lane = next(free, None)
         if lane is None:
             lanes.append(lane := [])
-        lane.append(("running", job.start_s, end, job.name))
+        lane.append(("running", job.start_s, end, job.name, ""))
     return [_lasting(lane) for lane in lanes]

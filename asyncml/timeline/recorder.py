@@ -7,6 +7,7 @@ program runs as it would without a recorder. Lessons 03 and 05.
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Coroutine, Iterator
@@ -94,6 +95,7 @@ def _finish(recording: Recording) -> None:
     for track in recording.tracks:
         task = track.task() if track.task else None
         track.is_closed = True
+        track.is_ready = not math.isnan(track.ready_s)  # before the loop's end wakes it
         if task is None:
             continue
         track.label = task.get_name()

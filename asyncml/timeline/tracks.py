@@ -13,11 +13,8 @@ from itertools import starmap
 from types import CodeType
 from typing import Any, NamedTuple, Optional, Union
 
-from asyncml.clock.waiting import Site, reason
-
-# here a task waits for other tasks, even if a timer or a thread ends the wait
-_FOR_TASKS = {"Barrier", "Condition", "Event", "Lock", "Queue", "Semaphore", "TaskGroup"}
-_FOR_TASKS |= {"as_completed", "gather", "wait", "wait_for"}
+from asyncml.clock.reasons import is_for_tasks, kind, reason
+from asyncml.clock.waiting import Site
 
 # What a task waited for: the task or the job behind the wait, or a name for it, if one is known;
 # how many of the suspended coroutines, counted from the outermost, were the same ones in the wait
@@ -29,7 +26,7 @@ Awaited = tuple[Target, int, tuple[tuple[CodeType, int], ...], Optional["Track"]
 # A link of a chain of awaits: its code, where it stood, and which coroutine it was; of a library's
 # coroutine its code is enough
 Link = tuple[CodeType, int, weakref.ref[Any] | None]
-State = tuple[str, float, float, str]  # state, start, end, reason
+State = tuple[str, float, float, str, str]  # state, start, end, reason, kind of wait
 
 
 class Step(NamedTuple):
@@ -92,6 +89,7 @@ class Track:
         self.sites: tuple[tuple[CodeType, int], ...] = ()
         self.task: weakref.ref[asyncio.Task[Any]] | None = None
         self.outcome, self.error = "pending", ""
+        self.is_ready = False  # it could run when the recording ended
         self.is_leaving = False  # it was cancelled, and has had no time to end
         self.is_closed = False  # the recording has ended
 
@@ -127,19 +125,21 @@ class Track:
         pause = next(pauses, None)
         for step in self._steps():
             ready = step.start_s if math.isnan(step.ready_s) else max(step.ready_s, before)
-            yield "waiting", before, ready, reason_of(step.awaited)
-            yield "ready", ready, step.start_s, ""
+            yield "waiting", before, ready, *_why(step.awaited)
+            yield "ready", ready, step.start_s, "", ""
             before = step.start_s
             while pause is not None and pause[1] <= step.end_s:
-                yield "running", before, pause[0], ""
-                yield "ready", *pause, "while a task that it started eagerly runs"
+                yield "running", before, pause[0], "", ""
+                yield "ready", *pause, "while a task that it started eagerly runs", ""
                 before, pause = pause[1], next(pauses, None)
-            yield "running", before, step.end_s, ""
+            yield "running", before, step.end_s, "", ""
             before = step.end_s
         if self.outcome in ("pending", "dropped"):
-            waits = math.isnan(self.ready_s)
             end = end_s if math.isnan(self.ended_s) else self.ended_s
-            yield "waiting" if waits else "ready", before, end, reason_of(self.last_wait)
+            if self.is_ready:
+                yield "ready", before, end, "", ""
+            else:
+                yield "waiting", before, end, *_why(self.last_wait)
 
     def waits(self, end_s: float) -> Iterator[Wait]:
         """Yield each wait that took any time."""
@@ -154,19 +154,20 @@ class Track:
             yield self._wait(before, end, self.last_wait)
 
     def _wait(self, start_s: float, end_s: float, awaited: Awaited) -> Wait:
-        reason = reason_of(awaited)
+        why, _ = _why(awaited)
         target, shared, chain, waker, is_cut = awaited
-        is_outside = target is None and waker is None and reason.partition(".")[0] not in _FOR_TASKS
+        is_outside = target is None and waker is None and not is_for_tasks(why)
         sites = list(starmap(Site, chain))
-        return Wait(self, start_s, end_s, reason, is_outside, is_cut, shared, sites)
+        return Wait(self, start_s, end_s, why, is_outside, is_cut, shared, sites)
 
 
-def reason_of(awaited: Awaited | None) -> str:
-    """Say what a task waited for."""
+def _why(awaited: Awaited | None) -> tuple[str, str]:
+    """Say what a task waited for, and of which kind that wait was."""
     if awaited is None:
-        return ""
-    target, _, chain, _, _ = awaited
+        return "", ""
+    target, _, chain, waker, _ = awaited
     if isinstance(target, Job):
-        return f"thread {target.name}"
-    name = f"task {target.label}" if isinstance(target, Track) else target
-    return reason([code for code, _ in chain], name)
+        return f"thread {target.name}", "thread"
+    codes = [code for code, _ in chain]
+    why = reason(codes, f"task {target.label}" if isinstance(target, Track) else target)
+    return why, kind(why, codes, waker is not None)

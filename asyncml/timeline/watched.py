@@ -13,7 +13,8 @@ from itertools import takewhile
 from types import CodeType, CoroutineType
 from typing import Any
 
-from asyncml.clock.waiting import CHAINED, await_chain, is_library_file, target_name
+from asyncml.clock.reasons import target_name
+from asyncml.clock.waiting import CHAINED, await_chain, is_library_file
 from asyncml.internals import coroutine_of
 from asyncml.timeline.recording import Recording
 from asyncml.timeline.tracks import Awaited, Link, Target, Track

@@ -8,13 +8,12 @@ import types
 import pytest
 
 from asyncml.clock import simulate, waiting
+from asyncml.clock.reasons import reason, target_name
 from asyncml.clock.waiting import (
     Site,
     await_chain,
     check_coroutine,
     own_name,
-    reason,
-    target_name,
     user_site,
 )
 from asyncml.timeline.recorder import record

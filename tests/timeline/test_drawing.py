@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncml.clock import compute, simulate
+from asyncml.timeline import drawing
 from asyncml.timeline.recorder import record
 
 mpl.use("Agg")
@@ -132,7 +133,13 @@ def test_as_a_picture():
         "thread-1",
     ]
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == ["running", "ready", "waiting", "loop blocked"]
+    assert legend == [
+        "running",
+        "ready",
+        "waiting: timer",
+        "waiting: thread",
+        "loop blocked",
+    ]
     assert ax.get_xlim() == (0, 100)
     ax.figure.canvas.draw()
 
@@ -141,11 +148,40 @@ def test_the_picture_is_drawn_on_given_axes():
     _, axes = plt.subplots(2)
     assert recorded(fetch(1)).plot(axes[1]) is axes[1]
     assert recorded(fetch(1)).plot(ax=axes[0]) is axes[0]
-    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == [
-        "running",
-        "ready",
-        "waiting",
-    ]
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["waiting: timer"]
+
+
+def luminance(colour):
+    parts = [part / 12.92 if part <= 0.04 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+@pytest.mark.parametrize("look", drawing._LOOKS)
+@pytest.mark.parametrize("background", ["#ffffff", "#111111"])
+def test_each_state_stands_out_from_a_light_and_from_a_dark_page(look, background):
+    fill, edge, _ = drawing._LOOKS[look]
+    colour = edge if fill == "white" else fill  # a hollow bar is seen by its borders
+    darker, lighter = sorted(
+        luminance(mpl.colors.to_rgb(name)) + 0.05 for name in (colour, background)
+    )
+    assert lighter / darker >= 3
+
+
+def test_looks_are_told_apart_without_colour():
+    signs = {(hatch, fill == "white") for fill, _, hatch in drawing._LOOKS.values()}
+    assert len(signs) >= len(drawing._LOOKS) - 1  # running and the network are both plain
+
+
+def test_the_legend_fits_beside_the_longest_names():
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(three(), name="a name that is as long as a lane's may be")
+
+    figure = recorded(main()).plot().figure
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    assert ax.get_legend().get_window_extent().x1 <= figure.bbox.x1
+    assert ax.get_window_extent().width > 0.4 * figure.bbox.width
 
 
 def test_hatches_tell_the_states_apart_where_colours_do_not():

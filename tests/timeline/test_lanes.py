@@ -26,8 +26,8 @@ async def mixed():
 
 def test_slices_are_tuples_of_the_contract():
     piece = recorded(fetch(1)).slices[0]
-    assert piece == Slice("fetch", "waiting", 0, 1, "sleep")
-    assert piece._fields == ("lane", "state", "start_s", "end_s", "reason")
+    assert piece == Slice("fetch", "waiting", 0, 1, "sleep", "timer")
+    assert piece._fields == ("lane", "state", "start_s", "end_s", "reason", "kind")
 
 
 def test_statistics_add_up():

@@ -37,7 +37,7 @@ def recorded(main):
 
 
 def lane(timeline, name):
-    return [tuple(piece[1:]) for piece in timeline.slices if piece.lane == name]
+    return [tuple(piece[1:5]) for piece in timeline.slices if piece.lane == name]
 
 
 def waits(timeline, name):
@@ -64,9 +64,9 @@ def test_a_task_waits_runs_and_waits():
     timeline = recorded(main())
     assert timeline.result == 42
     assert timeline.slices == [
-        Slice("main", "waiting", 0, 1, "sleep"),
+        Slice("main", "waiting", 0, 1, "sleep", "timer"),
         Slice("main", "running", 1, 1.5, ""),
-        Slice("main", "waiting", 1.5, 3.5, "sleep"),
+        Slice("main", "waiting", 1.5, 3.5, "sleep", "timer"),
     ]
 
 
@@ -439,6 +439,7 @@ def test_a_deadlock_has_a_timeline_of_what_came_before():
     assert [(s.lane, s.state, s.end_s, s.reason) for s in timeline.slices if s.lane == "a"] == [
         ("a", "waiting", 1, "sleep")
     ]
+    assert lane(timeline, "main") == [("waiting", 0, 1, "TaskGroup")]  # not ready: nobody woke it
     assert simulate(record(asyncio.sleep(1))).duration_s == 1  # and the next one is recorded
 
 

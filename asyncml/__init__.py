@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 # room -> what is public of it
 _ROOMS = {
     "clock": "Deadlock compute simulate",
-    "course": "Measurement bets measured plot_measured",
+    "course": "Measurement bets measured plot_measured progress",
     "images": "CLASS_NAMES Dataset DatasetError decode_png encode_png fashion_mnist label_of "
     "write_objects",
     "network": "Adam CrossEntropy Layer Linear Loss MLP MeanSquaredError Optimizer ReLU SGD "

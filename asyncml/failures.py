@@ -112,3 +112,13 @@ def shorten(value: Any) -> str:
         return _shorten.repr(value[:80] if isinstance(value, bytes) else value)
     except Exception as error:  # of an int with too many digits, of a class of the caller's
         return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
+
+
+def hide_stop(error: BaseException) -> None:
+    """Take the traceback off a stop, such as that of Jupyter's button, before it is raised again.
+
+    It tells the lines where we happened to be, and the reader wants her own. A bare `raise` adds
+    no line of the function that it stands in.
+    """
+    if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+        error.with_traceback(None)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, VERMILION, GREY = "#0072B2", "#C77700", "#D55E00", "#8A9098"
 GREEN, PURPLE, BROWN = "#009E73", "#B3588F", "#8C6D31"
 
-_PLAIN = str.maketrans({"✔": "+", "✘": "x", "○": "o", "…": "~", "µ": "u"})
+_PLAIN = str.maketrans({"✔": "+", "✘": "x", "○": "o", "◆": "*", "…": "~", "µ": "u"})
 
 
 def printable(text: str) -> str:

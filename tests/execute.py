@@ -4,6 +4,7 @@ Cells run in the kernel that the gate uses, so what is written is what the gate 
 in which anything goes wrong is left as it was. Metadata that differs between machines is dropped.
 """
 
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 MACHINE_PATH = re.compile(r"[^\s\"'(]*[/\\](site-packages|lib[/\\]python\d\.\d+)[/\\]")
+CAPTION = re.MULTILINE | re.DOTALL
+MOST_ALT = 250  # more than that is tiring to listen to
 CELL_FILE = re.compile(r"[^\s\"'(]*[/\\]ipykernel_\d+[/\\]\d+\.py")
 
 
@@ -35,6 +38,7 @@ def execute(path: Path) -> list[str]:
                 return [f"cell {number} ({cell.id}): {what}" for what in found]
             cell.execution_count = number
             cell.outputs = [nbformat.from_dict(_as_stored(out)) for out in merged(run.outputs)]
+        describe_figures(notebook.cells)
         if found := kernel.unfinished():
             return [f"after the last cell: {what}" for what in found]
     except KernelLost as error:
@@ -56,6 +60,27 @@ def merged(outputs: list[Output]) -> list[Output]:
         else:
             found.append(output)
     return found
+
+
+def describe_figures(cells: list[nbformat.NotebookNode]) -> None:
+    """Give each figure its caption as alternative text, or else what is printed beside it.
+
+    It stands in the metadata of the output, where nbconvert looks for it.
+    """
+    for cell, after in itertools.pairwise([*cells, None]):
+        for output in cell.get("outputs", []):
+            for mime in output.get("data", {}):
+                if mime.startswith("image/"):
+                    output.metadata.setdefault(mime, {})["alt"] = _told_of(cell, after)
+
+
+def _told_of(cell: nbformat.NotebookNode, after: nbformat.NotebookNode | None) -> str:
+    if after is not None and (caption := re.search(r"^\*(?!\*)(.+?)\*$", after.source, CAPTION)):
+        text = caption[1]
+    else:
+        text = "".join(out.text for out in cell.outputs if out.output_type == "stream")
+    text = " ".join(re.sub(r"[`*]|\[(.+?)\]\(.+?\)", r"\1", text).split())
+    return text if len(text) <= MOST_ALT else text[:MOST_ALT].rpartition(" ")[0] + " ..."
 
 
 def _code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:

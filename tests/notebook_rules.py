@@ -174,6 +174,30 @@ def puts_words_beside_figures(nb: Notebook, name: str) -> list[str]:
 
 
 @rule
+def describes_its_figures(nb: Notebook, name: str) -> list[str]:
+    """A figure has an alternative text, which `tests.execute` takes from its caption."""
+    return [
+        f"{label}: a figure without alternative text: re-execute the notebook"
+        for label, output in _outputs(nb)
+        for mime in output.get("data", {})
+        if mime.startswith("image/") and not output["metadata"].get(mime, {}).get("alt")
+    ]
+
+
+@rule
+def says_which_answers_are_ours(nb: Notebook, name: str) -> list[str]:
+    """The verdict on a solution is not the reader's: `check(..., solution=True)`."""
+    return [
+        f"{label}: `solution=True` belongs in the checks of solutions, and only there"
+        for label, cell in _code(nb)
+        for call in re.findall(
+            r"\bcheck\(\s*\"\d\d-.*?(?:\)$|\Z)", source(cell), re.DOTALL | re.MULTILINE
+        )
+        if ("solution=True" in call) != (SOLUTION in tags(cell))
+    ]
+
+
+@rule
 def describes_its_images(nb: Notebook, name: str) -> list[str]:
     """An image in the prose has an alternative text."""
     missing = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=\"[^\"]+\")[^>]*>")

@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 from asyncml.clock.loop import VirtualLoop
 from asyncml.clock.turns import hold
 from asyncml.clock.waiting import check_coroutine, user_traceback
+from asyncml.failures import hide_stop
 from asyncml.internals import running_loop
 from asyncml.threads import ThreadPool
 
@@ -56,8 +57,12 @@ def compute(seconds: float) -> None:
         loop.advance(seconds)
         return
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        pass
+    try:
+        while time.perf_counter() < end:
+            pass
+    except KeyboardInterrupt as stop:
+        hide_stop(stop)
+        raise
 
 
 def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:

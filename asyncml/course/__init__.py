@@ -16,13 +16,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from asyncml.course.exercises.standing import progress
     from asyncml.course.measuring import Measurement, bets, measured, plot_measured
 
-__all__ = ["Measurement", "bets", "measured", "plot_measured"]
+__all__ = ["Measurement", "bets", "measured", "plot_measured", "progress"]
 
 
 def __getattr__(name: str) -> Any:
     # not before it is asked for: `ready` also runs where a package is missing, or Python is too old
+    if name == "progress":
+        return import_module("asyncml.course.exercises").progress
     if name in __all__:
         return getattr(import_module("asyncml.course.measuring"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

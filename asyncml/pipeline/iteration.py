@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
-from asyncml.failures import add_note, said, shorten
+from asyncml.failures import add_note, hide_stop, said, shorten
 from asyncml.pipeline.epoch import Epoch
 from asyncml.pipeline.stages import END, Entry
 from asyncml.pipeline.window import Failure
@@ -68,6 +68,7 @@ class Items:
                 await self.aclose()
             except Exception as failure:
                 add_note(error, f"and the clean-up raised {shorten(failure)}")
+            hide_stop(error)
             raise
         finally:
             self._busy = False
@@ -144,6 +145,9 @@ def iterate(epoch: Epoch) -> Generator[Any, None, None]:
                 return
             epoch.deliver(entry[1])
             yield entry[0]
+    except KeyboardInterrupt as stop:
+        hide_stop(stop)
+        raise
     finally:
         epoch.leave()
         epoch.stop()

@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from asyncml.clock.waiting import check_coroutine
+from asyncml.failures import hide_stop
 from asyncml.internals import awaited_by, coroutine_of, frames_of_threads, unseen_error
 from asyncml.timeline.hooks import hooks
 from asyncml.timeline.recording import Recording, active
@@ -150,6 +151,9 @@ async def record(main: Coroutine[Any, Any, T]) -> Timeline[T]:
         with contextlib.suppress(Exception):  # nor attributes in the way of every other
             BaseException.__setattr__(problem, "timeline", timeline)
         raise problem
+    except BaseException as error:
+        hide_stop(error)
+        raise
     finally:
         main.close()  # if it never began; otherwise it has ended
         del problem  # which holds this frame, in its traceback

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from asyncml.checks import check_int, check_model, check_optimizer
+from asyncml.failures import hide_stop
 from asyncml.internals import running_loop
 from asyncml.training.blas import threads_for
 from asyncml.training.feeding import Data, NumberedBatch, check_data, feed, wake
@@ -153,9 +154,10 @@ class Training:
             step = await self._step()
         except GeneratorExit:  # the loop was closed meanwhile: nothing can be awaited
             raise
-        except BaseException:
+        except BaseException as error:
             self._busy = False
             await self.aclose()
+            hide_stop(error)
             raise
         self._busy = False
         return step

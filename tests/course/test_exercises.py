@@ -148,11 +148,13 @@ def test_a_verdict_is_one_line_with_a_code():
     assert repr(Verdict("01-bet", "passed", "2.0 s")) == "✔ 01-bet passed: 2.0 s"
     assert repr(Verdict("01-bet", "open", "say a number")) == "○ 01-bet open: say a number"
     assert repr(Verdict("01-bet", "early", "not 1.")) == "✘ 01-bet early: not 1."
+    ours = Verdict("01-bet", "passed", "2.0 s", is_solution=True)
+    assert repr(ours) == "◆ 01-bet the solution passes: 2.0 s"
 
 
 def test_the_second_failure_gets_a_fuller_hint(monkeypatch):
-    monkeypatch.setattr(importlib, "import_module", lambda name: None)
-    monkeypatch.setattr(exercises, "_checks", {})
+    monkeypatch.setattr(exercises, "load", lambda name: None)
+    monkeypatch.setattr(exercises, "CHECKS", {})
 
     @exercise("99-bet")
     def bet(answer):
@@ -245,7 +247,7 @@ NAMES = [path.stem[-2:] for path in Path(exercises.__file__).parent.glob("lesson
 def every_exercise():
     for name in NAMES:
         importlib.import_module(f"asyncml.course.exercises.lesson_{name}")
-    return sorted(exercises._checks)
+    return sorted(exercises.CHECKS)
 
 
 def raises(error):

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from asyncml.clock import compute, simulate
-from asyncml.course.exercises import attempts, check, kernels, lesson_02, reporters, stopping
+from asyncml.course.exercises import attempts, check, lesson_02
 
 
 def code(name, answer):
@@ -407,33 +407,6 @@ def test_stoppable_says_after_how_many_steps_a_stop_ended_it():
     thread = stoppable_of(steps_with("await asyncio.to_thread(step, number)"))
     assert "ends it after 4 steps: `sleep(0)`" in check("02-stoppable", turns).message
     assert check("02-stoppable", thread).message.endswith("ends it after 3 steps.")
-
-
-@pytest.mark.parametrize(
-    ("name", "ours"),
-    [
-        ("02-kernel", kernels.kernel),
-        ("02-report", reporters.report),
-        ("02-stoppable", stopping.stoppable),
-    ],
-)
-def test_a_lesson_goes_on_with_what_has_passed(name, ours, monkeypatch):
-    async def mine(*args):
-        await ours(*args)
-
-    async def mine_solved(*args):
-        await ours(*args)
-
-    async def wrong(*args):
-        await asyncio.sleep(1)
-
-    monkeypatch.setattr(lesson_02, "_yours", {})
-    assert code(name, mine_solved) == "passed"  # the solution of a notebook is run as well
-    assert code(name, wrong) != "passed"
-    assert lesson_02.yours_or_ours(name) is ours
-    assert code(name, mine) == "passed"
-    assert code(name, wrong) != "passed"
-    assert lesson_02.yours_or_ours(name) is mine
 
 
 # 02-run-anywhere

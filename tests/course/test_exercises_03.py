@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncml.course.exercises import attempts, check, tasks
-from asyncml.course.exercises.lesson_03 import yours_or_ours
+from asyncml.course.exercises import attempts, check, tasks, yours_or_ours
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "03_build_an_event_loop.ipynb"
 
@@ -866,13 +865,6 @@ def test_the_hint_for_one_that_does_not_end_fits(name, answer, hint):
     assert verdict.code == "endless"
     assert hint in verdict.message
     assert "await" not in verdict.message.replace("awaited", "")
-
-
-def test_yours_is_taken_once_it_has_passed():
-    own = variant(MY_TASK)
-    assert yours_or_ours("03-task", own) is own
-    for other in (variant(MY_TASK, (ADD, "pass")), ..., 3):
-        assert yours_or_ours("03-task", other) is tasks.Task
 
 
 # ---- the notebook ----

@@ -12,7 +12,6 @@ import pytest
 
 from asyncml.clock import compute, simulate
 from asyncml.course.exercises import attempts, check
-from asyncml.course.exercises.lesson_05 import yours_or_ours
 from asyncml.course.exercises.nightly import Job, ours
 from asyncml.pipeline.pipeline import Pipeline
 
@@ -1179,11 +1178,3 @@ def test_recipe_says_more_the_second_time():
     first, second = (check("05-recipe", awaits_reports).message for _ in range(2))
     assert "TaskGroup" not in first
     assert "start it as a task in a TaskGroup" in second
-
-
-@pytest.mark.untidy
-def test_yours_runs_where_it_has_passed(capsys):
-    assert yours_or_ours(with_group) is with_group
-    assert yours_or_ours(awaits_reports) is ours
-    assert yours_or_ours(...) is ours
-    assert capsys.readouterr().out.count("with the lesson's program") == 2

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asyncml.course import exercises
 from asyncml.course.exercises import attempts, check
-from asyncml.course.exercises.lesson_08 import LINES, yours_or_ours
+from asyncml.course.exercises.lesson_08 import LINES
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "08_a_network_in_numpy.ipynb"
 
@@ -1117,32 +1116,6 @@ def confusion_of_shares(labels, guesses, classes):
 )
 def test_confusion(answer, expected):
     assert code("08-confusion", answer) == expected
-
-
-# ---- what later cells run ----
-
-
-@pytest.mark.parametrize(
-    ("name", "stub", "right"),
-    [
-        ("08-gradient", gradient_stub, gradient),
-        ("08-backward", backward_stub, backward),
-        ("08-train", train_stub, train_loop),
-        ("08-confusion", confusion_stub, confusion),
-    ],
-)
-def test_later_cells_run_the_learners_function_once_it_passes(name, stub, right, capsys):
-    ours = yours_or_ours(name, stub)
-    assert "the course's own function runs here" in capsys.readouterr().out
-    assert check(name, ours).code == "passed"
-    assert yours_or_ours(name, right) is right
-    assert "your own function runs here" in capsys.readouterr().out
-
-
-def test_whose_function_runs_is_no_failure_of_the_exercise():
-    before = exercises._failures["08-train"]
-    yours_or_ours("08-train", loop({STEP: ""}))
-    assert exercises._failures["08-train"] == before
 
 
 # ---- the notebook ----

@@ -1491,19 +1491,3 @@ def test_go_on_after_a_kill(answer, expected, monkeypatch):
     verdict = check("09-resume", answer)
     assert "\n" not in repr(verdict)
     assert verdict.code == expected, verdict
-
-
-# ---- yours or ours ----
-
-
-def test_an_answer_that_passes_is_used_and_any_other_is_not(capsys):
-    assert ours.yours_or_ours("09-feeder", by_finally) is by_finally
-    assert ours.yours_or_ours("09-feeder", feeder_stub) is ours.train_ahead
-    assert ours.yours_or_ours("09-early", ...) is ours.stop_early
-    assert ours.yours_or_ours("09-interval", never_back) is ours.switch_interval
-    assert capsys.readouterr().out.splitlines() == [
-        "train_ahead: yours",
-        "train_ahead: ours, until yours passes",
-        "stop_early: ours, until yours passes",
-        "switch_interval: ours, until yours passes",
-    ]

@@ -1,10 +1,13 @@
-"""The checks of a learner's answers: a verdict in one line, and never a traceback.
+"""The checks of a learner's answers: a verdict, and never a traceback.
 
 `check("01-keep-going", keep_going)` runs the answer in virtual time, so that the verdict is exact
 and the same everywhere, and says what was seen, what was expected, and what to try.
 
     lesson_NN  the exercises of each lesson
     answers    what an answer must be before it is judged
+    verdicts   what a check says, as a line and as a block
+    standing   what has passed and what is open; yours where it has passed, else ours
+    cells      tells whether the last edit of an answer was judged
     attempts   runs an answer where it can do no harm
     scenes     code of a check in which an answer is used
     examples   mistakes, each known by an example of it
@@ -29,48 +32,28 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     predictions  what formulas and experience say of lessons 04 and 05
     feeders    judges what trains ahead of its data
     endings    judges early stopping, and runs that go on after a kill
-    ours       a loop of the learner's, or the course's until hers passes
+    ours       our loops of lesson 09
     league     loaders that empty it, and their scores
 """
 
-import importlib
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from asyncml.failures import shorten
-from asyncml.look import printable
+from asyncml.course.exercises.cells import outdated
+from asyncml.course.exercises.standing import CHECKS, OURS, load, note, progress, yours_or_ours
+from asyncml.course.exercises.verdicts import Verdict, recording
+from asyncml.failures import hide_stop, shorten
 
-__all__ = ["Verdict", "Wrong", "check", "exercise", "expect"]
+__all__ = ["Verdict", "Wrong", "check", "exercise", "expect", "progress", "yours_or_ours"]
 
-_MARKS = {"passed": "✔", "open": "○"}
-_checks: dict[str, Callable[[Any], str]] = {}
 _failures: Counter[str] = Counter()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a check says of an answer; shows as one line.
-
-    Attributes:
-        exercise: its name, such as "01-keep-going".
-        code: "passed", "open" for a stub, or a word for what was wrong, the same in any language.
-        message: what was seen, what was expected, and a hint.
-    """
-
-    exercise: str
-    code: str
-    message: str
-
-    def __repr__(self) -> str:
-        """Return the verdict as one line."""
-        mark = _MARKS.get(self.code, "✘")
-        return printable(f"{mark} {self.exercise} {self.code}: {self.message}")
 
 
 class Wrong(Exception):
@@ -88,22 +71,30 @@ class Wrong(Exception):
         self.code, self.message, self.hint, self.more = code, message, hint, more or hint
 
 
-def exercise(name: str) -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
-    """Register a check: a function of the answer that returns a sentence, or raises `Wrong`."""
+def exercise(name: str, ours: Any = None) -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
+    """Register a check: a function of the answer that returns a sentence, or raises `Wrong`.
+
+    Args:
+        name: of the exercise.
+        ours: the course's own answer, where later cells need one or a timeline can be compared.
+    """
 
     def register(function: Callable[[Any], str]) -> Callable[[Any], str]:
-        _checks[name] = function
+        CHECKS[name] = function
+        if ours is not None:
+            OURS[name] = ours
         return function
 
     return register
 
 
-def check(name: str, answer: Any) -> Verdict:
+def check(name: str, answer: Any, *, solution: bool = False) -> Verdict:
     """Check the answer to an exercise.
 
     Args:
         name: the name of the exercise, which begins with the number of its lesson.
         answer: what the exercise asks for: a function, a number, an order of lines.
+        solution: whether the answer is the course's own; the verdict says so.
 
     Returns:
         The verdict. A wrong answer is a verdict too, whatever it does: nothing is raised for it.
@@ -112,24 +103,49 @@ def check(name: str, answer: Any) -> Verdict:
         ValueError: there is no exercise of that name.
     """
     try:
-        importlib.import_module(f"{__name__}.lesson_{name[:2]}")
-        function = _checks[name]
+        load(name)
+        function = CHECKS[name]
     except (ModuleNotFoundError, KeyError):
-        known = ", ".join(sorted(_checks)) or "none has been loaded"
+        known = ", ".join(sorted(CHECKS)) or "none has been loaded"
         raise ValueError(f"there is no exercise {name!r}; known: {known}") from None
     try:
-        return Verdict(name, "passed", function(plain(answer)))
+        with recording() as seen:
+            verdict = _judge(name, function, answer, solution)
+    except KeyboardInterrupt as stop:
+        hide_stop(stop)
+        raise
+    if verdict.state == "wrong" and not solution:
+        verdict = replace(verdict, **_compared(name, seen))
+    note(verdict, answer)
+    return verdict
+
+
+def _judge(name: str, function: Callable[[Any], str], answer: Any, solution: bool) -> Verdict:
+    try:
+        return Verdict(name, "passed", function(plain(answer)), is_solution=solution)
     except Wrong as wrong:
         if wrong.code != "open":
             _failures[name] += 1
         hint = wrong.hint if _failures[name] < 2 else wrong.more
-        return Verdict(name, wrong.code, " ".join(filter(None, [wrong.message, hint])))
+        hint = " ".join(filter(None, [hint, outdated(answer)]))
+        message = " ".join(filter(None, [wrong.message, hint]))
+        return Verdict(name, wrong.code, message, hint, is_solution=solution)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # of the answer's own methods, when it is compared or shown
         _failures[name] += 1
         message = f"it cannot be judged: comparing or showing it raised {said_by(error)}."
-        return Verdict(name, "unusable", message)
+        return Verdict(name, "unusable", message, is_solution=solution)
+
+
+def _compared(name: str, seen: list[Any]) -> dict[str, Any]:
+    """Return the last timeline of an answer, and that of ours in the same scene."""
+    if not seen or seen[-1] is None or not seen[-1].duration_s:
+        return {}
+    with recording() as expected, contextlib.suppress(Exception):
+        CHECKS[name](OURS[name])
+    ours = expected[len(seen) - 1] if len(expected) >= len(seen) else None
+    return {"yours": seen[-1], "ours": ours}
 
 
 def plain(answer: Any) -> Any:

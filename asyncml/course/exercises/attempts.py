@@ -20,6 +20,7 @@ from typing import Any
 from asyncml.clock import Deadlock, compute, simulate
 from asyncml.clock.turns import hold
 from asyncml.course.exercises import Wrong, said_by
+from asyncml.course.exercises.verdicts import keep
 from asyncml.failures import shorten
 from asyncml.timeline.recorder import record
 from asyncml.timeline.timeline import Timeline
@@ -72,6 +73,7 @@ def attempt(
     check_kind(function, is_async)
     run = _Run(function, args, is_async)
     run.go()
+    keep(run.timeline)
     if run.is_endless:
         raise Wrong(
             "endless",
@@ -92,7 +94,8 @@ def attempt(
             "Who was to wake it?",
         )
     if run.error is not None and not isinstance(run.error, may_raise):
-        raise Wrong("raised", _tell(run.error, function), "Did you expect that?")
+        why = "Call it in a cell of its own to see the whole traceback."
+        raise Wrong("raised", _tell(run.error, function), why)
     return Attempt(run.result, run.error, run.seconds, run.timeline)
 
 

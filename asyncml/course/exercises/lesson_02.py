@@ -45,60 +45,28 @@ _HINTS: Hints = {
 _ROUNDS, _PAUSE_S = 1000, 0.3  # a background task that nobody stops ends by itself some day
 
 
-@exercise("02-kernel")
+@exercise("02-kernel", ours=kernels.kernel)
 def kernel(answer: Any) -> str:
     """Check a coroutine that runs the cells of a notebook, those with an `await` included."""
     kernels.judge_kernel(answer)
-    _keep("02-kernel", answer)
     return "cells with `await` are awaited, the others just run, and all share their names."
 
 
-@exercise("02-report")
+@exercise("02-report", ours=reporters.report)
 def report(answer: Any) -> str:
     """Check a coroutine that reports in the background until it is cancelled."""
     reporters.judge_report(answer)
-    _keep("02-report", answer)
     return "it reports at once, after each pause, and once more when it is cancelled."
 
 
-@exercise("02-stoppable")
+@exercise("02-stoppable", ours=stopping.stoppable)
 def stoppable(answer: Any) -> str:
     """Check a training run that a stop ends within a step."""
     ran = stopping.judge_stoppable(answer)
-    _keep("02-stoppable", answer)
     told = f"all steps run in turn, and a stop in the middle of the third ends it after {ran} steps"
     if ran == 4 and "sleep" in names_of(answer):
         told += ": `sleep(0)` puts the task straight back in line, ahead of the stop"
     return f"{told}."
-
-
-_OURS: dict[str, Callable[..., Any]] = {
-    "02-kernel": kernels.kernel,
-    "02-report": reporters.report,
-    "02-stoppable": stopping.stoppable,
-}
-_yours: dict[str, Callable[..., Any]] = {}
-
-
-def yours_or_ours(name: str) -> Callable[..., Any]:
-    """Return what the learner wrote, if it has passed, and the course's own version otherwise.
-
-    So a lesson goes on with the learner's own work, and goes on without it too. What passed last
-    counts, but for the solutions, whose names end in `_solved`.
-
-    Args:
-        name: "02-kernel", "02-report" or "02-stoppable".
-
-    Example:
-        >>> yours_or_ours("02-report").__name__
-        'report'
-    """
-    return _yours.get(name, _OURS[name])
-
-
-def _keep(name: str, answer: Callable[..., Any]) -> None:
-    if not getattr(answer, "__name__", "").endswith("_solved"):
-        _yours[name] = answer
 
 
 @exercise("02-ticks")

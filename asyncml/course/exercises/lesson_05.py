@@ -461,7 +461,7 @@ _RECIPE_HINTS: Hints = {
 }
 
 
-@exercise("05-recipe")
+@exercise("05-recipe", ours=ours)
 @quietly
 def recipe(answer: Any) -> str:
     """Check a program that loads, trains and reports, and tell what remains over the bound."""
@@ -480,18 +480,6 @@ def recipe(answer: Any) -> str:
     late = f"no beat was more than {beat_s * 1000:.0f} ms late" if beat_s else "no beat was late"
     gain = f"{jobs[0].took_s:.2f} s in place of {jobs[0].before_s:.2f}"
     return f"{gain}: {rest} over the bound, and {late}."
-
-
-def yours_or_ours(answer: Any) -> Callable[..., Any]:
-    """Return the learner's program if it passes, and the lesson's otherwise; say which."""
-    try:
-        recipe(answer)
-    except Wrong:
-        print("with the lesson's program, since `mended` has not passed yet")
-        return ours
-    print("with your program")
-    program: Callable[..., Any] = answer
-    return program
 
 
 def _judge_work(job: Job) -> None:

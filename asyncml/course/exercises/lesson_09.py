@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from asyncml.clock import compute
-from asyncml.course.exercises import Wrong, answers, exercise
+from asyncml.course.exercises import Wrong, answers, exercise, ours
 from asyncml.course.exercises.attempts import attempt, check_kind, is_stub
 from asyncml.course.exercises.endings import judge_early, judge_resume
 from asyncml.course.exercises.feeders import Uneven, judge_feeder
@@ -34,7 +34,7 @@ from asyncml.pipeline.pipeline import Pipeline
 
 
 # ---- 09-feeder ----
-@exercise("09-feeder")
+@exercise("09-feeder", ours=ours.train_ahead)
 @quietly
 def feed_ahead(answer: Any) -> str:
     """Check a training loop that loads while it trains."""
@@ -141,7 +141,7 @@ def _judge_ahead(jitter: _Jitter, found: int) -> None:
 
 
 # ---- 09-early ----
-@exercise("09-early")
+@exercise("09-early", ours=ours.stop_early)
 @quietly
 def stop_in_time(answer: Any) -> str:
     """Check a loop that stops when its scores have not improved for some epochs."""
@@ -265,7 +265,7 @@ def _refuse_late(bench: _Bench, late: int) -> None:
 
 
 # ---- 09-interval ----
-@exercise("09-interval")
+@exercise("09-interval", ours=ours.switch_interval)
 @quietly
 def set_interval(answer: Any) -> str:
     """Check a context manager that sets the switch interval and puts it back."""
@@ -435,7 +435,7 @@ def _put_back(kept: Any, course: _Course) -> None:
 
 
 # ---- 09-resume ----
-@exercise("09-resume")
+@exercise("09-resume", ours=ours.train_on)
 @quietly
 def go_on_after_a_kill(answer: Any) -> str:
     """Check a training run that goes on from its newest checkpoint."""

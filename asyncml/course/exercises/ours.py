@@ -1,7 +1,4 @@
-"""Loops that learners write, as lesson 09 uses them: yours where it passes its check, else ours.
-
-So a cell after an exercise runs whether or not the exercise was done.
-"""
+"""The loops that learners of lesson 09 write, as we wrote them: later cells run them meanwhile."""
 
 import asyncio
 import contextlib
@@ -9,7 +6,6 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from asyncml.course.exercises import lesson_09
 from asyncml.training.fit import fit
 
 
@@ -66,28 +62,3 @@ async def train_on(checkpoints: Any, model: Any, optimizer: Any, data: Any, epoc
     async for step in fit(model, optimizer, data, epochs=epochs, resume_from=last):
         if step.index % 4 == 3:
             await checkpoints.save(step, model, optimizer)
-
-
-_KNOWN: dict[str, tuple[Callable[..., Any], Callable[[Any], str]]] = {
-    "09-feeder": (train_ahead, lesson_09.feed_ahead),
-    "09-early": (stop_early, lesson_09.stop_in_time),
-    "09-interval": (switch_interval, lesson_09.set_interval),
-    "09-resume": (train_on, lesson_09.go_on_after_a_kill),
-}
-
-
-def yours_or_ours(name: str, answer: Any) -> Any:
-    """Return an answer if it passes its exercise, and ours otherwise; print which it is.
-
-    Args:
-        name: of the exercise.
-        answer: the learner's; whatever it does, nothing is raised for it.
-    """
-    ours, judge = _KNOWN[name]
-    try:
-        judge(answer)
-    except Exception:  # `Wrong`, or of an answer that cannot even be compared
-        print(f"{ours.__name__}: ours, until yours passes")
-        return ours
-    print(f"{ours.__name__}: yours")
-    return answer

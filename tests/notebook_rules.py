@@ -266,6 +266,40 @@ def folds_its_solutions(nb: Notebook, name: str) -> list[str]:
 
 
 @rule
+def says_what_is_folded(nb: Notebook, name: str) -> list[str]:
+    """Of a folded cell JupyterLab shows the first line, which must not be a part of the answer."""
+    return [
+        f"{label}: the first line of a solution must be a comment that says so"
+        for label, cell in _code(nb)
+        if SOLUTION in tags(cell) and not re.match(r"# .*\bsolution\b", source(cell), re.IGNORECASE)
+    ]
+
+
+@rule
+def folds_only_exercises(nb: Notebook, name: str) -> list[str]:
+    """Whoever folds an exercise in the table of contents folds its solution, and no lesson."""
+    found, exercise = [], (9, "")
+    for level, title in _headings(nb):
+        if level <= exercise[0]:
+            exercise = (level, title) if title.startswith("Exercise") else (9, "")
+        elif not title.startswith("Solution") and exercise[1]:
+            found.append(f"{title!r} hangs below {exercise[1]!r}: give it {'#' * exercise[0]}")
+    return found
+
+
+@rule
+def leads_on(nb: Notebook, name: str) -> list[str]:
+    """To the glossary at the beginning, to the next lesson at the end, and half-way to a break."""
+    prose = [source(cell) for cell in nb["cells"] if cell["cell_type"] == "markdown"]
+    found = [] if "](glossary.md" in prose[0] else ["the title links to no [glossary](glossary.md)"]
+    if not re.search(r"^Next: \[.+\]\(\d\d_\w+\.ipynb[^)]*\)", prose[-1], re.MULTILINE):
+        found.append("the end needs a line 'Next: [...](NN_....ipynb)'")
+    if name not in WITHOUT_EXERCISES[1:] and sum("*Half-way: " in text for text in prose) != 1:
+        found.append("needs one line '*Half-way: about ... minutes are left, ...*'")
+    return found
+
+
+@rule
 def has_exercises(nb: Notebook, name: str) -> list[str]:
     """Three or more, each with a solution."""
     titles = [title.lower() for _, title in _headings(nb)]

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 OPENING = """# Measure a thing
 
 **What you'll do:** measure. **What you'll learn:** how. **What you need:** lesson 00.
-**How long it takes:** 30 + 15 minutes."""
+**How long it takes:** 30 + 15 minutes.
+
+Words stand in the [glossary](glossary.md)."""
+NEXT = "Next: [05 Another thing](05_another_thing.ipynb)."
 FOLDED = {
     "tags": [SOLUTION, HIDE_INPUT],
     "cellView": "form",
@@ -38,7 +42,11 @@ def code(text, id, count, outputs=(), metadata=None):
 
 def figure():
     data = {"image/png": "aGk=", "text/plain": "<Figure>"}
-    return {"output_type": "display_data", "data": data, "metadata": {}}
+    return {
+        "output_type": "display_data",
+        "data": data,
+        "metadata": {"image/png": {"alt": "A line"}},
+    }
 
 
 def stream(text, name="stdout"):
@@ -52,13 +60,15 @@ def error():
 def lesson():
     """A notebook that breaks no rule."""
     cells = [markdown(OPENING, "opening"), code("plot()", "plot", 1, [figure()])]
-    cells.append(markdown("The line rises.", "caption"))
+    cells.append(markdown("The line rises.\n\n*Half-way: about 15 minutes are left.*", "caption"))
     for n in (1, 2, 3):
         cells.append(markdown(f"## Exercise {n}", f"exercise-{n}"))
         cells.append(markdown(f"### Solution {n}", f"heading-{n}"))
-        cells.append(code(f"print({n})", f"solution-{n}", n + 1, [stream(f"{n}\n")], FOLDED))
+        cells.append(
+            code(f"# Solution {n}\nprint({n})", f"solution-{n}", n + 1, [stream(f"{n}\n")], FOLDED)
+        )
     cells.append(markdown("## Key points\n\n- Measure.", "key-points"))
-    cells.append(markdown("## Further reading\n\nKnuth 1974, section 1", "reading"))
+    cells.append(markdown("## Further reading\n\nKnuth 1974, section 1\n\n" + NEXT, "reading"))
     metadata = {"kernelspec": {"name": "python3"}, "language_info": {"name": "python"}}
     return copy.deepcopy({"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells})
 
@@ -123,6 +133,18 @@ BREACHES = {
         change(2, source="![](loop.png)"),
         change(2, source='<img src="loop.png">'),
     ],
+    "describes_its_figures": [change(1, outputs=[figure() | {"metadata": {}}])],
+    "says_which_answers_are_ours": [
+        change(1, source='check("04-bet", 2, solution=True)'),
+        change(5, source='# Solution 1\ncheck("04-bet",\n    2)'),
+    ],
+    "says_what_is_folded": [change(5, source="print(42)")],
+    "folds_only_exercises": [lambda nb: nb["cells"].insert(6, markdown("### More", "more"))],
+    "leads_on": [
+        change(0, source=OPENING.replace("glossary.md", "words.md")),
+        change(2, source="The line rises."),
+        lambda nb: nb["cells"][-1].update(source=nb["cells"][-1]["source"].replace(NEXT, "")),
+    ],
     "is_small": [change(2, source="x" * 600_000)],
     "opens_as_a_lesson": [
         change(0, source=OPENING.replace("# ", "## ", 1)),
@@ -175,7 +197,7 @@ def test_the_first_notebook_ends_with_the_map():
     notebook = lesson()
     del notebook["cells"][-2:]
     assert len(broken(notebook, "00_start_here")) == 1
-    notebook["cells"].append(markdown("## The map of the course", "map"))
+    notebook["cells"].append(markdown("## The map of the course\n\n" + NEXT, "map"))
     assert broken(notebook, "00_start_here") == []
 
 
@@ -189,6 +211,23 @@ def test_longer_cells_and_measured_cells_are_allowed_where_marked():
 def test_every_notebook_keeps_every_rule():
     found = {path.name: broken(read(path), path.stem) for path in NOTEBOOKS}
     assert {name: complaints for name, complaints in found.items() if complaints} == {}
+
+
+def test_the_lessons_are_linked_in_order():
+    names = [path.name for path in NOTEBOOKS]
+    for name, path, following in zip(names, NOTEBOOKS, [*names[1:], names[0]], strict=True):
+        cells = read(path)["cells"]
+        assert f"]({following}" in "".join(cells[-1]["source"]), f"{name} must lead to {following}"
+        if name != names[0]:
+            before = names[names.index(name) - 1]
+            assert f"]({before})" in "".join(cells[0]["source"]), f"{name} must lead to {before}"
+
+
+def test_every_link_between_lessons_leads_somewhere():
+    files = {path.name for path in NOTEBOOKS[0].parent.iterdir()}
+    for path in [*NOTEBOOKS, NOTEBOOKS[0].parent / "glossary.md"]:
+        found = re.findall(r"\]\((?!https?:|\.\./|solutions/)([\w.]+)", path.read_text("utf-8"))
+        assert {*found} <= {*files, "pictures"}, path.name
 
 
 def test_any_changed_number_in_any_notebook_is_found():

@@ -20,12 +20,14 @@ from typing import Any
 from asyncml.course.routes import Route, part_of, routes
 
 _FOLDER = "my-course"
+_GLOSSARY = "glossary.md"
 _RECORD = ".lessons.json"  # what each copy was made from, and how it was then
 _APART = """\
 Yours first. Then compare it with ours: [solutions/{name}](solutions/{name}).
 """
 
 _BESIDE = re.compile(r"\]\((?![a-z]+:|#|/)")  # a link to what stands in the same folder
+_NOT_LESSONS = re.compile(rf"\]\((pictures/|{re.escape(_GLOSSARY)})")
 
 Notebook = dict[str, Any]
 
@@ -96,6 +98,7 @@ def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) ->
     source, said, made = lessons(), [], 0
     (folder / "solutions").mkdir(parents=True, exist_ok=True)
     shutil.copytree(source / "pictures", folder / "pictures", dirs_exist_ok=True)
+    shutil.copy(source / _GLOSSARY, folder / _GLOSSARY)
     record = _read_record(folder)
     for path in sorted(source.glob("*.ipynb")):
         original, mine = path.read_bytes(), folder / path.name
@@ -117,7 +120,8 @@ def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) ->
             said.append(f"{path.name} is as it was; yours is {kept.name} now")
         if not mine.exists() or again:
             _write(mine, cleared(path.name, notebook, solutions=solutions))
-            _write(folder / "solutions" / path.name, cleared(path.name, notebook, solutions=True))
+            apart = _one_folder_down(cleared(path.name, notebook, solutions=True))
+            _write(folder / "solutions" / path.name, apart)
             record[path.name] = {"from": print_of, "made": _digest(mine)}
             made += 1
     _write(folder / _RECORD, record)
@@ -165,6 +169,15 @@ def cleared(name: str, notebook: Notebook, *, solutions: bool) -> Notebook:
                 "metadata": {},
                 "source": text.splitlines(keepends=True),
             }
+    return notebook
+
+
+def _one_folder_down(notebook: Notebook) -> Notebook:
+    """Return a notebook whose links to pictures and to the glossary lead out of its folder."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            lines = "".join(cell["source"]).splitlines(keepends=True)
+            cell["source"] = [_NOT_LESSONS.sub(r"](../\1", line) for line in lines]
     return notebook
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from asyncml.course import lab
 
+LINKS = "![a](pictures/a.png) [glossary](glossary.md) [next](01_second.ipynb)"
 ROOT = Path(__file__).parents[2]
 
 
@@ -18,6 +19,7 @@ def course(tmp_path, monkeypatch):
     folder = tmp_path / "lessons"
     (folder / "pictures").mkdir(parents=True)
     (folder / "pictures" / "a.png").write_bytes(b"a picture")
+    (folder / "glossary.md").write_text("# Glossary", encoding="utf-8")
     for name in ("00_first", "01_second"):
         write(folder / f"{name}.ipynb", name)
     monkeypatch.setattr(lab, "lessons", lambda: folder)
@@ -27,6 +29,7 @@ def course(tmp_path, monkeypatch):
 def write(path, text):
     cells = [
         {"cell_type": "markdown", "id": "a", "metadata": {}, "source": [f"# {text}"]},
+        {"cell_type": "markdown", "id": "d", "metadata": {}, "source": [LINKS]},
         cell("b", "1 + 1"),
         cell("c", "the_answer = 42", "solution", "hide-input"),
     ]
@@ -53,13 +56,17 @@ def test_a_copy_has_no_outputs_and_solutions_stand_apart(course, tmp_path):
     mine = tmp_path / "mine"
     assert lab.make(mine) == [f"2 lessons copied to {mine}"]
     assert (mine / "pictures" / "a.png").read_bytes() == b"a picture"
-    text, code, link = read(mine / "00_first.ipynb")["cells"]
+    assert (mine / "glossary.md").read_text(encoding="utf-8") == "# Glossary"
+    text, links, code, link = read(mine / "00_first.ipynb")["cells"]
+    assert "".join(links["source"]) == LINKS
+    moved = "".join(read(mine / "solutions" / "00_first.ipynb")["cells"][1]["source"])
+    assert moved == LINKS.replace("(p", "(../p").replace("(g", "(../g")
     assert text["source"] == ["# 00_first"]
     assert (code["outputs"], code["execution_count"]) == ([], None)
     assert link["cell_type"] == "markdown"
     assert "solutions/00_first.ipynb" in "".join(link["source"])
     assert "42" not in (mine / "00_first.ipynb").read_text(encoding="utf-8")
-    solved = read(mine / "solutions" / "00_first.ipynb")["cells"][2]
+    solved = read(mine / "solutions" / "00_first.ipynb")["cells"][3]
     assert solved["source"] == ["the_answer = 42"]
     assert solved["metadata"]["jupyter"]["source_hidden"]
     assert solved["outputs"] == []
@@ -67,7 +74,7 @@ def test_a_copy_has_no_outputs_and_solutions_stand_apart(course, tmp_path):
 
 def test_solutions_may_stay_in_folded(course, tmp_path):
     lab.make(tmp_path / "mine", solutions=True)
-    assert read(tmp_path / "mine" / "00_first.ipynb")["cells"][2]["source"] == ["the_answer = 42"]
+    assert read(tmp_path / "mine" / "00_first.ipynb")["cells"][3]["source"] == ["the_answer = 42"]
 
 
 def test_what_was_written_is_never_overwritten(course, tmp_path):

@@ -77,6 +77,11 @@ def test_styles_stand_in_the_elements_and_colour_no_words():
         assert "background" not in text
 
 
+async def one_after_the_other(load, step, count, ahead=2):
+    for number in range(count):
+        await asyncio.to_thread(step, await load(number))
+
+
 async def first_late(clock, pause_s, reports):
     while True:
         await asyncio.sleep(pause_s)
@@ -84,9 +89,9 @@ async def first_late(clock, pause_s, reports):
 
 
 def test_a_wrong_answer_is_drawn_beside_ours():
-    verdict = check("02-report", first_late)
-    assert verdict.code == "first"
-    assert verdict.yours.duration_s == verdict.ours.duration_s == 1.25
+    verdict = check("09-feeder", one_after_the_other)
+    assert verdict.state == "wrong"
+    assert verdict.yours.duration_s > verdict.ours.duration_s > 0
     words = shown(verdict)
     assert words.index("What yours did:") < words.index("What ours does:")
     assert "# running = ready . waiting" in words
@@ -104,6 +109,11 @@ def test_a_long_timeline_is_cut():
     words = shown(Verdict("1", "wrong", "no", yours=simulate(record(many()))))
     assert words.count("|") == 2 * 12
     assert "... and 19 more lanes" in words
+
+
+def test_two_timelines_that_look_the_same_say_nothing():
+    verdict = check("02-report", first_late)
+    assert (verdict.code, verdict.yours, verdict.ours) == ("first", None, None)
 
 
 @pytest.mark.parametrize("answer", [..., 1, 2])

@@ -26,7 +26,7 @@ _STEPS = {
     "": [(1.0, "")],
 }
 _UNIT_NAMES = {"s": "seconds", "B": "bytes", "x": "times", "": ""}
-_NEAR_BET = 1.25  # times too much or too little that count as near
+_NEAR_BET, _FAR_BET = 1.25, 3.0  # times too much or too little up to which, and from which on
 _NEAR = 8.0  # times a figure: on a logarithmic axis, some of its label's width
 
 _bets: dict[str, "Measurement"] = {}
@@ -63,11 +63,16 @@ class Measurement:
         line = f"{self.what}: {rounded(self.value, self.unit)}"
         predicted = rounded(self.predicted, self.unit)
         if self.is_expected:
-            bet = "" if self.bet is None else f"; your bet: {rounded(self.bet, self.unit)}"
-            return printable(f"{line} (predicted: {predicted}{bet})")
+            return printable(f"{line} (predicted: {predicted}{self._about_the_bet()})")
         low, high = (rounded(bound, self.unit) for bound in self.bounds)
         line += f" {MISSED} {predicted}, or {low} to {high}"
         return printable(f"{line}: is the machine busy, or capped?")
+
+    def _about_the_bet(self) -> str:
+        if self.bet is None:
+            return ""
+        far = f", {_how_far(self)}: why?" if _times_off(self) > _FAR_BET else ""
+        return f"; your bet: {rounded(self.bet, self.unit)}{far}"
 
 
 def measured(
@@ -98,7 +103,7 @@ def measured(
         >>> measured("starting a thread", 6.24e-05, 5e-05)
         starting a thread: 62 µs (predicted: 50 µs)
         >>> measured("starting a thread", 6.24e-05, 5e-05, bet=1e-3)
-        starting a thread: 62 µs (predicted: 50 µs; your bet: 1.0 ms)
+        starting a thread: 62 µs (predicted: 50 µs; your bet: 1.0 ms, 16 times too much: why?)
     """
     if unit not in _STEPS:
         raise ValueError(f"`unit` must be one of {', '.join(map(repr, _STEPS))}, got {unit!r}")

@@ -145,3 +145,11 @@ def test_a_bet_is_drawn_as_a_ring(no_bets):
     assert [*rings.get_xdata()] == [30.0]
     assert ax.get_xlim()[1] > 30
     plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("bet", "words"),
+    [(1.0, "1.0 s)"), (2.0, "2.0 s)"), (0.2, "200 ms, 5 times too little: why?)")],
+)
+def test_a_bet_that_was_far_off_is_asked_about(bet, words):
+    assert repr(measured("a wait", 1.0, 1.0, bet=bet)).endswith(f"your bet: {words}")

@@ -32,7 +32,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     predictions  what formulas and experience say of lessons 04 and 05
     feeders    judges what trains ahead of its data
     endings    judges early stopping, and runs that go on after a kill
-    ours       our loops of lesson 09
+    ours       our own answers to exercises of lessons 01 and 09
     league     loaders that empty it, and their scores
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from asyncml.clock import Deadlock
-from asyncml.course.exercises import Wrong, exercise, expect
+from asyncml.course.exercises import Wrong, exercise, expect, ours
 from asyncml.course.exercises.answers import is_mixed_up, names_of, read_lines, read_list
 from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
 from asyncml.course.exercises.fetches import (
@@ -89,7 +89,7 @@ def bet(answer: Any) -> str:
     return "2 s. One second, and then another: nothing overlaps."
 
 
-@exercise("01-in-order")
+@exercise("01-in-order", ours=ours.in_order)
 @quietly
 def in_order(answer: Any) -> str:
     """Check a function that fetches all keys at once and returns the data in order."""
@@ -99,7 +99,7 @@ def in_order(answer: Any) -> str:
     return "all eight at once, and in the order of the keys."
 
 
-@exercise("01-keep-going")
+@exercise("01-keep-going", ours=ours.keep_going)
 @quietly
 def keep_going(answer: Any) -> str:
     """Check a function that fetches all keys at once, with None for those that are missing."""
@@ -178,7 +178,7 @@ class _Watched(Shop):
             self.ended.append(time())
 
 
-@exercise("01-three-at-once")
+@exercise("01-three-at-once", ours=ours.three_at_once)
 @quietly
 def three_at_once(answer: Any) -> str:
     """Check a function that fetches all keys, three at once, and stops at the first error."""

@@ -11,8 +11,7 @@
     map         a stage that calls a function, and whether it tries again
     functions   the functions of the user's, and what their results mean
     retrying    the pauses between attempts, and what is kept of an item that failed
-    window      where results wait until it is their turn to leave
-    engine      workers over one iterator, and how far they run ahead
+    engine      workers over one iterator, how far they run ahead, and the window of their results
     visits      handing items to threads in chunks
     streams     handing on the items of a parent as they come
     executors   threads, processes, and executors of the user's

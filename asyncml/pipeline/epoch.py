@@ -20,7 +20,7 @@ from asyncml.clocks import clock_of
 from asyncml.failures import shorten
 from asyncml.internals import running_loop
 from asyncml.pipeline.batches import Batch
-from asyncml.pipeline.engine import Work
+from asyncml.pipeline.engine import Above, Ready, Window, Work
 from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.held import Held
 from asyncml.pipeline.map import Map
@@ -42,7 +42,6 @@ from asyncml.pipeline.stages import (
 from asyncml.pipeline.statistics import PipelineStatistics
 from asyncml.pipeline.streams import Streams, StreamVisits
 from asyncml.pipeline.visits import Visits
-from asyncml.pipeline.window import Above, Ready, Window
 
 # how many items may be delivered, in batches or not, before stages that change the order settle
 # their logs

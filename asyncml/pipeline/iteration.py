@@ -18,9 +18,9 @@ from functools import partial
 from typing import Any
 
 from asyncml.failures import add_note, hide_stop, said, shorten
+from asyncml.pipeline.engine import Failure
 from asyncml.pipeline.epoch import Epoch
 from asyncml.pipeline.stages import END, Entry
-from asyncml.pipeline.window import Failure
 
 # items handed over and not yet taken by the body
 AHEAD = 2

@@ -13,9 +13,9 @@ from itertools import count, islice
 from typing import Any, Final, Protocol, TypedDict
 
 from asyncml.failures import is_asked_to_end, noted, shorten
+from asyncml.pipeline.engine import Above, Failure, Window
 from asyncml.pipeline.meters import Meter
 from asyncml.pipeline.stages import PAUSED, TURN, Flow, Mark, is_count
-from asyncml.pipeline.window import Above, Failure, Window
 
 # how far an asynchronous source may run ahead of what asks it
 SOURCE_AHEAD = 16

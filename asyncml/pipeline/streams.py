@@ -17,14 +17,13 @@ from functools import partial
 from typing import Any, NoReturn
 
 from asyncml.failures import is_asked_to_end
-from asyncml.pipeline.engine import Job, Work
+from asyncml.pipeline.engine import Above, Job, Work
 from asyncml.pipeline.executors import within
 from asyncml.pipeline.functions import DROPPED, Part, Unread, as_list, begin, is_async
 from asyncml.pipeline.map import Map
 from asyncml.pipeline.meters import Meter
 from asyncml.pipeline.stages import PAUSED, PENDING, TURN, Context, Flow, Mark
 from asyncml.pipeline.visits import VISIT_S, Visit, Visits
-from asyncml.pipeline.window import Above
 
 
 class Stream:

@@ -9,11 +9,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from asyncml.pipeline.engine import Job, Work
+from asyncml.pipeline.engine import Above, Job, Work
 from asyncml.pipeline.functions import DROPPED, Unread
 from asyncml.pipeline.map import Map
 from asyncml.pipeline.stages import Context, Flow
-from asyncml.pipeline.window import Above
 
 VISIT_S = 0.005  # how long one visit may take, in seconds
 _UNBEGUN: Final[Any] = object()  # instead of a result: the item stands behind an error

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -23,11 +24,12 @@ from asyncml.training.switching import ShortSwitches
 class Trainer(ThreadPool):
     """A thread, and the settings that hold for the whole process while it exists.
 
-    `run_in_executor` chains a future of asyncio to the one of concurrent.futures that an executor
-    returns, and the event loop needs two more turns to complete it: some 40 µs, of a step's 2 ms.
-    But if `submit` returns a future of asyncio, that one is used as it is. So this executor returns
-    one, and its thread completes it. In virtual time it does not, since the clock has futures of
-    its own, from which it knows when a thread works.
+    The future of concurrent.futures that an executor returns takes locks in both threads, and
+    `run_in_executor` chains one of asyncio to it, which the event loop needs two more turns to
+    complete: some 100 µs together, of a step's 2 ms. But if `submit` returns a future of asyncio,
+    that one is used as it is. So this executor returns one, and its thread completes it. In virtual
+    time it does not, since the clock has futures of its own, from which it knows when a thread
+    works.
 
     Args:
         name: what the thread is called, with a number.
@@ -36,6 +38,8 @@ class Trainer(ThreadPool):
 
     def __init__(self, name: str, blas_threads: int | None) -> None:
         super().__init__(1, name=name)
+        self._loop = asyncio.get_running_loop()
+        self._in_real_time = not is_virtual(self._loop)
         self._blas, self._switches = BlasThreads(blas_threads), ShortSwitches()
         self._blas.__enter__()
         self._switches.__enter__()
@@ -47,26 +51,16 @@ class Trainer(ThreadPool):
 
     def call(self, fn: Callable[..., Any], *args: Any) -> Ended:
         """Return the future of `fn(*args)`, which the thread computes."""
-        job = asyncio.get_running_loop().run_in_executor(self, fn, *args)
+        job = self._loop.run_in_executor(self, fn, *args)
         return job if isinstance(job, Ended) else ended(job)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Queue a call for `run_in_executor` and return its future, in real time one of asyncio."""
-        loop = asyncio.get_running_loop()
-        if is_virtual(loop):
+        if self._closed or not self._in_real_time:
             return super().submit(fn, *args, **kwargs)
-        done = Ended(loop=loop)
-        super().submit(self._complete, done, partial(fn, *args, **kwargs))
+        done = Ended(loop=self._loop)
+        self._jobs.put((_Told(done), partial(fn, *args, **kwargs)))
         return done
-
-    def _complete(self, done: Ended, call: Callable[[], Any]) -> None:
-        try:
-            complete = partial(done.set_result, call())
-        except BaseException as error:
-            complete = partial(done.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            done.get_loop().call_soon_threadsafe(complete)
-        del complete, done  # an error's traceback holds this frame, which must not hold the error
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the thread after what it computes, and put back what held meanwhile."""
@@ -94,6 +88,27 @@ class Ended(asyncio.Future[Any]):
             self.set_result(job.result())
         else:
             self.set_exception(error)
+
+
+class _Told(Future[Any]):
+    """What the thread completes: it tells the loop, whose future is `done`."""
+
+    def __init__(self, done: Ended) -> None:
+        self._done = done  # and none of the locks of its kind
+
+    def set_running_or_notify_cancel(self) -> bool:
+        return True
+
+    def set_result(self, result: Any) -> None:
+        self._tell(self._done.set_result, result)
+
+    def set_exception(self, error: BaseException | None) -> None:
+        assert error is not None
+        self._tell(self._done.set_exception, error)
+
+    def _tell(self, complete: Callable[[Any], None], outcome: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._done.get_loop().call_soon_threadsafe(complete, outcome)
 
 
 def ended(job: asyncio.Future[Any]) -> Ended:

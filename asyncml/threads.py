@@ -14,9 +14,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
+from asyncml.clocks import is_virtual
+from asyncml.internals import running_loop
+
 P = ParamSpec("P")
 T = TypeVar("T")
 _Job = tuple[Future[Any], Callable[[], Any]]
+_PATIENCE_S = 1.0  # for each thread, on a loop in virtual time
 
 
 class ThreadPool(Executor):
@@ -78,7 +82,9 @@ class ThreadPool(Executor):
         """Take no more work; `cancel_futures` drops what is queued, `wait` joins the threads.
 
         With `wait=False` this returns at once, and a function that runs goes on to its end unheard.
-        So it does where the interpreter ends: its daemon threads do not run any more.
+        So it does where the interpreter ends: its daemon threads do not run any more. On a loop in
+        virtual time `wait` is for up to a second of real time for each thread: one that computes
+        waits for time to pass, which it cannot do while the loop waits here.
         """
         with self._lock:
             self._closed = True
@@ -92,8 +98,9 @@ class ThreadPool(Executor):
             for _ in self._threads:
                 self._jobs.put(None)
         if wait and not sys.is_finalizing():
+            limit_s = _PATIENCE_S if is_virtual(running_loop()) else None
             for thread in self._threads:
-                thread.join()
+                thread.join(limit_s)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

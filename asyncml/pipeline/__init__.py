@@ -15,6 +15,7 @@
     visits      handing items to threads in chunks
     streams     handing on the items of a parent as they come
     executors   threads, processes, and executors of the user's
+    standing    where an epoch stands, and stood when it was resumed
     epoch       one pass through all stages
     iteration   `async for` and `for`
     meters      what each stage has done, as it is counted

@@ -93,7 +93,10 @@ class Batch(Stage):
         except (*ENDINGS, Exception) as error:
             place = f"batch {context.meter.items}, which begins with item {leaf(marks[0])}"
             raise noted("collate", error, f"in stage {self.label}, {place}")  # noqa: B904
-        context.meter.served(context.time() - begun)
+        meter = context.meter
+        meter.busy_s += context.time() - begun
+        meter.items += 1
+        meter.served_items += 1
         return joined, list(marks)
 
     def _collated(self, values: list[Any]) -> Any:

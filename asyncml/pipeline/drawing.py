@@ -6,10 +6,12 @@ The consumer, the body of the loop, is the last row. Kept apart from the engine,
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from asyncml.look import BLUE, VERMILION
+from asyncml.look import rows as named_rows
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BUSY, _BOTTLENECK = "#0072B2", "#D55E00"  # Okabe and Ito 2008; the bottleneck is hatched as well
 _HATCH = "//"
 _LENGTH = 36  # of a name
 
@@ -24,23 +26,18 @@ def draw(
         slowest: which of the rows is the bottleneck, if one is.
         ax: where to draw; by default a new figure.
     """
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8, 1 + 0.45 * len(rows)), layout="constrained")
+    names = [name if len(name) <= _LENGTH else name[: _LENGTH - 1] + "…" for name, *_ in rows]
+    ax = named_rows(ax, names, each=0.45)
     for row, (_, busy, queue) in enumerate(rows):
-        colour, hatch = (_BOTTLENECK, _HATCH) if row == slowest else (_BUSY, "")
+        # the bottleneck is hatched as well, for those who do not see the colours
+        is_slowest = row == slowest
+        colour, hatch = (VERMILION, _HATCH) if is_slowest else (BLUE, "")
+        word = "  the bottleneck" if is_slowest else ""
         ax.barh(row, busy * 100, 0.55, color=colour, hatch=hatch, edgecolor="white")
-        word = "  the bottleneck" if row == slowest else ""
         ax.text(busy * 100 + 1, row, f"{busy:.0%}{word}", va="center")
         if queue:
             ax.text(160, row + 0.5, f"{queue:.1f} ready ↓", va="center", ha="right")
-    names = [name if len(name) <= _LENGTH else name[: _LENGTH - 1] + "…" for name, *_ in rows]
-    ax.set_yticks(range(len(rows)), labels=names, parse_math=False)
-    ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlim(0, 160)  # room for the words
     ax.set_xticks([0, 25, 50, 75, 100])
     ax.set_xlabel("busy (% of the time), and items that stood ready (mean)", loc="left")
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(axis="y", left=False)
     return ax

@@ -1,32 +1,27 @@
 """One epoch of a pipeline as it runs: the chain of its stages, where it stands, and its end.
 
 The epoch owns every task and every pool of its stages; its end cancels the ones, awaits them, and
-closes the others. Where it stands follows from the mark of the last item handed out: the keys
-consumed, and what each stage behind them has counted or holds. Lesson 07 shows a resumed run.
+closes the others. Lesson 07 shows a resumed run.
 """
 
 import asyncio
 import contextlib
-import math
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import accumulate, chain
+from itertools import chain
 from typing import Any, cast
 
 from asyncml.clocks import clock_of
-from asyncml.failures import shorten
 from asyncml.internals import running_loop
-from asyncml.pipeline.batches import Batch
 from asyncml.pipeline.engine import Above, Ready, Window, Work
 from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.held import Held
 from asyncml.pipeline.map import Map
 from asyncml.pipeline.meters import Meter, summarise
 from asyncml.pipeline.retrying import LOGGED, FailedItem
-from asyncml.pipeline.sources import Identity, Joint, Opened, Source, check_same, identify
+from asyncml.pipeline.sources import Joint, Opened
 from asyncml.pipeline.stages import (
     END,
     PAUSED,
@@ -34,78 +29,46 @@ from asyncml.pipeline.stages import (
     Entry,
     Flatten,
     Flow,
-    Mark,
     Stage,
     Take,
     leaf,
 )
+from asyncml.pipeline.standing import Standing
 from asyncml.pipeline.statistics import PipelineStatistics
 from asyncml.pipeline.streams import Streams, StreamVisits
 from asyncml.pipeline.visits import Visits
 
-# how many items may be delivered, in batches or not, before stages that change the order settle
-# their logs
-SETTLE = 64
 # how an epoch ends for its consumer: it has had all items, or has let go of it before
 FINISHED, LEFT = "finished", "left"
-# how many keys are consumed, and the states of the stages behind them, by their place
-Position = tuple[int, dict[str, Any]]
 
 
 class Epoch:
     """One pass through the stages, from a position on.
 
     Args:
-        source: what is iterated, and how it is opened.
-        stages: what to do with its items.
+        standing: the source and the stages, and where it begins.
         number: which epoch this is: a shuffle depends on it.
-        at: where it stood, as a state says it: `position`, how many keys were consumed (a key is
-            what comes to the first function or the first batch), `parts`, the states of the stages
-            behind the keys, by their place, and `source`, what that was like.
         before: the epoch that ends when this one starts.
-        again: addresses of items that left it before, to be made again: see `remade`.
         failures: where items that are skipped or replaced are listed.
         pools: processes that are kept for the next epoch.
     """
 
     def __init__(
         self,
-        source: Source,
-        stages: tuple[Stage, ...],
+        standing: Standing,
         number: int,
         *,
-        at: dict[str, Any] | None = None,
         before: "Epoch | None" = None,
-        again: list[Any] | None = None,
         failures: deque[FailedItem] | None = None,
         pools: Pools | None = None,
     ) -> None:
         self.number = number
         self.end = ""  # for its consumer: FINISHED, LEFT, or the words in which somebody ended it
         self.closed = False  # whether its stages are stopped, which may be a moment later
-        self.mark: Mark = None  # of the last item handed to the consumer
+        self.standing = standing
         self.waited_s = 0.0
         self.flow: Flow = iter(())
-        self._source = source
         self._before = before
-        self._base = (at["position"], dict(at["parts"])) if at else (0, {})
-        self._expected: Identity | None = at["source"] if at else None
-        self._opened: Any = None  # what is iterated
-        self._addresses: list[Callable[[Mark], Any]] = []  # what comes out above each stage
-        self._made_of: Identity | None = None
-        self._needs = _needed(stages)
-        above = (place for place, stage in enumerate(stages) if not stage.is_above_keys)
-        keys = 0 if source.is_joint else next(above, len(stages))
-        self._keys, self._stages = stages[:keys], stages[keys:]
-        # a transparent stage shares the place of the one above: it leaves no trace in a state
-        counted = (not stage.is_transparent for stage in stages)
-        self._places = [count - 1 for count in accumulate(counted)]
-        self._reorders = source.reorders or any(stage.reorders for stage in self._stages)
-        batched = math.prod(stage.size for stage in self._stages if isinstance(stage, Batch))
-        self._settles_every = max(1, SETTLE // batched)
-        self._delivered = 0
-        self._standing = threading.Lock()  # who holds it sees the mark and the logs of one moment
-        self._contexts: list[Context] = []
         self._failures = deque[FailedItem](maxlen=LOGGED) if failures is None else failures
         self._called: list[tuple[Map, Meter]] = []
         advice = "its items come slowly: list them, or read ahead"
@@ -114,8 +77,7 @@ class Epoch:
         self._at_top: Opened | None = None  # the source
         self._joint: Joint | None = None  # the source, if it is made of pipelines
         self._pools = pools
-        self._again = again or []
-        self.remade: list[Entry] = []  # with their places among `again`
+        self.remade: list[Entry] = []  # of `standing.again`, with their places there
         self._top: Window | None = None  # whose entries `flow` gives, if nothing is in between
         self._kept: dict[int, Any] = {}
         self._ready: Above | None = None
@@ -124,26 +86,6 @@ class Epoch:
         self._waiter: asyncio.Future[None] | None = None
         self.began_s = 0.0
         self._ended_s: float | None = None
-
-    def deliver(self, mark: Mark) -> None:
-        """Note that an item was handed to the consumer."""
-        if not self._reorders:
-            self.mark = mark
-            return
-        with self._standing:
-            self.mark = mark
-            self._delivered += 1
-            if not self._delivered % self._settles_every:
-                self._position(mark)  # the stages' logs of what they did since then end with it
-
-    @property
-    def made_of(self) -> Identity:
-        """By what its source can be told from another."""
-        if self._opened is None:
-            return self._source.identity
-        if self._made_of is None:  # once an epoch: a fingerprint may take its time
-            self._made_of = identify(self._opened)
-        return self._made_of
 
     @property
     def begun(self) -> bool:
@@ -178,11 +120,12 @@ class Epoch:
     #
     # A resumed epoch is brought to where it stood from above to below. The keys consumed before are
     # passed over, without a call. A stage that held items then has their addresses in its state:
-    # `_wanted` follows these up to the keys they were made of, `_skip` keeps those keys as it
-    # passes them, and `_rebuild` sends them down through the stages again, each of which picks from
-    # what it makes the very items that were held. They are handed to the stage as `context.first`,
-    # before anything new, and their marks are their addresses. What `flat_map` gave in part is such
-    # an item as well: the parent is made again as a whole, and its first items are passed over.
+    # `Standing.wanted` follows these up to the keys that they were made of, `_skip` keeps those
+    # keys as it passes them, and `_rebuild` sends them down through the stages again, each of which
+    # picks from what it makes the very items that were held. They are handed to the stage as
+    # `context.first`, before anything new, and their marks are their addresses. What `flat_map`
+    # gave in part is such an item as well: the parent is made again as a whole, and its first items
+    # are passed over.
 
     async def start(self) -> None:
         """Build the chain of stages, and bring it to where the epoch stood."""
@@ -195,31 +138,28 @@ class Epoch:
         if self.closed:
             return
         await self._open()
-        for place, stage in zip(self._places, self._keys, strict=False):
+        for place, stage in zip(self.standing.places, self.standing.keys, strict=False):
             self._attach(stage, Context(self.number, place, None, self._meter(stage), self.time))
-        if self._keys:
+        if self.standing.keys:
             self.flow, self._top = _number(self.flow), None
         await self._skip()
-        for level, stage in enumerate(self._stages):
+        stages = self.standing.stages
+        for level, stage in enumerate(stages):
             await self._resume(level, stage)
-        self.remade = await self._rebuild(len(self._stages), self._again)
+        self.remade = await self._rebuild(len(stages), self.standing.again)
         self._kept.clear()
         if self.closed:  # meanwhile
             self._stop()
 
     async def _open(self) -> None:
-        opened = self._source.open(self._meters[0], self._needs, self.number)
-        source, self._opened = await opened
+        own, needed = self.standing.source, _needed(self.standing.all_stages)
+        opened = own.open(self._meters[0], needed, self.number)
+        source, iterated = await opened
         self._windows.append(source)
         self._at_top = source
-        if self._source.is_joint:
+        if own.is_joint:
             self._joint = cast(Joint, source)
-        # not methods of this epoch: nothing that lives on may hold it, nor it itself
-        self._addresses = [self._joint.address if self._joint else lambda mark: mark]
-        for stage in self._stages:
-            self._addresses.append(partial(stage.address, above=self._addresses[-1]))
-        if self._expected is not None:
-            check_same(self._expected, self.made_of)
+        self.standing.open(iterated, self._joint)
         self.flow, self._ready = iter(source), source
         self._top = source if isinstance(source, Window) else None
 
@@ -249,7 +189,7 @@ class Epoch:
 
     async def _skip(self) -> None:
         """Pass over the keys consumed before, and keep those whose items a stage still held."""
-        (position, parts), wanted = self._base, self._wanted()
+        (position, parts), wanted = self.standing.base, self.standing.wanted()
         if self._joint:
             self._kept = await self._joint.resume(position, parts.get("source"), wanted)
             return
@@ -273,56 +213,16 @@ class Epoch:
         if again:
             self.flow, self._top = chain(again, self.flow), None
 
-    def _wanted(self) -> dict[int, Any]:
-        """Return the addresses of the keys whose items a stage still held, by their number."""
-        wanted: dict[int, Any] = {}
-        for level in range(len(self._stages) + 1):
-            below = level == len(self._stages)
-            addresses = self._again if below else self._held(level)["held"]
-            for stage in reversed(self._stages[:level]):
-                addresses = stage.inner(addresses)
-            wanted.update((leaf(address), address) for address in addresses)
-        return wanted
-
-    def check_parts(self) -> None:
-        """Raise ValueError where the states of the stages cannot be theirs."""
-        places = {str(place) for place in self._places[len(self._keys) :]}
-        places |= {"source"} if self._source.is_joint else set()
-        wrong = [place for place in self._base[1] if place not in places]
-        for level, stage in enumerate(self._stages):
-            if not stage.is_transparent and not stage.accepts(self._part(level)):
-                wrong.append(str(self._places[len(self._keys) + level]))
-        if wrong:
-            raise ValueError(f"`state` has wrong `parts`: {shorten(self._base[1])}, see {wrong[0]}")
-        try:
-            wanted = self._wanted()
-            known = all(map(self._source.knows, wanted.values()))
-        except (TypeError, LookupError, ValueError, RecursionError):
-            known = False
-        if not known:
-            raise ValueError(f"`state` holds items that are of no place: {shorten(self._base[1])}")
-        self._source.check(self._base[0], self._base[1].get("source"), wanted)
-
-    def _part(self, level: int) -> Any:
-        """Return the state of a stage when the epoch was resumed, if it had one."""
-        if self._stages[level].is_transparent:  # its place is another's
-            return None
-        return self._base[1].get(str(self._places[len(self._keys) + level]))
-
-    def _held(self, level: int) -> dict[str, Any]:
-        part = self._part(level)
-        return part if isinstance(part, dict) else {"held": [], "given": 0}
-
     async def _resume(self, level: int, stage: Stage) -> None:
-        place, part = self._places[len(self._keys) + level], self._part(level)
-        meter = self._meter(stage)
-        context = Context(self.number, place, part, meter, self.time, self._addresses[level])
-        held = self._held(level)
+        standing, meter = self.standing, self._meter(stage)
+        where = standing.place(level), standing.part(level)
+        context = Context(self.number, *where, meter, self.time, standing.addresses[level])
+        held = standing.held(level)
         first = await self._rebuild(level, held["held"])
         context.first = [(value, held["held"][index]) for value, index in first]
         if stage.reorders:
             context.held = Held([address for _, address in context.first], held["given"])
-        self._contexts.append(context)
+        standing.contexts.append(context)
         self._attach(stage, context)
 
     async def _rebuild(self, level: int, addresses: list[Any]) -> list[Entry]:
@@ -330,7 +230,7 @@ class Epoch:
         if not level:
             kept = enumerate(map(leaf, addresses))
             return [(self._kept[key], index) for index, key in kept if key in self._kept]
-        stage, above = self._stages[level - 1], partial(self._rebuild, level - 1)
+        stage, above = self.standing.stages[level - 1], partial(self._rebuild, level - 1)
         if not isinstance(stage, Map) or stage.kind in ("filter", "prefetch") or not addresses:
             return await stage.rebuild(addresses, above)
         entries = await above(addresses)
@@ -354,47 +254,7 @@ class Epoch:
             parents.setdefault(index, []).append(item)
         return [(items, index) for index, items in parents.items()]
 
-    # where it stands
-
-    def snapshot(self) -> Callable[[], Position]:
-        """Return a function that says, whenever it is called, where the epoch stands now.
-
-        Nothing changes a mark once it is made, so for most pipelines the snapshot is the last mark,
-        and the work is left for whoever wants the state. A stage that changes the order knows what
-        it held from a log, which does not go back: then the work is done at once.
-
-        From any thread: another one may be handed the next item meanwhile.
-        """
-        if not self._reorders:
-            return partial(self._position, self.mark)
-        with self._standing:
-            position = self._position(self.mark)
-        return lambda: position
-
-    def _position(self, mark: Mark) -> Position:
-        if mark is None:
-            return self._base
-        parts: dict[str, Any] = {}
-        for stage, context in zip(self._stages[::-1], self._contexts[::-1], strict=True):
-            mark, part = stage.split(mark, context)
-            if part is not None:
-                parts[str(context.index)] = part
-            if mark is None:  # nothing came from above since the epoch was resumed
-                above = [str(place) for place in range(context.index)] + ["source"]
-                old = {key: part for key, part in self._base[1].items() if key in above}
-                return self._base[0], parts | old
-        if self._joint:
-            parts["source"] = self._joint.state(mark)
-        return leaf(mark) + 1, parts
-
-    def state(self, mark: Mark) -> dict[str, Any]:
-        """Return where it stood after an item, for the state of a source made of pipelines."""
-        position, parts = self._position(mark)
-        return {"source": self.made_of, "position": position, "parts": parts}
-
-    def address(self, mark: Mark) -> Any:
-        """Return which item it is that has this mark."""
-        return self._addresses[-1](mark)
+    # what it did
 
     def meters(self) -> list[Meter]:
         """Return the counts of the source, of the pipelines that it is made of, and the stages."""
@@ -412,7 +272,7 @@ class Epoch:
     def look_back(self) -> None:
         """Raise the last error of a stage in which too large a share of the items has failed."""
         for stage, meter in self._called:
-            stage.ended(meter, is_whole=self._base == (0, {}))
+            stage.ended(meter, is_whole=self.standing.base == (0, {}))
 
     def finish(self) -> None:
         """Note that the consumer has had all items, unless somebody has ended the epoch."""

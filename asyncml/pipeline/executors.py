@@ -39,15 +39,15 @@ class Pools:
     def __reduce__(self) -> tuple[type["Pools"], tuple[()]]:
         return Pools, ()
 
-    def take(self, size: int) -> Executor:
-        """Return a pool of so many processes, all of which are alive, or have yet to start."""
+    def take(self, size: int) -> Executor | None:
+        """Return an idle pool of so many processes, all of which are alive; None: there is none."""
         while idle := self._idle.get(size):
             with contextlib.suppress(IndexError):  # another thread has taken the last one
                 pool = idle.pop()
                 if pool in _open_pools and _is_well(pool):
                     return pool
                 _end({size: [pool]})
-        return _processes(size)
+        return None
 
     def put(self, size: int, pool: Executor) -> None:
         """Keep a pool that has nothing to do."""
@@ -113,10 +113,24 @@ class Processes(Place):
     """Processes for calls without a time-out, kept for the next epoch where all have ended."""
 
     def __init__(self, pools: Pools, slots: int) -> None:
-        super().__init__(pools.take(slots), True)
+        self._kept = pools.take(slots)  # until a job has returned
+        super().__init__(self._kept or _processes(slots), True)
         self._pools: Pools | None = pools
         self._slots = slots
         self._running = 0
+
+    async def call(self, fn: Callable[[Any], Any], value: Any) -> Any:
+        """Return `fn(value)`; if a process has died since the last epoch, from another pool."""
+        executor = self.executor
+        try:
+            return await super().call(fn, value)
+        except BrokenExecutor:
+            if executor is not self._kept:
+                raise
+            if executor is self.executor:  # the first of the calls that were waiting
+                close_pool(executor)
+                self.executor, self._running = _processes(self._slots), 0
+        return await super().call(fn, value)
 
     def submit(self, fn: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
         """Hand `fn(*args)` over, and count it until it has returned."""
@@ -128,10 +142,11 @@ class Processes(Place):
     def _ended(self, job: "asyncio.Future[Any]") -> None:
         if _has_returned(job):
             self._running -= 1
+            self._kept = None
 
     def close(self) -> None:
         """Keep the processes, or end them if one still works: nothing else stops a function."""
-        pools, self._pools = self._pools, None
+        pools, self._pools, self._kept = self._pools, None, None
         if self._running:
             close_pool(self.executor)
         elif pools:
@@ -219,12 +234,19 @@ class TimedProcesses(Place):
             del job  # an error's traceback holds this frame
 
     async def _start(self, fn: Callable[[Any], Any]) -> Executor:
-        if self._kept is None:
-            raise asyncio.CancelledError
-        pool = self._kept.take(1)
-        self._pools.add(pool)
-        await submitted(pool, _import, fn)
-        return pool
+        while self._kept is not None:
+            kept = self._kept.take(1)
+            pool = kept or _processes(1)
+            self._pools.add(pool)
+            try:
+                await submitted(pool, _import, fn)
+                return pool
+            except BrokenExecutor:
+                if pool is not kept:  # else it has died since the last epoch
+                    raise
+                self._pools.discard(pool)
+                close_pool(pool)
+        raise asyncio.CancelledError
 
     def close(self) -> None:
         """Keep the processes that have nothing to do, and end the others."""

@@ -58,7 +58,10 @@ class Items:
                 entry = await epoch.arrived(entry)
                 epoch.waited_s += epoch.time() - begun
             if entry is not END:
-                epoch.deliver(entry[1])
+                standing = epoch.standing
+                standing.mark = entry[1]
+                if standing.reorders:
+                    standing.settle()
                 return entry[0]
             if not epoch.end:
                 epoch.look_back()
@@ -143,7 +146,9 @@ def iterate(epoch: Epoch) -> Generator[Any, None, None]:
             if entry is END:
                 epoch.finish()
                 return
-            epoch.deliver(entry[1])
+            epoch.standing.mark = entry[1]
+            if epoch.standing.reorders:
+                epoch.standing.settle()
             yield entry[0]
     except KeyboardInterrupt as stop:
         hide_stop(stop)

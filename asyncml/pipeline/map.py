@@ -183,10 +183,10 @@ class Map(Stage):
             except Exception as error:
                 result = self.failed(error, value, mark, meter)
             now = time()
-            meter.served(now - begun)
-            if result is DROPPED:
-                meter.items -= 1
-            else:
+            meter.busy_s += now - begun
+            meter.served_items += 1
+            if result is not DROPPED:
+                meter.items += 1
                 yield result, mark
             if now - paused > PAUSE_S:
                 yield PAUSED

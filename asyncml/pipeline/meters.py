@@ -39,12 +39,6 @@ class Meter:
         self.queued = 0
         self.busy_s = 0.0
 
-    def served(self, seconds: float) -> None:
-        """Add one item that took `seconds` on the loop."""
-        self.items += 1
-        self.served_items += 1
-        self.busy_s += seconds
-
 
 def summarise(
     meters: list[Meter],

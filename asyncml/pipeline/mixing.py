@@ -10,7 +10,6 @@ pipelines that are combined here.
 import asyncio
 import itertools
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from copy import copy
@@ -24,9 +23,9 @@ from asyncml.pipeline.epoch import Epoch
 from asyncml.pipeline.meters import Meter
 from asyncml.pipeline.options import check_standing
 from asyncml.pipeline.pipeline import Pipeline
-from asyncml.pipeline.retrying import FailedItem
 from asyncml.pipeline.sources import Joint, Source, check_same
 from asyncml.pipeline.stages import PENDING, Flow, Mark, is_count
+from asyncml.pipeline.standing import Standing
 
 _DRAWS = 512  # random numbers made at once
 _OF_MIX = 0x6D6978  # another stream of random numbers than that of a shuffle with the same seed
@@ -185,10 +184,7 @@ class Combined(Source):
     def __init__(self, plan: Plan) -> None:
         self.items: Plan = plan
         self.labels = [plan.label]
-        self.reorders = any(
-            pipeline._source.reorders or any(stage.reorders for stage in pipeline._stages)
-            for pipeline in plan.pipelines
-        )
+        self.reorders = any(Standing(p._source, p._stages).reorders for p in plan.pipelines)
 
     async def open(self, meter: Meter, most: int | None, epoch: int) -> tuple[Joint, Plan]:
         """Return what `resume` begins to iterate, for at most so many items, and the plan."""
@@ -216,7 +212,8 @@ class Combined(Source):
             if inner is not None:
                 check_standing(inner)
                 check_same(inner["source"], pipeline._source.identity)
-            _epoch(pipeline, 0, inner, again.get(index, {})).check_parts()
+            addresses = [*again.get(index, {}).values()]
+            Standing(pipeline._source, pipeline._stages, inner, addresses).check()
 
 
 def _by_pipeline(wanted: dict[int, Any]) -> dict[int, dict[int, Any]]:
@@ -225,25 +222,6 @@ def _by_pipeline(wanted: dict[int, Any]) -> dict[int, dict[int, Any]]:
     for number, index, address in wanted.values():
         again.setdefault(index, {})[number] = address
     return again
-
-
-def _epoch(
-    pipeline: Pipeline,
-    number: int,
-    state: Any,
-    again: dict[int, Any],
-    failures: deque[FailedItem] | None = None,
-) -> Epoch:
-    """Return an epoch of a pipeline from a state on, or from the beginning where that is None."""
-    return Epoch(
-        pipeline._source,
-        pipeline._stages,
-        number,
-        at=state,
-        again=[*again.values()],
-        failures=failures,
-        pools=pipeline._pools,
-    )
 
 
 class Joined:
@@ -297,8 +275,10 @@ class Joined:
 
     async def _begin(self, index: int, again: dict[int, Any]) -> Epoch:
         pipeline, state = self._plan.pipelines[index], self._base.get(str(index))
-        failures = self._meter.failures
-        self._epochs[index] = epoch = _epoch(pipeline, self._epoch, state, again, failures)
+        standing = Standing(pipeline._source, pipeline._stages, state, [*again.values()])
+        failures, pools = self._meter.failures, pipeline._pools
+        epoch = Epoch(standing, self._epoch, failures=failures, pools=pools)
+        self._epochs[index] = epoch
         try:
             await epoch.start()
         except Exception as error:
@@ -404,7 +384,7 @@ class Joined:
     def address(self, mark: Mark) -> list[Any]:
         """Return the number of an item, its pipeline, and its address there."""
         number, index, marks = mark
-        return [number, index, self._epochs[index].address(marks[index])]
+        return [number, index, self._epochs[index].standing.address(marks[index])]
 
     def state(self, mark: Mark) -> dict[str, Any]:
         """Return which pipeline gave an item, and where each of them stood after it."""
@@ -412,7 +392,7 @@ class Joined:
         first = last if self._plan.is_chain else 0  # those of a chain before that are over
         states = {index: state for index, state in self._base.items() if int(index) >= first}
         for index, inner in marks.items():
-            states[str(index)] = self._epochs[index].state(inner)
+            states[str(index)] = self._epochs[index].standing.state(inner)
         return {"last": last, "pipelines": states}
 
     def meters(self) -> list[Meter]:

@@ -4,10 +4,9 @@ Lesson 07 uses each option once.
 """
 
 from collections.abc import Callable, Mapping
-from numbers import Real
 from typing import Any
 
-from asyncml.checks import check_int
+from asyncml.checks import check_int, check_number
 from asyncml.failures import shorten
 from asyncml.pipeline.functions import check_function, is_async, name_of
 from asyncml.pipeline.map import Map, Where
@@ -74,11 +73,10 @@ def _check_executor(executor: object) -> None:
 def _checked_timeout(timeout: Any) -> float | None:
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, Real):
-        raise TypeError(f"`timeout` must be seconds > 0, got {timeout!r}")
-    if not float(timeout) > 0:
+    seconds = check_number("timeout", timeout, "seconds > 0")
+    if not seconds > 0:
         raise ValueError(f"`timeout` must be seconds > 0, got {timeout}")
-    return float(timeout)
+    return seconds
 
 
 def _checked_retry_on(retry_on: Any) -> RetryOn | None:
@@ -125,11 +123,10 @@ def _checked_max_failures(most: Any, on_error: Any) -> float | None:
         raise ValueError('`max_failures` counts what is skipped or replaced: add on_error="skip"')
     if not isinstance(most, bool) and hasattr(most, "__index__"):
         return check_int("max_failures", most, 0)
-    if isinstance(most, bool) or not isinstance(most, Real):
-        raise TypeError(f"`max_failures` must be a count or a share from 0 to 1, got {most!r}")
-    if not 0 <= float(most) <= 1:
-        raise ValueError(f"`max_failures` must be a count or a share from 0 to 1, got {most}")
-    return float(most)
+    share = check_number("max_failures", most, rule := "a count or a share from 0 to 1")
+    if not 0 <= share <= 1:
+        raise ValueError(f"`max_failures` must be {rule}, got {most}")
+    return share
 
 
 def check_state(state: Any, version: int) -> None:

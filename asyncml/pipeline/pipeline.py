@@ -14,7 +14,7 @@ from asyncml.checks import check_int
 from asyncml.clocks import is_virtual
 from asyncml.internals import running_loop
 from asyncml.pipeline.batches import Batch, collate
-from asyncml.pipeline.epoch import FINISHED, Epoch, Position
+from asyncml.pipeline.epoch import FINISHED, Epoch
 from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.functions import check_function, is_async, name_of, unchanged
 from asyncml.pipeline.iteration import Items, iterate
@@ -22,8 +22,9 @@ from asyncml.pipeline.map import Map, Where
 from asyncml.pipeline.options import LOOKAHEAD, check_state, map_stage
 from asyncml.pipeline.order import Shuffle
 from asyncml.pipeline.retrying import Backoff, OnError, RetryOn
-from asyncml.pipeline.sources import Identity, Source, check_same
+from asyncml.pipeline.sources import Source, check_same
 from asyncml.pipeline.stages import Flatten, Shard, Stage, Take
+from asyncml.pipeline.standing import Position, Standing
 from asyncml.pipeline.statistics import PipelineStatistics
 
 __all__ = ["Pipeline", "collate"]
@@ -50,6 +51,8 @@ class Pipeline:
     `prefetch`              -                                 `n`
     plain `for`             -                                 3
     ======================  ================================  ==================================
+
+    The bounds add up: over an async iterable, `prefetch(2)` has 2 items ready and 16 more read.
 
     Plain `for` has a thread of its own, and an event loop for each epoch; inside simulate() use
     `async for`. Functions see the context variables of whoever iterates, in threads too.
@@ -367,7 +370,8 @@ class Pipeline:
     def _next(self, state: dict[str, Any] | None, before: Epoch | None = None) -> Epoch:
         """Return the epoch that comes after a state, or after the one before; else the first."""
         number = state["epoch"] if state else (before.number + 1 if before else 0)
-        return Epoch(self._source, self._stages, number, at=state, before=before, pools=self._pools)
+        standing = Standing(self._source, self._stages, state)
+        return Epoch(standing, number, before=before, pools=self._pools)
 
     def __len__(self) -> int:
         """Return how many items a whole epoch has, wherever it stands; TypeError if unknown."""
@@ -389,7 +393,7 @@ class Pipeline:
 
     def statistics(self) -> PipelineStatistics:
         """Return what each stage has done in the epoch that runs, or ran last."""
-        return (self._epoch or Epoch(self._source, (), 0)).statistics()
+        return (self._epoch or Epoch(Standing(self._source, ()), 0)).statistics()
 
     # state
 
@@ -432,23 +436,23 @@ class Pipeline:
         if self._state:
             return partial(copy.deepcopy, self._state)
         epoch = self._epoch
-        over = epoch is not None and epoch.end == FINISHED
-        number = epoch.number + over if epoch else 0
-        if epoch is None or over:
-            return partial(self._as_state, self._source.identity, number, lambda: (0, {}))
-        return partial(self._as_state, epoch.made_of, number, epoch.snapshot())
+        if epoch is None or epoch.end == FINISHED:
+            number = 0 if epoch is None else epoch.number + 1
+            return partial(self._as_state, number, Standing(self._source, self._stages))
+        standing = epoch.standing
+        if standing.reorders:
+            return partial(self._as_state, epoch.number, standing, standing.position())
+        number, mark = epoch.number, standing.mark
+        return lambda: self._as_state(number, standing, standing.position_after(mark))
 
-    def _as_state(
-        self, source: Identity, number: int, snapshot: Callable[[], Position]
-    ) -> dict[str, Any]:
-        position, parts = snapshot()
+    def _as_state(self, number: int, standing: Standing, at: Position = (0, {})) -> dict[str, Any]:
         return {
             "version": _VERSION,
             "stages": self._labels(),
-            "source": source,
+            "source": standing.made_of,
             "epoch": number,
-            "position": position,
-            "parts": parts,
+            "position": at[0],
+            "parts": dict(at[1]),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -473,7 +477,7 @@ class Pipeline:
                 f"  this is {' -> '.join(self._labels()) or 'the source alone'}"
             )
         check_same(state["source"], self._source.identity)
-        self._next(state).check_parts()
+        Standing(self._source, self._stages, state).check()
         if self._epoch:
             self._epoch.supersede("load_state_dict() was called, which ended this iteration")
         self._state = copy.deepcopy(state)

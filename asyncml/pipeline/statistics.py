@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from asyncml.look import printable
 from asyncml.pipeline.drawing import draw
 from asyncml.pipeline.retrying import FailedItem
+from asyncml.units import duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +103,7 @@ class PipelineStatistics:
                 stage.name,
                 str(stage.items),
                 f"{stage.busy:.0%}",
-                _duration(stage.service_s),
+                duration(stage.service_s),
                 f"{stage.queue:.1f}",
                 str(stage.errors),
                 str(stage.skipped),
@@ -113,11 +114,5 @@ class PipelineStatistics:
         return [head, *rows]
 
     def _summary(self) -> str:
-        wait, elapsed = _duration(self.wait_s), _duration(self.elapsed_s)
+        wait, elapsed = duration(self.wait_s), duration(self.elapsed_s)
         return f"the consumer waited {wait} of {elapsed} for data\nbottleneck: {self.bottleneck}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 0.9995:
-        return f"{seconds * 1e3:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:.0f} s"

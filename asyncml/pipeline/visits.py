@@ -44,6 +44,7 @@ class Visits(Work):
 
     def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
         super().__init__(stage, up, ready, context)
+        self._plain = stage.plain_call()
         self._visits: list[Visit] = []
         self._inbox: deque[Job] = deque()
         self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
@@ -90,7 +91,7 @@ class Visits(Work):
         """Wake whoever waits for room: nobody does here, and `Streams` overrides this."""
 
     def _call_for(self, visit: Visit) -> Callable[[Any], Any]:
-        return self.stage.plain_call()
+        return self._plain
 
     async def _stream(self, job: Job, begun: Any = None) -> None:
         """Go on with what a thread has begun, where that can be: see `streams`."""

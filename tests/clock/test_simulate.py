@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from asyncml import threads
 from asyncml.clock import Deadlock, compute, simulate
 from asyncml.clock import loop as clock
 from asyncml.clock.loop import VirtualLoop
@@ -749,6 +750,18 @@ def test_debug_mode_says_where_a_timer_was_set(method):
         return handle._source_traceback[-1].name
 
     assert simulate(main(), debug=True) == "main"
+
+
+def test_a_pool_of_ours_that_is_left_while_its_job_computes_lets_it_end(monkeypatch):
+    async def main():
+        with ThreadPool(1) as pool:
+            job = asyncio.get_running_loop().run_in_executor(pool, compute, 5)
+            await asyncio.sleep(1)
+        await job
+        return asyncio.get_running_loop().time()
+
+    monkeypatch.setattr(threads, "_PATIENCE_S", 0.01)
+    assert simulate(main()) == 5
 
 
 def test_after_its_shutdown_the_default_executor_takes_nothing():

@@ -22,7 +22,7 @@ import pytest
 
 from asyncml.clock import compute, simulate
 from asyncml.failures import ExecutorError
-from asyncml.pipeline import mix
+from asyncml.pipeline import executors, mix
 from asyncml.pipeline.executors import _end_with_parent
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.threads import ThreadPool
@@ -515,6 +515,21 @@ def test_where_one_has_died_meanwhile_others_are_started(options):
     (other,) = {*pipeline}
     assert other != pid
     assert {*pipeline} == {other}
+
+
+@kept
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such signals")
+def test_where_one_dies_just_as_it_is_taken_others_are_started(options, monkeypatch):
+    def dies_then(pool):
+        for pid in pool._processes:
+            os.kill(pid, signal.SIGKILL)
+        return True
+
+    monkeypatch.setattr(executors, "_is_well", dies_then)
+    pipeline = in_processes(pid_of, options)
+    (pid,) = {*pipeline}
+    (other,) = {*pipeline}
+    assert other != pid
 
 
 @kept

@@ -7,7 +7,6 @@ import pytest
 
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.pipeline.retrying import Backoff
-from asyncml.pipeline.statistics import _duration
 from tests.pipeline.consuming import Spy, run, timed
 
 
@@ -84,11 +83,6 @@ def test_statistics_name_the_consumer():
     timed(pipeline, each=0.5)
     assert pipeline.statistics().bottleneck.startswith("the consumer")
     assert Pipeline([]).statistics().bottleneck.startswith("none yet")
-
-
-def test_times_are_printed_in_the_unit_that_fits():
-    for seconds, text in ((0.0123, "12.3 ms"), (0.9996, "1 s"), (2.5, "2.5 s"), (4321, "4321 s")):
-        assert _duration(seconds) == text
 
 
 def test_plain_for_counts_its_waiting_once():

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.epochs import Run
+from benchmarks.handover import BARE
 from benchmarks.measuring import in_child, machine
 from benchmarks.network import BATCH, EARLY, LATE, RATE, SIZES
 from benchmarks.overlap import AT_ONCE, WAIT_S, Overlap
@@ -50,6 +51,9 @@ NOTES = f"""\
   into floats, with one thread for BLAS; its time, divided by the longer of loading alone and
   computing alone. The last row has as many loads at once as make loading as long as computing: of
   what comes on top there, the first batch's {WAIT_S * 1e3:g} ms are inevitable.
+- Beyond the bare loop: the steps are the same in each row. A queue is the least with which a thread
+  can be handed a step and give word; the caller blocks meanwhile. With an event loop it is free to
+  load, and whoever awaits the step is woken by way of the system's selector.
 - Lag: how late a timer of 1 ms came at worst in an epoch of that, the median of epochs. Up to 1 ms
   of it is the system's, whose timers count in whole ones.
 """
@@ -79,12 +83,15 @@ def main(
             parts[name] = in_child("benchmarks.parts", EARLY, size, before, threads=threads)
     print("measuring: training while loading", flush=True)
     found = in_child("benchmarks.overlap", EARLY, size, threads=1)
+    handed = in_child("benchmarks.handover", EARLY, size, threads=1)
     rows = [*epoch_rows(runs), *overlap_rows([Overlap(**each) for each in found])]
     peers, absent = [peer for peer in TRAINERS if peer.key in runs[1].seconds], absences(runs[1])
     print(*absent, "", plain(limits_table(rows)), "", sep="\n")
-    print(plain(figures_table(rows, peers)), plain(parts_table(parts)), sep="\n\n")
+    tables = figures_table(rows, peers), parts_table(parts), handover_table(handed)
+    print(*map(plain, tables), sep="\n\n")
     if not only:
-        write_section(folder / "RESULTS.md", "Training", page(rows, parts, peers, absent, on))
+        text = page(rows, parts, handed, peers, absent, on)
+        write_section(folder / "RESULTS.md", "Training", text)
 
 
 def epoch_rows(runs: Mapping[int, Run]) -> list[Row]:
@@ -132,6 +139,14 @@ def parts_table(parts: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
     return table
 
 
+def handover_table(seconds: Mapping[str, float]) -> list[list[str]]:
+    """Return the milliseconds of a step, from the bare loop to `fit`."""
+    table = [["a step, 1 thread", "ms", "times the bare loop"]]
+    for way, time in seconds.items():
+        table.append([way, digits(1e3 * time), f"{time / seconds[BARE]:.2f}x"])
+    return table
+
+
 def rest_of_the_gap(parts: Mapping[str, float], late: Mapping[str, float]) -> str:
     """Say in a few sentences where our time beyond the products goes, with one thread."""
     gap = parts[WHOLE] - parts[ALONE]
@@ -160,6 +175,7 @@ their early ones.
 def page(
     rows: Sequence[Row],
     parts: Mapping[str, Mapping[str, float]],
+    handed: Mapping[str, float],
     peers: Sequence[Peer],
     absent: Sequence[str],
     on: str,
@@ -187,5 +203,9 @@ def page(
 {rest_of_the_gap(parts["1 thread"], parts["1 thread, late"])}
 
 {markdown(parts_table(parts))}
+
+### What `fit` costs beyond the bare loop
+
+{markdown(handover_table(handed))}
 
 {NOTES}"""

@@ -12,6 +12,7 @@ from benchmarks import (
     accuracy,
     epochs,
     figure,
+    handover,
     inference,
     loading,
     million,
@@ -234,6 +235,11 @@ class TestTraining:
         assert min(eight.load_s, eight.compute_s, eight.both_s, even.at_once) > 0
         assert overlap.Overlap(8, 2.0, 1.0, 3.0, 0.0).ratio == 1.5
 
+    def test_each_way_to_take_a_step_is_measured(self):
+        found = handover.seconds(1, in_batches(*images(256)))
+        assert [*found] == [*handover.WAYS]
+        assert min(found.values()) > 0
+
     def test_the_best_torch_is_the_one_to_beat(self):
         seconds = {"us": 0.085, "gemms": 0.1, "torch-eager": 0.3, "torch-fused": 0.1}
         row, late = training.epoch_rows({1: epochs.Run(seconds, seconds)})
@@ -258,7 +264,8 @@ class TestTraining:
         run = epochs.Run(seconds, seconds, ["sklearn"])
         rows = training.epoch_rows({1: run})
         found = {"1 thread": EPOCH_PARTS, "1 thread, late": late}
-        page = training.page(rows, found, [US_TRAINS], training.absences(run), "a machine")
+        handed = dict.fromkeys(handover.WAYS, 0.003) | {handover.BARE: 0.002}
+        page = training.page(rows, found, handed, [US_TRAINS], training.absences(run), "a machine")
         assert "MLPClassifier is missing: pip install" in page
         assert "3.00 times as long as the products alone" in page.replace("\n", " ")
         assert "Adam is 25%" in page.replace("\n", " ")
@@ -268,6 +275,7 @@ class TestTraining:
         assert "| workload | asyncml = 1 |\n" in page  # no second column of ours
         assert "Adam takes 4.0 times as long" in page.replace("\n", " ")
         assert "| Adam | 10 | 40 |" in page
+        assert f"| {handover.PIPELINE} | 3.00 | 1.50x |" in page
 
     def test_the_page_that_is_committed_has_every_limit_and_peer(self):
         results = (Path(training.__file__).parent / "RESULTS.md").read_text(encoding="utf-8")
@@ -276,6 +284,7 @@ class TestTraining:
         for limit in (*training.LIMITS[1], *training.LIMITS[2], Limit(5.0)):
             assert limit_text(limit, row) in page
         assert [peer for peer in TRAINERS if peer.name not in page] == []
+        assert [way for way in handover.WAYS if f"| {way} | " not in page] == []
 
 
 class TestThreads:

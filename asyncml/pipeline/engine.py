@@ -185,9 +185,11 @@ class Work(Window):
     def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
         super().__init__(context.meter)
         self.stage, self.ready, self.time = stage, ready, context.time
-        self._slots = Slots(context.held, len(context.first)) if context.held else None
+        again = len(context.first)
+        self._slots = Slots(context.held, again) if context.held else None
         self.place = None
-        if not is_async(stage.fn):
+        self.is_async = is_async(stage.fn)
+        if not self.is_async:
             where = stage.executor, stage.concurrency, stage.name, stage.timeout
             self.place = place(*where, context.pools or Pools())
         self._address = context.address
@@ -202,7 +204,7 @@ class Work(Window):
         self._finished = 0
         self._failure: Failure | None = None
         self._paused_s = self.time()
-        self._jobs = self._intake(chain(context.first, up) if context.first else up)
+        self._jobs = self._intake(chain(context.first, up) if again else up, again)
 
     # workers: when they are woken
 
@@ -276,7 +278,7 @@ class Work(Window):
 
     def _call(self) -> Callable[[Any], Any]:
         stage = self.stage
-        if is_async(stage.fn):
+        if self.is_async:
             call = stage.async_call()
             return call if stage.timeout is None else partial(_limited, stage.timeout, call)
         if self.place is None:
@@ -292,10 +294,14 @@ class Work(Window):
 
     # items: in, out, and again
 
-    def _intake(self, up: Flow) -> Iterator[Job | None]:
+    def _intake(self, up: Flow, held: int) -> Iterator[Job | None]:
         """Give the workers job after job; None while there is none.
 
         The workers share this generator: to call a function for each item would take longer.
+
+        Args:
+            up: the entries; first those that the stage held when the epoch was resumed.
+            held: how many these are.
         """
         again, slots, lookahead = self._again, self._slots, self.stage.lookahead
         while True:
@@ -310,7 +316,7 @@ class Work(Window):
                         break
                     ticket = self.taken
                     self.taken = taken = ticket + 1
-                    if slots is not None and ticket not in slots:
+                    if slots is not None and ticket >= held:
                         address = self._address(mark)
                         slots.take(ticket, address, mark)
                         mark = address

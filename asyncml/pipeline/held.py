@@ -118,9 +118,6 @@ class Slots:
         self._tickets = list(range(first))  # slot by slot
         self._slots = {ticket: ticket for ticket in self._tickets}
 
-    def __contains__(self, ticket: int) -> bool:
-        return ticket in self._slots
-
     def take(self, ticket: int, address: Any, mark: Any) -> None:
         """Log that an item came in."""
         self._held.take(address, mark)

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from asyncml.failures import is_asked_to_end
 from asyncml.pipeline.engine import Above, Job, Work
 from asyncml.pipeline.executors import within
-from asyncml.pipeline.functions import DROPPED, Part, Unread, as_list, begin, is_async
+from asyncml.pipeline.functions import DROPPED, Part, Unread, as_list, begin
 from asyncml.pipeline.map import Map
 from asyncml.pipeline.meters import Meter
 from asyncml.pipeline.stages import PAUSED, PENDING, TURN, Context, Flow, Mark
@@ -196,7 +196,7 @@ class Streams(Work):
         self.ease()  # what was granted is given back
 
     async def _begin(self, job: Job, stream: Stream) -> Any:
-        if is_async(self.stage.fn):
+        if self.is_async:
             return self.stage.fn(job[1])
         return await self._timed(stream, self._call()(job[1]), None)  # which ends in time itself
 

@@ -56,6 +56,11 @@ class ThreadPool(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue `fn(*args, **kwargs)` and return its future at once.
 
+        Args:
+            fn: a plain function.
+            *args: what it is called with.
+            **kwargs: what it is called with by name.
+
         Raises:
             RuntimeError: the pool has been shut down, or the machine gives it not even one thread.
         """
@@ -85,6 +90,10 @@ class ThreadPool(Executor):
         So it does where the interpreter ends: its daemon threads do not run any more. On a loop in
         virtual time `wait` is for up to a second of real time for each thread: one that computes
         waits for time to pass, which it cannot do while the loop waits here.
+
+        Args:
+            wait: whether to return only when the threads have ended.
+            cancel_futures: whether to drop what is queued.
         """
         with self._lock:
             self._closed = True

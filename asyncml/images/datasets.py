@@ -184,6 +184,9 @@ async def write_objects(
 def label_of(key: str) -> int:
     """Return the label in a key made by `write_objects`.
 
+    Args:
+        key: such as `train/00000-9.png`.
+
     Raises:
         TypeError: `key` is not a str.
         ValueError: `key` does not end with a label.

@@ -80,10 +80,19 @@ class Layer:
         """
 
     def initialise(self, rng: np.random.Generator) -> None:
-        """Draw the parameters."""
+        """Draw the parameters.
+
+        Args:
+            rng: the generator to draw from; it is that of the whole model.
+        """
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Return y for x: (batch, n_in), written into `out`, (batch, n_out), where it is given."""
+        """Return y for x: (batch, n_in), written into `out`, (batch, n_out), where it is given.
+
+        Args:
+            x: (batch, n_in) float32.
+            out: (batch, n_out) float32, to be filled with y and returned; None: a new array.
+        """
         raise NotImplementedError
 
     def backward(self, x: Array, y: Array, dy: Array, dx: Array | None) -> None:
@@ -144,7 +153,12 @@ class Linear(HoldsViews, Layer):
             raise RuntimeError(f"{self} has no arrays yet: put the layer into a Sequential first")
 
     def bind(self, params: Array, grads: Array) -> None:
-        """Lay `weight` and `bias` over `params`, and their gradients over `grads`."""
+        """Lay `weight` and `bias` over `params`, and their gradients over `grads`.
+
+        Args:
+            params: (n_params,) float32, a view of the model's.
+            grads: (n_params,) float32, a view of the model's.
+        """
         own = vars(self)  # `self.weight = ...` would copy
         for suffix, flat in (("", params), ("_grad", grads)):
             own["weight" + suffix] = flat[: -self.n_out].reshape(self.n_in, self.n_out)
@@ -156,12 +170,19 @@ class Linear(HoldsViews, Layer):
 
         With a ReLU behind it this keeps the size of the signal through any number of layers
         (He et al. 2015, section 2.2).
+
+        Args:
+            rng: the generator to draw from.
         """
         self.weight[...] = rng.normal(0.0, math.sqrt(2 / self.n_in), self.weight.shape)
         self.bias[...] = 0
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Return x W + b: (batch, n_in) -> (batch, n_out).
+
+        Args:
+            x: (batch, n_in) float32.
+            out: (batch, n_out) float32, to be filled; None: a new array.
 
         Raises:
             RuntimeError: the layer is not in a model yet.
@@ -171,7 +192,14 @@ class Linear(HoldsViews, Layer):
         return np.add(y, self.bias, out=y)
 
     def backward(self, x: Array, y: Array, dy: Array, dx: Array | None) -> None:
-        """Fill dL/dW, dL/db and dL/dx."""
+        """Fill dL/dW, dL/db and dL/dx.
+
+        Args:
+            x: (batch, n_in) float32, what `forward` was given.
+            y: not read.
+            dy: (batch, n_out) float32.
+            dx: (batch, n_in) float32, to be filled; None where nobody asks for it.
+        """
         np.matmul(x.T, dy, out=self.weight_grad)
         np.add.reduce(dy, axis=0, out=self.bias_grad)
         if dx is not None:
@@ -187,11 +215,23 @@ class ReLU(Layer):
     in_place = True
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Return max(x, 0)."""
+        """Return max(x, 0).
+
+        Args:
+            x: (batch, n) float32.
+            out: an array like x, to be filled, or x itself; None: a new array.
+        """
         return np.maximum(x, 0, out=out)
 
     def backward(self, x: Array, y: Array, dy: Array, dx: Array | None) -> None:
-        """Fill dL/dx; y becomes the derivative, 0 or 1."""
+        """Fill dL/dx; y becomes the derivative, 0 or 1.
+
+        Args:
+            x: not read.
+            y: (batch, n) float32, what `forward` returned.
+            dy: (batch, n) float32.
+            dx: (batch, n) float32, to be filled, or dy itself; None where nobody asks for it.
+        """
         if dx is not None:
             np.greater(y, 0, out=y)
             np.multiply(dy, y, out=dx)

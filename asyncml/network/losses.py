@@ -49,7 +49,11 @@ class Loss:
         raise NotImplementedError
 
     def predict(self, outputs: Array) -> npt.NDArray[Any]:
-        """Return what a model says whose outputs are these, row by row: here the outputs."""
+        """Return what a model says whose outputs are these, row by row: here the outputs.
+
+        Args:
+            outputs: (batch, n_out) float32.
+        """
         return outputs
 
 
@@ -63,11 +67,21 @@ class CrossEntropy(Loss):
     classifies = True
 
     def forward(self, outputs: Array, y: npt.ArrayLike, grad: Array | None = None) -> float:
-        """Return `softmax_cross_entropy(outputs, y, grad)`."""
+        """Return `softmax_cross_entropy(outputs, y, grad)`.
+
+        Args:
+            outputs: (batch, classes) float32, the logits.
+            y: (batch,) integer labels, 0 to classes - 1.
+            grad: (batch, classes) float32, to be filled with dL/doutputs; may be `outputs` itself.
+        """
         return softmax_cross_entropy(outputs, y, grad)
 
     def predict(self, outputs: Array) -> npt.NDArray[Any]:
-        """Return the label with the largest output for each row: (batch,) int."""
+        """Return the label with the largest output for each row: (batch,) int.
+
+        Args:
+            outputs: (batch, classes) float32.
+        """
         labels: npt.NDArray[np.intp] = outputs.argmax(axis=1)
         return labels
 
@@ -85,6 +99,11 @@ class MeanSquaredError(Loss):
 
     def forward(self, outputs: Array, y: npt.ArrayLike, grad: Array | None = None) -> float:
         """Return L, and fill `grad` with dL/doutputs where it is given.
+
+        Args:
+            outputs: (batch, n_out) float32.
+            y: (batch, n_out) floats.
+            grad: (batch, n_out) float32; may be `outputs` itself.
 
         Raises:
             TypeError: y holds no floats.

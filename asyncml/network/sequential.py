@@ -127,6 +127,9 @@ class Sequential(HoldsViews):
 
         With `CrossEntropy` that is the label with the largest output, (batch,) int; with
         `MeanSquaredError` the outputs themselves, (batch, n_out) float32.
+
+        Args:
+            x: (batch, n_in) float32; other floats are converted, which costs a copy.
         """
         return self.loss.predict(self.forward(x))
 

@@ -208,6 +208,25 @@ class Pipeline:
         and not the waiting for room. A state in the midst of a call holds its item, and the resumed
         run makes the call again and passes over what was delivered.
 
+        Args:
+            fn: a function that returns an iterable or an async iterable, or something that is
+                awaited for one; an async generator is such a function too.
+            concurrency: how many calls are worked on at once, never more.
+            executor: as for `map`.
+            ordered: whether the items leave in the order of the calls, see above.
+            lookahead: how many items of all calls may be ready or in the making; the default is 16
+                times `concurrency`.
+            timeout: seconds for the making of all items of one attempt.
+            retries: how many attempts may follow a failed one.
+            retry_on: as for `map`.
+            backoff: as for `map`.
+            on_error: as for `map`; a function returns an iterable, in place of the rest.
+            max_failures: as for `map`, counted in calls.
+
+        Raises:
+            TypeError: `fn` cannot be called, or cannot be sent to a process.
+            ValueError: an option is out of its range.
+
         Example:
             >>> list(Pipeline([1, 2]).flat_map(range, executor="inline"))
             [0, 0, 1]

@@ -79,7 +79,12 @@ class Backoff:
             raise ValueError(f"`jitter` must be from 0 to 1, got {self.jitter}")
 
     def pause_s(self, address: Any, attempt: int) -> float:
-        """Return the pause after attempt number `attempt`, the first being 0, of an item."""
+        """Return the pause after attempt number `attempt`, the first being 0, of an item.
+
+        Args:
+            address: which item it is, an int or anything that can be printed.
+            attempt: which attempt has failed, the first being 0.
+        """
         try:
             pause_s = min(self.first_s * self.growth**attempt, self.longest_s)
         except OverflowError:

@@ -62,6 +62,9 @@ class Hedged:
         The other request is cancelled, and has ended when this returns. If one of two requests
         fails, the other decides. If this is cancelled, so are both.
 
+        Args:
+            key: the name of the object, a str that is not empty.
+
         Raises:
             Exception: what the store behind raised before `after_s`, for which no second request is
                 made; or, if both requests fail, the earlier of their errors, with the other one in

@@ -71,6 +71,9 @@ class RateLimited:
 
         Cancelled while it waits, it gives up its place in the queue.
 
+        Args:
+            key: the name of the object, a str that is not empty.
+
         Raises:
             RuntimeError: requests from another event loop are waiting at the same time.
             Exception: whatever the store behind raises.
@@ -80,6 +83,10 @@ class RateLimited:
 
     async def put(self, key: str, data: bytes) -> None:
         """Keep a copy of `data` under `key`, sent when it is its turn.
+
+        Args:
+            key: the name of the object, a str that is not empty.
+            data: the bytes; a bytearray or memoryview is copied at once.
 
         Raises:
             TypeError: `data` is not bytes.

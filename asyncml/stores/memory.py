@@ -53,15 +53,28 @@ class Store(Protocol):
     """What every store can do. Any object with these three coroutine methods is a store."""
 
     async def get(self, key: str, /) -> bytes:
-        """Return the object under `key`; raise `KeyError` if there is none."""
+        """Return the object under `key`; raise `KeyError` if there is none.
+
+        Args:
+            key: the name of the object.
+        """
         ...
 
     async def put(self, key: str, data: bytes, /) -> None:
-        """Keep `data` under `key`, replacing what was there."""
+        """Keep `data` under `key`, replacing what was there.
+
+        Args:
+            key: the name of the object.
+            data: its bytes.
+        """
         ...
 
     async def list(self, prefix: str, /) -> Keys:
-        """Return the keys that start with `prefix`, sorted."""
+        """Return the keys that start with `prefix`, sorted.
+
+        Args:
+            prefix: what the keys begin with; "" for all of them.
+        """
         ...
 
 
@@ -96,6 +109,9 @@ class MemoryStore:
     async def get(self, key: str) -> bytes:
         """Return the object under `key`.
 
+        Args:
+            key: the name of the object, a str that is not empty.
+
         Raises:
             ObjectNotFound: there is none; the message names the nearest key.
         """
@@ -107,6 +123,10 @@ class MemoryStore:
     async def put(self, key: str, data: bytes) -> None:
         """Keep a copy of `data` under `key`, replacing what was there.
 
+        Args:
+            key: the name of the object, a str that is not empty.
+            data: the bytes; a bytearray or memoryview is copied.
+
         Raises:
             ValueError: `key` is empty.
             TypeError: `key` is not a str, or `data` is not bytes.
@@ -114,7 +134,11 @@ class MemoryStore:
         self._keep(key, data)
 
     async def list(self, prefix: str = "") -> Keys:
-        """Return the keys that start with `prefix`, sorted."""
+        """Return the keys that start with `prefix`, sorted.
+
+        Args:
+            prefix: what the keys begin with; "" for all of them.
+        """
         rest = islice(self._keys, bisect.bisect_left(self._keys, prefix), None)
         return [*takewhile(lambda key: key.startswith(prefix), rest)]
 

@@ -110,6 +110,9 @@ class ObjectStore:
 
         If this is cancelled, the request is abandoned and its connection closed.
 
+        Args:
+            key: the path of the object below the URL, its parts separated by slashes.
+
         Raises:
             ObjectNotFound: there is none.
             RequestFailed: the request or its answer was lost, or refused; says why.
@@ -134,6 +137,10 @@ class ObjectStore:
         """Keep `data` under `key`, replacing what was there, in one request.
 
         If this is cancelled, the store holds either the old object or the new one, complete.
+
+        Args:
+            key: the path of the object below the URL, its parts separated by slashes.
+            data: the bytes; a bytearray or memoryview is copied at once.
 
         Raises:
             ValueError: `key` cannot be a key.
@@ -165,6 +172,9 @@ class ObjectStore:
         `train/` from `train`, each empty object is asked for once more, and so is the first key if
         the URL is that of a whole bucket. An object whose key ends with a slash and which is not
         empty cannot be told apart: it is listed without the slash, and `get` does not find it.
+
+        Args:
+            prefix: what the keys begin with; "" for all of them.
 
         Raises:
             ValueError: an object has a key that is not valid here, such as `a//b`; names it.

@@ -83,6 +83,9 @@ class SlowStore:
 
         If this is cancelled, the request is no longer in flight, but still counts as an attempt.
 
+        Args:
+            key: the name of the object, a str that is not empty.
+
         Raises:
             ObjectNotFound: the store behind holds no such object.
             RequestFailed: the request was lost.
@@ -94,6 +97,10 @@ class SlowStore:
 
         If this fails, or is cancelled during the delay, the store behind is not asked at all.
 
+        Args:
+            key: the name of the object, a str that is not empty.
+            data: the bytes; a bytearray or memoryview is copied at once.
+
         Raises:
             TypeError: `data` is not bytes.
             RequestFailed: the request was lost.
@@ -103,6 +110,9 @@ class SlowStore:
 
     async def list(self, prefix: str = "") -> Keys:
         """Return the keys that start with `prefix`, sorted, after a delay: it is one request.
+
+        Args:
+            prefix: what the keys begin with; "" for all of them.
 
         Raises:
             RequestFailed: the request was lost.

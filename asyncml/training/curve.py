@@ -74,7 +74,11 @@ class LossCurve:
         )
 
     def add(self, step: Step) -> None:
-        """Take in a step, and draw if it is time to."""
+        """Take in a step, and draw if it is time to.
+
+        Args:
+            step: one of `fit`; what is kept of it has no `pipeline_state`.
+        """
         if not isinstance(step, Step):
             raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
         self.steps.append(replace(step, pipeline_state=None))
@@ -83,7 +87,11 @@ class LossCurve:
             self._show()
 
     def add_accuracy(self, accuracy: float) -> None:
-        """Note an accuracy, 0 to 1, as that after the last step."""
+        """Note an accuracy, 0 to 1, as that after the last step.
+
+        Args:
+            accuracy: the share of examples that are right, 0 to 1.
+        """
         if not 0 <= accuracy <= 1:
             raise ValueError(f"`accuracy` must be from 0 to 1, got {accuracy}")
         self.accuracies.append((len(self.steps), float(accuracy)))

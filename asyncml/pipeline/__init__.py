@@ -2,6 +2,7 @@
 
     pipeline    the stages, and where a run of them stands
     mixing      pipelines as the source of another
+    joined      how they run, and whose turn it is
     options     what may be asked of a stage
     sources     what is iterated
     stages      the cheap stages: generators over entries

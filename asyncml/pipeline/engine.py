@@ -198,6 +198,7 @@ class Work(Window):
         self._roused = False
         self._dry = False  # the stage above has nothing, now or any more
         self._again: deque[Job] = deque()
+        self._inbox: deque[Job] = deque()  # what waits for a thread: see `visits`
         self._barrier: float = float("inf")  # items from this ticket on are not begun any more
         self.ahead = 0  # items in the streams of `flat_map`
         self.is_crowded = False  # whether there is no room for those of another parent
@@ -209,9 +210,9 @@ class Work(Window):
     # workers: when they are woken
 
     def room(self) -> None:
-        """Wake a worker, unless there is nothing to take."""
+        """Wake a worker, unless there is nothing to take here or above."""
         self.is_full = False
-        if not self._dry:
+        if not self._dry or self._inbox:
             self._rouse()
 
     def _rouse(self) -> None:
@@ -280,7 +281,8 @@ class Work(Window):
         stage = self.stage
         if self.is_async:
             call = stage.async_call()
-            return call if stage.timeout is None else partial(_limited, stage.timeout, call)
+            limit_s = stage.timeout
+            return call if limit_s is None else lambda value: within(limit_s, call(value))
         if self.place is None:
             return partial(self._inline, stage.inline_call())
         return partial(self.place.call, stage.plain_call())
@@ -312,7 +314,10 @@ class Work(Window):
                 for value, mark in up:
                     if mark is None:
                         self._dry = True
-                        self._wait_for_more(value)
+                        if value == PAUSED[0]:
+                            self.loop.call_soon(self._awake)
+                        else:
+                            self.ready.notify(self._awake)
                         break
                     ticket = self.taken
                     self.taken = taken = ticket + 1
@@ -329,12 +334,6 @@ class Work(Window):
             except Exception as error:
                 self.taken += 1
                 self._fail(self.taken - 1, error)
-
-    def _wait_for_more(self, why: object) -> None:
-        if why == PAUSED[0]:
-            self.loop.call_soon(self._awake)
-        else:
-            self.ready.notify(self._awake)
 
     def _finish(self, job: Job, result: Any) -> None:
         ticket, _, mark, _ = job
@@ -410,10 +409,7 @@ class Work(Window):
         self.ended = self._dry = True
         self._failure = None
         self._again.clear()
+        self._inbox.clear()
         self._jobs = iter(())
         if self.place:
             self.place.close()
-
-
-async def _limited(seconds: float, call: Callable[[Any], Any], value: Any) -> Any:
-    return await within(seconds, call(value))

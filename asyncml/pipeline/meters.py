@@ -59,17 +59,13 @@ def _stage(meter: Meter, elapsed_s: float) -> StageStatistics:
     return StageStatistics(
         name=meter.label,
         items=meter.items,
-        busy=_busy(meter, elapsed_s),
+        busy=min(1.0, meter.busy_s / (elapsed_s * meter.slots)) if elapsed_s > 0 else 0.0,
         service_s=meter.busy_s / meter.served_items if meter.served_items else 0.0,
         queue=meter.queued / meter.items if meter.items else 0.0,
         errors=meter.errors,
         skipped=meter.skipped,
         retries=meter.retries,
     )
-
-
-def _busy(meter: Meter, elapsed_s: float) -> float:
-    return min(1.0, meter.busy_s / (elapsed_s * meter.slots)) if elapsed_s > 0 else 0.0
 
 
 def _slowest(

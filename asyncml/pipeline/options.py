@@ -153,13 +153,11 @@ def check_standing(state: Any) -> None:
         and state["source"].keys() == UNKNOWN.keys()
         and all(type(value) in (int, str, type(None)) for value in state["source"].values())
         and state["position"] >= 0
-        and all(isinstance(key, str) and _is_place(key) for key in state["parts"])
+        and all(
+            isinstance(key, str) and (key.isdecimal() or key == "source") for key in state["parts"]
+        )
     ):
         raise ValueError(f"`state` must be what state_dict() returned, got {shorten(state)}")
-
-
-def _is_place(key: str) -> bool:
-    return key.isdecimal() or key == "source"
 
 
 def _has(kinds: Mapping[str, type], value: Any) -> bool:

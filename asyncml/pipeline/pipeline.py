@@ -382,15 +382,11 @@ class Pipeline:
             )
         if before and not (state or before.begun):  # as when tqdm makes an iterator too many
             state = self.state_dict()
-        self._epoch = self._next(state, before)
-        self._state = None
-        return self._epoch
-
-    def _next(self, state: dict[str, Any] | None, before: Epoch | None = None) -> Epoch:
-        """Return the epoch that comes after a state, or after the one before; else the first."""
         number = state["epoch"] if state else (before.number + 1 if before else 0)
         standing = Standing(self._source, self._stages, state)
-        return Epoch(standing, number, before=before, pools=self._pools)
+        self._epoch = Epoch(standing, number, before=before, pools=self._pools)
+        self._state = None
+        return self._epoch
 
     def __len__(self) -> int:
         """Return how many items a whole epoch has, wherever it stands; TypeError if unknown."""

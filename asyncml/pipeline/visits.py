@@ -46,7 +46,6 @@ class Visits(Work):
         super().__init__(stage, up, ready, context)
         self._plain = stage.plain_call()
         self._visits: list[Visit] = []
-        self._inbox: deque[Job] = deque()
         self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
         self._todo: deque[tuple[Job, Any]] = deque()  # what a thread has begun: see `streams`
         self._cost_s = VISIT_S  # of one item, as the last ones were
@@ -80,12 +79,6 @@ class Visits(Work):
                 timer.cancel()
             self._collect()
             self.ease()
-
-    def room(self) -> None:
-        """Wake a worker, unless there is nothing to take here or above."""
-        super().room()
-        if self._inbox:
-            self._rouse()
 
     def ease(self) -> None:
         """Wake whoever waits for room: nobody does here, and `Streams` overrides this."""
@@ -172,6 +165,5 @@ class Visits(Work):
     def close(self) -> None:
         """Stop at once; a thread that is in the midst of an item ends its visit with that."""
         super().close()
-        self._inbox.clear()
         self._todo.clear()
         self._outbox.clear()

@@ -98,6 +98,11 @@ def is_asked_to_end() -> bool:
     return task is None or task.cancelling() > 0
 
 
+def is_end(error: BaseException) -> bool:
+    """Whether it is that cancellation, and not one that a function has made or was given."""
+    return isinstance(error, asyncio.CancelledError) and is_asked_to_end()
+
+
 def said(error: BaseException) -> str:
     """Return the message of an error of whatever class."""
     try:

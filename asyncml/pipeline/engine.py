@@ -15,7 +15,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
-from asyncml.failures import is_asked_to_end, ordinary
+from asyncml.failures import is_end, ordinary
 from asyncml.pipeline.executors import Pools, place, within
 from asyncml.pipeline.functions import DROPPED, is_async, name_of
 from asyncml.pipeline.held import Slots
@@ -261,12 +261,10 @@ class Work(Window):
             begun = time()
             try:
                 result = await call(value)
-            except Exception as error:
-                self._failed(job, error)
-            except asyncio.CancelledError as error:
-                if is_asked_to_end():
+            except (Exception, asyncio.CancelledError) as error:
+                if is_end(error):
                     raise
-                self._failed(job, error)  # the function cancelled itself, or what it waited for
+                self._failed(job, error)
             else:
                 if ordered and result is not DROPPED:  # as `_finish` does, without a call
                     results[ticket] = result, mark

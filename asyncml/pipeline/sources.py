@@ -12,7 +12,7 @@ from functools import partial
 from itertools import count, islice
 from typing import Any, Final, Protocol, TypedDict
 
-from asyncml.failures import is_asked_to_end, noted, shorten
+from asyncml.failures import is_end, noted, shorten
 from asyncml.pipeline.engine import Above, Failure, Window
 from asyncml.pipeline.meters import Meter
 from asyncml.pipeline.stages import PAUSED, TURN, Flow, Mark, is_count
@@ -158,7 +158,7 @@ class Source:
             if inspect.isawaitable(items):
                 items = await items
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
+            if is_end(error):
                 raise
             raise noted("source", error, "in the source, as it was opened")  # noqa: B904  # as below
         kind = type(items)
@@ -288,7 +288,7 @@ class AsyncSource(Window):
                 self.ended = True
                 self.tell()
             except (Exception, asyncio.CancelledError) as error:
-                if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
+                if is_end(error):
                     raise
                 self.ended = True
                 failure = noted("source", error, f"in the source, after {self.taken} items")

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from asyncml.failures import is_asked_to_end
+from asyncml.failures import is_end
 from asyncml.pipeline.engine import Above, Job, Work
 from asyncml.pipeline.executors import within
 from asyncml.pipeline.functions import DROPPED, Part, Unread, as_list, begin
@@ -186,12 +186,10 @@ class Streams(Work):
             if begun is None:
                 begun = await self._begin(job, stream)
             await self._fill(job, stream, begun.result if type(begun) is Unread else begun)
-        except Exception as error:
-            self._failed(job, error)
-        except asyncio.CancelledError as error:
-            if is_asked_to_end():
+        except (Exception, asyncio.CancelledError) as error:
+            if is_end(error):
                 raise
-            self._failed(job, error)  # the function cancelled itself, or what it waited for
+            self._failed(job, error)
         self.meter.served_items += 1
         self.ease()  # what was granted is given back
 

@@ -142,7 +142,8 @@ class Processes(Place):
     def _ended(self, job: "asyncio.Future[Any]") -> None:
         if _has_returned(job):
             self._running -= 1
-            self._kept = None
+            if self.executor is self._kept:
+                self._kept = None
 
     def close(self) -> None:
         """Keep the processes, or end them if one still works: nothing else stops a function."""

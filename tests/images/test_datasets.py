@@ -8,6 +8,7 @@ import pickle
 import socket
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -410,8 +411,10 @@ class TestWriteObjects:
 
     @contextmanager
     def leaving_nothing(self):
-        before = threading.active_count()
+        before, deadline = threading.active_count(), time.monotonic() + 5
         yield
+        while threading.active_count() > before and time.monotonic() < deadline:
+            time.sleep(0.001)  # a thread that has been told to end needs a moment
         assert threading.active_count() == before
 
     def test_the_first_error_of_the_store_comes_out_as_it_is(self, small):

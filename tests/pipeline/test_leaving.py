@@ -508,7 +508,7 @@ def test_an_interrupted_cell_leaves_nothing(tmp_path):
 
 def hang(value):
     if value:
-        time.sleep(60)
+        time.sleep(600)
     return value
 
 
@@ -542,12 +542,10 @@ loops = []
 if __name__ == "__main__":
     kept = main()
 """
-    begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50
+    done = subprocess.run(  # a tenth of what it would wait for
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.returncode) == ("[0, 0, 0, 0]\n", 0)
-    assert time.monotonic() - begun < 20
     if end != "a loop left open":  # of whose tasks Python warns
         assert done.stderr == ""
 

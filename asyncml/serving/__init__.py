@@ -1,6 +1,7 @@
 """Serving a model: requests wait together for a batch.
 
-    batcher     form batches when a place is free, and hand out their rows
+    batcher     what callers see: one request, many, or a refusal
+    dispatch    form batches when a place is free, and hand out their rows
     line        where requests wait: first come, first served, bounded
     calling     run the model, and say whose failure it was
     stacking    from rows to a batch, and back

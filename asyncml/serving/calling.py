@@ -28,7 +28,7 @@ from asyncml.threads import ThreadPool
 # errors of every row of a batch, so that it makes no sense to look for the bad one
 EVERYBODYS = BrokenExecutor, ExecutorError, PlainFunctionError
 # they end the loop, or the coroutine, and are nobody's failure
-_ENDS = KeyboardInterrupt, SystemExit, GeneratorExit
+_ENDS = KeyboardInterrupt | SystemExit | GeneratorExit
 
 
 class Model:
@@ -42,21 +42,24 @@ class Model:
 
     def __init__(self, fn: Callable[[Any], Any], executor: Executor | None, threads: int) -> None:
         self._fn, self._executor, self._threads = fn, executor, threads
-        self._pool: ThreadPool | None = None
+        self.pool: ThreadPool | None = None  # threads of its own, while it is open
         self._is_async = _is_async(fn)
-        self.has_own_threads = executor is None and not self._is_async
         self.name = getattr(fn, "__name__", type(fn).__name__)
 
     def open(self) -> None:
         """Make threads, if it needs any of its own."""
-        if self.has_own_threads:
-            self._pool = ThreadPool(self._threads, name=self.name)
+        if self._executor is None and not self._is_async:
+            self.pool = ThreadPool(self._threads, name=self.name)
 
     def close(self) -> None:
         """End them; a call that runs goes on to its end unheard."""
-        if self._pool:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        if self.pool:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            self.pool = None
+
+    async def call_here(self, batch: Any) -> Any:
+        """Return what a plain one makes of a batch, in the thread that asks; raise as a call."""
+        return _plain(self._fn, self.name, batch)
 
     async def __call__(self, batch: Any) -> Any:
         """Return what it makes of a batch.
@@ -68,27 +71,31 @@ class Model:
         try:
             if self._is_async:
                 return await self._fn(batch)
-            return await self._submit(batch)
+            return await self._submit(self._executor, batch)
         except BaseException as error:
             is_asked = isinstance(error, asyncio.CancelledError) and is_asked_to_end()
-            is_theirs = isinstance(error, Exception) and not isinstance(error, ENDINGS)
-            if is_asked or is_theirs or isinstance(error, _ENDS):
+            if is_asked or _is_theirs(error):
                 raise
             raise ordinary(self.name, error) from error
 
-    def _submit(self, batch: Any) -> "asyncio.Future[Any]":
-        executor, loop = self._executor or self._pool, asyncio.get_running_loop()
-        assert executor is not None
+    def _submit(self, executor: Executor | None, batch: Any) -> "asyncio.Future[Any]":
         try:
+            loop = asyncio.get_running_loop()
             return loop.run_in_executor(executor, _plain, self._fn, self.name, batch)
         except Exception as error:
             raise refused(executor, error) from error
 
 
+def _is_theirs(error: BaseException) -> bool:
+    return isinstance(error, Exception | _ENDS) and not isinstance(error, ENDINGS)
+
+
 def _plain(fn: Callable[[Any], Any], name: str, batch: Any) -> Any:
     try:
         output = fn(batch)
-    except (StopIteration, asyncio.CancelledError) as error:  # futures do not take them
+    except BaseException as error:  # futures do not take all of them
+        if _is_theirs(error):
+            raise
         raise ordinary(name, error) from error
     check_plain(name, output, "make it `async def`")
     return output

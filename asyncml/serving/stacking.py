@@ -8,46 +8,44 @@ from typing import Any
 import numpy as np
 
 from asyncml.failures import shorten
-from asyncml.serving.line import Part
-
-Kind = tuple[tuple[int, ...], np.dtype[Any]] | None  # None: no array
+from asyncml.serving.line import Part, Request
 
 
-def _kind_of_many(xs: Any) -> Kind:
-    # where it is still a list, its rows are no arrays, or are not of one kind
-    return (xs.shape[1:], xs.dtype) if isinstance(xs, np.ndarray) else None
+def by_kind(parts: list[Part]) -> list[list[Part]]:
+    """Split the parts of a batch into those that can be stacked together: nearly always one.
 
-
-def by_kind(parts: list[Part]) -> list[tuple[Kind, list[Part]]]:
-    """Split the parts of a batch into those that can be stacked together: nearly always one."""
-    kinds = [
-        _kind_of_many(r.x) if r.is_many
-        else (r.x.shape, r.x.dtype) if isinstance(r.x, np.ndarray)
-        else None
-        for r, _, _ in parts
-    ]  # fmt: skip
+    Those of the first are the last in the list, to be popped from it.
+    """
+    kinds = [_kind(request) for request, _, _ in parts]
     if kinds.count(kinds[0]) == len(kinds):
-        return [(kinds[0], parts)]
-    groups: dict[Kind, list[Part]] = {}
+        return [parts]
+    groups: dict[Any, list[Part]] = {}
     for kind, part in zip(kinds, parts, strict=True):
         groups.setdefault(kind, []).append(part)
-    return [*groups.items()]
+    return [*groups.values()][::-1]
 
 
-def stacked(kind: Kind, parts: list[Part]) -> Any:
+def _kind(request: Request) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
+    """Return the shape and dtype of its rows; None where they are no arrays."""
+    x = request.x
+    if not isinstance(x, np.ndarray):
+        return None  # a list of a `many`: its rows are no arrays, or not of one kind
+    return (x.shape[1:] if request.is_many else x.shape), x.dtype
+
+
+def stacked(parts: list[Part]) -> Any:
     """Return the rows of parts of one kind as a new array (n, ...), or as a new list."""
-    if not any(request.is_many for request, _, _ in parts):
-        xs = [request.x for request, _, _ in parts]
-        if kind is None:
-            return xs
-        # np.stack makes a view of each row first, which takes longer than the copy of a small one
-        return np.concatenate(xs).reshape(len(xs), *kind[0]) if kind[0] else np.array(xs, kind[1])
-    if kind is None:
-        return [x for part in parts for x in _xs(part)]
-    return np.concatenate([_xs(part) for part in parts])
+    first = parts[0][0]
+    if not isinstance(first.x, np.ndarray):
+        return [x for part in parts for x in _rows(part)]
+    if first.is_many or not first.x.ndim or any(request.is_many for request, _, _ in parts):
+        return np.concatenate([_rows(part) for part in parts])
+    xs = [request.x for request, _, _ in parts]
+    # np.stack makes a view of each row first, which takes longer than the copy of a small one
+    return np.concatenate(xs).reshape(len(xs), *first.x.shape)
 
 
-def _xs(part: Part) -> Any:
+def _rows(part: Part) -> Any:
     request, start, stop = part
     if request.is_many:
         return request.x[start:stop]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from asyncml.look import printable
+from asyncml.serving.line import Part
 from asyncml.units import figure
 
 if TYPE_CHECKING:
@@ -101,11 +102,20 @@ class Meter:
     """Counts what happens, for the statistics."""
 
     def __init__(self) -> None:
-        self.requests = self.answered = self.batches = self.rows = 0
+        self.requests = self.answered = self.batches = 0
         self.rejected = self.cancelled = self.failed = 0
         self.sizes: Counter[int] = Counter()
         self.reasons: Counter[str] = Counter()
         self.waited_s = self.served_s = 0.0
+
+    def left(self, parts: list[Part], reason: Reason, now_s: float) -> None:
+        """Count a batch that leaves."""
+        rows = sum([stop - start for _, start, stop in parts])
+        came_s = sum([request.came_s * (stop - start) for request, start, stop in parts])
+        self.waited_s += now_s * rows - came_s
+        self.batches += 1
+        self.sizes[rows] += 1
+        self.reasons[reason] += 1
 
     def summary(self, queued: int) -> BatcherStatistics:
         """Turn the counts into statistics."""

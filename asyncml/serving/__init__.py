@@ -6,7 +6,8 @@
     calling     run the model, and say whose failure it was
     stacking    from rows to a batch, and back
     statistics  how large the batches were, why they left, and who waited
-    app         a web server's side of a batcher
+    app         the door of the server
+    service     what its routes do, and whom it refuses
     protocol    the Open Inference Protocol: from bytes to an array, and back
     openapi     the routes, for programs
     metrics     the statistics, for Prometheus

@@ -228,16 +228,26 @@ class MicroBatcher:
     def _submit(self, x: Any, rows: Any, count: int | None) -> "asyncio.Future[Any]":
         batches = self._open()
         weights = None if self._weigh is None else self._weights(rows)
+        self.check_room(len(rows))
         answer = batches.loop.create_future()
         request = Request(answer, x, count, batches.loop.time(), weights)
-        if not batches.enter_or_refuse(request):
-            never = len(rows) > self.max_pending
-            raise QueueFull(
-                f"{self._line.rows} rows wait already, and {len(rows)} more would be over "
-                f"max_pending={self.max_pending}: {'use `many`' if never else 'try again later'}"
-            )
+        batches.enter(request)
         answer.add_done_callback(partial(batches.has_answer, request))
         return answer
+
+    def check_room(self, rows: int = 1) -> None:
+        """Refuse rows at once if there is no room for all of them.
+
+        Raises:
+            QueueFull: as `try_submit` would.
+        """
+        if not self._line.has_room(rows):
+            self._meter.rejected += rows
+            never = rows > self.max_pending
+            raise QueueFull(
+                f"{self._line.rows} rows wait already, and {rows} more would be over max_pending="
+                f"{self.max_pending}: {'use `many`' if never else 'try again later'}"
+            )
 
     def statistics(self) -> BatcherStatistics:
         """Return what has happened since the block began."""

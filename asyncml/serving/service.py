@@ -1,0 +1,246 @@
+"""A web server's side of a batcher: what each route of the Open Inference Protocol does.
+
+It stays polite when it is overloaded: a request for which there is no room is refused at once, if
+possible before its body has been read, with a 503 that says when to try again. Lesson 10 serves a
+network with it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import AsyncIterator
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from asyncml.checks import check_int, check_number
+from asyncml.failures import shorten
+from asyncml.serving import protocol
+from asyncml.serving.batcher import HeavyRow, MicroBatcher, QueueFull
+from asyncml.serving.metrics import exposition
+from asyncml.serving.openapi import document
+from asyncml.serving.protocol import BadRequest, Tensor
+
+_log = logging.getLogger("asyncml.serving")
+# what is larger than this, in bytes, is read and written in a thread: 1 MB of JSON takes 10 ms
+_LARGE = 65_536
+# how many bodies of the largest size are read at once, at most
+_BODIES = 8
+_LATER, _CLOSE = {"Retry-After": "1"}, {"Connection": "close"}
+
+
+class Service:
+    """What the routes of an application do; `create_app` documents it, and its arguments."""
+
+    def __init__(
+        self,
+        batcher: MicroBatcher,
+        name: str,
+        example: npt.ArrayLike,
+        max_body_bytes: int,
+        body_timeout_s: float,
+    ) -> None:
+        if not isinstance(batcher, MicroBatcher):
+            raise TypeError(f"`batcher` must be a MicroBatcher, got {shorten(batcher)}")
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
+            raise ValueError(f"`name` must be of letters, digits, -, _ and ., got {shorten(name)}")
+        self._batcher, self._name = batcher, name
+        self._example = np.array(example)
+        self._input = Tensor(protocol.INPUT, self._example.dtype, self._example.shape)
+        if not self._input.datatype:
+            raise ValueError("`example` must be of numbers")
+        self._output: Tensor | None = None
+        self._most_bytes = check_int("max_body_bytes", max_body_bytes)
+        rule = "a number of seconds > 0"
+        self._body_timeout_s = check_number("body_timeout_s", body_timeout_s, rule)
+        if not 0 < self._body_timeout_s < float("inf"):
+            raise ValueError(f"`body_timeout_s` must be > 0 and finite, got {body_timeout_s}")
+        self._held = 0  # bytes of the bodies that are being read
+
+    def app(self) -> Starlette:
+        """Return the application."""
+        model = f"/v2/models/{self._name}"
+        gets = {
+            "/v2": self.about,
+            "/v2/health/live": self.live,
+            "/v2/health/ready": self.ready,
+            model: self.metadata,
+            f"{model}/ready": self.ready,
+            "/metrics": self.metrics,
+            "/openapi.json": self.openapi,
+        }
+        infer = Route(f"{model}/infer", self.infer, methods=["POST"])
+        return Starlette(
+            routes=[infer, *(Route(path, call, methods=["GET"]) for path, call in gets.items())],
+            lifespan=self.lifespan,
+            exception_handlers={HTTPException: _refused, BadRequest: _bad},
+        )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncIterator[None]:
+        """Be ready while the server runs."""
+        async with self._batcher as batcher:
+            row = np.asarray(await batcher(self._example))
+            output = Tensor(protocol.OUTPUT, row.dtype, row.shape)
+            if output.datatype:  # it raises where the model does not return numbers
+                self._output = output
+            try:
+                yield
+            finally:
+                self._output = None
+
+    # what is asked about it
+
+    async def about(self, request: Request) -> Response:
+        """Say what server this is."""
+        extensions = ["binary_tensor_data"]
+        return JSONResponse(
+            {"name": "asyncml", "version": version("asyncml"), "extensions": extensions}
+        )
+
+    async def live(self, request: Request) -> Response:
+        """Say that it lives."""
+        return JSONResponse({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """Say whether it takes requests."""
+        self._ready()
+        return JSONResponse({"ready": True})
+
+    async def metadata(self, request: Request) -> Response:
+        """Describe the model."""
+        tensors = {"outputs": [self._ready().metadata()], "inputs": [self._input.metadata()]}
+        return JSONResponse({"name": self._name, "versions": [], "platform": "asyncml", **tensors})
+
+    async def metrics(self, request: Request) -> Response:
+        """Give the statistics to Prometheus."""
+        body, kind = exposition(self._batcher.statistics(), self._name)
+        return Response(body, media_type=kind)
+
+    async def openapi(self, request: Request) -> Response:
+        """Describe the routes."""
+        return JSONResponse(document(self._name, self._input))
+
+    def _ready(self) -> Tensor:
+        if self._output is None:
+            raise HTTPException(503, "the server is starting, or shutting down", _LATER)
+        return self._output
+
+    # inference
+
+    async def infer(self, request: Request) -> Response:
+        """Answer an inference request."""
+        output, body = self._ready(), bytearray()
+        try:
+            self._batcher.check_room()
+            await self._read(request, body)
+            length = request.headers.get(protocol.LENGTH_HEADER)
+            read = partial(protocol.read, body, length, self._input, self._batcher.max_pending)
+            wanted = await asyncio.to_thread(read) if len(body) > _LARGE else read()
+            self._ready()
+            answer = self._batcher.try_submit_many(wanted.rows)
+        except QueueFull as full:
+            raise HTTPException(503, str(full), _LATER) from None
+        except HeavyRow as error:
+            raise BadRequest(str(error)) from None
+        except (BadRequest, HTTPException):
+            raise
+        except Exception as error:  # of `weigh`
+            raise _failed(error) from None
+        finally:
+            self._held -= len(body)
+        del read, body
+        rows = await self._answered(request, answer, wanted.timeout_s)
+        rows = self._checked(rows, len(wanted.rows), output)
+        write = partial(protocol.write, rows, output, self._name, wanted)
+        text, head = await asyncio.to_thread(write) if rows.nbytes > _LARGE else write()
+        if head is None:
+            return Response(text, media_type="application/json")
+        headers = {protocol.LENGTH_HEADER: str(head)}
+        return Response(text, headers=headers, media_type="application/octet-stream")
+
+    def _checked(self, rows: Any, count: int, output: Tensor) -> Any:
+        """Return the model's output as what the metadata say that it is."""
+        try:
+            array = np.asarray(rows)
+            shape = count, *output.shape
+            if array.shape != shape or not np.can_cast(array.dtype, output.dtype, "same_kind"):
+                raise ValueError(
+                    f"the model must return {output.dtype} of shape {shape}, as for the example, "
+                    f"got {array.dtype} of {array.shape}"
+                )
+            return array.astype(output.dtype, copy=False)
+        except Exception as error:
+            raise _failed(error) from None
+
+    async def _read(self, request: Request, body: bytearray) -> None:
+        """Read the body, if it is one that is taken, and comes in time."""
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise HTTPException(415, "a compressed body is not taken: send it as it is")
+        too_long = HTTPException(413, f"a body may have {self._most_bytes} bytes", _CLOSE)
+        with contextlib.suppress(ValueError):  # the server refuses one that is no number
+            if int(request.headers.get("content-length", 0)) > self._most_bytes:
+                raise too_long
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                async for chunk in request.stream():
+                    self._held += len(chunk)
+                    body += chunk
+                    if len(body) > self._most_bytes:
+                        raise too_long
+                    if self._held > _BODIES * self._most_bytes:
+                        raise HTTPException(503, "too many bodies at once", _LATER | _CLOSE)
+        except TimeoutError:
+            late = f"the body did not come within {self._body_timeout_s:g} s"
+            raise HTTPException(408, late, _CLOSE) from None
+        except ClientDisconnect:
+            raise HTTPException(400, "the client has gone") from None
+
+    async def _answered(
+        self, request: Request, answer: "asyncio.Future[Any]", timeout_s: float | None
+    ) -> Any:
+        """Return the model's output, unless nobody waits for it any more."""
+        gone = asyncio.ensure_future(_disconnect(request))
+        try:
+            await asyncio.wait(
+                [answer, gone], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if answer.done():
+                return answer.result()
+        except Exception as error:
+            raise _failed(error) from None
+        finally:
+            gone.cancel()
+            answer.cancel()
+        if gone.done() and not gone.cancelled():
+            raise HTTPException(400, "the client has gone")
+        raise HTTPException(503, "the deadline of the request was over before its turn came")
+
+
+def _failed(error: Exception) -> HTTPException:
+    _log.error("the model failed", exc_info=error)
+    return HTTPException(500, "the model failed on this request")
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refused(request: Request, error: Any) -> Response:
+    is_no_route = error.status_code in (404, 405)
+    where = f"{request.method} {request.url.path}: " if is_no_route else ""
+    return JSONResponse({"error": where + error.detail}, error.status_code, error.headers)
+
+
+async def _bad(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)

@@ -17,7 +17,7 @@ from asyncml.checks import check_int, check_number
 from asyncml.failures import noted, shorten
 from asyncml.serving.calling import Model
 from asyncml.serving.dispatch import Dispatcher
-from asyncml.serving.line import Request, WaitingLine
+from asyncml.serving.line import Request, Rows, WaitingLine
 from asyncml.serving.stacking import joined
 from asyncml.serving.statistics import BatcherStatistics, Meter
 
@@ -151,7 +151,7 @@ class MicroBatcher:
             raise _outside()
         weights = None if self._weigh is None else self._weights([x])
         answer = batches.loop.create_future()
-        request = Request(answer, x, None, batches.loop.time(), weights)
+        request = Request(answer, x, batches.loop.time(), weights)
         batches.enter(request)
         try:
             return await answer
@@ -180,7 +180,7 @@ class MicroBatcher:
         weights = None if self._weigh is None else self._weights(rows)
         size = min(self.max_batch_size, self.max_pending)
         ahead = max(2, self.max_pending // size)  # pieces that are queued, or run
-        asked: list[Request] = []
+        asked: list[Rows] = []
         batches.entering += 1
         try:
             for start in range(0, len(rows), size):
@@ -189,7 +189,7 @@ class MicroBatcher:
                 some = rows[start : start + size]
                 weigh = weights and weights[start : start + size]
                 answer = batches.loop.create_future()
-                asked.append(Request(answer, some, len(some), batches.loop.time(), weigh))
+                asked.append(Rows(answer, some, batches.loop.time(), weigh))
                 batches.enter(asked[-1])
             return joined([await request.answer for request in asked])
         except BaseException:
@@ -210,7 +210,7 @@ class MicroBatcher:
             QueueFull: `max_pending` rows wait already.
             RuntimeError, ValueError: as for a call.
         """
-        return self._submit(x, [x], None)
+        return self._submit(Request, x, [x])
 
     def try_submit_many(self, xs: Any) -> "asyncio.Future[Any]":
         """Return the future of the output for several rows, or refuse all of them at once.
@@ -223,14 +223,14 @@ class MicroBatcher:
             RuntimeError, ValueError: as for a call.
         """
         rows = _rows(xs)
-        return self._submit(rows, rows, len(rows))
+        return self._submit(Rows, rows, rows)
 
-    def _submit(self, x: Any, rows: Any, count: int | None) -> "asyncio.Future[Any]":
+    def _submit(self, kind: type[Request], x: Any, rows: Any) -> "asyncio.Future[Any]":
         batches = self._open()
         weights = None if self._weigh is None else self._weights(rows)
         self.check_room(len(rows))
         answer = batches.loop.create_future()
-        request = Request(answer, x, count, batches.loop.time(), weights)
+        request = kind(answer, x, batches.loop.time(), weights)
         batches.enter(request)
         answer.add_done_callback(partial(batches.has_answer, request))
         return answer

@@ -10,10 +10,11 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
+from operator import itemgetter
 from typing import Any
 
 from asyncml.serving.calling import EVERYBODYS, Model, twin, without_our_frames
-from asyncml.serving.line import Part, Request, WaitingLine
+from asyncml.serving.line import Part, Request, Rows, WaitingLine
 from asyncml.serving.stacking import by_kind, count_of, joined, stacked
 from asyncml.serving.statistics import Meter, Reason
 
@@ -230,19 +231,19 @@ class Dispatcher:
         place = answered = 0
         for part in parts:
             request, start, stop = part
-            answer = request.answer
+            end = place + stop - start
             try:
-                if answer.done():
+                if request.answer.done():
                     pass
-                elif not request.is_many:
-                    answer.set_result(output[place])
+                elif not isinstance(request, Rows):
+                    request.answer.set_result(output[place])
                     answered += 1
-                elif (whole := _whole(part, output[place : place + stop - start])) is not None:
-                    answer.set_result(whole)
+                elif _is_whole(request, start, stop, output[place:end]):
+                    request.answer.set_result(joined([piece for _, _, piece in request.pieces]))
                     answered += request.count
             except Exception as error:  # it has a length, but no rows, or rows that do not join
                 self._fail([part], without_our_frames(error))
-            place += stop - start
+            place = end
         self.meter.answered += answered
 
     def _fail(self, parts: list[Part], error: Exception) -> None:
@@ -256,15 +257,11 @@ class Dispatcher:
                 error = twin(error)
 
 
-def _whole(part: Part, output: Any) -> Any:
-    """Return the output for all rows of a request, or None while some are missing."""
-    request, start, stop = part
-    if stop - start == request.count:
-        return output
-    request.pieces = sorted([*(request.pieces or ()), (start, stop, output)], key=lambda p: p[0])
-    if sum(stop - start for start, stop, _ in request.pieces) < request.count:
-        return None
-    return joined([piece for _, _, piece in request.pieces])
+def _is_whole(request: Rows, start: int, stop: int, output: Any) -> bool:
+    """Add the output of some rows, and return whether there are those of all."""
+    request.pieces.append((start, stop, output))
+    request.pieces.sort(key=itemgetter(0))
+    return sum(stop - start for start, stop, _ in request.pieces) == request.count
 
 
 def ended() -> RuntimeError:

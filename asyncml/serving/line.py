@@ -11,30 +11,51 @@ from typing import Any
 
 
 class Request:
-    """Rows that enter together: one, or several of a `many`, which may leave in several batches.
+    """A row that waits for an answer.
 
     Args:
         answer: the future of the output.
-        x: the row; or the rows, an array (n, ...) or a list.
-        count: how many rows these are; None: `x` is a row.
+        x: the row.
         came_s: when it came, by the loop's clock.
         weights: of each row; None where each weighs 1.
     """
 
-    __slots__ = ("answer", "came_s", "count", "first", "is_many", "pieces", "weights", "x")
+    __slots__ = ("answer", "came_s", "weights", "x")
+    is_many, count, first = False, 1, 0
 
     def __init__(
         self,
         answer: "asyncio.Future[Any]",
         x: Any,
-        count: int | None,
         came_s: float,
         weights: Sequence[float] | None,
     ) -> None:
         self.answer, self.x, self.came_s, self.weights = answer, x, came_s, weights
-        self.is_many, self.count = count is not None, count or 1
+
+
+class Rows(Request):
+    """Rows that enter together, and are answered together though they may leave in several batches.
+
+    Args:
+        answer: the future of their output.
+        x: an array (n, ...), or a list.
+        came_s, weights: as for a request.
+    """
+
+    __slots__ = ("count", "first", "pieces")
+    is_many = True
+
+    def __init__(
+        self,
+        answer: "asyncio.Future[Any]",
+        x: Any,
+        came_s: float,
+        weights: Sequence[float] | None,
+    ) -> None:
+        super().__init__(answer, x, came_s, weights)
+        self.count = len(x)
         self.first = 0  # the first row that has not left yet
-        self.pieces: list[tuple[int, int, Any]] | None = None  # rows from ... to ..., their outputs
+        self.pieces: list[tuple[int, int, Any]] = []  # rows from ... to ..., and their outputs
 
 
 # some rows of a request that run together: the request, and its rows from ... to ...
@@ -107,7 +128,8 @@ class WaitingLine:
             weight, stop = _fit(request, weight, most)
             if stop > start:
                 rows += stop - start
-                request.first = stop
+                if isinstance(request, Rows):
+                    request.first = stop
                 parts.append((request, start, stop))
             if stop < request.count:
                 self._inside[request] = None

@@ -16,6 +16,8 @@ def by_kind(parts: list[Part]) -> list[list[Part]]:
 
     Those of the first are the last in the list, to be popped from it.
     """
+    if not any(issubclass(kind, np.ndarray) for kind in {type(r.x) for r, _, _ in parts}):
+        return [parts]
     kinds = [_kind(request) for request, _, _ in parts]
     if kinds.count(kinds[0]) == len(kinds):
         return [parts]
@@ -35,12 +37,13 @@ def _kind(request: Request) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
 
 def stacked(parts: list[Part]) -> Any:
     """Return the rows of parts of one kind as a new array (n, ...), or as a new list."""
-    first = parts[0][0]
-    if not isinstance(first.x, np.ndarray):
-        return [x for part in parts for x in _rows(part)]
-    if first.is_many or not first.x.ndim or any(request.is_many for request, _, _ in parts):
-        return np.concatenate([_rows(part) for part in parts])
-    xs = [request.x for request, _, _ in parts]
+    first, xs = parts[0][0], [request.x for request, _, _ in parts]
+    is_list = not isinstance(first.x, np.ndarray)
+    if True in [request.is_many for request, _, _ in parts]:
+        pieces = [_rows(part) for part in parts]
+        return [x for piece in pieces for x in piece] if is_list else np.concatenate(pieces)
+    if is_list or not first.x.ndim:
+        return xs if is_list else np.array(xs, first.x.dtype)
     # np.stack makes a view of each row first, which takes longer than the copy of a small one
     return np.concatenate(xs).reshape(len(xs), *first.x.shape)
 

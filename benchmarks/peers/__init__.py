@@ -79,6 +79,8 @@ BATCHERS = (
     Peer("batchlet", "batchlet", "serves_batchlet", "batchlet"),
     Peer("batched", "batched", "serves_batched", "batched"),
     Peer("async-batcher", "async-batcher", "serves_async_batcher", "async-batcher"),
+    Peer("bentoml", "BentoML", "serves_bentoml", "bentoml"),
+    Peer("ray", "Ray Serve", "serves_ray", "ray"),
     Peer("alone", "no batching", "serves_alone"),
 )
 

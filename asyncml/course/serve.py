@@ -121,5 +121,6 @@ def main(arguments: Sequence[str]) -> int | str:
         app = app_of(options.checkpoint, options.name, options.max_batch_size)
     except (ModuleNotFoundError, FileNotFoundError, CheckpointError, ValueError) as error:
         return str(error)
-    uvicorn.run(app, host=options.host, port=options.port)
+    # a client that does not read its answer must not keep the server from ending
+    uvicorn.run(app, host=options.host, port=options.port, timeout_graceful_shutdown=30)
     return 0

@@ -56,8 +56,9 @@ def create_app(
         >>> model = MLP([784, 10])
         >>> app = create_app(MicroBatcher(model.forward), example=np.zeros(784, np.float32))
 
-        With that in `serve.py`: `uvicorn serve:app --port 8000`, and with `--workers 4` in several
-        processes behind one port, each with a model and a batcher of its own.
+        With that in `serve.py`: `uvicorn serve:app --timeout-graceful-shutdown 30`, so that a
+        client that does not read its answer cannot keep it from ending; and with `--workers 4` in
+        several processes behind one port, each with a model and a batcher of its own.
     """
     try:
         from asyncml.serving.service import Service

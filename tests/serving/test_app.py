@@ -38,7 +38,8 @@ def body(*rows, **changes):
 async def serving(batcher, **options):
     """Run the app under uvicorn, on a free port of this machine; yield a client."""
     app = create_app(batcher, **{"example": EXAMPLE, **options})
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="on", timeout_keep_alive=60)
+    times = {"timeout_keep_alive": 60, "timeout_graceful_shutdown": 1}
+    config = uvicorn.Config(app, port=0, log_level="critical", lifespan="on", **times)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
@@ -172,6 +173,54 @@ def test_a_slow_body_is_given_up():
     asyncio.run(main())
 
 
+def raw(content, length=None):
+    """Return the bytes of a request for an answer."""
+    size = len(content) if length is None else length
+    head = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+    return head.encode() + content
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"inputs": ['])
+def test_a_body_that_stops_halfway_holds_nobody_up_and_not_the_end_either(sent):
+    async def main():
+        async with serving(MicroBatcher(twice), body_timeout_s=0.2) as client:
+            stopped = [await asyncio.open_connection("127.0.0.1", client.port) for _ in range(20)]
+            for _, writer in stopped:
+                writer.write(raw(sent, 1000))
+            assert (await client.post(INFER, json=body([1, 2, 3]))).status_code == 200
+            answer = await stopped[0][0].read()  # it ends with the connection
+            assert b"408" in answer.splitlines()[0]
+            assert b"did not come within 0.2 s" in answer
+            for _, writer in stopped:
+                writer.close()
+            _, writer = await asyncio.open_connection("127.0.0.1", client.port)
+            writer.write(raw(sent, 1000))
+            await asyncio.sleep(0)
+        writer.close()  # the server has ended
+
+    asyncio.run(main())
+
+
+def test_a_client_that_reads_no_answer_costs_bounded_memory_and_does_not_hold_up_the_end():
+    def model(x):
+        return np.zeros((len(x), 100_000), np.float32)  # 500 kB of JSON
+
+    async def main():
+        batcher = MicroBatcher(model)
+        async with serving(batcher) as client:
+            _, writer = await asyncio.open_connection("127.0.0.1", client.port, limit=1)
+            for _ in range(100):
+                writer.write(raw(json.dumps(body([1, 2, 3])).encode()))
+            await until(lambda: batcher.statistics().answered > 2)
+            assert (await client.post(INFER, json=body([1, 2, 3]))).status_code == 200
+            await asyncio.sleep(0.3)
+            # the next one is taken when there is room for its answer, and that there is not
+            assert batcher.statistics().requests < 60
+        writer.close()
+
+    asyncio.run(main())
+
+
 class Gate:
     """A model that waits until it is let go on."""
 
@@ -211,6 +260,43 @@ def test_a_full_queue_is_said_at_once():
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "1"
     assert "max_pending=2" in refused.json()["error"]
+
+
+def test_a_full_queue_is_said_before_the_body_has_come():
+    async def main():
+        gate = Gate()
+        batcher = MicroBatcher(gate, max_batch_size=1, max_pending=1)
+        async with serving(batcher) as client:
+            asks = [asyncio.create_task(client.post(INFER, json=body([1, 1, 1])))]
+            await until(lambda: gate.batches)
+            asks.append(asyncio.create_task(client.post(INFER, json=body([1, 1, 1]))))
+            await until(lambda: batcher.statistics().queued)
+            reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+            writer.write(raw(b"", 1000))
+            assert b"503" in await reader.readline()
+            writer.close()
+            assert batcher.statistics().rejected == 1
+            gate.open.set()
+            assert [(await ask).status_code for ask in asks] == [200, 200]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("error", [KeyError, ValueError, RuntimeError, StopIteration])
+def test_a_weigh_that_fails_shows_nothing_of_itself(error, caplog):
+    def weigh(row):
+        if row.any():
+            raise error("the password is 1234")
+        return 1
+
+    async def main():
+        async with serving(MicroBatcher(twice, weigh=weigh)) as client:
+            with caplog.at_level(logging.ERROR, "asyncml.serving"):
+                return await client.post(INFER, json=body([1, 1, 1]))
+
+    answer = asyncio.run(main())
+    assert (answer.status_code, answer.json()["error"]) == (500, "the model failed on this request")
+    assert "`weigh` was given array([1., 1., 1.]" in caplog.text
 
 
 def test_a_client_that_goes_and_one_whose_deadline_is_over_give_up_their_place():

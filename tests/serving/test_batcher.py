@@ -167,6 +167,22 @@ def test_a_row_of_an_impossible_weight_is_refused_at_the_call(weight):
     simulate(main())
 
 
+@pytest.mark.parametrize(("error", "raised"), [(KeyError, KeyError), (StopIteration, RuntimeError)])
+def test_an_error_of_weigh_says_whose_it_is(error, raised):
+    def weigh(row):
+        raise error
+
+    async def main():
+        async with MicroBatcher(Model(), weigh=weigh) as batcher:
+            for ask in (batcher(7), batcher.many([7])):
+                with pytest.raises(raised) as caught:
+                    await ask
+                assert caught.value.__notes__ == ["`weigh` was given 7"]
+            assert batcher.statistics().requests == 0
+
+    simulate(main())
+
+
 # many
 
 

@@ -17,6 +17,7 @@ from asyncml.serving.calling import EVERYBODYS, Model, twin, without_our_frames
 from asyncml.serving.line import Part, Request, Rows, WaitingLine
 from asyncml.serving.stacking import by_kind, count_of, joined, stacked
 from asyncml.serving.statistics import Meter, Reason
+from asyncml.switching import ShortSwitches
 
 _Call = Callable[[Any], Awaitable[Any]]
 # puts the answers of some rows, or their error, into the futures; in a thread, by the loop
@@ -178,7 +179,8 @@ class Dispatcher:
 
     def _work_in_thread(self, place: int, parts: list[Part]) -> None:
         work = self._work(place, parts, self._model.call_here, self.loop.call_soon_threadsafe)
-        with suppress(StopIteration):
+        # the loop is busiest while batches run, and each operation of NumPy waits for it to let go
+        with ShortSwitches(), suppress(StopIteration):
             work.send(None)  # it waits for nothing, and so runs to its end
 
     async def _work(self, place: int, parts: list[Part] | None, call: _Call, tell: _Tell) -> None:

@@ -3,7 +3,6 @@
     step              what is known of one step
     protocols         what is asked of a model and of an optimiser
     feeding           batches, handed over two ahead
-    switching         Python's switch interval: how long other threads keep training waiting
     blas              how many threads the products of matrices use
     trainer           the thread in which a model computes
     fit               train a model, step by step

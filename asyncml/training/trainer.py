@@ -14,11 +14,11 @@ import numpy as np
 
 from asyncml.clocks import is_virtual
 from asyncml.failures import ENDINGS, add_note, noted
+from asyncml.switching import ShortSwitches
 from asyncml.threads import ThreadPool
 from asyncml.training.blas import BlasThreads
 from asyncml.training.feeding import NumberedBatch
 from asyncml.training.protocols import ModelOptimizer, TrainableModel
-from asyncml.training.switching import ShortSwitches
 
 
 class Trainer(ThreadPool):

@@ -21,7 +21,7 @@ from asyncml.images.datasets import fashion_mnist
 from asyncml.network.optimizers import SGD, Adam
 from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline
-from asyncml.training import switching
+from asyncml import switching
 from asyncml.training.blas import BlasThreads
 from asyncml.training.evaluate import evaluate
 from asyncml.training.fit import Training, fit

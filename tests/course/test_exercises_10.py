@@ -375,7 +375,34 @@ def plain(queue, model, most):
     return queue.get()
 
 
+async def sets_exceptions(queue, model, most):
+    while True:
+        batch = await take(queue, most)
+        outputs = await asyncio.to_thread(model, [x for x, _ in batch])
+        for (_, answer), output in zip(batch, outputs):
+            answer.set_exception(ValueError(output))
+
+
+async def sets_twice(queue, model, most):
+    while True:
+        batch = await take(queue, most)
+        outputs = await asyncio.to_thread(model, [x for x, _ in batch])
+        for (_, answer), output in zip(batch + batch, outputs + outputs):
+            answer.set_result(output)
+
+
+async def loses_some(queue, model, most):
+    while True:
+        batch = (await take(queue, 1000))[:most]
+        outputs = await asyncio.to_thread(model, [x for x, _ in batch])
+        for (_, answer), output in zip(batch, outputs):
+            answer.set_result(output)
+
+
 COMMON = [
+    (sets_exceptions, "failed"),
+    (sets_twice, "twice"),
+    (loses_some, "lost"),
     (stub, "open"),
     (..., "open"),
     (None, "open"),
@@ -494,7 +521,27 @@ async def untold(queue, model, most):
         await run_or_cancel(model, await take(queue, most))
 
 
-@pytest.mark.parametrize(("answer", "expected"), [(dies, "died"), (untold, "untold")])
+async def an_error_as_result(queue, model, most):
+    while True:
+        batch = [(x, answer) for x, answer in await take(queue, most) if not answer.done()]
+        try:
+            outputs = await asyncio.to_thread(model, [x for x, _ in batch]) if batch else []
+        except Exception:
+            outputs = []
+            for x, _ in batch:
+                try:
+                    outputs += await asyncio.to_thread(model, [x])
+                except Exception as error:
+                    outputs.append(error)
+        for (_, answer), output in zip(batch, outputs):
+            if not answer.done():
+                answer.set_result(output)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [(dies, "died"), (untold, "untold"), (an_error_as_result, "untold")],
+)
 def test_a_bad_row(answer, expected):
     assert code("10-batcher", answer) == expected
 
@@ -559,6 +606,11 @@ def smallest_that_fits(seconds, most, deadline_s):
     return min(fits(seconds, most, deadline_s), default=None)
 
 
+def only_the_fastest(seconds, most, deadline_s):
+    size = by_throughput(seconds, most, deadline_s)
+    return size if 2 * seconds(size) <= deadline_s else None
+
+
 def one_fewer(seconds, most, deadline_s):
     return max(2, (best(seconds, most, deadline_s) or 2) - 1)
 
@@ -612,6 +664,7 @@ def never_ends(seconds, most, deadline_s):
         (one_if_none, "impossible"),
         (from_nought, "range"),
         (forgets, "no-return"),
+        (only_the_fastest, "no-return"),
         (a_rate, "kind"),
         (divides_by_nought, "raised"),
         (waits, "blocking"),

@@ -16,12 +16,12 @@ import threading
 import numpy as np
 import pytest
 
+from asyncml import switching
 from asyncml.clock import compute, simulate
 from asyncml.images.datasets import fashion_mnist
 from asyncml.network.optimizers import SGD, Adam
 from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline
-from asyncml import switching
 from asyncml.training.blas import BlasThreads
 from asyncml.training.evaluate import evaluate
 from asyncml.training.fit import Training, fit

@@ -181,8 +181,13 @@ def serve_requests(answer: Any, desk: Desk) -> Desk:
     _judge_end(desk)
     _judge_silence(desk)
     for caller in desk.callers:
-        if caller.outcome == "answered":
+        is_bad = caller.row in desk.bad
+        if caller.outcome == "answered" and not is_bad:
             _judge_answer(desk, caller)
+        shown = f"who asked about {caller.row} got {caller.value!r:.60}, and the row was good."
+        is_lost = caller.outcome == "failed" and not desk.bad
+        why = "What does the future of a caller get whose row the model has answered?"
+        demand(not is_lost, "failed", shown, why, "`answer.set_result(output)`.")
     return desk
 
 
@@ -191,8 +196,10 @@ def _judge_end(desk: Desk) -> None:
         shown = "InvalidStateError: an answer was set that was done already, and serving ended."
         if any(caller.gone_s is not None for caller in desk.callers):
             shown = "one caller gave up, and its neighbours were never answered: InvalidStateError."
-        why = "The future of a caller that has gone is cancelled. May you still set its result?"
-        raise Wrong("cancelled", shown, why, "Ask `answer.done()` before you set it.")
+            why = "The future of a caller that has gone is cancelled. May you still set its result?"
+            raise Wrong("cancelled", shown, why, "Ask `answer.done()` before you set it.")
+        why = "A future takes one result. Who is still in the batch from before?"
+        raise Wrong("twice", shown, why, "Begin each batch with a new list, and set each once.")
     if isinstance(desk.error, BadRow):
         shown = f"{desk.error}, and serving ended: nobody was answered any more."
         why = "Where does the error of the model go, if nobody catches it?"
@@ -220,6 +227,10 @@ def _judge_silence(desk: Desk) -> None:
         shown += ", though the model ran their rows."
         why = "How does a caller that awaits a future get its result?"
         raise Wrong("never-set", shown, why, "`answer.set_result(output)` for each of the batch.")
+    if len(waiting) >= desk.most and desk.queue.empty():
+        shown += ": they were taken from the queue, and the model never got them."
+        why = "What becomes of those whom you take, and for whom the batch has no room?"
+        raise Wrong("lost", shown, why, TAKE_ALL)
     shown += f": they wait for a batch of {desk.most}, and nobody else comes."
     why = "The model is idle. Is there any reason for it to wait?"
     raise Wrong("full", shown, why, TAKE_ALL)

@@ -137,7 +137,10 @@ def _judge_size(found: Any, seconds: Callable[[int], float], most: int, deadline
         shown = f"{where}, got {found!r:.40}, and not even one row alone is in time."
         why = f"A batch of one takes {seconds(1):g} s, and it may have to wait for another one."
         raise Wrong("impossible", shown, why, "Return None where no size keeps the deadline.")
-    demand(found is not None, "no-return", f"{where}, it returned None.", "Is there a `return`?")
+    shown = f"{where}, it returned None, and a size of {best} is in time."
+    why = "None means that no size keeps the deadline. Do you look at all of them, and return one?"
+    more = "Keep those with `2 * seconds(n) <= deadline_s`; None if there are none."
+    demand(found is not None, "no-return", shown, why, more)
     is_whole = isinstance(found, int) and not isinstance(found, bool)
     demand(
         is_whole, "kind", f"it returned {found!r:.40}, and not a whole number.", "How many rows?"

@@ -37,7 +37,7 @@ NOTES = f"""\
 - The same network, {"-".join(map(str, LAYERS))}, and the same requests, 784 numbers as JSON; server
   and load share the machine. Capacity: what a server answers when {ENOUGH} connections ask again at
   once. The load: h2load asks at that share of it, whatever the answers; where all connections wait
-  it cannot, so with one the rate asked for is not reached. Its connections ask in step: 256 requests
+  it cannot, so with one that rate is not reached. Its connections ask in step: 256 requests
   come at once, and meet a queue of 64, so that some are refused at any load.
 - Answered: with 200, a second. p50, p99: of those answers, in ms, from when the request was sent.
   Refused: 503 a second.

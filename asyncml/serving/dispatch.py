@@ -20,8 +20,28 @@ from asyncml.serving.statistics import Meter, Reason
 from asyncml.switching import ShortSwitches
 
 _Call = Callable[[Any], Awaitable[Any]]
-# puts the answers of some rows, or their error, into the futures; in a thread, by the loop
-_Tell = Callable[[Callable[..., None], list[Part], Any], object]
+
+
+class _News:
+    """What callers are to be told; it is kept until the next batch is ready to run.
+
+    Then the event loop hands out the answers while the model runs, and not while a thread stacks.
+
+    Args:
+        tell: calls a function, on the event loop.
+    """
+
+    def __init__(self, tell: Callable[..., object]) -> None:
+        self._tell, self._news = tell, list[tuple[Any, ...]]()
+
+    def add(self, what: Callable[..., None], parts: list[Part], outcome: Any) -> None:
+        """Keep the output of some rows, or their error."""
+        self._news.append((what, parts, outcome))
+
+    def tell(self) -> None:
+        """Tell it."""
+        while self._news:
+            self._tell(*self._news.pop(0))
 
 
 class Dispatcher:
@@ -96,7 +116,7 @@ class Dispatcher:
         with self._lock:
             is_waiting = bool(self._line) and not self._running
             due_s = self._line.oldest_s + self._wait_s if is_waiting else 0.0
-            is_over = not (self._line or self._running or self.entering)
+            is_over = not (self._line or self._jobs or self.entering)
         if is_waiting and not self._timer:
             self._timer = self.loop.call_at(due_s, self._ring, context=self._context)
         elif self._timer and not is_waiting:
@@ -114,7 +134,7 @@ class Dispatcher:
         if (pool := self._model.pool) is not None:
             job = self.loop.run_in_executor(pool, self._work_in_thread, place, parts)
         else:
-            work = self._work(place, parts, self._model, lambda do, *args: do(*args))
+            work = self._work(place, parts, self._model, _News(lambda do, *args: do(*args)))
             job = self.loop.create_task(work, name=f"batcher-{place + 1}")
         self._jobs.add(job)
         job.add_done_callback(self._done, context=self._context)
@@ -178,29 +198,32 @@ class Dispatcher:
         return now_s >= line.oldest_s + self._wait_s or line.fills(self._size)
 
     def _work_in_thread(self, place: int, parts: list[Part]) -> None:
-        work = self._work(place, parts, self._model.call_here, self.loop.call_soon_threadsafe)
+        news = _News(self.loop.call_soon_threadsafe)
+        work = self._work(place, parts, self._model.call_here, news)
         # the loop is busiest while batches run, and each operation of NumPy waits for it to let go
         with ShortSwitches(), suppress(StopIteration):
             work.send(None)  # it waits for nothing, and so runs to its end
 
-    async def _work(self, place: int, parts: list[Part] | None, call: _Call, tell: _Tell) -> None:
+    async def _work(self, place: int, parts: list[Part] | None, call: _Call, news: _News) -> None:
         """Run a batch, and those after it, until none is due."""
         while parts:
             begun_s = self.loop.time()
             try:
                 groups = by_kind(parts)
                 while groups:
-                    groups += await self._answer(groups.pop(), call, tell)
+                    groups += await self._answer(groups.pop(), call, news)
             except BaseException as error:  # nobody must wait for ever
                 if isinstance(error, Exception):
-                    tell(self._fail, parts, without_our_frames(error))
+                    news.add(self._fail, parts, without_our_frames(error))
                 else:
                     self._running.pop(place, None)
-                    tell(self._fail, parts, ended())
+                    news.add(self._fail, parts, ended())
+                    news.tell()
                     raise
             parts = self._next(place, begun_s)
+        news.tell()
 
-    async def _answer(self, parts: list[Part], call: _Call, tell: _Tell) -> list[list[Part]]:
+    async def _answer(self, parts: list[Part], call: _Call, news: _News) -> list[list[Part]]:
         """Call the model and hand out its rows, but not to those who have gone meanwhile.
 
         Returns:
@@ -212,19 +235,20 @@ class Dispatcher:
         try:
             batch = stacked(parts)
             rows = len(batch)
+            news.tell()
             output = await call(batch)
         except Exception as error:
             if len(parts) > 1 and not isinstance(error, EVERYBODYS):
                 middle = len(parts) // 2
                 return [parts[middle:], parts[:middle]]
-            tell(self._fail, parts, without_our_frames(error))
+            news.add(self._fail, parts, without_our_frames(error))
             return []
         try:
             count_of(output, rows, self._model.name)
         except Exception as error:
-            tell(self._fail, parts, without_our_frames(error))
+            news.add(self._fail, parts, without_our_frames(error))
         else:
-            tell(self._hand_out, parts, output)
+            news.add(self._hand_out, parts, output)
         return []
 
     # by the event loop

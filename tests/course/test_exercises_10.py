@@ -825,6 +825,38 @@ async def no_result(queue, x, room, deadline_s):
         await ask(queue, x)
 
 
+async def looks_at_the_end(queue, x, room, deadline_s):
+    refuse_if_full(queue, room)
+    task = asyncio.create_task(ask(queue, x))
+    await asyncio.sleep(deadline_s)
+    if task.done():
+        return task.result()
+    task.cancel()
+    raise TimeoutError
+
+
+async def a_queue_of_its_own(queue, x, room, deadline_s):
+    refuse_if_full(queue, room)
+    async with asyncio.timeout(deadline_s):
+        return await ask(asyncio.Queue(room), x)
+
+
+async def full_when_late(queue, x, room, deadline_s):
+    refuse_if_full(queue, room)
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await ask(queue, x)
+    except TimeoutError:
+        raise aml.QueueFull from None
+
+
+async def drops_the_oldest(queue, x, room, deadline_s):
+    if queue.qsize() >= room:
+        queue.get_nowait()[1].set_exception(aml.QueueFull())
+    async with asyncio.timeout(deadline_s):
+        return await ask(queue, x)
+
+
 async def too_few_arguments(queue, x):
     return await ask(queue, x)
 
@@ -860,6 +892,10 @@ async def no_end(queue, x, room, deadline_s):
         (half_of_it, "unpunctual"),
         (none_when_late, "results"),
         (no_result, "results"),
+        (looks_at_the_end, "slow-answer"),
+        (a_queue_of_its_own, "not-asked"),
+        (full_when_late, "refused-later"),
+        (drops_the_oldest, "refused-later"),
         (shielded, "in-vain"),
         (only_looks, "in-vain"),
         pytest.param(asyncios_own_error, "other-error", marks=pytest.mark.untidy),

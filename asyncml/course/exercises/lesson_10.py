@@ -193,7 +193,8 @@ class _Counter:
         self.early: list[tuple[int, bool]] = []  # refused: how many waited, and was it idle
         self.waited_s: list[float] = []  # of those who gave up
         self.let_wait = 0  # came when it was full, and were not refused
-        self.late_s = self.refused_s = 0.0
+        self.late_s = self.refused_s = self.kept_s = self.delay_s = 0.0
+        self.answered_s: dict[int, float] = {}  # when the model had the answer for a row
         self.wrong: list[tuple[int, Any]] = []
 
     async def run(self, ask: Callable[..., Any]) -> None:
@@ -221,6 +222,7 @@ class _Counter:
                 self.busy = False
             for x, answer in batch:
                 if not answer.done():
+                    self.answered_s[x] = asyncio.get_running_loop().time()
                     answer.set_result(x * x)
 
     async def call(self, ask: Callable[..., Any], row: int, at_s: float) -> None:
@@ -241,7 +243,9 @@ class _Counter:
             return
         if is_refused:
             self.refused_s = max(self.refused_s, took_s)
-            if before < self.room:
+            if before < self.room and took_s > 1e-6:
+                self.kept_s = took_s
+            elif before < self.room:
                 self.early.append((before, idle))
         elif isinstance(call.exception(), TimeoutError):
             self.waited_s.append(took_s)
@@ -250,6 +254,7 @@ class _Counter:
             self.wrong.append((row, call.result()))
         else:
             self.late_s = max(self.late_s, took_s)
+            self.delay_s = max(self.delay_s, loop.time() - self.answered_s.get(row, at_s))
 
 
 @exercise("10-shed")
@@ -283,6 +288,9 @@ def _judge_shedding(counter: _Counter) -> None:
             raise Wrong("idle", shown, why, "`queue.qsize()` is how many wait now.")
         why = "There was room to wait. Those in the running batch do not wait in the queue."
         raise Wrong("too-early", shown + ".", why, more)
+    shown = f"a request that was queued got QueueFull, {counter.kept_s:.3g} s after it had come."
+    why = "Who waits already has a place. What ends the wait of those who wait too long?"
+    demand(not counter.kept_s, "refused-later", shown, why, "Refuse before you ask, or never.")
     shown = f"{counter.let_wait} came when the queue was full, and were not refused."
     why = "Where it is full, the caller has to hear of it: an exception, at once."
     demand(not counter.let_wait, "let-wait", shown, why, more)
@@ -302,6 +310,12 @@ def _judge_shedding(counter: _Counter) -> None:
         shown = f"who asked about {row} got {got!r:.40}, and {row * row} was expected."
         why = "A request ends with its answer, with QueueFull or with TimeoutError."
         raise Wrong("results", shown, why, "`return await ask(queue, x)`, and catch nothing.")
+    shown = f"an answer came {counter.delay_s:.3g} s after the model had it."
+    why = "What do you await: the answer, or a time?"
+    demand(counter.delay_s < 1e-6, "slow-answer", shown, why, "`return await ask(queue, x)`.")
+    shown = "nobody was ever answered: the model got no row from the queue."
+    why = "Which queue does the batcher look at?"
+    demand(bool(counter.answered_s), "not-asked", shown, why, "`return await ask(queue, x)`.")
     shown = f"the model ran {counter.in_vain} rows whose callers had gone."
     why = "How does the batcher learn that a caller has given up? It looks at the future."
     more = "`asyncio.timeout` around `await answer` cancels the future; `shield` and `wait` do not."

@@ -60,7 +60,7 @@ class Answers:
     p99_ms: float
 
 
-def main(folder: Path = Path(__file__).parent, seconds: float = 1.5) -> None:
+def main(folder: Path = Path(__file__).parent, seconds: float = 0.8) -> None:
     """Measure, print and write the section of the results."""
     if not shutil.which("h2load"):
         print("h2load is missing: apt install nghttp2-client")

@@ -9,6 +9,7 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ.update(ONE_BLAS_THREAD | os.environ)
 
 collect_ignore = ["asyncml/exercises.py"]  # another name of a package, which is collected as it is
+collect_ignore += ["notebooks/other_languages"]  # programs without tests, one of which needs torch
 if not find_spec("obstore"):  # which only tests/requirements.txt installs
     collect_ignore.append("asyncml/stores/objects.py")
 pytest_plugins = ["tests.notebook_gate"]

@@ -7,6 +7,8 @@
     workloads  work for threads and processes, which notebooks cannot define themselves
     address    where the course is published, and its badges
     serve      a network from a checkpoint, over HTTP
+    quotes     what a cell of a lesson has put out, for the answers of lesson 13
+    languages  its programs in other languages, run or recorded
     exercises  the checks of the learner's answers
 
 Every lesson uses it.

@@ -27,7 +27,7 @@ Yours first. Then compare it with ours: [solutions/{name}](solutions/{name}).
 """
 
 _BESIDE = re.compile(r"\]\((?![a-z]+:|#|/)")  # a link to what stands in the same folder
-_NOT_LESSONS = re.compile(rf"\]\((pictures/|{re.escape(_GLOSSARY)})")
+_NOT_LESSONS = re.compile(rf"\]\((pictures/|other_languages/|{re.escape(_GLOSSARY)})")
 
 Notebook = dict[str, Any]
 
@@ -97,7 +97,9 @@ def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) ->
     """
     source, said, made = lessons(), [], 0
     (folder / "solutions").mkdir(parents=True, exist_ok=True)
-    shutil.copytree(source / "pictures", folder / "pictures", dirs_exist_ok=True)
+    for beside in source.iterdir():  # pictures, and programs in other languages
+        if beside.is_dir() and beside.name[0] not in "._":
+            shutil.copytree(beside, folder / beside.name, dirs_exist_ok=True)
     shutil.copy(source / _GLOSSARY, folder / _GLOSSARY)
     record = _read_record(folder)
     for path in sorted(source.glob("*.ipynb")):
@@ -112,7 +114,7 @@ def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) ->
             elif known.get("from") != print_of:
                 said.append(
                     f"{path.name}: the course has a newer version. Yours is as it was; "
-                    f"`--fresh {path.name[:2]}` brings the new one, and keeps yours beside it"
+                    f"`--fresh {_start_of(path)}` brings the new one, and keeps yours beside it"
                 )
         if mine.exists() and again and record.get(path.name, {}).get("made") != _digest(mine):
             kept = _free(mine)
@@ -173,7 +175,7 @@ def cleared(name: str, notebook: Notebook, *, solutions: bool) -> Notebook:
 
 
 def _one_folder_down(notebook: Notebook) -> Notebook:
-    """Return a notebook whose links to pictures and to the glossary lead out of its folder."""
+    """Return a notebook whose links to what stands beside the lessons lead out of its folder."""
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             lines = "".join(cell["source"]).splitlines(keepends=True)
@@ -196,6 +198,11 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _start_of(path: Path) -> str:
+    """Return how the name of a lesson begins, and of no other."""
+    return path.name[:2] if path.name[:2].isdigit() else path.stem
 
 
 def _free(path: Path) -> Path:

@@ -23,7 +23,8 @@ EXERCISES = 3
 OPENING = ("What you'll do", "What you'll learn", "What you need", "How long it takes")
 CLOSING = ["Key points", "Further reading"]
 START = "00_start_here"
-WITHOUT_EXERCISES = (START, "12_capstone", "13_questions_and_answers")
+EXAMS = ("exam_before", "exam_after")
+WITHOUT_EXERCISES = (START, "12_capstone", "13_questions_and_answers", *EXAMS)
 NOTEBOOK_METADATA = {"kernelspec", "language_info"}
 CELL_METADATA = {"tags", "jupyter", "cellView", "editable", "slideshow"}
 MACHINE = re.compile(
@@ -44,8 +45,8 @@ def rule(function: Rule) -> Rule:
 
 @rule
 def has_a_numbered_name(nb: Notebook, name: str) -> list[str]:
-    """Lessons sort in the order of the course."""
-    good = re.fullmatch(r"\d\d_[a-z0-9]+(_[a-z0-9]+)*", name)
+    """Lessons sort in the order of the course, and the exams come after them."""
+    good = name in EXAMS or re.fullmatch(r"\d\d_[a-z0-9]+(_[a-z0-9]+)*", name)
     return [] if good else [f"{name!r} is not a name like '03_build_an_event_loop'"]
 
 
@@ -231,6 +232,8 @@ def opens_as_a_lesson(nb: Notebook, name: str) -> list[str]:
 @rule
 def closes_as_a_lesson(nb: Notebook, name: str) -> list[str]:
     """Key points, then further reading. The first notebook has the map of the course instead."""
+    if name in EXAMS:
+        return []
     sections = [title for level, title in _headings(nb) if level == 2]
     if name == START:
         good = any("map" in title.lower() for title in sections)
@@ -290,6 +293,8 @@ def folds_only_exercises(nb: Notebook, name: str) -> list[str]:
 @rule
 def leads_on(nb: Notebook, name: str) -> list[str]:
     """To the glossary at the beginning, to the next lesson at the end, and half-way to a break."""
+    if name in EXAMS:
+        return []
     prose = [source(cell) for cell in nb["cells"] if cell["cell_type"] == "markdown"]
     found = [] if "](glossary.md" in prose[0] else ["the title links to no [glossary](glossary.md)"]
     if not re.search(r"^Next: \[.+\]\(\d\d_\w+\.ipynb[^)]*\)", prose[-1], re.MULTILINE):

@@ -4,6 +4,7 @@
 and the same everywhere, and says what was seen, what was expected, and what to try.
 
     lesson_NN  the exercises of each lesson
+    exam       twelve questions before the course, and twelve after it
     answers    what an answer must be before it is judged
     verdicts   what a check says, as a line and as a block
     standing   what has passed and what is open; yours where it has passed, else ours
@@ -92,7 +93,7 @@ def check(name: str, answer: Any, *, solution: bool = False) -> Verdict:
     """Check the answer to an exercise.
 
     Args:
-        name: the name of the exercise, which begins with the number of its lesson.
+        name: the name of the exercise, which begins with the number of its lesson, or the exam.
         answer: what the exercise asks for: a function, a number, an order of lines.
         solution: whether the answer is the course's own; the verdict says so.
 

@@ -17,7 +17,8 @@ _MARKS = {"passed": "✔", "wrong": "✘", "open": "○"}
 
 def load(name: str) -> None:
     """Load the lesson that an exercise belongs to, or raise ModuleNotFoundError."""
-    import_module(f"{__package__}.lesson_{name[:2]}")
+    home = "exam" if name.startswith("exam-") else f"lesson_{name[:2]}"
+    import_module(f"{__package__}.{home}")
 
 
 def note(verdict: Verdict, answer: Any) -> None:
@@ -90,7 +91,8 @@ def progress(lesson: str | int | None = None) -> Progress:
         lesson 08: 0 of 9 passed
         ○ shapes  ○ gradient  ○ errors  ...
     """
-    number = next(reversed(_states), "")[:2] if lesson is None else str(lesson).zfill(2)
+    last = next((name for name in reversed(_states) if name[:2].isdigit()), "")
+    number = last[:2] if lesson is None else str(lesson).zfill(2)
     if not number:
         raise ValueError("nothing has been checked yet: name a lesson, `aml.progress(3)`")
     try:

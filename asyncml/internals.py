@@ -13,6 +13,7 @@ what is missing, and that no file uses another. In brackets: a variable of a fun
     asyncio.BaseEventLoop._ready                the callbacks of the next turn
     asyncio.BaseEventLoop._scheduled            the heap of timers
     asyncio.BaseEventLoop._thread_id            which thread the loop runs in
+    asyncio.BaseEventLoop._timer_handle_cancelled   what a timer calls when it is cancelled
     asyncio.Future._exception                   the error of a future, without asking for it
     asyncio.Future._log_traceback               whether nobody has asked for it
     asyncio.Handle._callback                    whose turn it is: a task's, or another function's
@@ -22,6 +23,7 @@ what is missing, and that no file uses another. In brackets: a variable of a fun
     asyncio.Task._fut_waiter                    the future that it waits for
     asyncio.TimerHandle._scheduled              that it is in the heap: cancelling counts it
     asyncio._get_running_loop                   the running loop, or None
+    asyncio.futures._set_result_unless_cancelled    what the timer of `sleep` calls
     asyncio.tasks._GatheringFuture              what `gather` returns
     asyncio.wrap_future[future]                 which future of another thread is waited for
     concurrent.futures.ProcessPoolExecutor._processes   to end them where they will not
@@ -51,6 +53,7 @@ from types import FrameType
 from typing import Any
 
 GATHERING: type = asyncio.tasks._GatheringFuture  # type: ignore[attr-defined]
+ENDS_SLEEP = asyncio.futures._set_result_unless_cancelled  # type: ignore[attr-defined]
 frame_at, frames_of_threads = sys._getframe, sys._current_frames
 running_loop = asyncio._get_running_loop
 

@@ -9,6 +9,8 @@
     lanes      the recording as lanes of slices, and what they add up to
     drawing    lanes as a picture and in characters
     findings   what is wrong, and where
+    moments    the recording as moments, at each of which something changes
+    player     moments that a reader walks through, in a browser
     timeline   all of this together, to be read, drawn and saved
 
 What a wait is for is found in `clock/reasons`, and on which line in `clock/waiting`. Lessons 01, 03

@@ -18,7 +18,7 @@ _LEGEND_SIGNS = 104  # in a line of it, beside the names of the lanes
 _MOST_SENTENCES = 8  # in a lane; more are summed up
 _MARKS = {"running": "#", "ready": "=", "waiting": "."}
 # how a state looks, and each kind of wait: fill, edge (and hatch), hatch
-_LOOKS = {
+LOOKS = {
     "running": (BLUE, "white", ""),
     "ready": (ORANGE, "white", "////"),
     "timer": (GREY, "white", "..."),
@@ -63,7 +63,7 @@ def plot(timeline: Lanes, ax: "Axes | None" = None) -> "Axes":
     found = {_look(piece) for piece in drawn}
     handles: dict[str, Any] = {
         look if look in _MARKS else f"waiting: {KINDS[look]}": Patch(**_style(look))
-        for look in _LOOKS
+        for look in LOOKS
         if look in found
     }
     if any(map(timeline.blocks_loop, drawn)):
@@ -80,7 +80,7 @@ def _look(piece: Slice) -> str:
 
 
 def _style(look: str, hatch: str = "") -> dict[str, Any]:
-    fill, edge, own = _LOOKS[look]
+    fill, edge, own = LOOKS[look]
     return {"facecolor": fill, "edgecolor": edge, "hatch": hatch or own}
 
 

@@ -37,12 +37,16 @@ class Finding:
         message: what was seen, what to do, and where.
         line: the line of the source, counted from 1; 0 if it is not known.
         seconds: what it costs: the time that could be saved, or that the loop was blocked.
+        at_s: where to look in the timeline, in seconds since its beginning; None if it is nowhere.
+        lane: and in which lane, or "".
     """
 
     code: str
     message: str
     line: int
     seconds: float
+    at_s: float | None = None
+    lane: str = ""
 
     def __str__(self) -> str:
         """Return the message."""
@@ -89,7 +93,9 @@ def _in_sequence(timeline: Lanes) -> Iterator[Finding]:
                 f"{bound}, {_name_lines(site, lines)}, unless one needs the result of the other: "
                 "start them together, with `asyncio.TaskGroup` or `Pipeline.map`"
             )
-            yield Finding("in-sequence", message, lines[0], alone - possible)
+            first = units[0][1][0]
+            place = first.start_s, track.label
+            yield Finding("in-sequence", message, lines[0], alone - possible, *place)
 
 
 def _is_bounded(waits: list[Wait]) -> bool:
@@ -188,7 +194,7 @@ def _blocked(timeline: Lanes) -> Iterator[Finding]:
     blocks: dict[str, list[Slice]] = defaultdict(list)
     line_of: dict[str, int] = {}
     for piece in filter(timeline.blocks_loop, timeline.slices):
-        site = _site_within(timeline, piece.start_s, piece.end_s)
+        site = site_within(timeline, piece.start_s, piece.end_s)
         where = f"in {site}" if site else f"by {piece.lane}"
         blocks[where].append(piece)
         line_of[where] = _line(site)
@@ -203,7 +209,8 @@ def _blocked(timeline: Lanes) -> Iterator[Finding]:
             f"the loop was blocked{times} for {_time(total)} {where}{late}: "
             "wait with `await`, or compute in a thread with `asyncio.to_thread`"
         )
-        yield Finding("blocked", message, line_of[where], total)
+        place = pieces[0].start_s, pieces[0].lane
+        yield Finding("blocked", message, line_of[where], total, *place)
 
 
 def _is_during(piece: Slice, pieces: list[Slice]) -> bool:
@@ -212,7 +219,8 @@ def _is_during(piece: Slice, pieces: list[Slice]) -> bool:
     return last >= 0 and piece.start_s < pieces[last].end_s
 
 
-def _site_within(timeline: Lanes, start_s: float, end_s: float) -> Site | None:
+def site_within(timeline: Lanes, start_s: float, end_s: float) -> Site | None:
+    """Return on which line the loop worked most of a time, as far as it was seen."""
     spent: Counter[Site] = Counter()
     first = bisect_left(timeline.samples, start_s, key=itemgetter(0))
     for at, seconds, site in islice(timeline.samples, first, None):
@@ -245,10 +253,17 @@ def _unbounded(timeline: Lanes) -> Iterator[Finding]:
                 f"{peak} waits at once, started without a bound in {site}: limit them with "
                 "`asyncio.Semaphore`, or use `Pipeline.map(..., concurrency=16)`"
             )
-            yield Finding("unbounded", message, site.line, 0.0)
+            first = min(outside, key=attrgetter("start_s"))
+            yield Finding("unbounded", message, site.line, 0.0, first.start_s, first.track.label)
 
 
 # ---- what nobody awaited ----
+
+
+def _end(timeline: Lanes, track: Track) -> tuple[float, str]:
+    """Return when and where a task ended, or was left."""
+    lane = [piece.end_s for piece in timeline.slices if piece.lane == track.label]
+    return max(lane, default=timeline.duration_s), track.label
 
 
 def _lost(timeline: Lanes) -> Iterator[Finding]:
@@ -270,11 +285,12 @@ def _lost(timeline: Lanes) -> Iterator[Finding]:
                 f"{track.label}, started in {track.origin}, was dropped while it waited: asyncio "
                 "does not keep tasks alive; keep the task in a variable, and await it"
             )
-            yield Finding("dropped", message, _line(track.origin), 0.0)
+            yield Finding("dropped", message, _line(track.origin), 0.0, *_end(timeline, track))
         if track.error:
             message = f"{track.label} failed with {track.error}, and nobody asked: await the task"
             message += f" started in {track.origin}" if track.origin else ""
-            yield Finding("error-unseen", message, _line(track.origin), 0.0)
+            place = _end(timeline, track)
+            yield Finding("error-unseen", message, _line(track.origin), 0.0, *place)
     for site, tracks in running.items():
         names = tracks[0].label if len(tracks) == 1 else _tasks(len(tracks))
         was = "was" if len(tracks) == 1 else "were"
@@ -282,4 +298,4 @@ def _lost(timeline: Lanes) -> Iterator[Finding]:
             f"{names}, started in {site}, {was} still running when the program ended, since "
             "nobody awaited: use `asyncio.TaskGroup`, or keep the task and await it"
         )
-        yield Finding("still-running", message, site.line, 0.0)
+        yield Finding("still-running", message, site.line, 0.0, *_end(timeline, tracks[0]))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from asyncml.clock.loop import VirtualLoop
 from asyncml.clock.waiting import own_name, running_site
-from asyncml.internals import coroutine_of, frame_at, variables
+from asyncml.internals import ENDS_SLEEP, coroutine_of, frame_at, variables
 from asyncml.threads import thread_limit
 from asyncml.timeline.recording import Recording
 from asyncml.timeline.tracks import Job, Track
@@ -37,9 +37,12 @@ def hooks(recording: Recording, on_deadlock: Callable[[BaseException], None]) ->
     found = [
         _watch_tasks(recording, loop.create_task),
         _watch_wake_ups(recording, loop.call_soon),
+        _watch_timers(recording, loop.call_at),
         _watch_threads(recording, loop.run_in_executor),
         _watch_complaints(recording, loop.call_exception_handler),
     ]
+    if hasattr(loop, "_timer_handle_cancelled"):
+        found.append(_watch_cancelled_timers(recording, loop._timer_handle_cancelled))
     if isinstance(loop, VirtualLoop):
         found += [_watch_work(recording, loop.advance), _watch_deadlocks(on_deadlock, loop.give_up)]
     return found
@@ -52,6 +55,7 @@ def _watch_tasks(recording: Recording, make: Method) -> Method:
         label = recording.next_label(own_name(coro) or type(coro).__name__)
         site = running_site(frame_at(1), through_us=False)
         track = Track(label, recording.now(), recording.current, site)
+        track.ready_at = len(recording.order.steps)
         recording.tracks.append(track)
         task = make(Watched(coro, track, recording), **kwargs)
         if kwargs.get("name") is None:  # asyncio's own count goes on from program to program
@@ -64,7 +68,7 @@ def _watch_tasks(recording: Recording, make: Method) -> Method:
 
 
 def _watch_wake_ups(recording: Recording, later: Method) -> Method:
-    now, task_type = recording.now, asyncio.Task
+    now, task_type, steps = recording.now, asyncio.Task, recording.order.steps
 
     # `task._coro` stands for `coroutine_of(task)`, which says why not get_coro()
     def call_soon(callback: Any, *args: Any, context: Any = None) -> Any:
@@ -79,6 +83,7 @@ def _watch_wake_ups(recording: Recording, later: Method) -> Method:
                 if waker is None and ready_s - recording.step_end_s < recording.busy_s:
                     ready_s = _due(recording, ready_s)
                 track.ready_s, track.waker = ready_s, waker or recording.ended
+                track.ready_at = len(steps)
             return later(callback, args[0], context=context)
         if isinstance(args[0], task_type):  # somebody wants to know that a task has ended
             watched = args[0]._coro  # type: ignore[attr-defined]
@@ -87,6 +92,29 @@ def _watch_wake_ups(recording: Recording, later: Method) -> Method:
         return later(callback, *args, context=context)
 
     return call_soon
+
+
+def _watch_timers(recording: Recording, later: Method) -> Method:
+    """Note each timer but those of `sleep`, which the waits tell."""
+    note, steps = recording.order.timers.append, recording.order.steps
+
+    def call_at(when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        if callback is not ENDS_SLEEP and recording.current is not None:
+            note((len(steps), when, recording.current))
+        return later(when, callback, *args, context=context)
+
+    return call_at
+
+
+def _watch_cancelled_timers(recording: Recording, tell: Method) -> Method:
+    note, steps = recording.order.cancelled.append, recording.order.steps
+
+    def _timer_handle_cancelled(timer: Any) -> None:
+        if timer._scheduled:
+            note((len(steps), timer.when(), recording.current))
+            tell(timer)
+
+    return _timer_handle_cancelled
 
 
 def _tell(recording: Recording, ended: Track, callback: Method, *args: Any) -> None:

@@ -78,11 +78,16 @@ class Lanes:
     """What a recorded program did; the data of a `Timeline`."""
 
     def __init__(self, recording: Recording) -> None:
-        self._start_s, self._end_s = recording.start_s, recording.end_s
-        self.duration_s = self._relative(self._end_s)
+        self._start_s, self.end_s = recording.start_s, recording.end_s
+        self.duration_s = self.relative(self.end_s)
         self.tracks, self.unawaited = recording.tracks, recording.unawaited
-        self.samples = [(self._relative(at), s, site) for at, s, site in recording.samples]
-        threads = _threads(recording.jobs, self._end_s)
+        self.order, self.is_real = recording.order.steps, recording.is_real
+        self.timers, self.cancelled = (  # without those of `sleep`, which the waits tell
+            [(at, self.relative(due + recording.offset_s), track) for at, due, track in noted]
+            for noted in (recording.order.timers, recording.order.cancelled)
+        )
+        self.samples = [(self.relative(at), s, site) for at, s, site in recording.samples]
+        threads = _threads(recording.jobs, self.end_s)
         labels = [track.label for track in self.tracks]
         names = _unique(labels + [f"thread-{n}" for n, _ in enumerate(threads, 1)])
         for track, name in zip(self.tracks, names, strict=False):
@@ -92,9 +97,9 @@ class Lanes:
     @cached_property
     def slices(self) -> list[Slice]:
         """The states of all lanes, lane by lane in the order in which they began."""
-        tasks = [(track.label, _lasting(track.states(self._end_s))) for track in self.tracks]
+        tasks = [(track.label, _lasting(track.states(self.end_s))) for track in self.tracks]
         return [
-            Slice(lane, state, self._relative(start), self._relative(end), reason, kind)
+            Slice(lane, state, self.relative(start), self.relative(end), reason, kind)
             for lane, stretches in [*tasks, *self._threads.items()]
             for state, start, end, reason, kind in stretches
         ]
@@ -102,16 +107,17 @@ class Lanes:
     @cached_property
     def waits(self) -> dict[Track, list[Wait]]:
         """The waits of each task, in order, with what `findings` asks of them."""
-        waits = {track: list(track.waits(self._end_s)) for track in self.tracks}
+        waits = {track: list(track.waits(self.end_s)) for track in self.tracks}
         for wait in chain(*waits.values()):
-            wait.start_s, wait.end_s = self._relative(wait.start_s), self._relative(wait.end_s)
+            wait.start_s, wait.end_s = self.relative(wait.start_s), self.relative(wait.end_s)
         return waits
 
     def outside_waits(self) -> Iterator[Wait]:
         """Yield the waits for the outside world."""
         return filter(attrgetter("is_outside"), chain(*self.waits.values()))
 
-    def _relative(self, at: float) -> float:
+    def relative(self, at: float) -> float:
+        """Return seconds since the recording began, of seconds of its clock."""
         return round(at - self._start_s, 9)  # floats that should be equal are, to the nanosecond
 
     @property

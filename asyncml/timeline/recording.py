@@ -16,8 +16,23 @@ from asyncml.clock.waiting import Site, running_site
 from asyncml.clocks import clock_of
 from asyncml.timeline.tracks import Job, Track
 
-_IDLE_S = 0.0001  # a shorter pause between two steps is the loop's own work
+_IDLE_S = 0.0001  # in real time, a shorter pause between two steps is the loop's own work
 _BUSY_S = 0.01  # a timer that fires so soon after a step may have been due during that
+
+
+class Order:
+    """In which order things happened, where the clock does not tell.
+
+    Attributes:
+        steps: whose steps began, one after the other.
+        timers: after how many steps one was made, when it is due, in whose step.
+        cancelled: the same of those that were cancelled before they were due.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Track] = []
+        self.timers: list[tuple[int, float, Track | None]] = []
+        self.cancelled: list[tuple[int, float, Track | None]] = []
 
 
 class Recording:
@@ -27,7 +42,7 @@ class Recording:
         self.loop = loop
         self.now = clock_of(loop, time.perf_counter)  # finer than asyncio's on Windows
         self.is_real = self.now is time.perf_counter
-        self.idle_s, self.busy_s = (_IDLE_S, _BUSY_S) if self.is_real else (0.0, 1e-9)
+        self.idle_s, self.busy_s = (_IDLE_S, _BUSY_S) if self.is_real else (-1.0, 1e-9)
         self.closed, self.start_s, self.end_s = False, self.now(), math.nan
         self.current: Track | None = None  # whose step runs
         self.step_start_s, self.step_end_s = math.inf, -math.inf
@@ -35,6 +50,7 @@ class Recording:
         self.offset_s = self.now() - loop.time()
         self.tracks: list[Track] = []
         self.jobs: list[Job] = []
+        self.order = Order()  # not lists here: `clock/polling` takes their growth for progress
         self.jobs_of: weakref.WeakKeyDictionary[asyncio.Future[object], Job]
         self.jobs_of = weakref.WeakKeyDictionary()
         self.samples: list[tuple[float, float, Site]] = []  # when, how long, where the loop worked

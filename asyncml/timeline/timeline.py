@@ -5,12 +5,13 @@ Lesson 03 draws the first timeline, every lesson uses them.
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncml.look import printable
 from asyncml.timeline import drawing
 from asyncml.timeline.findings import Finding, find
 from asyncml.timeline.lanes import Lanes
+from asyncml.timeline.player import Player
 from asyncml.timeline.recording import Recording
 from asyncml.units import figure
 
@@ -75,12 +76,34 @@ class Timeline(Lanes, Generic[T]):
         """Tell the timeline in sentences: "fetch-3 waits 0-20 ms for sleep"."""
         return printable(drawing.describe(self))
 
-    def save(self, path: str | Path) -> None:
-        """Write the timeline as a trace that ui.perfetto.dev and chrome://tracing open.
+    def play(self, *others: "Timeline[Any]") -> Player:
+        """Show the timeline so that it can be walked through, event by event, in a notebook.
+
+        A cursor is dragged, stepped or played. At it one reads which task runs, and its source with
+        the line where it is; which are ready, in which order; what each waits for, and which timers
+        are to come. Where scripts may not run, the picture and the text are shown instead.
 
         Args:
-            path: the file to write, such as "trace.json".
+            others: other timelines, to be set beside this one on the same axis of time.
+
+        Example:
+            >>> import asyncio
+            >>> from asyncml.clock import simulate
+            >>> from asyncml.timeline.recorder import record
+            >>> simulate(record(asyncio.sleep(1))).play().save("run.html")  # doctest: +SKIP
         """
+        return Player(self, *others)
+
+    def save(self, path: str | Path) -> None:
+        """Write the timeline as a page that plays it, or as a trace.
+
+        Args:
+            path: the file to write: "run.html" for one page that any browser plays and that needs
+                no network, or "trace.json" for a trace that ui.perfetto.dev and chrome://tracing
+                open.
+        """
+        if Path(path).suffix in (".html", ".htm"):
+            return self.play().save(path)
         lanes = {lane: number for number, lane in enumerate(self.lanes)}
         names = [
             {"ph": "M", "pid": 0, "tid": tid, "name": "thread_name", "args": {"name": lane}}

@@ -33,13 +33,15 @@ class Step(NamedTuple):
     """A stretch that a task ran without a pause, and the wait before it.
 
     `ready_s`: nan if the task was not seen to become ready.
-    `awaited`: None if the wait was short, or for its turn.
+    `awaited`: None if the wait was short, in real time, or for its turn.
+    `ready_at`: after how many steps of all tasks it became ready.
     """
 
     ready_s: float
     start_s: float
     end_s: float
     awaited: Awaited | None
+    ready_at: int
 
 
 class Job:
@@ -81,7 +83,7 @@ class Track:
         # the fields of all Steps in a row, so that no tuple has to be made at each step
         self.steps: list[Any] = []
         self.pauses: list[tuple[float, float]] = []  # while a task that it started eagerly ran
-        self.ready_s, self.ended_s = created_s, math.nan
+        self.ready_s, self.ended_s, self.ready_at = created_s, math.nan, 0
         self.waker: Track | None = None  # whose step ended the last wait
         self.last_wait: Awaited | None = None  # of a task that did not end
         self.wait: Awaited | None = None  # the latest, with what its chain is known again by
@@ -115,15 +117,16 @@ class Track:
         """Let go of the last chain of awaits, which will not be compared any more."""
         self.links, self.sites, self.wait = [], (), None
 
-    def _steps(self) -> Iterator[Step]:
-        return map(Step, *[iter(self.steps)] * 4)
+    def each_step(self) -> Iterator[Step]:
+        """Yield the steps in order."""
+        return map(Step, *[iter(self.steps)] * 5)
 
     def states(self, end_s: float) -> Iterator[State]:
         """Yield the states without a gap from the task's creation to its end."""
         before = self.created_s
         pauses = iter(self.pauses)
         pause = next(pauses, None)
-        for step in self._steps():
+        for step in self.each_step():
             ready = step.start_s if math.isnan(step.ready_s) else max(step.ready_s, before)
             yield "waiting", before, ready, *_why(step.awaited)
             yield "ready", ready, step.start_s, "", ""
@@ -144,7 +147,7 @@ class Track:
     def waits(self, end_s: float) -> Iterator[Wait]:
         """Yield each wait that took any time."""
         before = self.created_s
-        for step in self._steps():
+        for step in self.each_step():
             end = step.start_s if math.isnan(step.ready_s) else step.ready_s
             if step.awaited is not None and end > before:
                 yield self._wait(before, end, step.awaited)

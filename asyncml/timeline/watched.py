@@ -60,6 +60,7 @@ def _steps(
 ) -> Generator[Any, Any, Any]:
     """Pass on what the task sends and what the coroutine yields, and note when each step was."""
     now, idle_s, note = recording.now, recording.idle_s, track.steps.extend
+    begin = recording.order.steps.append
     resume: Callable[[Any], Any] = coro.send
     value, awaited, end = None, None, track.created_s
     try:
@@ -76,6 +77,8 @@ def _steps(
         if start - end > idle_s:
             wait = wait_of(coro, track, recording, awaited, value is not None)
         awaited = None  # nothing that the program drops is kept
+        if not recording.closed:
+            begin(track)
         try:
             awaited = resume(value)
         except StopIteration as stop:
@@ -89,7 +92,7 @@ def _steps(
             recording.current = outer
             value = None
             if not recording.closed:
-                note((track.ready_s, start, end, wait))
+                note((track.ready_s, start, end, wait, track.ready_at))
                 if outer is not None:
                     outer.pauses.append((start, end))
                 track.ready_s = end if awaited is None else math.nan

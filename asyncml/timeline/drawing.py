@@ -170,6 +170,11 @@ def _sentence(piece: Slice, scale: float, unit: str) -> str:
     return f"{piece.lane} {_VERBS[piece.state]} {span}" + _why(piece)
 
 
+def phrase(piece: Slice) -> str:
+    """Return what a lane does in a slice, in the words of `describe` without its times."""
+    return _VERBS[piece.state] + _why(piece)
+
+
 def _why(piece: Slice) -> str:
     if not piece.reason:
         return ""

@@ -23,9 +23,16 @@ from asyncml.look import VERMILION
 from asyncml.timeline import drawing
 from asyncml.timeline.findings import find
 from asyncml.timeline.lanes import Lanes, Slice
-from asyncml.timeline.moments import Piece, story
+from asyncml.timeline.moments import Piece, Story, story
+from asyncml.units import duration
 
-_ENDS = ["free", "finished", "failed", "cancelled", "dropped"]  # a lane shows nothing there
+_ENDS = {  # where a lane shows nothing
+    "free": "",
+    "finished": "has finished",
+    "failed": "has failed",
+    "cancelled": "was cancelled",
+    "dropped": "was dropped",
+}
 _STATES = [*drawing.LOOKS, "blocked", *_ENDS]
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -79,18 +86,18 @@ class Player:
 
     def _fragment(self, *, picture: bool) -> str:
         data = {
-            "looks": [_look(state) for state in _STATES],
+            "looks": [_look(state) for state in [*drawing.LOOKS, "blocked"]],
             "runs": [_data(*run) for run in zip(self._timelines, self._names, strict=True)],
         }
         images = "".join(map(_image, self._timelines)) if picture else ""
         return (
             f'<div class="asyncml-player">{images}<details><summary>The timeline as text</summary>'
-            f"<pre>{html.escape(self._words())}</pre></details>"
+            f"<pre>{html.escape(self._text())}</pre></details>"
             f'<script type="application/json">{_as_json(data)}</script>'
             f"<script>{_file('player.js').replace('/*CSS*/', _file('player.css'))}</script></div>"
         )
 
-    def _words(self) -> str:
+    def _text(self) -> str:
         words = [
             "\n".join([drawing.text(each), "", drawing.describe(each), *map(str, find(each))])
             for each in self._timelines
@@ -126,10 +133,9 @@ def _image(timeline: Lanes) -> str:
 def _look(state: str) -> list[str]:
     """Return name, fill, edge and hatch."""
     if state == "blocked":
-        return ["running, and the loop is blocked", drawing.LOOKS["running"][0], VERMILION, "xx"]
-    if state in _ENDS:
-        return [state, "", "", ""]
-    return [KINDS.get(state, state), *drawing.LOOKS[state]]
+        return ["running, loop blocked", drawing.LOOKS["running"][0], VERMILION, "xx"]
+    name = f"waiting: {KINDS[state]}" if state in KINDS else state
+    return [name, *drawing.LOOKS[state]]
 
 
 class _Table:
@@ -145,14 +151,13 @@ class _Table:
 def _data(timeline: Lanes, name: str) -> dict[str, Any]:
     """Return all that the script needs of a recording."""
     found = story(timeline)
-    whys, chains, codes = _Table(), _Table(), _Table()
-    origins = {track.label: str(track.origin or "") for track in timeline.tracks}
+    words, chains, codes = _Table(), _Table(), _Table()
+    origins = {it.label: f"started in {it.origin}" for it in timeline.tracks if it.origin}
 
     def numbers(lane: str, piece: Piece) -> list[float]:
         site = tuple((codes.number(at.code), at.line) for at in piece.sites)
         state = _STATES.index(_state(timeline, lane, piece))
-        why = whys.number(piece.reason)
-        return [piece.start_s, state, why, chains.number(site), piece.first]
+        return [piece.start_s, state, words.number(_words(piece)), chains.number(site), piece.first]
 
     lanes = [
         [lane, int(timeline.is_thread(lane)), origins.get(lane, ""), pieces[-1].end_s]
@@ -162,13 +167,12 @@ def _data(timeline: Lanes, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "end": timeline.duration_s,
-        "short": found.shortest_s,
-        "more": found.left_out,
+        "note": _note(found),
         "times": found.times,
         "lanes": lanes,
         "timers": found.timers,
         "marks": [[it.code, it.message, it.at_s, it.lane] for it in find(timeline)],
-        "whys": [*whys.numbers],
+        "words": [*words.numbers],
         "sites": [*chains.numbers],
         "code": [_source(code) for code in codes.numbers],
     }
@@ -179,6 +183,25 @@ def _state(timeline: Lanes, lane: str, piece: Piece) -> str:
         return piece.kind or "outside"
     whole = Slice(lane, piece.state, piece.start_s, piece.end_s, "")
     return "blocked" if timeline.blocks_loop(whole) else piece.state
+
+
+def _words(piece: Piece) -> str:
+    if piece.state in _ENDS:
+        return _ENDS[piece.state] + (f" with {piece.reason}" if piece.reason else "")
+    return drawing.phrase(Slice("", piece.state, 0, 0, piece.reason))
+
+
+def _note(found: Story) -> str:
+    """Say what is not shown of a long recording."""
+    notes = []
+    if found.shortest_s:
+        notes.append(
+            f"This recording is long: stretches shorter than {duration(found.shortest_s)} are "
+            "taken together, and shown as the longest of them."
+        )
+    if found.left_out:
+        notes.append(f"{found.left_out} more lanes are not shown.")
+    return " ".join(notes)
 
 
 def _source(code: CodeType) -> tuple[str, int, str]:

@@ -34,6 +34,10 @@ _ENDS = {  # where a lane shows nothing
     "dropped": "was dropped",
 }
 _STATES = [*drawing.LOOKS, "blocked", *_ENDS]
+_START = """"use strict";
+for (const host of document.querySelectorAll(".asyncml-player:not([data-on])")) {
+host.setAttribute("data-on", "");
+"""
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -90,11 +94,12 @@ class Player:
             "runs": [_data(*run) for run in zip(self._timelines, self._names, strict=True)],
         }
         images = "".join(map(_image, self._timelines)) if picture else ""
+        script = _file("player.js").replace("/*CSS*/", _file("player.css"))
         return (
             f'<div class="asyncml-player">{images}<details><summary>The timeline as text</summary>'
             f"<pre>{html.escape(self._text())}</pre></details>"
             f'<script type="application/json">{_as_json(data)}</script>'
-            f"<script>{_file('player.js').replace('/*CSS*/', _file('player.css'))}</script></div>"
+            f"<script>{_START}{script}}}</script></div>"
         )
 
     def _text(self) -> str:

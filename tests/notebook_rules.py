@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.notebook_compare import EXPECTS_ERROR, NOT_COMPARED, tags
+from tests.notebook_compare import EXPECTS_ERROR, IMAGE, NOT_COMPARED, tags
 
 LONG = "long"
 SOLUTION = "solution"
@@ -347,12 +347,15 @@ def _outputs(nb: Notebook) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _texts(output: dict[str, Any]) -> Iterator[str]:
     data = output.get("data", {})
-    yield from (_joined(data[mime]) for mime in data if mime.startswith("text/"))
+    texts = (_joined(data[mime]) for mime in data if mime.startswith("text/"))
+    yield from (IMAGE.sub("", text) for text in texts)
     yield from (_joined(output[key]) for key in ("text", "evalue", "traceback") if key in output)
 
 
 def _has_image(output: dict[str, Any]) -> bool:
-    return any(mime.startswith("image/") for mime in output.get("data", {}))
+    data = output.get("data", {})
+    html = _joined(data.get("text/html", ""))
+    return any(mime.startswith("image/") for mime in data) or bool(IMAGE.search(html))
 
 
 def _headings(nb: Notebook) -> list[tuple[int, str]]:

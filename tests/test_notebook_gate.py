@@ -100,6 +100,19 @@ def test_pieces_of_text_are_joined_and_image_bytes_are_not_compared():
     assert differences(committed, now) == []
 
 
+def test_an_image_within_html_is_an_image():
+    def html(picture, rest):
+        return shown(text_html=f'<img src="data:image/png;base64,{picture}" alt="x">{rest}')
+
+    committed = cell("x", html("aGk1", "<b>1"))
+    assert differences(committed, [html("eW8=", "<b>1")]) == []
+    assert differences(committed, [html("aGk1", "<b>2")])
+    assert differences(committed, [shown(text_html='<img src="" alt="x"><b>1')])
+    assert [change for change, _ in with_one_number_changed(committed)] == [
+        "data/text/html: 1 -> 2"
+    ]
+
+
 def test_a_cell_that_is_not_compared_still_keeps_the_kinds_of_its_outputs():
     committed = cell("x", printed("12 ms\n"), tags=[NOT_COMPARED])
     assert differences(committed, [printed("15 ms\n")]) == []

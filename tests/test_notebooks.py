@@ -49,6 +49,11 @@ def figure():
     }
 
 
+def player():
+    html = '<img src="data:image/png;base64,/tmp/aGk=" alt="Timeline of main.">'
+    return figure() | {"data": {"text/html": html, "text/plain": "main |##|"}}
+
+
 def stream(text, name="stdout"):
     return {"output_type": "stream", "name": name, "text": text}
 
@@ -128,6 +133,7 @@ BREACHES = {
     "puts_words_beside_figures": [
         lambda nb: nb["cells"].pop(2),
         lambda nb: nb["cells"].append(code("plot()", "last", 5, [figure()])),
+        lambda nb: nb["cells"].append(code("play()", "last", 5, [player()])),
     ],
     "describes_its_images": [
         change(2, source="![](loop.png)"),

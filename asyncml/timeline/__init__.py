@@ -10,6 +10,7 @@
     drawing    lanes as a picture and in characters
     findings   what is wrong, and where
     moments    the recording as moments, at each of which something changes
+    script     what the player's script is told of them
     player     moments that a reader walks through, in a browser
     timeline   all of this together, to be read, drawn and saved
 

@@ -18,6 +18,7 @@ from asyncml.timeline.tracks import Awaited, Step, Track
 
 MOST_PIECES = 6_000  # two thousand slices that last have some as many that take no time
 MOST_LANES = 400
+_INLINED = {"<listcomp>", "<setcomp>", "<dictcomp>"}  # they are functions before Python 3.12 only
 _SHORT_S = 0.0001  # in real time, a shorter pause between two steps is the loop's own work
 
 
@@ -67,7 +68,9 @@ class Story:
 def story(timeline: Lanes) -> Story:
     """Return the moments of a recording; of a long one what can be told in so many pieces."""
     places = _places(timeline)
-    lanes = {track.label: list(_pieces(timeline, track, places[track])) for track in timeline.tracks}
+    lanes = {
+        track.label: list(_pieces(timeline, track, places[track])) for track in timeline.tracks
+    }
     threads = _thread_pieces(timeline)
     lanes |= threads
     found = Story(dict(list(lanes.items())[:MOST_LANES]), max(0, len(lanes) - MOST_LANES))
@@ -135,7 +138,7 @@ def _thread_pieces(timeline: Lanes) -> dict[str, list[Piece]]:
 
 def shown(sites: list[Site]) -> tuple[Site, ...]:
     """Return the sites of the user's program; where there are none, those of this package."""
-    outside = [site for site in sites if not is_library(site.code)]
+    outside = [it for it in sites if not is_library(it.code) and it.code.co_name not in _INLINED]
     return tuple([site for site in outside if not is_ours(site.code)] or outside)
 
 
@@ -183,7 +186,12 @@ def _number(found: Story, threads: Container[str], short_s: float) -> None:
             piece.first = len(found.times)
         if pending:
             found.times.append(pending[-1].start_s)
-            found.ranks.append(max([*found.ranks[-1:], *(p.rank for p in pending if p.rank < math.inf)], default=0.0))
+            found.ranks.append(
+                max(
+                    [*found.ranks[-1:], *(p.rank for p in pending if p.rank < math.inf)],
+                    default=0.0,
+                )
+            )
         pending.clear()
 
     for piece, is_task in events:

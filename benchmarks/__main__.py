@@ -2,11 +2,11 @@
 
 import argparse
 
-from benchmarks import accuracy, inference, loading, threads, tracing, training
+from benchmarks import accuracy, inference, loading, player, threads, tracing, training
 from benchmarks.measuring import machine
 from benchmarks.peers import BATCHERS, PEERS, TRAINERS
 
-NAMES = ("accuracy", "inference", "loading", "threads", "tracing", "training")
+NAMES = ("accuracy", "inference", "loading", "player", "threads", "tracing", "training")
 BESIDE_PEERS = {"inference": inference.main, "loading": loading.main, "training": training.main}
 
 
@@ -16,7 +16,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument(
-        "--rounds", type=int, default=5, help="of all but accuracy and tracing; the default is 5"
+        "--rounds",
+        type=int,
+        default=5,
+        help="of all but accuracy, player and tracing; the default is 5",
     )
     parser.add_argument("--only", default="", help=f"print some peers: {keys}")
     options = parser.parse_args(arguments)
@@ -39,7 +42,8 @@ def main(arguments: list[str] | None = None) -> None:
         elif name == "threads":
             threads.main(options.rounds)
         else:
-            for what, figure, limit in tracing.main():
+            rows = player.main() if name == "player" else tracing.main()
+            for what, figure, limit in rows:
                 print(f"  {what:<52} {figure:>12}   {limit}")
 
 

@@ -1,12 +1,13 @@
 // The body of a function of `host`, an element with a picture and a text whose place the player
 // takes. It touches nothing outside the element, so when a notebook clears the output nothing is
 // left. What comes from a recording is set as text, never as HTML.
-const CSS = `/*CSS*/`, ROW = 22, BLOCKED = 8, NONE = 9; // a lane in px; states
+// the height of a lane in px, and the states from which on another look begins
+const CSS = `/*CSS*/`, ROW = 22, BLOCKED = 8, NONE = 9;
 const ICONS = {
 	first: "M3 3h2v10H3zM13 3v10L6 8z", prev: "M11 3v10L4 8z", play: "M4 2v12l10-6z",
 	pause: "M4 3h3v10H4zM9 3h3v10H9z", next: "M5 3v10l7-5z", last: "M11 3h2v10h-2zM3 3v10l7-5z",
 };
-const icon = (name) => `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`;
+const icon = (name) => `<svg viewBox="0 0 16 16"><path d="${ICONS[name]}"/></svg>`;
 const control = (name, title, face = icon(name)) => `<button class="${name}" title="${title}">${face}</button>`;
 const PAGE = `<style>${CSS}</style><div class="w" role="group">
 	<div class="bar" role="toolbar" aria-label="Controls">${control("first", "To the beginning (Home)")}${control("prev", "Previous event (←)")}
@@ -14,12 +15,12 @@ const PAGE = `<style>${CSS}</style><div class="w" role="group">
 	<select class="pace" title="Speed"><option value=".25">¼×<option value=".5">½×<option value="1" selected>1×<option value="2">2×<option value="4">4×</select>
 	<span class="clock"></span>${control("out", "Zoom out (-)", "−")}${control("in", "Zoom in (+)", "+")}${control("all", "Show all (0)", "All")}
 	<input type="search" class="find" placeholder="Find a task" title="Find a task (/)"></div>
-	<p class="say" role="status" aria-live="polite"></p>
+	<p class="say" role="status"></p>
 	<div class="top"><canvas class="axis"></canvas><div class="thumb" role="slider" tabindex="0" aria-label="Event" aria-valuemin="1"></div></div>
-	<div class="lanes" role="group" aria-label="Lanes"><div class="space"><canvas class="bars"></canvas><div class="names"></div></div></div>
-	<ul class="key" aria-label="Legend"></ul><div class="runs"></div><ul class="finds" aria-label="Findings"></ul>
-	<p class="note">Keys: ← → step (with Shift: the chosen task), ↑ ↓ Esc choose, Space play, + − 0 zoom, F next finding, / find.</p></div>`;
-const TOKENS = /(#.*)|("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\b(async|await|def|for|in|while|if|else|try|except|finally|with|as|return|yield|raise|not|None|True|False)\b/g;
+	<div class="lanes"><div class="space"><canvas class="bars"></canvas><div class="names"></div></div></div>
+	<ul class="key"></ul><div class="runs"></div><ul class="finds" aria-label="Findings"></ul>
+	<p class="note">Keys: ← → (Shift: of the chosen task), ↑ ↓ Esc choose, Space, + − 0, F finding, / find</p></div>`;
+const TOKENS = /(#.*)|("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\b(async|await|def|for|in|while|if|else|try|except|finally|with|as|return|yield|raise|None|True|False)\b/g;
 
 const el = (tag, attributes, ...inside) => {
 	const made = document.createElement(tag);
@@ -27,25 +28,29 @@ const el = (tag, attributes, ...inside) => {
 	made.append(...inside);
 	return made;
 };
-const last = (size, test) => { // the last index below size for which test holds, or -1
+// the last index below size for which test holds, or -1
+const last = (size, test) => {
 	let low = -1, high = size;
 	while (high - low > 1) { const mid = (low + high) >> 1; if (test(mid)) low = mid; else high = mid; }
 	return low;
 };
 const list = (lanes) => lanes.length > 4 ? `${lanes.length} tasks` : lanes.map((lane) => lane.name).join(", ").replace(/, ([^,]*)$/, " and $1");
 
-class Lane { // of pieces: start, state, words, where it stands, first moment
+// of pieces: start, state, words, where it stands, first moment
+class Lane {
 	constructor([name, isThread, origin, end, flat], run) { Object.assign(this, { name, isThread, origin, end, flat, run, size: flat.length / 5 }); }
-	start(i) { return this.flat[5 * i]; }
-	stop(i) { return i + 1 < this.size ? this.start(i + 1) : this.end; }
-	state(i) { return this.flat[5 * i + 1] ?? NONE; }
-	word(i) { return this.run.words[this.flat[5 * i + 2]] ?? ""; }
-	site(i) { return this.run.sites[this.flat[5 * i + 3]] ?? []; }
-	at(m) { return last(this.size, (i) => this.flat[5 * i + 4] <= m); }
-	runs(i) { return this.state(i) % BLOCKED === 0; }
+	start(i = this.i) { return this.flat[5 * i]; }
+	stop(i = this.i) { return i + 1 < this.size ? this.start(i + 1) : this.end; }
+	state(i = this.i) { return this.flat[5 * i + 1] ?? NONE; }
+	word(i = this.i) { return this.run.words[this.flat[5 * i + 2]] ?? ""; }
+	site(i = this.i) { return this.run.sites[this.flat[5 * i + 3]] ?? []; }
+	first(i) { return this.flat[5 * i + 4]; }
+	at(m) { return last(this.size, (i) => this.first(i) <= m); }
+	runs(i = this.i) { return this.state(i) % BLOCKED === 0; }
 	isOn(m) { return !this.isThread && this.runs(this.at(m)); }
-	waits(i) { return this.state(i) > 1 && this.state(i) < BLOCKED; }
-	stands(i) { // where it waited before it became ready and ran
+	waits(i = this.i) { return this.state(i) > 1 && this.state(i) < BLOCKED; }
+	// where it waited before it became ready and ran
+	stands(i = this.i) {
 		while (i > 0 && (this.runs(i) || !this.site(i).length)) i -= 1;
 		return this.site(i);
 	}
@@ -55,7 +60,7 @@ const { looks, runs } = JSON.parse(host.querySelector("script").textContent), is
 for (const run of runs) run.lanes = run.lanes.map((lane) => new Lane(lane, run));
 const total = Math.max(...runs.map((run) => run.end)) || 1e-9, [scale, unit] = total < 1 ? [1e3, "ms"] : [1, "s"];
 const number = (at) => +(at * scale).toPrecision(4), time = (at) => `${number(at)} ${unit}`;
-const span = (lane, i) => lane.start(i) === lane.stop(i) ? `at ${time(lane.start(i))}` : `${number(lane.start(i))}-${time(lane.stop(i))}`;
+const span = (lane, i = lane.i) => lane.start(i) === lane.stop(i) ? `at ${time(lane.start(i))}` : `${number(lane.start(i))}-${time(lane.stop(i))}`;
 const runner = (run, m) => run.lanes.find((it) => it.isOn(m));
 // what happens, in order: when, in which recording, and at which of its moments each one then is
 const story = runs.flatMap((run, r) => run.times.map((at, m) => [at, r, m])).sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
@@ -67,7 +72,8 @@ let isAsked = false, told = -1, rows = [], gutter = 0, width = 0;
 const root = host.attachShadow({ mode: "open" }), marks = [], ui = {};
 root.innerHTML = PAGE;
 for (const node of root.querySelectorAll("[class]")) ui[node.className] = node;
-host.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's
+// JupyterLab's
+host.setAttribute("data-lm-suppress-shortcuts", "true");
 const { w: box, say, thumb, top, lanes, bars, axis, names, find, play } = ui;
 box.ariaLabel = `Timeline of ${runs.map((run) => run.name).join(" and ")}`;
 thumb.ariaValueMax = end + 1;
@@ -81,7 +87,7 @@ for (const run of runs) {
 	for (const [code, message, at, name] of run.marks) {
 		const onclick = () => { choose(run.lanes.find((lane) => lane.name === name), true); seek(at); };
 		if (at !== null) marks.push(el("button", { className: "mark", title: `Finding: ${message}`, at, onclick }, "!"));
-		ui.finds.append(el("li", {}, at === null ? "" : el("button", { title: "Go there", onclick }, time(at)), el("span", {}, el("b", {}, code), ` ${message}`)));
+		ui.finds.append(el("li", {}, at === null ? "" : el("button", { onclick }, time(at)), el("span", {}, el("b", {}, code), ` ${message}`)));
 	}
 	if (run.note) box.append(el("p", { className: "note" }, run.note));
 }
@@ -105,19 +111,21 @@ function toggle(on = !isPlaying) {
 	isPlaying = on;
 	if (on && pos === end) go(0);
 	before = performance.now();
-	say.ariaLive = on ? "off" : "polite"; // nobody could listen so fast
+	// nobody could listen so fast
+	say.ariaLive = on ? "off" : "polite";
 	play.innerHTML = icon(on ? "pause" : "play");
 	play.title = on ? "Pause (Space)" : "Play (Space)";
 	ask();
 }
-function advance(at) { // an event is shown for a while, and longer if time passes until the next
+// an event is shown for a while, and longer if time passes until the next
+function advance(at) {
 	const least = Math.max(30, Math.min(600, 15000 / story.length));
 	spent += Math.min(100, at - before) * ui.pace.value;
 	before = at;
 	while (isPlaying) {
 		if (pos === end) return toggle(false);
 		const from = story[pos][0], gap = story[pos + 1][0] - from, needed = least + 8000 * gap / total;
-		now = from + (matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : gap * Math.min(1, spent / needed));
+		now = from + (matchMedia("(prefers-reduced-motion)").matches ? 0 : gap * Math.min(1, spent / needed));
 		if (spent < needed) return;
 		const rest = spent - needed;
 		go(pos + 1);
@@ -134,12 +142,14 @@ function show(lane) {
 	const y = rows.findIndex((row) => row.lane === lane) * ROW;
 	if (y >= 0) lanes.scrollTop = Math.max(y + ROW - lanes.clientHeight, Math.min(y, lanes.scrollTop));
 }
-function reveal() { // the cursor, where it has left the part that is shown, and the lane that runs
+// the cursor, where it has left the part that is shown, and the lane that runs
+function reveal() {
 	const x = place(now), [, r, at] = story[pos];
 	if (x < gutter || x > gutter + width) lanes.scrollLeft += x - gutter - width / 3;
 	show(runner(runs[r], at[r]));
 }
-function step(way) { // to the next change of the chosen task
+// to the next change of the chosen task
+function step(way) {
 	if (!chosen) return go(pos + way);
 	const index = (to) => chosen.at(story[to][2][runs.indexOf(chosen.run)]);
 	for (let to = pos + way; story[to]; to += way) if (index(to) !== index(pos)) return go(to);
@@ -156,7 +166,8 @@ const onClick = {
 };
 for (const name in onClick) ui[name].onclick = onClick[name];
 box.onkeydown = (event) => {
-	event.stopPropagation(); // a notebook has keys of its own
+	// a notebook has keys of its own
+	event.stopPropagation();
 	const { key, target } = event, shown = rows.filter((row) => row.lane).map((row) => row.lane), at = shown.indexOf(chosen);
 	if (event.ctrlKey || event.metaKey || event.altKey || (key === " " && target.matches("button"))) return;
 	if (target === find) {
@@ -189,8 +200,8 @@ for (const area of [bars, top]) {
 		bars.title = i < 0 ? "" : `${lane.name} ${lane.word(i)} ${span(lane, i)}`;
 	};
 }
-find.oninput = () => layOut();
-lanes.onscroll = () => ask();
+find.oninput = layOut;
+lanes.onscroll = ask;
 lanes.addEventListener("wheel", (event) => {
 	if (!event.ctrlKey && !event.metaKey) return;
 	event.preventDefault();
@@ -220,7 +231,8 @@ function fit(canvas, wide, high) {
 	canvas.style.cssText = `width:${wide}px;height:${high}px`;
 	canvas.getContext("2d").scale(dots, dots);
 }
-function paint(pen, state, ink) { // the fill of a state, hatched as in the picture
+// the fill of a state, hatched as in the picture
+function paint(pen, state, ink) {
 	if (ink[state]) return ink[state];
 	const [, fill, , hatch] = looks[state], tile = el("canvas", { width: 6, height: 6 }), hand = tile.getContext("2d");
 	hand.fillStyle = fill === "white" ? ink.bg : fill;
@@ -246,7 +258,8 @@ function drawBars(ink) {
 	rows.forEach(({ lane }, row) => {
 		const y = row * ROW - lanes.scrollTop;
 		if (!lane || y < -ROW || y > high) return;
-		let edge = -1; // up to which pixel the lane is drawn
+		// up to which pixel the lane is drawn
+		let edge = -1;
 		for (let i = Math.max(0, last(lane.size, (n) => lane.start(n) <= left)); i < lane.size; i += 1) {
 			const x = Math.max(gutter, place(lane.start(i))), wide = Math.min(right, place(lane.stop(i))) - x;
 			if (x > right) break;
@@ -295,73 +308,71 @@ function draw(at) {
 // ---- what happens now ----
 function tell(ink) {
 	told = pos;
-	const [at, , moments] = story[pos], text = runs.map((run, r) => (isPair ? `${run.name}: ` : "") + sentence(run, moments[r])).join(" ");
+	const [at, , moments] = story[pos];
+	runs.forEach((run, r) => { run.m = moments[r]; for (const lane of run.lanes) lane.i = lane.at(run.m); });
+	const text = runs.map((run) => (isPair ? `${run.name}: ` : "") + sentence(run)).join(" ");
 	if (say.textContent !== text) say.textContent = text;
 	thumb.ariaValueNow = pos + 1;
 	thumb.ariaValueText = `${time(at)}, event ${pos + 1} of ${end + 1}`;
 	for (const { lane, node } of rows) if (lane) {
-		const i = lane.at(moments[runs.indexOf(lane.run)]);
-		node.className = lane.runs(i) ? "running" : lane.state(i) === 1 ? "ready" : "";
+		node.className = lane.runs() ? "running" : lane.state() === 1 ? "ready" : "";
 		node.ariaPressed = lane === chosen;
 	}
-	runs.forEach((run, r) => { showSource(run, r); showLists(run, moments[r]); });
+	for (const run of runs) { showSource(run); showLists(run); }
 	for (const sample of samples) {
 		fit(sample, 22, 16);
 		bar(sample.getContext("2d"), sample.state, 0, 1, 22, ink);
 	}
 }
-function ready(run, m) { // in the order in which they will run
-	const turn = (lane) => { let i = lane.at(m); while (i < lane.size && !lane.runs(i)) i += 1; return lane.flat[5 * i + 4] ?? Infinity; };
-	return run.lanes.filter((lane) => lane.state(lane.at(m)) === 1).sort((a, b) => turn(a) - turn(b));
-}
-function sentence(run, m) {
+// in the order in which they will run, which is that of the moments with which that begins
+const ready = ({ lanes }) => lanes.filter((it) => it.state() === 1).sort((a, b) => (a.first(a.i + 1) ?? 1e9) - (b.first(b.i + 1) ?? 1e9));
+function sentence(run) {
+	const { m, times, lanes } = run, lane = runner(run, m), queue = ready(run), waiting = lanes.filter((it) => it.waits());
+	const are = (some, one, more) => some.length ? ` ${list(some)} ${some.length === 1 ? one : more}.` : "";
+	const rest = are(queue, "is ready", "are ready") + lanes.filter((it) => it.isThread && it.runs()).slice(0, 3).map((it) => ` ${it.name} ${it.word()}.`).join("");
 	if (m < 0) return "has not begun.";
-	const lane = runner(run, m), queue = ready(run, m), waiting = run.lanes.filter((it) => it.waits(it.at(m)));
-	const busy = run.lanes.filter((it) => it.isThread && it.runs(it.at(m)));
-	const rest = (queue.length ? ` ${list(queue)} ${queue.length > 1 ? "are" : "is"} ready.` : "") + busy.slice(0, 3).map((it) => ` ${it.name} ${it.word(it.at(m))}.`).join("");
-	const at = `At ${time(run.times[m])}`;
 	if (lane) {
-		const i = lane.at(m), was = last(i, (n) => lane.waits(n) || !n), after = lane.word(i + 1);
-		const why = was >= 0 && lane.waits(was) ? `, after it ${lane.word(was).replace("waits", "has waited")}` : "";
-		return `${lane.name} runs ${span(lane, i)}${lane.state(i) ? " and blocks the loop" : ""}${why}${after ? `; then it ${after}` : ""}.${rest}`;
+		const was = lane.i - (lane.state(lane.i - 1) === 1 ? 2 : 1), after = lane.word(lane.i + 1);
+		const why = lane.waits(was) ? `, after it ${lane.word(was).replace("waits", "has waited")}` : "";
+		return `${lane.name} runs ${span(lane)}${lane.state() ? " and blocks the loop" : ""}${why}${after && `; then it ${after}`}.${rest}`;
 	}
-	const next = run.times.findIndex((_, n) => n > m && runner(run, n)), after = next < 0 ? "" : ` ${runner(run, next).name} runs at ${time(run.times[next])}.`;
-	return waiting.length || rest || after ? `${at} no task runs, ${list(waiting)} ${waiting.length === 1 ? "waits" : "wait"}.${rest}${after}` : `${at} all has ended.`;
+	const next = times.findIndex((_, n) => n > m && runner(run, n)), after = next < 0 ? "" : ` ${runner(run, next).name} runs at ${time(times[next])}.`;
+	return `At ${time(times[m])} ${waiting.length || rest || after ? "no task runs." : "all has ended."}${are(waiting, "waits", "wait")}${rest}${after}`;
 }
-function showLists(run, m) {
+function showLists(run) {
+	const { lanes, m } = run, waiting = lanes.filter((it) => it.waits());
 	const group = (title, state, items) => items.length ? el("div", { style: `color:${looks[state][1]}` }, el("h5", {}, `${title} (${items.length})`), el("ol", {},
 		...items.slice(0, 10).map(([lane, text]) => el("li", {}, el("button", { onclick: () => choose(lane) }, lane.name), el("span", {}, text))),
 		items.length > 10 ? el("li", {}, `and ${items.length - 10} more`) : "")) : "";
-	const all = run.lanes.map((lane) => [lane, lane.at(m)]), waiting = all.filter(([lane, i]) => lane.waits(i));
-	const line = (site) => site ? `, line ${site[1]}` : "";
-	const sleeps = waiting.filter(([lane, i]) => lane.word(i) === "waits for sleep" && i + 1 < lane.size).map(([lane, i]) => [lane, lane.stop(i), "sleep"]);
-	const timeouts = run.timers.filter(([, , first, past]) => first <= m && m < past).map(([due, name]) => [run.lanes.find((lane) => lane.name === name) ?? { name }, due, "timeout"]);
+	const timers = waiting.filter((it) => it.word() === "waits for sleep" && it.i + 1 < it.size).map((it) => [it, it.stop(), "sleep"]);
+	for (const [due, name, first, past] of run.timers) if (first <= m && m < past) timers.push([lanes.find((it) => it.name === name) ?? { name }, due, "timeout"]);
 	run.lists.replaceChildren(
-		group("Runs", 0, all.filter(([lane]) => lane.isOn(m)).map(([lane, i]) => [lane, span(lane, i)])),
-		group("Ready, in this order", 1, ready(run, m).map((lane) => [lane, `since ${time(lane.start(lane.at(m)))}`])),
-		group("Waiting", 3, waiting.map(([lane, i]) => [lane, lane.word(i).replace("waits ", "") + line(lane.stands(i).at(-1))])),
-		group("Timers to come", 2, [...sleeps, ...timeouts].sort((a, b) => a[1] - b[1]).map(([lane, due, what]) => [lane, `${time(due)}, ${what}`])),
-		group("Worker threads", 4, all.filter(([lane, i]) => lane.isThread && i >= 0).map(([lane, i]) => [lane, lane.word(i) || "is free"])));
+		group("Runs", 0, lanes.filter((it) => it.isOn(m)).map((it) => [it, span(it)])),
+		group("Ready, in this order", 1, ready(run).map((it) => [it, `since ${time(it.start())}`])),
+		group("Waiting", 3, waiting.map((it) => [it, it.word().replace("waits ", "") + (it.stands().length ? `, line ${it.stands().at(-1)[1]}` : "")])),
+		group("Timers to come", 2, timers.sort((a, b) => a[1] - b[1]).map(([lane, due, what]) => [lane, `${time(due)}, ${what}`])),
+		group("Worker threads", 4, lanes.filter((it) => it.isThread && it.i >= 0).map((it) => [it, it.word() || "is free"])));
 }
-function showSource(run, r) {
-	const m = story[pos][2][r];
-	let lane = chosen?.run === run ? chosen : undefined;
-	for (let back = m; !lane && back >= 0; back -= 1) lane = runner(run, back); // who ran last shows where it waits
-	const i = lane ? lane.at(m) : -1, isOn = lane?.runs(i), works = isOn ? lane.site(i) : [], chain = works.length ? works : lane?.stands(i) ?? [];
-	const which = lane === chosen && depth >= 0 && depth < chain.length ? depth : chain.length - 1, frame = lane?.state(i) < NONE ? chain[which] : undefined;
-	run.title.textContent = lane ? `${lane.name} ${lane.word(i) || "has not begun"}` : run.name;
-	run.title.title = lane?.origin ?? "";
-	run.stack.replaceChildren(...(frame ? chain : []).map(([code, line], n) => el("button", {
+function showSource(run) {
+	let lane = chosen?.run === run ? chosen : null;
+	// who ran last shows where it waits
+	for (let back = run.m; !lane && back >= 0; back -= 1) lane = runner(run, back);
+	lane ??= run.lanes[0];
+	const isOn = lane.runs(), works = isOn ? lane.site() : [], chain = lane.state() >= NONE ? [] : works.length ? works : lane.stands();
+	const which = lane === chosen && chain[depth] ? depth : chain.length - 1, frame = chain[which];
+	run.title.textContent = `${lane.name} ${lane.word() || "has not begun"}`;
+	run.title.title = lane.origin;
+	run.stack.replaceChildren(...chain.map(([code, line], n) => el("button", {
 		ariaCurrent: n === which, onclick: () => { choose(lane, true); depth = n; },
 	}, `${run.code[code][0]}:${line}`)));
 	for (const row of run.rows?.values() ?? []) { row.className = ""; delete row.dataset.why; }
 	if (!frame) return;
-	if (run.shown !== frame[0]) write(run, run.shown = frame[0]);
-	const isFirst = frame[1] === run.code[frame[0]][1], next = isOn && lane.site(i + 1).find(([code]) => code === frame[0]);
-	const put = (line, className, why) => { const row = run.rows.get(line); if (row) { row.className = className; row.dataset.why = why; } return row; };
+	const [code, line] = frame, isFirst = line === run.code[code][1], next = isOn && lane.site(lane.i + 1).find((it) => it[0] === code);
+	if (run.shown !== code) write(run, run.shown = code);
+	const put = (at, className, why) => { const row = run.rows.get(at) ?? el("div"); row.className = className; row.dataset.why = why; return row; };
 	if (next) put(next[1], "then", "then waits here");
-	const row = put(frame[1], "now", works.length ? "works here" : isFirst ? "begins here" : isOn ? "goes on here" : lane.waits(i) ? "waits here" : "is to go on here");
-	if (row) run.pre.scrollTop = row.offsetTop - run.pre.clientHeight / 2;
+	const row = put(line, "now", works.length ? "works here" : isFirst ? "begins here" : isOn ? "goes on here" : lane.waits() ? "waits here" : "is to go on here");
+	run.pre.scrollTop = row.offsetTop - run.pre.clientHeight / 2;
 }
 function write(run, code) {
 	const [, first, source] = run.code[code], all = [];
@@ -379,7 +390,8 @@ function write(run, code) {
 	run.pre.replaceChildren(...run.rows.values());
 }
 
-box.addEventListener("transitionend", (event) => { if (event.target === box) { told = -1; ask(); } }); // another theme
+// another theme
+box.addEventListener("transitionend", (event) => { if (event.target === box) { told = -1; ask(); } });
 new ResizeObserver(() => { if (lanes.clientWidth) layOut(); }).observe(box);
 layOut();
 go(0);

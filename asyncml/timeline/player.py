@@ -92,7 +92,10 @@ class Player:
 
 @cache
 def _file(name: str) -> str:
-    return files("asyncml.timeline").joinpath(name).read_text(encoding="utf-8")
+    """Return a file of ours without what its readers alone need: indents, and lines of comments."""
+    text = files("asyncml.timeline").joinpath(name).read_text(encoding="utf-8")
+    lines = map(str.strip, text.splitlines())
+    return "\n".join(line for line in lines if not line.startswith("//"))
 
 
 def _image(timeline: Lanes) -> str:

@@ -177,7 +177,7 @@ def test_two_recordings_of_one_name_are_told_apart():
 
 def test_the_code_is_small():
     sizes = [len(player._file(name).encode()) for name in ("player.js", "player.css")]
-    assert sum(sizes) <= 25_600
+    assert sum(sizes) <= 25_000
 
 
 def test_a_recording_of_2000_slices_is_a_page_of_300_kb(tmp_path):

@@ -169,7 +169,7 @@ def test_what_is_ready_waiting_and_to_come_is_listed(open_page):
     assert "Timers to come (1) kitchen 1060 ms, timeout" in lists
     for _ in range(3):
         page.keyboard.press("ArrowRight")
-    assert "no task runs, 5 tasks wait. boil-1 runs at 110 ms." in says(page)
+    assert "no task runs. 5 tasks wait. boil-1 runs at 110 ms." in says(page)
     for _ in range(4):
         page.keyboard.press("ArrowRight")
     settle(page)

@@ -19,7 +19,7 @@ const PAGE = `<style>${CSS}</style><div class="w" role="group">
 	<div class="top"><canvas class="axis"></canvas><div class="thumb" role="slider" tabindex="0" aria-label="Event" aria-valuemin="1"></div></div>
 	<div class="lanes"><div class="space"><canvas class="bars"></canvas><div class="names"></div></div></div>
 	<ul class="key"></ul><div class="runs"></div><ul class="finds" aria-label="Findings"></ul>
-	<p class="note">Keys: ← → (Shift: of the chosen task), ↑ ↓ Esc choose, Space, + − 0, F finding, / find</p></div>`;
+	<p class="note">Keys: ← → (Shift: chosen task), ↑ ↓ Esc choose, Space, + − 0, F finding, / find</p></div>`;
 const TOKENS = /(#.*)|("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\b(async|await|def|for|in|while|if|else|try|except|finally|with|as|return|yield|raise|None|True|False)\b/g;
 
 const el = (tag, attributes, ...inside) => {
@@ -86,7 +86,7 @@ for (const run of runs) {
 	ui.runs.append(el("section", { ariaLabel: run.name }, el("div", { className: "code" }, el("header", {}, run.title, run.stack), run.pre), run.lists));
 	for (const [code, message, at, name] of run.marks) {
 		const onclick = () => { choose(run.lanes.find((lane) => lane.name === name), true); seek(at); };
-		if (at !== null) marks.push(el("button", { className: "mark", title: `Finding: ${message}`, at, onclick }, "!"));
+		if (at !== null) marks.push(el("button", { className: "mark", title: message, at, onclick }, "!"));
 		ui.finds.append(el("li", {}, at === null ? "" : el("button", { onclick }, time(at)), el("span", {}, el("b", {}, code), ` ${message}`)));
 	}
 	if (run.note) box.append(el("p", { className: "note" }, run.note));
@@ -253,23 +253,24 @@ function bar(pen, state, x, y, wide, ink) {
 	else if (wide > 3) pen.strokeRect(x + wide, y, 0, 14);
 }
 function drawBars(ink) {
-	const pen = bars.getContext("2d"), high = bars.clientHeight, right = gutter + width + 5, left = timeAt(gutter);
+	const pen = bars.getContext("2d"), high = bars.clientHeight, right = gutter + width + 5;
+	// not `place`, which asks the page each time
+	const begin = timeAt(gutter), scale = width * zoom / total, x = (at) => Math.max(gutter, Math.min(right, gutter + (at - begin) * scale));
 	pen.clearRect(0, 0, right + 10, high);
 	rows.forEach(({ lane }, row) => {
 		const y = row * ROW - lanes.scrollTop;
 		if (!lane || y < -ROW || y > high) return;
-		// up to which pixel the lane is drawn
-		let edge = -1;
-		for (let i = Math.max(0, last(lane.size, (n) => lane.start(n) <= left)); i < lane.size; i += 1) {
-			const x = Math.max(gutter, place(lane.start(i))), wide = Math.min(right, place(lane.stop(i))) - x;
-			if (x > right) break;
-			if (lane.state(i) >= NONE || (lane.runs(i) ? x + wide < gutter + 0.1 && left : wide <= 0 || x + wide < edge + 0.5)) continue;
-			bar(pen, lane.state(i), x, y + 4, lane.runs(i) ? Math.max(2, wide) : wide, ink);
-			edge = x + wide;
+		let edge = 0;
+		for (let i = Math.max(0, last(lane.size, (n) => lane.start(n) <= begin)); i < lane.size; i += 1) {
+			const from = x(lane.start(i)), isOn = lane.runs(i), wide = Math.max(isOn && lane.stop(i) >= begin ? 2 : 0, x(lane.stop(i)) - from);
+			if (from === right) break;
+			if (lane.state(i) >= NONE || !wide || (!isOn && from + wide < edge)) continue;
+			bar(pen, lane.state(i), from, y + 4, wide, ink);
+			edge = from + wide + 0.5;
 		}
 	});
 	pen.fillStyle = ink.fg;
-	if (place(now) >= gutter - 1) pen.fillRect(place(now) - 1, 0, 2, high);
+	pen.fillRect(x(now) - 1, 0, now < begin ? 0 : 2, high);
 }
 function drawAxis(ink) {
 	const pen = axis.getContext("2d"), right = gutter + width, rough = total / zoom * 90 / width, power = 10 ** Math.floor(Math.log10(rough));
@@ -386,7 +387,7 @@ function write(run, code) {
 	const begin = () => run.rows.set(line += 1, el("div", {}, el("i", { ariaHidden: "true" }, line), row = el("code")));
 	begin();
 	for (const [tag, text] of all) text.split("\n").forEach((piece, n) => { if (n) begin(); row.append(el(tag, {}, piece)); });
-	if (!source) row.append("(no source)");
+	if (!source) row.append("no source");
 	run.pre.replaceChildren(...run.rows.values());
 }
 

@@ -96,10 +96,10 @@ def _pieces(timeline: Lanes, track: Track, places: list[int]) -> Iterator[Piece]
     end = timeline.relative(track.created_s)
     for state, start, end, reason, kind in track.states(timeline.end_s):
         start, end, sites = timeline.relative(start), timeline.relative(end), stands
-        rank = max(ended + 0.5, _ready_rank(track, steps, number))
+        rank = max(ended + 0.3, _ready_rank(track, steps, number))
         if state == "waiting":
             number += 1
-            rank = ended + 0.5 if number else _ready_rank(track, steps, 0)
+            rank = ended + 0.3 if number else _ready_rank(track, steps, 0)
             sites = stands = _standing(waits[number]) or (() if number else _beginning(waits))
         elif state == "running":
             is_back = before.startswith("while")  # from a task that it started eagerly
@@ -109,7 +109,7 @@ def _pieces(timeline: Lanes, track: Track, places: list[int]) -> Iterator[Piece]
         before = reason
         yield Piece(state, start, end, reason, kind, sites, rank)
     if track.outcome != "pending":
-        yield Piece(track.outcome, end, end, track.error, "", (), ended + 0.5)
+        yield Piece(track.outcome, end, end, track.error, "", (), ended + 0.3)
 
 
 def _ready_rank(track: Track, steps: list[Step], number: int) -> float:
@@ -213,8 +213,8 @@ def _timers(timeline: Lanes, found: Story) -> Iterator[tuple[float, str, int, in
     for at, due, track in timeline.cancelled:
         cancelled[due, track].append(at)
     for at, due, track in timeline.timers:
-        first, last = bisect_left(found.ranks, at - 0.5), bisect_left(found.times, due)
+        first, last = bisect_left(found.ranks, at - 0.75), bisect_left(found.times, due)
         if ends := cancelled[due, track]:
-            last = min(last, bisect_left(found.ranks, ends.pop(0) - 0.5))
+            last = min(last, bisect_left(found.ranks, ends.pop(0) - 0.75))
         if track is not None and last > first:
             yield due, track.label, first, last

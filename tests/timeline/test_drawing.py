@@ -156,10 +156,10 @@ def luminance(colour):
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 
-@pytest.mark.parametrize("look", drawing._LOOKS)
+@pytest.mark.parametrize("look", drawing.LOOKS)
 @pytest.mark.parametrize("background", ["#ffffff", "#111111"])
 def test_each_state_stands_out_from_a_light_and_from_a_dark_page(look, background):
-    fill, edge, _ = drawing._LOOKS[look]
+    fill, edge, _ = drawing.LOOKS[look]
     colour = edge if fill == "white" else fill  # a hollow bar is seen by its borders
     darker, lighter = sorted(
         luminance(mpl.colors.to_rgb(name)) + 0.05 for name in (colour, background)
@@ -168,8 +168,8 @@ def test_each_state_stands_out_from_a_light_and_from_a_dark_page(look, backgroun
 
 
 def test_looks_are_told_apart_without_colour():
-    signs = {(hatch, fill == "white") for fill, _, hatch in drawing._LOOKS.values()}
-    assert len(signs) >= len(drawing._LOOKS) - 1  # running and the network are both plain
+    signs = {(hatch, fill == "white") for fill, _, hatch in drawing.LOOKS.values()}
+    assert len(signs) >= len(drawing.LOOKS) - 1  # running and the network are both plain
 
 
 def test_the_legend_fits_beside_the_longest_names():

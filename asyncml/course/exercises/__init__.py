@@ -35,6 +35,11 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     endings    judges early stopping, and runs that go on after a kill
     ours       our own answers to exercises of lessons 01 and 09
     league     loaders that empty it, and their scores
+    capstone   the world of lesson 12, and our four functions in it
+    nights     judges training runs that go on after a power cut
+    rush       judges an application under a burst of requests
+    programs   cells as a program, run as a process, and killed
+    board      the score of a whole program, and a board for a room
 """
 
 import contextlib

@@ -47,6 +47,12 @@ class TooManyRequests(ConnectionError):
 class Bucket:
     """A store of PNG images that does everything that stores do on a bad day.
 
+    Args:
+        seed: which bucket.
+        images: how many are in it.
+        labelled: whether keys end with the label, as `label_of` reads it. Then they are training
+            images, of which there are more.
+
     Attributes:
         keys: the keys, in order.
         good: the images that can be decoded, by key, in the order of the keys.
@@ -55,15 +61,19 @@ class Bucket:
         asked: how many requests it has accepted, by key.
     """
 
-    def __init__(self, seed: int = SEED, images: int = IMAGES) -> None:
+    def __init__(self, seed: int = SEED, images: int = IMAGES, *, labelled: bool = False) -> None:
         self.seed = seed
-        chance = random.Random(f"bucket/{seed}")
-        rows = sorted(chance.sample(range(len(_images())), images))
-        self.keys = [f"{place:03}-{chance.randrange(16**4):04x}.png" for place in range(images)]
+        chance, dataset = random.Random(f"bucket/{seed}"), _datasets()[not labelled]
+        rows = sorted(chance.sample(range(len(dataset)), images))
+        names = [
+            str(dataset.labels[row]) if labelled else f"{chance.randrange(16**4):04x}"
+            for row in rows
+        ]
+        self.keys = [f"{place:03}-{name}.png" for place, name in enumerate(names)]
         self.damaged = set(chance.sample(self.keys, 2))
         self._data, self.good = {}, {}
         for key, row in zip(self.keys, rows, strict=True):
-            image = _images().images[row]
+            image = dataset.images[row]
             self._data[key] = encode_png(image)
             if key in self.damaged:  # cut off, as by an upload that broke
                 self._data[key] = self._data[key][: len(self._data[key]) // 2]
@@ -125,5 +135,5 @@ async def _for_ever() -> None:
 
 
 @cache
-def _images() -> Dataset:
-    return fashion_mnist()[1]
+def _datasets() -> tuple[Dataset, Dataset]:
+    return fashion_mnist()

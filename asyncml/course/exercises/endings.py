@@ -1,6 +1,6 @@
 """Judges training loops that end: by early stopping, and by a kill after which they go on.
 
-For lesson 09.
+For lessons 09 and 12.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _EARLY_HINTS: Hints = {
 }
 
 
-class _Epochs:
+class Epochs:
     """What `fit` would hand out, with scores that are known beforehand."""
 
     def __init__(self, scores: list[float], per_epoch: int, patience: int) -> None:
@@ -38,9 +38,10 @@ class _Epochs:
         self.evaluated: list[int] = []  # after how many steps
 
     async def run(self, stop_early: Callable[..., Any]) -> Any:
+        """Let an answer take the steps."""
         return await stop_early(self, self.per_epoch, self.evaluate, self.patience)
 
-    def __aiter__(self) -> "_Epochs":
+    def __aiter__(self) -> "Epochs":
         return self
 
     async def __anext__(self) -> Step:
@@ -52,13 +53,14 @@ class _Epochs:
         return Step(epoch, index, 1.0, 100, 0.0, 0.01)
 
     async def evaluate(self) -> float:
+        """Return the score of the epoch that has just ended."""
         self.evaluated.append(self.steps)
         epoch = (self.steps - 1) // self.per_epoch
         await asyncio.sleep(0.01)
         return self.scores[max(epoch, 0)]
 
 
-def _ends_after(scores: list[float], patience: int, rule: str = "best") -> int:
+def ends_after(scores: list[float], patience: int, rule: str = "best") -> int:
     """Return after how many epochs a rule for stopping ends; all of them if it never does."""
     best = before = -np.inf
     poor = 0
@@ -105,10 +107,10 @@ def judge_early(answer: Callable[..., Any]) -> None:
         ([0.1, 0.2, 0.3, 0.4, 0.5], 3, 2),
         ([0.5, 0.6, 0.4, 0.8], 1, 1),
     ):
-        epochs = _Epochs(scores, per_epoch, patience)
+        epochs = Epochs(scores, per_epoch, patience)
         found = play(epochs.run, answer, of=answer, hints=_EARLY_HINTS).result
-        _judge_moments(epochs)
-        _judge_end(epochs)
+        judge_moments(epochs)
+        judge_end(epochs)
         answers.demand_returned(found)
         right = scores[: len(epochs.evaluated)]
         is_right = isinstance(plain(found), list | tuple) and list(plain(found)) == right
@@ -116,7 +118,7 @@ def judge_early(answer: Callable[..., Any]) -> None:
         demand(is_right, "scores", f"it returned {found!r:.60}, and not {right}.", why)
 
 
-def _judge_moments(epochs: _Epochs) -> None:
+def judge_moments(epochs: Epochs) -> None:
     """Demand an evaluation at the end of each epoch, and at no other moment."""
     found, each = epochs.evaluated, epochs.per_epoch
     shown = f"epochs of {each} steps, and nothing was evaluated."
@@ -139,27 +141,28 @@ def _judge_moments(epochs: _Epochs) -> None:
     raise Wrong("moments", shown, "Once, after the last step of each epoch.")
 
 
-def _judge_end(epochs: _Epochs) -> None:
+def judge_end(epochs: Epochs) -> None:
+    """Demand that it ended where patience was used up, and took no step after that."""
     scores, patience, done = epochs.scores, epochs.patience, len(epochs.evaluated)
-    right = _ends_after(scores, patience)
+    right = ends_after(scores, patience)
     if done == right:
         beyond = epochs.steps - epochs.evaluated[-1]
         shown = f"after the last score {beyond} more steps were taken."
         demand(not beyond, "goes-on", shown, "What ends a loop at once?", "`break`, or `return`.")
         return
-    if done == _ends_after(scores, 3) and patience != 3:
+    if done == ends_after(scores, 3) and patience != 3:
         shown = f"with patience {patience} it ended after {done} epochs, as with 3."
         raise Wrong("hard-coded", shown, "`patience` is handed in: is it used?")
     row = ", ".join(f"{score:g}" for score in scores[: max(done, right)])
     shown = f"scores {row}; patience {patience}: it ended after {done} epochs, not {right}."
     for rule, (why, more) in _RULES.items():
-        if done == _ends_after(scores, patience, rule):
+        if done == ends_after(scores, patience, rule):
             raise Wrong(rule, shown, why, more)
     if done == len(scores):
         raise Wrong("never-stops", shown, "What ends the loop when patience is used up?")
-    if done == _ends_after(scores, patience + 1):
+    if done == ends_after(scores, patience + 1):
         raise Wrong("one-late", shown, "How many poor epochs in a row are enough?")
-    if done == _ends_after(scores, patience - 1):
+    if done == ends_after(scores, patience - 1):
         raise Wrong("one-early", shown, "How many poor epochs in a row are still allowed?")
     raise Wrong("end", shown, "Count the epochs since the best score.")
 

@@ -71,12 +71,12 @@ def _score(task: tuple[Loader, int, int]) -> Score:
         hints = misused("my_loader(keys, get)")
         run = play(_empty, loader, bucket, delivered, of=loader, hints=hints, may_raise=may_raise)
     except Wrong:
-        _refuse_storm(bucket)
+        refuse_storm(bucket)
         raise
     if run.error is not None:
-        _explain(run.error, bucket)
+        explain(run.error, bucket)
         play(_empty, loader, Bucket(seed, images), [], of=loader)  # says what was raised, and where
-    _judge(bucket, delivered)
+    judge_images(bucket, delivered)
     demand(
         run.seconds >= bucket.bound_s() - 1e-6,
         "unfair",
@@ -124,7 +124,8 @@ async def _empty(loader: Loader, bucket: Bucket, delivered: list[Any]) -> None:
         raise Wrong("kind", message, "`yield` each image, or `return` a list or a Pipeline.")
 
 
-def _refuse_storm(bucket: Bucket) -> None:
+def refuse_storm(bucket: Bucket) -> None:
+    """Refuse a loader that asked so much that the bucket answered no more."""
     demand(
         bucket.refused <= PATIENCE,
         "storm",
@@ -144,11 +145,12 @@ def _refuse_storm(bucket: Bucket) -> None:
     )
 
 
-def _explain(error: BaseException, bucket: Bucket) -> None:
+def explain(error: BaseException, bucket: Bucket) -> None:
+    """Say of an error of the bucket what a loader should have made of it; else do nothing."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, Deadlock):
-        _refuse_storm(bucket)
+        refuse_storm(bucket)
         name, why, where = error.waits[0]
         message = f"`{name}` waits for {why} in {where}, and nothing is left that could end that."
         raise Wrong("deadlock", message, "What was to wake it?")
@@ -176,7 +178,8 @@ def _explain(error: BaseException, bucket: Bucket) -> None:
         )
 
 
-def _judge(bucket: Bucket, delivered: list[Any]) -> None:
+def judge_images(bucket: Bucket, delivered: list[Any]) -> None:
+    """Demand all good images of a bucket, in order, and nothing else."""
     names = {image.tobytes(): key for key, image in bucket.good.items()}
     is_image = [isinstance(item, np.ndarray) and item.dtype == np.uint8 for item in delivered]
     if not all(is_image):

@@ -1,0 +1,154 @@
+"""The score of the whole program of lesson 12, and a board of scores for a room.
+
+A score is the virtual time of one epoch of 3,000 images, loaded, trained on and saved, over the
+time that no program can beat; the same on every machine. A room shares a folder, into which
+everybody puts a file.
+"""
+
+import asyncio
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from asyncml.clock import simulate
+from asyncml.course.exercises import Wrong, said_by
+from asyncml.course.exercises.capstone import World
+from asyncml.course.exercises.league import explain, refuse_storm
+from asyncml.course.exercises.scenes import demand, quietly
+
+_EDGE = 1e-6
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a program needed, in seconds of virtual time; shows as one line.
+
+    Attributes:
+        seconds: from the start to the last checkpoint.
+        bound_s: what no program can beat.
+        refused: how often the bucket refused it.
+    """
+
+    seconds: float
+    bound_s: float
+    refused: int
+
+    @property
+    def score(self) -> float:
+        """How many times longer than the bound it took."""
+        return self.seconds / self.bound_s
+
+    def __repr__(self) -> str:
+        """Return the line."""
+        return (
+            f"score {self.score:.3f}: {self.seconds:.2f} s, and {self.bound_s:.2f} s is the least"
+        )
+
+
+def score(load_data: Any, train: Any) -> Result:
+    """Let a program load 3,000 images, train one epoch, and save, in virtual time.
+
+    Args:
+        load_data: as in "12-load".
+        train: as in "12-save".
+
+    Raises:
+        Wrong: it did not do all of it, or did it in less time than can be.
+    """
+    return _score((load_data, train))
+
+
+@quietly
+def _score(functions: tuple[Callable[..., Any], Callable[..., Any]]) -> Result:
+    load_data, train = functions
+    world = World()
+    bound_s = world.bound_s  # before anything runs that could change it
+
+    async def whole(folder: Path) -> float:
+        parts = world.model, world.optimizer, world.batches(load_data), world.validate
+        await train(folder, *parts, 1, 1)
+        return asyncio.get_running_loop().time()
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        try:
+            seconds = simulate(whole(Path(folder)))
+        except Exception as error:
+            refuse_storm(world.bucket)
+            explain(error, world.bucket)
+            raise Wrong(
+                "raised", f"it raised {said_by(error)}.", "Does it pass its checks?"
+            ) from error
+        is_saved = any(Path(folder).glob("*.safetensors"))
+    good, rows = len(world.bucket.good), sum(world.model.rows)
+    shown = f"trained on {rows} images, and there are {good}."
+    demand(rows == good, "images", shown, "Each image once, in one epoch.")
+    is_asked = len(world.bucket.asked) == len(world.bucket.keys) == world.decoder.calls
+    demand(is_asked, "unasked", "some of the images did not come out of the bucket.")
+    demand(is_saved, "unsaved", "it ended, and no checkpoint was in the folder.")
+    shown = f"it took {seconds:.2f} s, and no program can take less than {bound_s:.2f} s."
+    why = "Was the bucket looked into, or the clock?"
+    demand(seconds >= bound_s - _EDGE, "unfair", shown, why, "Await `get`, and call `decode`.")
+    return Result(seconds, bound_s, world.bucket.refused)
+
+
+def submit(folder: str | os.PathLike[str], name: str, result: Result) -> None:
+    """Put a result into the folder of a room; the same name replaces its own."""
+    room = Path(folder)
+    room.mkdir(parents=True, exist_ok=True)
+    file = re.sub(r"\W+", "_", name).strip("_") or "nobody"
+    text = json.dumps({"name": name, **asdict(result)}, ensure_ascii=False)
+    (room / f"{file}.json").write_text(text, encoding="utf-8")
+
+
+class Board:
+    """A table of results, the best first; shows as text.
+
+    Attributes:
+        rows: names with their `Result`, or with what was wrong with their file.
+    """
+
+    def __init__(self, rows: dict[str, Result | str]) -> None:
+        def rank(name: str) -> float:
+            row = rows[name]
+            return row.score if isinstance(row, Result) else math.inf
+
+        self.rows = {name: rows[name] for name in sorted(rows, key=lambda n: (rank(n), n))}
+
+    def __repr__(self) -> str:
+        """Return the table."""
+        width = max(map(len, ("name", *self.rows)))
+        lines = [f"{name:{width}}  {row}" for name, row in self.rows.items()]
+        return "\n".join(lines) if lines else "nobody yet"
+
+
+def board(folder: str | os.PathLike[str]) -> Board:
+    """Return the board of the results in a folder; what cannot be, or be read, is marked so."""
+    rows: dict[str, Result | str] = {}
+    for path in sorted(Path(folder).glob("*.json")):
+        name, row = _read(path)
+        rows[name] = row
+    return Board(rows)
+
+
+def _read(path: Path) -> tuple[str, Result | str]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        name, seconds, refused = str(found["name"]), float(found["seconds"]), int(found["refused"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return path.name, "refused: not a file of `submit`"
+    least_s = _bound_s()
+    if not least_s - _EDGE <= seconds < math.inf:
+        return name, "refused: nobody can be so fast"
+    return name, Result(seconds, least_s, refused)
+
+
+@cache
+def _bound_s() -> float:
+    return World().bound_s

@@ -1,0 +1,177 @@
+"""A learner's cells as a program: a file of its own, run as a process, and killed. Lesson 12."""
+
+import ast
+import inspect
+import linecache
+import os
+import subprocess
+import sys
+import textwrap
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asyncml.clock import simulate
+from asyncml.course.exercises.capstone import TimedMLP, World
+
+_STEP = "step"  # how a line begins that a process prints for each step
+_ONE_BLAS_THREAD = dict.fromkeys(
+    ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1"
+)
+_MAIN = """
+
+if __name__ == "__main__":
+    from asyncml.course.exercises.programs import live
+
+    live({load}, {train})
+"""
+
+
+def write_program(path: Path, load_data: Callable[..., Any], train: Callable[..., Any]) -> None:
+    """Write two functions of a notebook, and all that they use, into a program that trains.
+
+    Args:
+        path: of the program.
+        load_data: yields pairs (image, label), as in "12-load".
+        train: trains and saves, as in "12-save".
+
+    Raises:
+        ValueError: something that they use cannot be written into a file; says what.
+    """
+    parts: dict[str, str] = {}
+    for function in (load_data, train):
+        _collect(function.__name__, function, parts)
+    text = "\n\n".join(part for part in parts.values() if part)
+    main = _MAIN.format(load=load_data.__name__, train=train.__name__)
+    path.write_text(text + "\n" + main, encoding="utf-8")
+
+
+def _collect(name: str, value: Any, parts: dict[str, str]) -> None:
+    """Put the text that defines a name behind the texts of what it uses."""
+    if name in parts:
+        return
+    parts[name] = ""  # it may use itself
+    is_code = isinstance(value, types.FunctionType | types.BuiltinFunctionType | type)
+    if isinstance(value, types.ModuleType):
+        text = _renamed(f"import {value.__name__}", value.__name__, name)
+    elif is_code and value.__module__ != "__main__":
+        text = _renamed(f"from {value.__module__} import {value.__name__}", value.__name__, name)
+    elif is_code:
+        text, scope = _definition(name, value)
+        used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+        for other in sorted(used & scope.keys()):
+            _collect(other, scope[other], parts)
+    elif _is_literal(value):
+        text = f"{name} = {value!r}"
+    else:
+        raise ValueError(f"`{name}` was made in another cell: make it inside your function")
+    del parts[name]
+    parts[name] = text
+
+
+def _renamed(text: str, own: str, name: str) -> str:
+    return text if own == name else f"{text} as {name}"
+
+
+def _is_literal(value: Any) -> bool:
+    try:
+        return bool(ast.literal_eval(repr(value)) == value)
+    except (SyntaxError, ValueError):
+        return False
+
+
+def _definition(name: str, value: Any) -> tuple[str, dict[str, Any]]:
+    """Return the text of a function or a class out of its cell, and the names that it may use."""
+    inner = inspect.unwrap(value)
+    members = [inner] if isinstance(inner, types.FunctionType) else list(vars(inner).values())
+    inside = [part for part in members if isinstance(part, types.FunctionType)]
+    lines = linecache.getlines(inside[0].__code__.co_filename) if inside else []
+    found = None
+    for node in ast.walk(ast.parse("".join(lines))):
+        if getattr(node, "name", None) == inner.__name__:
+            found = node
+    if not isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        raise ValueError(f"`{name}` cannot be found: write it with `def`, and run its cell again")
+    first = min([found.lineno, *[decorator.lineno for decorator in found.decorator_list]])
+    text = textwrap.dedent("".join(lines[first - 1 : found.end_lineno])).rstrip()
+    renamed = "" if inner.__name__ == name else f"\n\n{name} = {inner.__name__}"
+    return text + renamed, inside[0].__globals__
+
+
+class _Loud(TimedMLP):
+    """A network that prints a line before each step."""
+
+    def loss_and_grads(self, x: Any, y: Any) -> float:
+        print(_STEP, len(self.rows), flush=True)
+        return super().loss_and_grads(x, y)
+
+
+def live(load_data: Callable[..., Any], train: Callable[..., Any]) -> None:
+    """Train in the folder that the command line names, printing a line for each step."""
+    model = train_here(load_data, train, Path(sys.argv[1]), _Loud([784, 32, 10], seed=0))
+    np.save(Path(sys.argv[1]) / "weights.npy", model.params)
+
+
+def train_here(
+    load_data: Callable[..., Any],
+    train: Callable[..., Any],
+    folder: Path,
+    model: TimedMLP | None = None,
+) -> TimedMLP:
+    """Train on 160 images until the run is over, and return the model.
+
+    The bucket waits in virtual time; the arithmetic and the files are real.
+
+    Args:
+        load_data: as in "12-load".
+        train: as in "12-save".
+        folder: of its checkpoints; made if it is missing.
+        model: by default a new one.
+    """
+    folder.mkdir(exist_ok=True)
+    world = World(160, batch=8, model=model)
+    parts = world.model, world.optimizer, world.batches(load_data), world.validate
+    simulate(train(folder, *parts, 4, 2))
+    return world.model
+
+
+@dataclass(frozen=True)
+class Life:
+    """One process: how many steps it began, and whether it was killed."""
+
+    steps: int
+    is_killed: bool
+
+
+def run_program(path: Path, folder: Path, *, kill_at: int | None = None) -> Life:
+    """Run a program that `write_program` wrote, as a process; kill it when it begins a step.
+
+    Args:
+        path: of the program.
+        folder: for its checkpoints, and in the end its `weights.npy`.
+        kill_at: number of the step, from 0; None: it may live.
+
+    Raises:
+        RuntimeError: it ended with an error; says which.
+    """
+    command = [sys.executable, str(path), str(folder)]
+    env = os.environ | _ONE_BLAS_THREAD
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    steps, lines, is_killed = 0, [""], False
+    with subprocess.Popen(command, env=env, text=True, encoding="utf-8", **pipes) as process:
+        try:
+            for line in process.stdout or ():
+                steps += line.startswith(_STEP)
+                lines.append(line.strip())
+                if kill_at is not None and steps > kill_at and not is_killed:
+                    process.kill()
+                    is_killed = True
+        finally:
+            process.kill()  # whatever happens here, it does not outlive us
+    if process.returncode and not is_killed:
+        raise RuntimeError(f"the process ended with an error: {lines[-1]}")
+    return Life(steps, is_killed)

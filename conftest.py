@@ -12,4 +12,4 @@ collect_ignore = ["asyncml/exercises.py"]  # another name of a package, which is
 collect_ignore += ["notebooks/other_languages"]  # programs without tests, one of which needs torch
 if not find_spec("obstore"):  # which only tests/requirements.txt installs
     collect_ignore.append("asyncml/stores/objects.py")
-pytest_plugins = ["tests.notebook_gate"]
+pytest_plugins = ["tests.notebook_gate", "nbval.plugin"]

@@ -4,24 +4,29 @@ Each code cell is a test, and so is the notebook's end, where nothing may be lef
 in order in one kernel: asked for cell 5 alone, the gate runs cells 1 to 4 before it.
 
 Of nbval it takes what nbval documents, the options and the tags. Should a pytest come that nbval
-does not work with, `pytest -p no:nbval` runs the same tests: these options are then the gate's.
+does not work with, `pytest -p no:nbval.plugin` runs the same tests, with the gate's own options.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import pytest
+# nbformat checks notebooks with jsonschema, which takes this one where it is installed; it spends
+# 1.5 s of each process on a grammar of web addresses, and the format of notebooks has none
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
-from tests.notebook_compare import problems
-from tests.notebook_kernel import Kernel, KernelLost, Run
+import nbformat  # noqa: E402
+import pytest  # noqa: E402
+
+from tests.notebook_compare import problems  # noqa: E402
+from tests.notebook_kernel import Kernel, KernelLost, Run  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Stand in for nbval's options where it is switched off."""
-    if pluginmanager.is_blocked("nbval"):
+    if pluginmanager.is_blocked("nbval.plugin"):
         group = parser.getgroup("nbval", "notebooks, without nbval")
         group.addoption("--nbval", action="store_true", help="run notebooks, compare all output")
         group.addoption("--nbval-current-env", action="store_true", help="always so")

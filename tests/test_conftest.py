@@ -71,7 +71,8 @@ def outcome(tmp_path_factory):
     """One run of pytest, in a process of its own, under the fixture of this folder."""
     folder = tmp_path_factory.mktemp("left")
     (folder / "test_left.py").write_text(MODULE)
-    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml")]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-c", str(ROOT / "pyproject.toml")]
+    command += ["-p", "tests.notebook_gate", "-p", "no:nbval.plugin"]
     command += [f"--rootdir={folder}", "-p", "tests.conftest", "-p", "no:cacheprovider", "-rA"]
     done = subprocess.run([*command, folder], cwd=ROOT, capture_output=True, text=True)
     return done.stdout

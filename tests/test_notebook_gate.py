@@ -25,7 +25,12 @@ from tests.notebook_kernel import Kernel, KernelLost, Run
 ROOT = Path(__file__).parent.parent
 GROUP = "raise ExceptionGroup('two went wrong', [ValueError(1), KeyError(2)])"
 DISPLAY = "from IPython.display import display, HTML, clear_output\n"
+IMAGE = DISPLAY + "display({'image/png': 'aGk='}, raw=True)"
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+SLEEP = "import time\ntime.sleep(3600)"
+LIMIT_S = (
+    3  # for a cell that takes a moment, on a busy machine, and a wait in which nothing happens
+)
 
 
 def cell(source="", *outputs, tags=(), count=1):
@@ -135,7 +140,11 @@ def test_a_cell_without_execution_count_is_never_right():
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
-    kernel = Kernel(tmp_path_factory.mktemp("a folder"))
+    """A kernel of who has settings of her own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLBACKEND", "agg")
+        patch.setenv("PYTHONASYNCIODEBUG", "1")
+        kernel = Kernel(tmp_path_factory.mktemp("a folder"))
     yield kernel
     kernel.stop()
 
@@ -279,19 +288,13 @@ def test_the_inspection_leaves_no_trace(kernel):
     assert run.outputs[0]["data"] == {"text/plain": "[]"}
 
 
-def test_the_kernel_ignores_the_settings_of_who_runs_the_tests(tmp_path, monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
-    kernel = Kernel(tmp_path)
-    try:
-        run = kernel.run("import asyncio, os\nprint(os.getcwd())\nprint(os.environ['MPLBACKEND'])")
-        folder, backend = run.outputs[0]["text"].splitlines()
-        assert folder == str(tmp_path.resolve())
-        assert "inline" in backend
-        assert run.count == 1
-        assert "False" in str(kernel.run("asyncio.get_running_loop().get_debug()").outputs)
-    finally:
-        kernel.stop()
+def test_the_kernel_ignores_the_settings_of_who_runs_the_tests(kernel):
+    run = kernel.run("import asyncio, os\nprint(os.getcwd())\nprint(os.environ['MPLBACKEND'])")
+    folder, backend = run.outputs[0]["text"].splitlines()
+    assert Path(folder).name.startswith("a folder")
+    assert "inline" in backend
+    assert run.count == len(kernel._sent)  # the inspections are not counted
+    assert "False" in str(kernel.run("asyncio.get_running_loop().get_debug()").outputs)
 
 
 def test_a_cell_that_ignores_its_time_limit_and_the_interrupt_is_stopped(tmp_path, monkeypatch):
@@ -314,11 +317,12 @@ def test_a_cell_that_ignores_its_time_limit_and_the_interrupt_is_stopped(tmp_pat
 # Whole notebooks under pytest
 
 
-def run_pytest(folder, *arguments, first=()):
+def run_pytest(folder, *arguments, nbval="nbval.plugin"):
     """Run pytest with this project's settings on another folder; the failures by name."""
     report = folder / "report.xml"
-    command = [sys.executable, "-m", "pytest", *first, "-c", str(ROOT / "pyproject.toml")]
-    command += [f"--rootdir={folder}", "-p", "tests.notebook_gate", f"--junitxml={report}"]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-c", str(ROOT / "pyproject.toml")]
+    command += [f"--rootdir={folder}", "-p", "tests.notebook_gate", "-p", nbval]
+    command += [f"--junitxml={report}", f"--nbval-cell-timeout={LIMIT_S}"]
     done = subprocess.run(
         [*command, *map(str, arguments)],
         cwd=folder,
@@ -336,17 +340,25 @@ def run_pytest(folder, *arguments, first=()):
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """One run of pytest over notebooks that are right, wrong, deadly and untidy."""
-    folder = tmp_path_factory.mktemp("my notebooks")
-    right = [
-        cell("import asyncio\nprint('here')", printed("here\n")),
+def executed(tmp_path_factory):
+    """A notebook in which nothing is wrong, executed."""
+    path = tmp_path_factory.mktemp("my notebooks") / "right.ipynb"
+    write(
+        path,
+        cell("print(1)\nprint(2)"),
+        cell("import json\njson.loads('x')", tags=[EXPECTS_ERROR]),
         cell(GROUP, tags=[EXPECTS_ERROR]),
-        cell(f"# measured\n{FIGURE}", tags=[NOT_COMPARED]),
+        cell(f"# measured\n{IMAGE}", tags=[NOT_COMPARED]),
         cell("Out[1] if 1 in Out else 2"),
-    ]
-    write(folder / "right.ipynb", *right)
-    assert execute(folder / "right.ipynb") == []
+    )
+    assert execute(path) == []
+    return path
+
+
+@pytest.fixture(scope="module")
+def results(executed):
+    """One run of pytest over notebooks that are right, wrong and untidy, deadly, and slow."""
+    folder = executed.parent
     wrong = [
         cell("print(1)", printed("2\n")),
         cell(GROUP),
@@ -354,21 +366,21 @@ def results(tmp_path_factory):
         cell("1;", tags=[EXPECTS_ERROR]),
         cell("print(1)", count=None),
         cell("pass", printed("1\n"), tags=["nbval-skip"]),
-        cell(FIGURE),
+        cell(IMAGE),
         cell("print(1)", printed("1\n")),
+        cell("import asyncio\ntask = asyncio.create_task(asyncio.sleep(3600), name='left')"),
     ]
     write(folder / "wrong.ipynb", *wrong)
     write(folder / "deadly.ipynb", cell("import os\nos._exit(3)"), cell("1;"))
-    write(
-        folder / "untidy.ipynb",
-        cell("import asyncio\ntask = asyncio.create_task(asyncio.sleep(3600), name='left')"),
-    )
-    return run_pytest(folder, folder)
+    slow = folder / "slow.ipynb"
+    write(slow, cell("x = 1"), cell("print(x)", printed("1\n")), cell(SLEEP))
+    some = [f"{slow}::Cell 2", f"{slow}::Cell 3"]
+    return run_pytest(folder, *some, *(folder / f"{n}.ipynb" for n in ("right", "wrong", "deadly")))
 
 
 def test_a_notebook_that_is_right_passes_as_it_was_executed(results):
     assert {n: text for n, text in results.items() if n.startswith("right") and text} == {}
-    assert len([name for name in results if name.startswith("right")]) == 5
+    assert len([name for name in results if name.startswith("right")]) == 6
 
 
 @pytest.mark.parametrize(
@@ -386,7 +398,13 @@ def test_a_notebook_that_is_right_passes_as_it_was_executed(results):
 def test_a_wrong_cell_fails_by_itself(results, number, words):
     failure = results[f"wrong Cell {number}"]
     assert [word for word in words if word not in failure] == []
-    assert results["wrong Cell 8"] == results["wrong End"] == ""
+    assert results["wrong Cell 8"] == ""
+
+
+def test_a_task_left_running_fails_the_end_of_the_notebook_and_only_that(results):
+    assert results["wrong Cell 9"] == ""
+    (found,) = results["wrong End"].splitlines()
+    assert found.startswith("after the last cell: task 'left' (sleep) is still running")
 
 
 def test_a_kernel_that_dies_fails_its_cell_and_all_after_it(results):
@@ -395,37 +413,27 @@ def test_a_kernel_that_dies_fails_its_cell_and_all_after_it(results):
     assert "not run, because the kernel died in cell 1" in results["deadly End"]
 
 
-def test_a_task_left_running_fails_the_end_of_the_notebook(results):
-    assert results["untidy Cell 1"] == ""
-    assert "task 'left' (sleep) is still running" in results["untidy End"]
-
-
-def test_the_time_limit_holds_and_a_cell_asked_for_alone_runs_after_those_before_it(tmp_path):
-    write(tmp_path / "slow.ipynb", cell("import time\ntime.sleep(3600)"))
-    write(tmp_path / "two.ipynb", cell("x = 1"), cell("print(x)", printed("1\n")))
-    second = f"{tmp_path / 'two.ipynb'}::Cell 2"
-    found = run_pytest(tmp_path, "--nbval-cell-timeout=3", second, tmp_path / "slow.ipynb")
-    assert found["two Cell 2"] == ""
-    assert "two Cell 1" not in found
-    assert "cell 1 ran into its time limit of 3 s" in found["slow Cell 1"]
-    assert "KeyboardInterrupt" in found["slow Cell 1"]
+def test_the_time_limit_holds_and_a_cell_asked_for_alone_runs_after_those_before_it(results):
+    assert [name for name in results if name.startswith("slow")] == ["slow Cell 2", "slow Cell 3"]
+    assert results["slow Cell 2"] == ""
+    assert f"cell 3 ran into its time limit of {LIMIT_S} s" in results["slow Cell 3"]
+    assert "KeyboardInterrupt" in results["slow Cell 3"]
 
 
 def test_without_nbval_the_same_tests_run(tmp_path):
-    write(tmp_path / "n.ipynb", cell("print(1)", printed("2\n")), cell("2;"), cell("while 1: 1"))
-    found = run_pytest(tmp_path, "--nbval-cell-timeout=3", tmp_path, first=["-p", "no:nbval"])
+    write(tmp_path / "n.ipynb", cell("print(1)", printed("2\n")), cell("2;"), cell(SLEEP))
+    found = run_pytest(tmp_path, tmp_path, nbval="no:nbval.plugin")
     assert list(found) == ["n Cell 1", "n Cell 2", "n Cell 3", "n End"]
     assert "output 1 differs in text" in found["n Cell 1"]
     assert found["n Cell 2"] == ""
-    assert "cell 3 ran into its time limit of 3 s" in found["n Cell 3"]
+    assert f"cell 3 ran into its time limit of {LIMIT_S} s" in found["n Cell 3"]
 
 
-def test_nbval_without_the_gate_runs_a_lesson_too(pytestconfig):
-    if not pytestconfig.pluginmanager.hasplugin("nbval"):
-        pytest.skip("nbval is switched off")
+def test_nbval_without_the_gate_runs_a_lesson_too():
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, "-n", "0", "--noconftest"]
-    command += [f"--rootdir={ROOT}", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
-    lesson = ROOT / "notebooks" / "03_build_an_event_loop.ipynb"
+    command += [f"--rootdir={ROOT}", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
+    command += ["--nbval", "--nbval-current-env"]
+    lesson = ROOT / "notebooks" / "01_from_await_to_callbacks.ipynb"
     env = {n: value for n, value in os.environ.items() if n not in notebook_kernel.UNSET}
     done = subprocess.run([*command, lesson], env=env, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -445,29 +453,21 @@ def test_a_notebook_in_which_something_goes_wrong_is_left_as_it_was(tmp_path):
     path = tmp_path / "n.ipynb"
     write(path, cell("print(1)", count=None), cell("1 / 0", count=None))
     before = path.read_bytes()
-    assert "cell 2" in execute(path)[0]
-    assert "ZeroDivisionError" in execute(path)[0]
+    (found,) = execute(path)
+    assert "cell 2" in found
+    assert "ZeroDivisionError" in found
     assert path.read_bytes() == before
 
 
-def test_an_executed_notebook_names_no_machine_and_executes_to_the_same_bytes(tmp_path):
-    path = tmp_path / "n.ipynb"
-    source = "import json\njson.loads('x')"
-    write(
-        path,
-        cell("print(1)\nprint(2)"),
-        cell(source, tags=[EXPECTS_ERROR]),
-        cell(GROUP, tags=[EXPECTS_ERROR]),
-    )
-    assert execute(path) == []
-    first = path.read_text()
-    notebook = nbformat.read(path, as_version=4)
-    assert [c.execution_count for c in notebook.cells] == [1, 2, 3]
+def test_an_executed_notebook_names_no_machine_and_executes_to_the_same_bytes(executed):
+    first = executed.read_text()
+    notebook = nbformat.read(executed, as_version=4)
+    assert [c.execution_count for c in notebook.cells] == [1, 2, 3, 4, 5]
     assert notebook.cells[0].outputs == [printed("1\n2\n")]
     assert "python3." not in first
     assert "ipykernel_" not in first
-    assert execute(path) == []
-    assert path.read_text() == first
+    assert execute(executed) == []
+    assert executed.read_text() == first
 
 
 def test_a_run_without_anything_has_nothing_to_complain_of():

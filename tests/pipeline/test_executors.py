@@ -26,6 +26,14 @@ from asyncml.pipeline import executors, mix
 from asyncml.pipeline.executors import _end_with_parent
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.threads import ThreadPool
+from tests.pipeline.in_processes import (
+    dies,
+    in_processes,
+    later,
+    pid_of,
+    pid_or_error,
+    pid_then_hang,
+)
 
 
 async def collect(pipeline):
@@ -229,13 +237,6 @@ def test_a_broken_pool_of_the_functions_own_is_its_error(iterate):
     assert isinstance(pipeline.statistics().failures[0].error, BrokenExecutor)
 
 
-def later(value):
-    async def load():
-        return [value]
-
-    return load()
-
-
 def test_what_only_the_loop_can_read_does_not_come_out_of_a_process():
     pipeline = Pipeline([1, 2]).flat_map(later, executor="process", on_error="skip")
     with pytest.raises(TypeError, match="only the event loop can read"):
@@ -243,13 +244,6 @@ def test_what_only_the_loop_can_read_does_not_come_out_of_a_process():
 
 
 # a process that dies
-
-
-def dies(value):
-    time.sleep(0.01)
-    if value == 5:
-        os._exit(1)
-    return value
 
 
 @ends
@@ -268,16 +262,11 @@ def test_a_dead_process_is_one_error_that_blames_no_item(end):
 PROGRAM = """
 import os, sys, time
 from asyncml.pipeline.pipeline import Pipeline
-from tests.pipeline.test_executors import tell
+from tests.pipeline.in_processes import tell
 if __name__ == "__main__":
     for pid in Pipeline(range(99)).map(tell, executor="process", concurrency=2, **{options}):
         print(pid, flush=True)
 """
-
-
-def tell(value):
-    time.sleep(0.05)
-    return os.getpid()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such signals")
@@ -416,22 +405,6 @@ def test_the_source_sees_them_too(iterate):
 # processes that are kept
 
 
-def pid_of(value):
-    return os.getpid()
-
-
-def pid_or_error(value):
-    if value == 3:
-        raise OSError(os.getpid())
-    return os.getpid()
-
-
-def pid_then_hang(value):
-    if value:
-        time.sleep(60)
-    return os.getpid()
-
-
 def waits_to_end(pids):
     deadline = time.monotonic() + 30
     while any(map(runs, pids)) and time.monotonic() < deadline:
@@ -441,10 +414,6 @@ def waits_to_end(pids):
 
 KEPT = {"plain": {}, "timed": {"timeout": 30}}
 kept = pytest.mark.parametrize("options", KEPT.values(), ids=KEPT)
-
-
-def in_processes(fn, options, count=4, **more):
-    return Pipeline(range(count)).map(fn, executor="process", concurrency=1, **options, **more)
 
 
 @kept
@@ -616,7 +585,7 @@ def test_a_program_that_keeps_processes(name, said, options, tmp_path):
     script = tmp_path / "program.py"
     script.write_text(
         "import multiprocessing, time\n"
-        "from tests.pipeline.test_executors import in_processes, pid_of\n"
+        "from tests.pipeline.in_processes import in_processes, pid_of\n"
         "if __name__ == '__main__':\n"
         f"    pipeline = in_processes(pid_of, {options})\n"
         "    pids = {*pipeline}\n"

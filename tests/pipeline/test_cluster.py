@@ -1,21 +1,22 @@
 """A stage on a Dask cluster; in a process of its own, since Dask leaves a thread behind."""
 
-import os
 import subprocess
 import sys
-import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("distributed", reason="not installed: see tests/requirements.txt")
+# looked for, not imported: that takes a second, in every process that collects the tests
+if not find_spec("distributed"):
+    pytest.skip("not installed: see tests/requirements.txt", allow_module_level=True)
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import asyncio, logging, math, os, sys
 from distributed import Client, LocalCluster
 from asyncml import Pipeline
-from tests.pipeline.test_cluster import fails_twice, name, where_and_half
+from tests.pipeline.in_processes import fails_twice, random_name, where_and_half
 
 folder = sys.argv[1]
 cluster = LocalCluster(
@@ -39,26 +40,9 @@ with cluster, Client(cluster) as client:
     kept = Pipeline([4, -1, 16]).map(math.sqrt, executor=executor, on_error="skip")
     print([list(kept) for _ in range(5)] == [[2.0, 4.0]] * 5)
     again = Pipeline([folder]).map(fails_twice, executor=executor, retries=2)
-    print(list(again), len(set(Pipeline([0] * 8).map(name, executor=executor))))
+    print(list(again), len(set(Pipeline([0] * 8).map(random_name, executor=executor))))
     print(executor.submit(math.sqrt, 25).result())
 """
-
-
-def where_and_half(number):
-    time.sleep(0.02 * (number % 4 == 0))  # later than those behind it
-    return os.getpid(), number / 2
-
-
-def fails_twice(folder):
-    calls = len(list(Path(folder).iterdir()))
-    Path(folder, str(calls)).touch()
-    if calls < 2:
-        raise OSError(f"call {calls}")
-    return calls
-
-
-def name(_):
-    return os.urandom(8)
 
 
 def test_a_map_runs_on_a_cluster_of_processes(tmp_path):

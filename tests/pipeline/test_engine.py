@@ -6,7 +6,6 @@ import functools
 import gc
 import itertools
 import multiprocessing
-import os
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from asyncml.clock import compute, simulate
 from asyncml.pipeline.pipeline import Pipeline
 from tests.pipeline.consuming import Spy, collect, run, timed
+from tests.pipeline.in_processes import dies, hangs_once, is_child
 
 few = settings(deadline=None, max_examples=30)
 
@@ -177,10 +177,6 @@ def where(value):
     return threading.current_thread().name, value
 
 
-def process(value):
-    return multiprocessing.parent_process() is not None
-
-
 def test_plain_functions_run_in_threads_of_their_own_unless_asked():
     assert {name for name, _ in list(Pipeline(range(50)).map(where, concurrency=2))} <= {
         "where-1",
@@ -198,7 +194,7 @@ def test_an_executor_of_the_callers_is_used_and_stays_open():
 
 
 def test_functions_run_in_processes():
-    assert list(Pipeline(range(3)).map(process, executor="process", concurrency=1)) == [True] * 3
+    assert list(Pipeline(range(3)).map(is_child, executor="process", concurrency=1)) == [True] * 3
     partial = functools.partial(lambda value: value, 1)
     with (
         ProcessPoolExecutor(1) as pool,
@@ -997,20 +993,9 @@ def test_a_timeout_says_how_long_it_was():
         assert str(error) == "no result within 1.5 s"
 
 
-def hangs_once(value):
-    time.sleep(60 if value == 1 else 0)
-    return value
-
-
-def dies(value):
-    if value == 1:
-        os._exit(1)
-    return value
-
-
 def test_a_process_that_takes_too_long_is_ended_and_costs_no_other_item():
     pipeline = Pipeline(range(5)).map(
-        hangs_once, executor="process", concurrency=1, timeout=0.1, on_error="skip"
+        hangs_once, executor="process", concurrency=1, timeout=1, on_error="skip"
     )
     assert list(pipeline) == [0, 2, 3, 4]
     assert pipeline.statistics().stages[-1].skipped == 1
@@ -1019,7 +1004,7 @@ def test_a_process_that_takes_too_long_is_ended_and_costs_no_other_item():
 
 
 def test_a_dead_process_is_raised_whatever_on_error_says():
-    pipeline = Pipeline(range(4)).map(dies, executor="process", concurrency=1, on_error="skip")
+    pipeline = Pipeline(range(9)).map(dies, executor="process", concurrency=1, on_error="skip")
     with pytest.raises(BrokenExecutor) as caught:
         list(pipeline)
     assert "a worker of the executor ended" in caught.value.__notes__[0]

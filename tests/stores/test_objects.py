@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from asyncml.stores.objects import ObjectStore
 from asyncml.stores.slow import SlowStore
 from tests.web import Handler, serving
 
-for package in ("obstore", "moto"):
-    pytest.importorskip(package, reason="not installed: see tests/requirements.txt")
+if not (find_spec("obstore") and find_spec("moto")):
+    pytest.skip("not installed: see tests/requirements.txt", allow_module_level=True)
 
 KEYS = [
     *("a", "a b/1", "a b/10", "a b/2", "ab/1", "b/c/d/e.png"),

@@ -73,8 +73,7 @@ class Bucket:
         self.damaged = set(chance.sample(self.keys, 2))
         self._data, self.good = {}, {}
         for key, row in zip(self.keys, rows, strict=True):
-            image = dataset.images[row]
-            self._data[key] = encode_png(image)
+            image, self._data[key] = dataset.images[row], _png(not labelled, row)
             if key in self.damaged:  # cut off, as by an upload that broke
                 self._data[key] = self._data[key][: len(self._data[key]) // 2]
             else:
@@ -137,3 +136,8 @@ async def _for_ever() -> None:
 @cache
 def _datasets() -> tuple[Dataset, Dataset]:
     return fashion_mnist()
+
+
+@cache
+def _png(which: int, row: int) -> bytes:
+    return encode_png(_datasets()[which].images[row])

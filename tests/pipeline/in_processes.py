@@ -71,3 +71,17 @@ def fails_twice(folder):
 
 def random_name(_):
     return os.urandom(8)
+
+
+def hang(value):
+    if value:
+        time.sleep(600)
+    return value
+
+
+HANGING = [
+    {},
+    {"timeout": 500},
+    {"executor": "process"},
+    {"executor": "process", "timeout": 500},
+]

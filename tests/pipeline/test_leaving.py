@@ -506,18 +506,12 @@ def test_an_interrupted_cell_leaves_nothing(tmp_path):
 # the end of the program
 
 
-def hang(value):
-    if value:
-        time.sleep(600)
-    return value
-
-
 @pytest.mark.parametrize("end", ["for", "async for", "a loop left open"])
 def test_the_end_of_the_program_waits_for_nothing(end):
     program = f"""
 import asyncio, sys
 from asyncml.pipeline.pipeline import Pipeline
-from tests.pipeline.test_leaving import hang, OPTIONS
+from tests.pipeline.in_processes import HANGING, hang
 
 async def begin(pipeline):
     items = aiter(pipeline)
@@ -525,7 +519,7 @@ async def begin(pipeline):
 
 def main():
     opened = []
-    for options in OPTIONS:
+    for options in HANGING:
         pipeline = Pipeline(range(9)).map(hang, concurrency=1, **options)
         if {end!r} == "for":
             items = iter(pipeline)
@@ -548,14 +542,6 @@ if __name__ == "__main__":
     assert (done.stdout, done.returncode) == ("[0, 0, 0, 0]\n", 0)
     if end != "a loop left open":  # of whose tasks Python warns
         assert done.stderr == ""
-
-
-OPTIONS = [
-    {},
-    {"timeout": 50},
-    {"executor": "process"},
-    {"executor": "process", "timeout": 50},
-]
 
 
 # a function that holds the loop itself

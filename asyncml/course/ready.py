@@ -25,7 +25,7 @@ PACKAGES = {  # for the lessons
     "pillow": "10.3",
     "safetensors": "0.4",
     "matplotlib": "3.10.7",
-    "starlette": "0.40",
+    "starlette": "0.22",
     "uvicorn": "0.30",
     "prometheus-client": "0.20",
     "httpx": "0.27",

@@ -20,7 +20,8 @@ MAY_USE = {
     "network": "",
     "training": "network (pipeline)",
     "serving": "(network)",
-    "course": "clock timeline pipeline stores images network training serving",
+    "distributed": "network training",
+    "course": "clock timeline pipeline stores images network training serving distributed",
 }
 
 

@@ -1,0 +1,346 @@
+"""A run, as the server sees it: it takes gradients, makes updates, and says who may go on.
+
+It is plain calls on one event loop, so that nothing comes between a gradient and its update: the
+parameters have one owner, and no lock. A worker waits in two places only, where the policy does
+not let it go on, and where there are no batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from asyncml.distributed.history import History, WorkerStatistics
+from asyncml.distributed.server import ParameterServer
+from asyncml.distributed.shares import Part, Shares
+
+
+class Stuck(RuntimeError):
+    """The policy lets nobody go on, so nothing can happen any more."""
+
+
+class Gradient:
+    """What a worker sends: a vector, and what is known of it.
+
+    Args:
+        vector: (P,), the mean gradient over the examples; where a worker takes steps by itself, its
+            parameters. It is read until the worker goes on.
+        loss: the mean over the examples.
+        examples: in its batches.
+        batches: how many it was computed from.
+        busy_s: seconds that it took.
+    """
+
+    __slots__ = ("batches", "busy_s", "examples", "loss", "member", "upto", "vector", "version")
+    member: Member
+    version: int  # of the parameters by which it was computed
+    upto: Part  # the batches up to here are in it, and in those before it
+
+    def __init__(
+        self, vector: Any, loss: float, examples: int, batches: int, busy_s: float
+    ) -> None:
+        self.vector, self.loss, self.examples = vector, loss, examples
+        self.batches, self.busy_s = batches, busy_s
+
+
+class Member:
+    """A worker, as the server knows it; and the server, as a worker in this process knows it."""
+
+    def __init__(self, run: Run, number: int) -> None:
+        self._run, self.number = run, number
+        self.drops_stale = run.server.policy.drops_stale
+        self.clock = 0  # steps taken
+        self.version = 0  # of the parameters that it has
+        self.pending = 0  # gradients that wait for others
+        self.is_active = True  # whether it has batches
+        self.held: Part | None = None  # which
+        self.since_s: float | None = None  # since when it has been at work; None: it waits
+        self.interrupt: asyncio.Future[bool] | None = None  # what it computes, in virtual time
+        self.gradients = self.dropped = 0
+        self.busy_s = 0.0
+        self.begun_s = run.now()
+        self.ended_s: float | None = None
+        self.lost: str | None = None
+        self.failure: Exception | None = None  # what the server has found wrong with it
+
+    def statistics(self) -> WorkerStatistics:
+        """Return what it has done."""
+        ended_s = self._run.now() if self.ended_s is None else self.ended_s
+        waited_s = max(0.0, ended_s - self.begun_s - self.busy_s)
+        done = self.number, self.gradients, self.dropped, self.busy_s, waited_s
+        return WorkerStatistics(*done, self.lost)
+
+    async def next_part(self, params: Any) -> Part | None:
+        """Return the batches to go through now, and fill in the newest parameters.
+
+        Waits where there are none, since another worker may yet be lost. None: all are done.
+        """
+        part = await self._run.next_part(self)
+        if part is not None:
+            self._pull(params)
+        return part
+
+    async def push(self, gradient: Gradient, params: Any) -> bool:
+        """Give the server a gradient; once this worker may go on, fill in the newest parameters.
+
+        Returns:
+            Whether it counts; if not, its batches are to be done again.
+
+        Raises:
+            FloatingPointError: it is not finite.
+        """
+        run, self.since_s = self._run, None
+        taken = run.take(self, gradient)
+        if not run.may_go_on(self):
+            await run.permission(self)
+        if self.pending:  # it waits for others, while the worker writes into the vector
+            gradient.vector = gradient.vector.copy()
+        self._pull(params)
+        return taken
+
+    def _pull(self, params: Any) -> None:
+        server = self._run.server
+        np.copyto(params, server.model.params)  # the one copy that there is
+        self.version, self.since_s = server.version, self._run.now()
+
+
+class Run:
+    """A run of a server.
+
+    Args:
+        server: whose parameters change.
+        workers: how many there are; each is expected until it is known to have no batches.
+        epochs: of the whole run.
+    """
+
+    def __init__(self, server: ParameterServer, workers: int, epochs: int) -> None:
+        if server.is_running:
+            raise RuntimeError("this server is in a run already: wait for its end, or make another")
+        self.server, self._policy = server, server.policy
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self.shares = Shares(workers, epochs, server.resume_from)
+        self.members = [Member(self, number) for number in range(workers)]
+        self.history = history = History(self.now())
+        history.workers_and_unseen = self._workers_and_unseen
+        self.active = self.left = workers  # those with batches; those that are not lost
+        self.is_over = False
+        self._gone = 0  # those without batches whose gradients are in hand
+        self._in_hand: list[Gradient] = []
+        self._slowest, self._at_clock = 0, {0: workers}  # of the active, by clock
+        self._has_moved = False  # the slowest
+        self._waiting: dict[Member, asyncio.Future[None]] = {}  # for permission
+        self._idle: dict[Member, asyncio.Future[None]] = {}  # for batches
+        self._scratch = np.empty_like(server.model.grads)
+        server.history, server.progress, server.go_on = history, self.shares.state, self._resume
+        server.resume_from, server.is_running = None, True
+
+    # what workers ask for
+
+    async def next_part(self, member: Member) -> Part | None:
+        """Return what a worker is to go through now; None where every batch is done."""
+        while (part := self.shares.next_part(member.number, member.held)) is None:
+            member.held = member.since_s = None
+            if self.server.is_paused:
+                await self.permission(member)
+            if member.is_active:
+                self._leave(member)
+                self._settle()
+            if self.shares.are_done:
+                self._wake_idle()
+                return None
+            self._idle[member] = self._loop.create_future()
+            await self._idle[member]
+        member.held = part
+        if not member.is_active:
+            self._enter(member)
+        return part
+
+    def take(self, member: Member, gradient: Gradient) -> bool:
+        """Take a gradient, and make the updates for which it was missing; False: it is dropped."""
+        member.busy_s += gradient.busy_s
+        if self._policy.drops_stale and member.version != self.server.version:
+            member.dropped += 1
+            return False
+        assert member.held is not None
+        _check_finite(member, gradient)
+        gradient.member, gradient.version = member, member.version
+        gradient.upto = member.held = self.shares.take(member.held, gradient.batches)
+        member.pending += 1
+        self._in_hand.append(gradient)
+        self._step_of(member)
+        self._settle()
+        return True
+
+    def may_go_on(self, member: Member) -> bool:
+        """Whether a worker may begin its next step."""
+        if self.server.is_paused:
+            return False
+        return self._policy.may_go_on(member.pending, member.clock - self._slowest)
+
+    async def permission(self, member: Member) -> None:
+        """Wait until a worker may begin its next step."""
+        self._waiting[member] = future = self._loop.create_future()
+        self._check_not_stuck()
+        await future
+
+    def lose(self, member: Member, why: str) -> None:
+        """Go on without a worker: its batches are for others."""
+        member.lost, member.since_s = why, None
+        self.left -= 1
+        self._waiting.pop(member, None)
+        self._idle.pop(member, None)
+        if member.is_active:
+            self._leave(member)
+        member.held = None
+        self.shares.lose(member.number)
+        self._wake_idle()
+        self._settle()
+
+    def late(self, timeout: float) -> list[Member]:
+        """Return the workers that have been at work for too long, from now on failures."""
+        since = self.now() - timeout + 1e-9  # rounding
+        late = [m for m in self.members if m.since_s is not None and m.since_s <= since]
+        for member in late:
+            member.since_s = None
+            member.failure = TimeoutError(f"no gradient within {timeout:g} s")
+        return late
+
+    def _workers_and_unseen(self) -> tuple[tuple[WorkerStatistics, ...], str]:
+        return tuple(member.statistics() for member in self.members), self.shares.unseen()
+
+    # updates
+
+    def _settle(self) -> None:
+        """Make the updates that are due, and let those go on that now may."""
+        while self._in_hand and not self.server.is_paused:
+            # a worker that has gone, or is lost, has still given its part to this update
+            workers = self.active + self._gone
+            needed = self._policy.needed(workers) if self.active else len(self._in_hand)
+            if len(self._in_hand) < needed:
+                break
+            self._update(max(1, needed))
+        if self._has_moved:
+            self._has_moved = False
+            self._ask([*self._waiting])
+        self._check_not_stuck()
+
+    def _update(self, count: int) -> None:
+        server = self.server
+        # in the order of the workers, so that the sum is the same, whoever was first
+        taken = sorted(self._in_hand[:count], key=_number) if count > 1 else self._in_hand[:1]
+        del self._in_hand[:count]
+        examples = sum(gradient.examples for gradient in taken)
+        with np.errstate(over="ignore", invalid="ignore"):  # workers tell what comes of it
+            if self._policy.local_steps:
+                self._mean(taken, examples, server.model.params)
+            else:
+                self._mean(taken, examples, server.model.grads)
+                server.optimizer.step()
+        loss = 0.0
+        for gradient in taken:
+            member = gradient.member
+            loss += gradient.loss * gradient.examples
+            self.history.gradient(member.number, server.version - gradient.version)
+            self.shares.apply(gradient.upto)
+            member.gradients += 1
+            member.pending -= 1
+            self._gone -= not (member.pending or member.is_active)
+        self.history.update(self.now(), loss / examples)
+        server.version += 1
+        if self._waiting:
+            self._ask([gradient.member for gradient in taken])
+        if self._policy.drops_stale:
+            for member in self.members:
+                if member.interrupt is not None and not member.interrupt.done():
+                    member.interrupt.set_result(True)
+
+    def _mean(self, gradients: list[Gradient], examples: int, out: Any) -> None:
+        first, *others = gradients
+        if not others:
+            np.copyto(out, first.vector)
+            return
+        np.multiply(first.vector, first.examples / examples, out=out)
+        for each in others:
+            np.multiply(each.vector, each.examples / examples, out=self._scratch)
+            np.add(out, self._scratch, out=out)
+
+    # who waits
+
+    def _ask(self, members: Iterable[Member]) -> None:
+        for member in members:
+            if member in self._waiting and self.may_go_on(member):
+                future = self._waiting.pop(member)
+                if not future.done():
+                    future.set_result(None)
+
+    def _wake_idle(self) -> None:
+        idle, self._idle = self._idle, {}
+        for future in idle.values():
+            if not future.done():
+                future.set_result(None)
+
+    def _resume(self) -> None:
+        self._settle()
+        self._ask([*self._waiting])
+
+    def _check_not_stuck(self) -> None:
+        if self.active and len(self._waiting) == self.active and not self.server.is_paused:
+            raise Stuck(
+                f"{self._policy!r} lets no worker go on: {self.active} have batches and wait, with "
+                f"{len(self._in_hand)} gradients in hand. needed({self.active + self._gone}) is "
+                f"{self._policy.needed(self.active + self._gone)}"
+            )
+
+    # clocks
+
+    def _step_of(self, member: Member) -> None:
+        at, clock = self._at_clock, member.clock
+        member.clock = clock + 1
+        at[clock + 1] = at.get(clock + 1, 0) + 1
+        at[clock] -= 1
+        if not at[clock]:
+            self._empty(clock)
+
+    def _enter(self, member: Member) -> None:
+        member.is_active = True
+        self.active += 1
+        self._gone -= member.pending > 0
+        member.clock = max(member.clock, self._slowest)
+        self._at_clock[member.clock] = self._at_clock.get(member.clock, 0) + 1
+
+    def _leave(self, member: Member) -> None:
+        member.is_active = False
+        self.active -= 1
+        self._gone += member.pending > 0
+        self._at_clock[member.clock] -= 1
+        if not self._at_clock[member.clock]:
+            self._empty(member.clock)
+
+    def _empty(self, clock: int) -> None:
+        del self._at_clock[clock]
+        if clock == self._slowest and self._at_clock:
+            self._slowest, self._has_moved = min(self._at_clock), True
+
+
+def _number(gradient: Gradient) -> int:
+    return gradient.member.number
+
+
+def _check_finite(member: Member, gradient: Gradient) -> None:
+    vector = gradient.vector
+    if not math.isfinite(gradient.loss):
+        wrong = f"the loss is {gradient.loss}"
+    elif math.isfinite(np.vdot(vector, vector)) or np.isfinite(vector).all():
+        return
+    else:
+        wrong = "a gradient is not finite"
+    assert member.held is not None
+    raise FloatingPointError(
+        f"worker {member.number}: {wrong}, in batch {member.held.start} of {member.held}. It is "
+        "refused. Lower the learning rate, or look for nan and huge numbers in x"
+    )

@@ -1,0 +1,242 @@
+"""Train with many workers: in virtual time, in threads, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import numpy as np
+
+from asyncml.checks import check_int, check_number
+from asyncml.distributed.history import History
+from asyncml.distributed.run import Member, Run, Stuck
+from asyncml.distributed.server import ParameterServer
+from asyncml.distributed.worker import (
+    Computer,
+    ComputeTime,
+    Network,
+    Simulated,
+    Threaded,
+    work,
+)
+from asyncml.failures import said, shorten
+from asyncml.threads import ThreadPool
+from asyncml.training.blas import BlasThreads, threads_for
+
+ON_LOST = "go on", "raise"
+
+
+class WorkerLost(RuntimeError):
+    """A worker was lost, and the run was to end then, or had no other.
+
+    What the worker raised is its `__cause__`.
+
+    Attributes:
+        worker: its number.
+    """
+
+    def __init__(self, worker: int, message: str) -> None:
+        super().__init__(message)
+        self.worker = worker
+
+
+async def train_distributed(
+    server: ParameterServer,
+    worker_batches: Sequence[Any],
+    *,
+    compute_time: ComputeTime | None = None,
+    network: Network | None = None,
+    dask_client: Any = None,
+    epochs: int = 1,
+    seed: int = 0,
+    on_lost_worker: str = "go on",
+    worker_timeout: float | None = None,
+) -> History:
+    """Train the server's model with a worker for each of `worker_batches`.
+
+    The workers are coroutines, all of them one function. With `compute_time` or `network` they
+    wait as long as these say, which takes no time under `simulate`; without, each computes in a
+    thread; and with `dask_client` each runs on a worker of that cluster, and its gradients come
+    through a connection of its own.
+
+    The run ends when each batch is in the parameters, once. No policy waits for a worker that has
+    no batches left. If it is cancelled, the model stays as the last update left it, and no task is
+    left behind; `server.state_dict()` says where it stood.
+
+    A worker is lost if it raises an error, if its gradient is not finite, if its process or its
+    connection ends, or if it takes longer than `worker_timeout`. Others go on with its batches
+    where it stopped; a batch at which a second worker is lost too is given to nobody else, nor are
+    those behind it: `history.statistics().unseen` names them. A function that never returns keeps
+    its thread.
+
+    Args:
+        server: whose model is trained.
+        worker_batches: for each worker what it iterates, afresh each epoch: batches (x, y), as the
+            model's `loss_and_grads` takes them. They must be the same when an epoch is begun
+            again, by another worker; a `Pipeline` is put back for it.
+        compute_time: `compute_time(rng, worker)` returns the seconds that a batch takes.
+        network: `network(rng, bytes)` returns the seconds that a message takes: each gradient, and
+            the parameters that come back.
+        dask_client: a `distributed.Client`, with a worker for each of `worker_batches` at least.
+        epochs: how many the whole run has.
+        seed: of the generators of `compute_time` and `network`, one for each worker.
+        on_lost_worker: "go on" without it, or "raise".
+        worker_timeout: after how many seconds of work on one gradient, loading included, a worker
+            counts as lost; None: never.
+
+    Returns:
+        What was done: see `History`. Times are those of the running loop.
+
+    Raises:
+        WorkerLost: `on_lost_worker` is "raise", or no worker is left: it says what was not seen.
+        ClusterLost: the cluster's scheduler cannot be reached any more.
+        RuntimeError: the server is in a run already, or its policy lets nobody go on.
+        TypeError, ValueError: an argument cannot be right.
+
+    Example:
+        >>> from asyncml.clock import simulate
+        >>> from asyncml.distributed.policies import Sync
+        >>> from asyncml.network import MLP, SGD
+        >>> model = MLP([2, 2])
+        >>> server = ParameterServer(model, SGD(model, lr=0.1), Sync())
+        >>> batch = np.eye(2, dtype=np.float32), np.arange(2)
+        >>> history = simulate(train_distributed(server, [[batch] * 3] * 8,
+        ...                    compute_time=lambda rng, worker: 1 + worker))
+        >>> [update.time for update in history.updates]
+        [8.0, 16.0, 24.0]
+    """
+    if dask_client is not None:
+        raise NotImplementedError("training on a cluster is not there yet")
+    _check_arguments(server, worker_batches, epochs, on_lost_worker, worker_timeout)
+    rngs = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(len(worker_batches)))
+    run = Run(server, len(worker_batches), epochs)
+    try:
+        async with AsyncExitStack() as stack:
+            if compute_time is not None or network is not None:
+                computers: Iterator[Computer] = _simulated(run, compute_time, network, rngs)
+            else:
+                computers = _threaded(run, stack)
+            size = max(1, server.policy.local_steps)
+            jobs = [
+                work(member, computer, lambda part: worker_batches[part.share], size)
+                for member, computer in zip(run.members, computers, strict=True)
+            ]
+            await supervise(run, jobs, on_lost_worker == "raise", worker_timeout)
+    finally:
+        server.is_running = False
+    return run.history
+
+
+def _simulated(
+    run: Run, compute_time: ComputeTime | None, network: Network | None, rngs: Iterable[Any]
+) -> Iterator[Simulated]:
+    for member, rng in zip(run.members, rngs, strict=True):
+        yield Simulated(member, *own_copy(run.server), compute_time, network, rng)
+
+
+def _threaded(run: Run, stack: AsyncExitStack) -> Iterator[Threaded]:
+    blas = stack.enter_context(BlasThreads(threads_for(run.server.model, None)))
+    pool = ThreadPool(len(run.members), name="worker")
+    stack.callback(pool.shutdown, wait=False)
+    for _ in run.members:
+        yield Threaded(*own_copy(run.server), pool, blas)
+
+
+def own_copy(server: ParameterServer) -> tuple[Any, Any]:
+    """Return a copy of the model, for a worker, and of the optimiser where the worker steps."""
+    if server.policy.local_steps:
+        optimizer: Any = copy.deepcopy(server.optimizer)
+        return optimizer.model, optimizer
+    return copy.deepcopy(server.model), None
+
+
+async def supervise(
+    run: Run, jobs: Sequence[Coroutine[Any, Any, None]], raises: bool, timeout: float | None
+) -> None:
+    """Run the workers' coroutines to their end; none of them is left, however this ends.
+
+    Args:
+        run: whose workers they are.
+        jobs: a coroutine for each worker.
+        raises: whether the run ends when a worker is lost.
+        timeout: after how many seconds of work on one gradient it is.
+    """
+    tasks = [
+        asyncio.create_task(_attend(run, member, job, raises), name=f"worker-{member.number}")
+        for member, job in zip(run.members, jobs, strict=True)
+    ]
+    pending = {*tasks}
+    try:
+        while pending:
+            wait_s = None if timeout is None else _until_late(run, timeout)
+            done, pending = await asyncio.wait(
+                pending, timeout=wait_s, return_when=asyncio.FIRST_EXCEPTION
+            )
+            for task in done:
+                task.result()  # raises what ends the run
+            for member in run.late(timeout) if timeout is not None else ():
+                tasks[member.number].cancel()
+    finally:
+        run.is_over = True
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _until_late(run: Run, timeout: float) -> float:
+    """Return in how many seconds the next worker may be late."""
+    now = run.now()
+    begun = min((m.since_s for m in run.members if m.since_s is not None), default=now)
+    return max(0.0, begun + timeout - now)
+
+
+async def _attend(run: Run, member: Member, job: Coroutine[Any, Any, None], raises: bool) -> None:
+    """See one worker through; where it is lost, let the others go on, or end the run."""
+    try:
+        await job
+    except (Exception, asyncio.CancelledError) as error:
+        if run.is_over or isinstance(error, Stuck):
+            raise
+        cause = member.failure or error
+        why = f"{type(cause).__name__}: {said(cause)}"
+        if member.held is not None:
+            why += f", at batch {member.held.start} of {member.held}"
+        run.lose(member, why)
+        if raises:
+            raise WorkerLost(member.number, f"worker {member.number} was lost: {why}") from cause
+        if not run.left and run.shares.unseen():
+            raise WorkerLost(
+                member.number,
+                f"no worker is left: the last one, worker {member.number}, was lost by {why}. "
+                f"Not seen: {run.shares.unseen()}",
+            ) from cause
+    finally:
+        member.ended_s = run.now()
+
+
+def _check_arguments(
+    server: object, worker_batches: Any, epochs: int, on_lost: str, timeout: float | None
+) -> None:
+    if not isinstance(server, ParameterServer):
+        raise TypeError(f"`server` must be a ParameterServer, got {type(server).__name__}")
+    if not isinstance(worker_batches, Sequence) or not worker_batches:
+        raise TypeError(
+            "`worker_batches` must be a list with what each worker iterates, "
+            f"got {shorten(worker_batches)}"
+        )
+    for i, batches in enumerate(worker_batches):
+        if isinstance(batches, Iterator | AsyncIterator):
+            raise ValueError(
+                f"`worker_batches[{i}]` can be iterated only once, got {type(batches).__name__}: "
+                "pass a list, a Pipeline, or an object whose __iter__ starts afresh"
+            )
+        if not isinstance(batches, Iterable | AsyncIterable):
+            raise TypeError(f"`worker_batches[{i}]` must give batches (x, y), got {batches!r}")
+    check_int("epochs", epochs)
+    if on_lost not in ON_LOST:
+        raise ValueError(f'`on_lost_worker` must be "go on" or "raise", got {on_lost!r}')
+    if timeout is not None and not check_number("worker_timeout", timeout, "seconds > 0") > 0:
+        raise ValueError(f"`worker_timeout` must be > 0, got {timeout}")

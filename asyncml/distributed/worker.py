@@ -1,0 +1,208 @@
+"""The worker: one coroutine, the same in virtual time, on this machine and on a cluster.
+
+It asks its link for batches, computes, and gives the gradient to its link. What differs from place
+to place is the link to the server, and how it computes: in virtual time or in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any, Protocol
+
+import numpy as np
+
+from asyncml.distributed.run import Gradient, Member
+from asyncml.distributed.shares import Part
+from asyncml.failures import add_note
+from asyncml.threads import ThreadPool
+from asyncml.training.blas import BlasThreads
+from asyncml.training.feeding import batches_of, pair
+
+ComputeTime = Callable[[np.random.Generator, int], float]
+Network = Callable[[np.random.Generator, int], float]
+Group = list[tuple[Any, Any]]  # the batches (x, y) of one gradient: one, or those of a period
+
+
+class Link(Protocol):
+    """The way of a worker to the server; a `Member` is one, for a worker in the same process."""
+
+    async def next_part(self, params: Any) -> Part | None:
+        """Return what to go through next, and fill in the newest parameters; None: nothing."""
+
+    async def push(self, gradient: Gradient, params: Any) -> bool:
+        """Give a gradient, and fill in the newest parameters; say whether it counts."""
+
+
+class Computer(Protocol):
+    """How a worker computes."""
+
+    @property
+    def params(self) -> Any:
+        """Its parameters, for the link to fill in."""
+
+    async def compute(self, group: Group) -> Gradient:
+        """Return the gradient of these batches."""
+
+
+async def work(link: Link, computer: Computer, open_part: Callable[[Part], Any], size: int) -> None:
+    """Compute gradients until every batch is done.
+
+    Args:
+        link: to the server.
+        computer: has the parameters, and computes.
+        open_part: returns the batches that belong to a part, as it is iterated.
+        size: how many batches make a gradient.
+    """
+    while (part := await link.next_part(computer.params)) is not None:
+        async with aclosing(groups(open_part(part), part, size)) as parts:
+            async for group in parts:
+                while not await link.push(await computer.compute(group), computer.params):
+                    pass  # by older parameters: once more
+
+
+async def groups(batches: Any, part: Part, size: int) -> AsyncGenerator[Group, None]:
+    """Give the batches of a part, so many at a time, after those that are done."""
+    group: Group = []
+    index = 0
+    try:
+        async with aclosing(batches_of(at_epoch(batches, part.epoch))) as each:
+            async for batch in each:
+                if index >= part.start:
+                    group.append(pair(batch))
+                    if len(group) == size:
+                        yield group
+                        group = []
+                index += 1
+        if index < part.start:
+            raise ValueError(f"only {index} batches, where {part.start} were done before")
+        if group:
+            yield group
+    except Exception as error:
+        add_note(error, f"at batch {index} of {part}")
+        raise
+
+
+def at_epoch(batches: Any, epoch: int) -> Any:
+    """Let a pipeline begin this epoch, whichever it has been in: another worker may have been."""
+    if hasattr(batches, "load_state_dict"):
+        begin = {"epoch": epoch, "position": 0, "parts": {}}
+        batches.load_state_dict({**batches.state_dict(), **begin})
+    return batches
+
+
+def gradient_of(model: Any, optimizer: Any, group: Group) -> tuple[float, int]:
+    """Compute a gradient into `model.grads`, or step by step into `model.params`.
+
+    Args:
+        model: the worker's own.
+        optimizer: the worker's own, if it takes the steps itself; else None.
+        group: the batches.
+
+    Returns:
+        the mean loss of the examples, and how many there are.
+    """
+    total, examples = 0.0, 0
+    with np.errstate(over="ignore", invalid="ignore"):  # the server looks at what comes of it
+        for x, y in group:
+            total += model.loss_and_grads(x, y) * len(y)
+            examples += len(y)
+            if optimizer is not None:
+                optimizer.step()
+    return total / examples, examples
+
+
+class Simulated:
+    """Computes in no time, and says that it took as long as the caller's functions tell.
+
+    Args:
+        member: the worker.
+        model: its own.
+        optimizer: its own, or None.
+        compute_time: seconds for a batch.
+        network: seconds for a message.
+        rng: the worker's own.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        model: Any,
+        optimizer: Any,
+        compute_time: ComputeTime | None,
+        network: Network | None,
+        rng: np.random.Generator,
+    ) -> None:
+        self._member, self._model, self._optimizer = member, model, optimizer
+        self._functions, self._rng = {"compute_time": compute_time, "network": network}, rng
+        self._loop = asyncio.get_running_loop()
+        self._vector = model.grads if optimizer is None else model.params
+        self.params = model.params
+
+    async def compute(self, group: Group) -> Gradient:
+        """Let the time pass, and compute; where it is interrupted, the gradient is not computed."""
+        busy_s = sum([self._seconds("compute_time", self._member.number) for _ in group])
+        # parameters here, and a gradient back
+        whole_s = busy_s + sum([self._seconds("network", self._vector.nbytes) for _ in range(2)])
+        begun_s = self._loop.time()
+        if await self._is_interrupted(whole_s):
+            return Gradient(self._vector, 0.0, 0, 0, min(busy_s, self._loop.time() - begun_s))
+        loss, examples = gradient_of(self._model, self._optimizer, group)
+        return Gradient(self._vector, loss, examples, len(group), busy_s)
+
+    async def _is_interrupted(self, seconds: float) -> bool:
+        """Wait, and say whether an update has made this gradient stale meanwhile."""
+        member = self._member
+        if not member.drops_stale:
+            await asyncio.sleep(seconds)
+            return False
+        end: asyncio.Future[bool] = self._loop.create_future()
+        member.interrupt, timer = end, self._loop.call_later(seconds, _end, end)
+        try:
+            return await end
+        finally:
+            member.interrupt = None
+            timer.cancel()
+
+    def _seconds(self, name: str, about: int) -> float:
+        function = self._functions[name]
+        seconds = 0.0 if function is None else function(self._rng, about)
+        if not seconds >= 0:
+            raise ValueError(f"`{name}` must return seconds, >= 0, got {seconds!r}")
+        return seconds
+
+
+def _end(future: asyncio.Future[bool]) -> None:
+    if not future.done():
+        future.set_result(False)
+
+
+class Threaded:
+    """Computes in a thread.
+
+    Args:
+        model: the worker's own.
+        optimizer: its own, or None.
+        pool: whose threads compute.
+        blas: how many threads BLAS may take in each.
+    """
+
+    def __init__(self, model: Any, optimizer: Any, pool: ThreadPool, blas: BlasThreads) -> None:
+        self._model, self._optimizer, self._pool, self._blas = model, optimizer, pool, blas
+        self._vector = model.grads if optimizer is None else model.params
+        self.params = model.params
+
+    async def compute(self, group: Group) -> Gradient:
+        """Compute, while the event loop runs other workers."""
+        loop = asyncio.get_running_loop()
+        job = loop.run_in_executor(self._pool, self._timed, group)
+        loss, examples, busy_s = await job
+        return Gradient(self._vector, loss, examples, len(group), busy_s)
+
+    def _timed(self, group: Group) -> tuple[float, int, float]:
+        self._blas.apply()
+        begun_s = time.perf_counter()
+        loss, examples = gradient_of(self._model, self._optimizer, group)
+        return loss, examples, time.perf_counter() - begun_s

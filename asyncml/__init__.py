@@ -30,8 +30,8 @@ __version__ = "0.1.0"
 _ROOMS = {
     "clock": "Deadlock compute simulate",
     "course": "Measurement bets measured plot_measured progress",
-    "distributed": "Async History KSync LocalSGD ParameterServer Policy SoftSync StaleSync Sync "
-    "Update WorkerLost train_distributed",
+    "distributed": "Async ClusterLost History KSync LocalSGD ParameterServer Policy SoftSync "
+    "StaleSync Sync Update WorkerLost ring_all_reduce train_distributed",
     "images": "CLASS_NAMES Dataset DatasetError decode_png encode_png fashion_mnist label_of "
     "write_objects",
     "network": "Adam CrossEntropy Layer Linear Loss MLP MeanSquaredError Optimizer ReLU SGD "

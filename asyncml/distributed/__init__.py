@@ -5,12 +5,17 @@
     server     the parameters and their optimiser, from run to run
     run        one run of a server: takes gradients, makes updates, says who may go on
     worker     the worker: one coroutine, wherever it runs
+    channel    messages over a connection, straight from memory
+    cluster    workers on a Dask cluster
     train      workers in virtual time, in threads, or on a Dask cluster
+    allreduce  the sum of all workers' vectors in a ring, without a server
     history    what was done
 
 Lesson 11 trains with it.
 """
 
+from asyncml.distributed.allreduce import ring_all_reduce
+from asyncml.distributed.cluster import ClusterLost
 from asyncml.distributed.history import History, Update
 from asyncml.distributed.policies import Async, KSync, LocalSGD, Policy, SoftSync, StaleSync, Sync
 from asyncml.distributed.server import ParameterServer
@@ -18,6 +23,7 @@ from asyncml.distributed.train import WorkerLost, train_distributed
 
 __all__ = [
     "Async",
+    "ClusterLost",
     "History",
     "KSync",
     "LocalSGD",
@@ -28,5 +34,6 @@ __all__ = [
     "Sync",
     "Update",
     "WorkerLost",
+    "ring_all_reduce",
     "train_distributed",
 ]

@@ -143,12 +143,12 @@ class History:
         columns = self._times, self._losses, self._ends, self._workers, self._stalenesses
         return sum(column.__sizeof__() for column in columns)
 
-    def gradient(self, worker: int, staleness: int) -> None:
+    def add_gradient(self, worker: int, staleness: int) -> None:
         """Note a gradient of the next update."""
         self._workers.append(worker)
         self._stalenesses.append(staleness)
 
-    def update(self, time: float, loss: float) -> None:
+    def add_update(self, time: float, loss: float) -> None:
         """Note an update, of the gradients noted since the last one."""
         self._times.append(time)
         self._losses.append(loss)

@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from asyncml.distributed.history import History, WorkerStatistics
 from asyncml.distributed.server import ParameterServer
-from asyncml.distributed.shares import Part, Shares
+from asyncml.distributed.shares import Part, Share, Shares
 
 
-class Stuck(RuntimeError):
-    """The policy lets nobody go on, so nothing can happen any more."""
+class Fatal(RuntimeError):
+    """Ends the run, whatever is to be done without a worker."""
 
 
+@dataclass(slots=True, eq=False)
 class Gradient:
     """What a worker sends: a vector, and what is known of it.
 
@@ -33,18 +35,21 @@ class Gradient:
         examples: in its batches.
         batches: how many it was computed from.
         busy_s: seconds that it took.
+        member: whose it is; this and what follows is noted by the server.
+        version: of the parameters by which it was computed.
+        share: of whose batches it is.
+        upto: the batches up to here are in it, and in those before it.
     """
 
-    __slots__ = ("batches", "busy_s", "examples", "loss", "member", "upto", "vector", "version")
-    member: Member
-    version: int  # of the parameters by which it was computed
-    upto: Part  # the batches up to here are in it, and in those before it
-
-    def __init__(
-        self, vector: Any, loss: float, examples: int, batches: int, busy_s: float
-    ) -> None:
-        self.vector, self.loss, self.examples = vector, loss, examples
-        self.batches, self.busy_s = batches, busy_s
+    vector: Any
+    loss: float
+    examples: int
+    batches: int
+    busy_s: float
+    member: Any = None
+    version: int = 0
+    share: Any = None
+    upto: tuple[int, int] = (0, 0)
 
 
 class Member:
@@ -57,12 +62,11 @@ class Member:
         self.version = 0  # of the parameters that it has
         self.pending = 0  # gradients that wait for others
         self.is_active = True  # whether it has batches
-        self.held: Part | None = None  # which
+        self.share: Share | None = None  # which
         self.since_s: float | None = None  # since when it has been at work; None: it waits
         self.interrupt: asyncio.Future[bool] | None = None  # what it computes, in virtual time
         self.gradients = self.dropped = 0
         self.busy_s = 0.0
-        self.begun_s = run.now()
         self.ended_s: float | None = None
         self.lost: str | None = None
         self.failure: Exception | None = None  # what the server has found wrong with it
@@ -70,7 +74,7 @@ class Member:
     def statistics(self) -> WorkerStatistics:
         """Return what it has done."""
         ended_s = self._run.now() if self.ended_s is None else self.ended_s
-        waited_s = max(0.0, ended_s - self.begun_s - self.busy_s)
+        waited_s = max(0.0, ended_s - self._run.history.start_s - self.busy_s)
         done = self.number, self.gradients, self.dropped, self.busy_s, waited_s
         return WorkerStatistics(*done, self.lost)
 
@@ -93,10 +97,10 @@ class Member:
         Raises:
             FloatingPointError: it is not finite.
         """
-        run, self.since_s = self._run, None
-        taken = run.take(self, gradient)
-        if not run.may_go_on(self):
-            await run.permission(self)
+        self.since_s = None
+        taken = self._run.take(self, gradient)
+        if not self._run.may_go_on(self):
+            await self._run.permission(self)
         if self.pending:  # it waits for others, while the worker writes into the vector
             gradient.vector = gradient.vector.copy()
         self._pull(params)
@@ -143,8 +147,8 @@ class Run:
 
     async def next_part(self, member: Member) -> Part | None:
         """Return what a worker is to go through now; None where every batch is done."""
-        while (part := self.shares.next_part(member.number, member.held)) is None:
-            member.held = member.since_s = None
+        while (share := self.shares.next_share(member.number, member.share)) is None:
+            member.share = member.since_s = None
             if self.server.is_paused:
                 await self.permission(member)
             if member.is_active:
@@ -155,10 +159,10 @@ class Run:
                 return None
             self._idle[member] = self._loop.create_future()
             await self._idle[member]
-        member.held = part
+        member.share = share
         if not member.is_active:
             self._enter(member)
-        return part
+        return Part(share.number, share.epoch, share.taken)
 
     def take(self, member: Member, gradient: Gradient) -> bool:
         """Take a gradient, and make the updates for which it was missing; False: it is dropped."""
@@ -166,10 +170,12 @@ class Run:
         if self._policy.drops_stale and member.version != self.server.version:
             member.dropped += 1
             return False
-        assert member.held is not None
+        share = member.share
+        assert share is not None
         _check_finite(member, gradient)
+        share.taken += gradient.batches
         gradient.member, gradient.version = member, member.version
-        gradient.upto = member.held = self.shares.take(member.held, gradient.batches)
+        gradient.share, gradient.upto = share, (share.epoch, share.taken)
         member.pending += 1
         self._in_hand.append(gradient)
         self._step_of(member)
@@ -196,8 +202,8 @@ class Run:
         self._idle.pop(member, None)
         if member.is_active:
             self._leave(member)
-        member.held = None
-        self.shares.lose(member.number)
+        self.shares.lose(member.number, member.share)
+        member.share = None
         self._wake_idle()
         self._settle()
 
@@ -217,41 +223,42 @@ class Run:
 
     def _settle(self) -> None:
         """Make the updates that are due, and let those go on that now may."""
-        while self._in_hand and not self.server.is_paused:
+        in_hand = self._in_hand
+        while in_hand and not self.server.is_paused:
             # a worker that has gone, or is lost, has still given its part to this update
             workers = self.active + self._gone
-            needed = self._policy.needed(workers) if self.active else len(self._in_hand)
-            if len(self._in_hand) < needed:
+            needed = max(1, self._policy.needed(workers)) if self.active else len(in_hand)
+            if len(in_hand) < needed:
                 break
-            self._update(max(1, needed))
+            taken = in_hand[:needed]
+            del in_hand[:needed]
+            self._update(taken)
         if self._has_moved:
             self._has_moved = False
             self._ask([*self._waiting])
-        self._check_not_stuck()
+        if len(self._waiting) == self.active:
+            self._check_not_stuck()
 
-    def _update(self, count: int) -> None:
-        server = self.server
-        # in the order of the workers, so that the sum is the same, whoever was first
-        taken = sorted(self._in_hand[:count], key=_number) if count > 1 else self._in_hand[:1]
-        del self._in_hand[:count]
-        examples = sum(gradient.examples for gradient in taken)
-        with np.errstate(over="ignore", invalid="ignore"):  # workers tell what comes of it
-            if self._policy.local_steps:
-                self._mean(taken, examples, server.model.params)
-            else:
-                self._mean(taken, examples, server.model.grads)
-                server.optimizer.step()
-        loss = 0.0
+    def _update(self, taken: list[Gradient]) -> None:
+        server, examples = self.server, taken[0].examples
+        if len(taken) > 1:  # in the order of the workers: the same sum, whoever was first
+            taken.sort(key=lambda gradient: gradient.member.number)
+            examples = sum([gradient.examples for gradient in taken])
+        if self._policy.local_steps:
+            self._mean(taken, examples, server.model.params)
+        else:
+            self._mean(taken, examples, server.model.grads)
+            server.optimizer.step()
+        loss, version = 0.0, server.version
         for gradient in taken:
-            member = gradient.member
+            member, gradient.share.applied = gradient.member, gradient.upto
             loss += gradient.loss * gradient.examples
-            self.history.gradient(member.number, server.version - gradient.version)
-            self.shares.apply(gradient.upto)
+            self.history.add_gradient(member.number, version - gradient.version)
             member.gradients += 1
             member.pending -= 1
-            self._gone -= not (member.pending or member.is_active)
-        self.history.update(self.now(), loss / examples)
-        server.version += 1
+            self._gone -= not (member.is_active or member.pending)
+        self.history.add_update(self.now(), loss / examples)
+        server.version = version + 1
         if self._waiting:
             self._ask([gradient.member for gradient in taken])
         if self._policy.drops_stale:
@@ -290,7 +297,7 @@ class Run:
 
     def _check_not_stuck(self) -> None:
         if self.active and len(self._waiting) == self.active and not self.server.is_paused:
-            raise Stuck(
+            raise Fatal(
                 f"{self._policy!r} lets no worker go on: {self.active} have batches and wait, with "
                 f"{len(self._in_hand)} gradients in hand. needed({self.active + self._gone}) is "
                 f"{self._policy.needed(self.active + self._gone)}"
@@ -327,10 +334,6 @@ class Run:
             self._slowest, self._has_moved = min(self._at_clock), True
 
 
-def _number(gradient: Gradient) -> int:
-    return gradient.member.number
-
-
 def _check_finite(member: Member, gradient: Gradient) -> None:
     vector = gradient.vector
     if not math.isfinite(gradient.loss):
@@ -339,8 +342,7 @@ def _check_finite(member: Member, gradient: Gradient) -> None:
         return
     else:
         wrong = "a gradient is not finite"
-    assert member.held is not None
     raise FloatingPointError(
-        f"worker {member.number}: {wrong}, in batch {member.held.start} of {member.held}. It is "
-        "refused. Lower the learning rate, or look for nan and huge numbers in x"
+        f"worker {member.number}: {wrong}, in {member.share}. It is refused. Lower the learning "
+        "rate, or look for nan and huge numbers in x"
     )

@@ -5,7 +5,6 @@ each of its batches counts once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -26,14 +25,20 @@ class Part(NamedTuple):
         return f"epoch {self.epoch} of `worker_batches[{self.share}]`"
 
 
-@dataclass
-class _Share:
-    epoch: int = 0
-    taken: int = 0  # batches of that epoch whose gradients the server has
-    applied: list[int] = field(default_factory=lambda: [0, 0])  # epoch, batches in the parameters
-    holder: int | None = None  # who goes through it
-    failed: tuple[int, int] | None = None  # at which batch a worker was lost
-    is_given_up: bool = False
+class Share:
+    """What one of `worker_batches` has to give, and how much of it is done."""
+
+    def __init__(self, number: int, epoch: int, taken: int) -> None:
+        self.number = number
+        self.epoch = epoch  # which is gone through
+        self.taken = taken  # batches of it whose gradients the server has
+        self.applied = epoch, taken  # up to where they are in the parameters
+        self.holder: int | None = None  # who goes through it
+        self.failed: tuple[int, int] | None = None  # at which batch a worker was lost
+        self.is_given_up = False
+
+    def __str__(self) -> str:
+        return f"batch {self.taken} of epoch {self.epoch} of `worker_batches[{self.number}]`"
 
 
 class Shares:
@@ -46,55 +51,39 @@ class Shares:
     """
 
     def __init__(self, count: int, epochs: int, state: Sequence[Sequence[int]] | None) -> None:
-        self.epochs = epochs
-        self._shares = [_Share() for _ in range(count)]
         if state is not None and len(state) != count:
             raise ValueError(f"this state is of {len(state)} workers: pass as many, not {count}")
-        for share, (epoch, done) in zip(self._shares, state or (), strict=False):
-            share.epoch, share.taken, share.applied = epoch, done, [epoch, done]
-        self._orphans: list[int] = []  # whose worker is lost
+        self.epochs = epochs
+        self._shares = [Share(number, *at) for number, at in enumerate(state or [(0, 0)] * count)]
+        self._orphans: list[Share] = []  # whose worker is lost
         self._rest = sum(share.epoch < epochs for share in self._shares)
 
-    def next_part(self, worker: int, held: Part | None) -> Part | None:
-        """Return what a worker is to go through now, if anything is there: the earliest epoch.
+    def next_share(self, worker: int, ended: Share | None) -> Share | None:
+        """Return a share of which the worker is to do the rest of an epoch: the earliest, or none.
 
         Args:
             worker: its number.
-            held: what it has just come to the end of.
+            ended: an epoch of this it has just come to the end of.
         """
-        if held is not None:
-            share = self._shares[held.share]
-            share.epoch, share.taken, share.holder = held.epoch + 1, 0, None
-            self._rest -= share.epoch == self.epochs
-        free = [at for at in (worker, *self._orphans) if self._is_free(at)]
-        at = min(free, key=lambda at: self._shares[at].epoch, default=None)
-        if at is None:
-            return None
-        self._shares[at].holder = worker
-        return Part(at, self._shares[at].epoch, self._shares[at].taken)
+        if ended is not None:
+            ended.epoch, ended.taken, ended.holder = ended.epoch + 1, 0, None
+            self._rest -= ended.epoch == self.epochs
+        free = [each for each in (self._shares[worker], *self._orphans) if self._is_free(each)]
+        share = min(free, key=lambda share: share.epoch, default=None)
+        if share is not None:
+            share.holder = worker
+        return share
 
-    def _is_free(self, at: int) -> bool:
-        share = self._shares[at]
+    def _is_free(self, share: Share) -> bool:
         return share.holder is None and share.epoch < self.epochs and not share.is_given_up
 
-    def take(self, held: Part, batches: int) -> Part:
-        """Note that the server has the gradient of the next batches; return what they are."""
-        share = self._shares[held.share]
-        share.taken += batches
-        return Part(held.share, held.epoch, share.taken)
-
-    def apply(self, upto: Part) -> None:
-        """Note that the batches before `upto.start` are in the parameters."""
-        self._shares[upto.share].applied = [upto.epoch, upto.start]
-
-    def lose(self, worker: int) -> None:
+    def lose(self, worker: int, held: Share | None) -> None:
         """Let others go on with what a worker had; not with a batch that has cost two of them."""
-        self._orphans.append(worker)
-        for share in self._shares:
-            if share.holder == worker:
-                share.holder, before, share.failed = None, share.failed, (share.epoch, share.taken)
-                share.is_given_up = share.failed == before
-                self._rest -= share.is_given_up
+        self._orphans.append(self._shares[worker])
+        if held is not None:
+            held.holder, before, held.failed = None, held.failed, (held.epoch, held.taken)
+            held.is_given_up = held.failed == before
+            self._rest -= held.is_given_up
 
     @property
     def are_done(self) -> bool:
@@ -107,9 +96,5 @@ class Shares:
 
     def unseen(self) -> str:
         """Say which batches nobody has seen, if there are any."""
-        rest = [
-            f"`worker_batches[{i}]` from batch {share.taken} of epoch {share.epoch} on"
-            for i, share in enumerate(self._shares)
-            if share.epoch < self.epochs
-        ]
+        rest = [f"from {share} on" for share in self._shares if share.epoch < self.epochs]
         return ", ".join(rest)

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+import math
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from asyncml.checks import check_int, check_number
+from asyncml.clocks import is_virtual
+from asyncml.distributed.cluster import GLANCE_S, Cluster
 from asyncml.distributed.history import History
-from asyncml.distributed.run import Member, Run, Stuck
+from asyncml.distributed.run import Fatal, Member, Run
 from asyncml.distributed.server import ParameterServer
-from asyncml.distributed.worker import (
-    Computer,
-    ComputeTime,
-    Network,
-    Simulated,
-    Threaded,
-    work,
-)
+from asyncml.distributed.worker import ComputeTime, Network, Simulated, Threaded, work
 from asyncml.failures import said, shorten
 from asyncml.threads import ThreadPool
 from asyncml.training.blas import BlasThreads, threads_for
+from asyncml.training.switching import ShortSwitches
 
 ON_LOST = "go on", "raise"
 
@@ -64,7 +70,8 @@ async def train_distributed(
 
     The run ends when each batch is in the parameters, once. No policy waits for a worker that has
     no batches left. If it is cancelled, the model stays as the last update left it, and no task is
-    left behind; `server.state_dict()` says where it stood.
+    left behind; `server.state_dict()` says where it stood. While threads compute, Python's switch
+    interval is 0.1 ms, as in `fit`.
 
     A worker is lost if it raises an error, if its gradient is not finite, if its process or its
     connection ends, or if it takes longer than `worker_timeout`. Others go on with its batches
@@ -76,7 +83,8 @@ async def train_distributed(
         server: whose model is trained.
         worker_batches: for each worker what it iterates, afresh each epoch: batches (x, y), as the
             model's `loss_and_grads` takes them. They must be the same when an epoch is begun
-            again, by another worker; a `Pipeline` is put back for it.
+            again, by another worker; a `Pipeline` is put back for it. A plain iterable runs on the
+            event loop.
         compute_time: `compute_time(rng, worker)` returns the seconds that a batch takes.
         network: `network(rng, bytes)` returns the seconds that a message takes: each gradient, and
             the parameters that come back.
@@ -108,36 +116,48 @@ async def train_distributed(
         >>> [update.time for update in history.updates]
         [8.0, 16.0, 24.0]
     """
-    if dask_client is not None:
-        raise NotImplementedError("training on a cluster is not there yet")
     _check_arguments(server, worker_batches, epochs, on_lost_worker, worker_timeout)
-    rngs = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(len(worker_batches)))
+    simulated = compute_time is not None or network is not None
+    if dask_client is not None and (simulated or is_virtual(asyncio.get_running_loop())):
+        raise ValueError("`dask_client` computes for real: not in virtual time, nor with a model")
     run = Run(server, len(worker_batches), epochs)
+    size = max(1, server.policy.local_steps)
+    check = None
     try:
         async with AsyncExitStack() as stack:
-            if compute_time is not None or network is not None:
-                computers: Iterator[Computer] = _simulated(run, compute_time, network, rngs)
+            # the server looks at what comes of it
+            stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
+            if dask_client is not None:
+                cluster = Cluster(dask_client, run, worker_batches)
+                await cluster.find()
+                jobs = [partial(cluster.attend, member, size) for member in run.members]
+                check = cluster.check
             else:
-                computers = _threaded(run, stack)
-            size = max(1, server.policy.local_steps)
-            jobs = [
-                work(member, computer, lambda part: worker_batches[part.share], size)
-                for member, computer in zip(run.members, computers, strict=True)
-            ]
-            await supervise(run, jobs, on_lost_worker == "raise", worker_timeout)
+                computers: Iterator[Simulated | Threaded] = (
+                    _simulated(run, compute_time, network, seed)
+                    if simulated
+                    else _threaded(run, stack)
+                )
+                jobs = [
+                    partial(work, member, computer, lambda part: worker_batches[part.share], size)
+                    for member, computer in zip(run.members, computers, strict=True)
+                ]
+            await supervise(run, jobs, on_lost_worker == "raise", worker_timeout, check)
     finally:
         server.is_running = False
     return run.history
 
 
 def _simulated(
-    run: Run, compute_time: ComputeTime | None, network: Network | None, rngs: Iterable[Any]
+    run: Run, compute_time: ComputeTime | None, network: Network | None, seed: int
 ) -> Iterator[Simulated]:
-    for member, rng in zip(run.members, rngs, strict=True):
+    seeds = np.random.SeedSequence(seed).spawn(len(run.members))
+    for member, rng in zip(run.members, map(np.random.default_rng, seeds), strict=True):
         yield Simulated(member, *own_copy(run.server), compute_time, network, rng)
 
 
 def _threaded(run: Run, stack: AsyncExitStack) -> Iterator[Threaded]:
+    stack.enter_context(ShortSwitches())
     blas = stack.enter_context(BlasThreads(threads_for(run.server.model, None)))
     pool = ThreadPool(len(run.members), name="worker")
     stack.callback(pool.shutdown, wait=False)
@@ -154,15 +174,20 @@ def own_copy(server: ParameterServer) -> tuple[Any, Any]:
 
 
 async def supervise(
-    run: Run, jobs: Sequence[Coroutine[Any, Any, None]], raises: bool, timeout: float | None
+    run: Run,
+    jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    raises: bool,
+    timeout: float | None,
+    check: Callable[[], None] | None,
 ) -> None:
     """Run the workers' coroutines to their end; none of them is left, however this ends.
 
     Args:
         run: whose workers they are.
-        jobs: a coroutine for each worker.
+        jobs: for each worker, what starts its coroutine.
         raises: whether the run ends when a worker is lost.
         timeout: after how many seconds of work on one gradient it is.
+        check: called now and then; raises what ends the run.
     """
     tasks = [
         asyncio.create_task(_attend(run, member, job, raises), name=f"worker-{member.number}")
@@ -171,10 +196,15 @@ async def supervise(
     pending = {*tasks}
     try:
         while pending:
-            wait_s = None if timeout is None else _until_late(run, timeout)
+            wait_s = math.inf if timeout is None else _until_late(run, timeout)
+            wait_s = wait_s if check is None else min(wait_s, GLANCE_S)
             done, pending = await asyncio.wait(
-                pending, timeout=wait_s, return_when=asyncio.FIRST_EXCEPTION
+                pending,
+                timeout=None if wait_s == math.inf else wait_s,
+                return_when=asyncio.FIRST_EXCEPTION,
             )
+            if check is not None:
+                check()
             for task in done:
                 task.result()  # raises what ends the run
             for member in run.late(timeout) if timeout is not None else ():
@@ -193,17 +223,19 @@ def _until_late(run: Run, timeout: float) -> float:
     return max(0.0, begun + timeout - now)
 
 
-async def _attend(run: Run, member: Member, job: Coroutine[Any, Any, None], raises: bool) -> None:
+async def _attend(
+    run: Run, member: Member, job: Callable[[], Coroutine[Any, Any, None]], raises: bool
+) -> None:
     """See one worker through; where it is lost, let the others go on, or end the run."""
     try:
-        await job
+        await job()
     except (Exception, asyncio.CancelledError) as error:
-        if run.is_over or isinstance(error, Stuck):
+        if run.is_over or isinstance(error, Fatal):
             raise
         cause = member.failure or error
         why = f"{type(cause).__name__}: {said(cause)}"
-        if member.held is not None:
-            why += f", at batch {member.held.start} of {member.held}"
+        if member.share is not None:
+            why += f", at {member.share}"
         run.lose(member, why)
         if raises:
             raise WorkerLost(member.number, f"worker {member.number} was lost: {why}") from cause

@@ -36,18 +36,9 @@ class Link(Protocol):
         """Give a gradient, and fill in the newest parameters; say whether it counts."""
 
 
-class Computer(Protocol):
-    """How a worker computes."""
-
-    @property
-    def params(self) -> Any:
-        """Its parameters, for the link to fill in."""
-
-    async def compute(self, group: Group) -> Gradient:
-        """Return the gradient of these batches."""
-
-
-async def work(link: Link, computer: Computer, open_part: Callable[[Part], Any], size: int) -> None:
+async def work(
+    link: Link, computer: Simulated | Threaded, open_part: Callable[[Part], Any], size: int
+) -> None:
     """Compute gradients until every batch is done.
 
     Args:
@@ -88,8 +79,9 @@ async def groups(batches: Any, part: Part, size: int) -> AsyncGenerator[Group, N
 def at_epoch(batches: Any, epoch: int) -> Any:
     """Let a pipeline begin this epoch, whichever it has been in: another worker may have been."""
     if hasattr(batches, "load_state_dict"):
-        begin = {"epoch": epoch, "position": 0, "parts": {}}
-        batches.load_state_dict({**batches.state_dict(), **begin})
+        state = batches.state_dict()
+        if {"epoch", "position", "parts"} <= {*state}:
+            batches.load_state_dict(state | {"epoch": epoch, "position": 0, "parts": {}})
     return batches
 
 
@@ -105,12 +97,11 @@ def gradient_of(model: Any, optimizer: Any, group: Group) -> tuple[float, int]:
         the mean loss of the examples, and how many there are.
     """
     total, examples = 0.0, 0
-    with np.errstate(over="ignore", invalid="ignore"):  # the server looks at what comes of it
-        for x, y in group:
-            total += model.loss_and_grads(x, y) * len(y)
-            examples += len(y)
-            if optimizer is not None:
-                optimizer.step()
+    for x, y in group:
+        total += model.loss_and_grads(x, y) * len(y)
+        examples += len(y)
+        if optimizer is not None:
+            optimizer.step()
     return total / examples, examples
 
 
@@ -135,19 +126,26 @@ class Simulated:
         network: Network | None,
         rng: np.random.Generator,
     ) -> None:
-        self._member, self._model, self._optimizer = member, model, optimizer
-        self._functions, self._rng = {"compute_time": compute_time, "network": network}, rng
+        self._member, self._number = member, member.number
+        self._model, self._optimizer = model, optimizer
+        self._compute_time, self._network, self._rng = compute_time, network, rng
         self._loop = asyncio.get_running_loop()
         self._vector = model.grads if optimizer is None else model.params
         self.params = model.params
 
     async def compute(self, group: Group) -> Gradient:
         """Let the time pass, and compute; where it is interrupted, the gradient is not computed."""
-        busy_s = sum([self._seconds("compute_time", self._member.number) for _ in group])
-        # parameters here, and a gradient back
-        whole_s = busy_s + sum([self._seconds("network", self._vector.nbytes) for _ in range(2)])
+        busy_s = messages_s = 0.0
+        if self._compute_time is not None:
+            for _ in group:
+                busy_s += _seconds("compute_time", self._compute_time(self._rng, self._number))
+        if self._network is not None:
+            for _ in ("parameters here", "and a gradient back"):
+                messages_s += _seconds("network", self._network(self._rng, self._vector.nbytes))
         begun_s = self._loop.time()
-        if await self._is_interrupted(whole_s):
+        if not self._member.drops_stale:
+            await asyncio.sleep(messages_s + busy_s)
+        elif await self._is_interrupted(messages_s + busy_s):
             return Gradient(self._vector, 0.0, 0, 0, min(busy_s, self._loop.time() - begun_s))
         loss, examples = gradient_of(self._model, self._optimizer, group)
         return Gradient(self._vector, loss, examples, len(group), busy_s)
@@ -155,9 +153,6 @@ class Simulated:
     async def _is_interrupted(self, seconds: float) -> bool:
         """Wait, and say whether an update has made this gradient stale meanwhile."""
         member = self._member
-        if not member.drops_stale:
-            await asyncio.sleep(seconds)
-            return False
         end: asyncio.Future[bool] = self._loop.create_future()
         member.interrupt, timer = end, self._loop.call_later(seconds, _end, end)
         try:
@@ -166,12 +161,11 @@ class Simulated:
             member.interrupt = None
             timer.cancel()
 
-    def _seconds(self, name: str, about: int) -> float:
-        function = self._functions[name]
-        seconds = 0.0 if function is None else function(self._rng, about)
-        if not seconds >= 0:
-            raise ValueError(f"`{name}` must return seconds, >= 0, got {seconds!r}")
-        return seconds
+
+def _seconds(name: str, seconds: float) -> float:
+    if not seconds >= 0:
+        raise ValueError(f"`{name}` must return seconds, >= 0, got {seconds!r}")
+    return seconds
 
 
 def _end(future: asyncio.Future[bool]) -> None:
@@ -204,5 +198,6 @@ class Threaded:
     def _timed(self, group: Group) -> tuple[float, int, float]:
         self._blas.apply()
         begun_s = time.perf_counter()
-        loss, examples = gradient_of(self._model, self._optimizer, group)
+        with np.errstate(over="ignore", invalid="ignore"):  # the server looks at what comes of it
+            loss, examples = gradient_of(self._model, self._optimizer, group)
         return loss, examples, time.perf_counter() - begun_s

@@ -1,0 +1,246 @@
+"""Workers on a Dask cluster: one long-lived coroutine on each, connected to the server.
+
+Dask brings the coroutine to its workers. From then on each has a connection of its own to the
+caller's process: through the scheduler a step would take some ten milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import inspect
+import secrets
+import socket
+import traceback
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from asyncml.distributed import channel as wire
+from asyncml.distributed.channel import Channel
+from asyncml.distributed.run import Fatal, Gradient, Member, Run
+from asyncml.distributed.shares import Part
+from asyncml.distributed.worker import Threaded, work
+from asyncml.failures import said as words
+from asyncml.threads import ThreadPool
+from asyncml.training.blas import BlasThreads, threads_for
+from asyncml.training.switching import ShortSwitches
+
+JOIN_S = 30.0  # seconds that a worker has to connect
+GONE_S = 3.0  # and a client to find its scheduler again
+GLANCE_S = 0.25  # how often to look
+
+
+class ClusterLost(Fatal):
+    """The scheduler of the cluster cannot be reached any more."""
+
+
+# in the process of a Dask worker
+
+
+async def run_worker(host: str, port: int, token: bytes) -> None:
+    """Connect to the server, and work until it has no more batches or is gone."""
+    sock = await asyncio.to_thread(socket.create_connection, (host, port), JOIN_S)
+    channel, pool = Channel(sock), ThreadPool(1, name="worker")
+    try:
+        await channel.send(wire.HELLO, token)
+        model, optimizer, size = await _loaded(channel, (await channel.receive()).size)
+        with BlasThreads(threads_for(model, None)) as blas, ShortSwitches():
+            link, computer = _Link(channel), Threaded(model, optimizer, pool, blas)
+            working = asyncio.create_task(work(link, computer, link.open_part, size))
+            # a step may be long, or never end, and the server be gone meanwhile
+            while not (await asyncio.wait([working], timeout=1.0))[0] and not channel.has_ended():
+                pass
+            working.cancel()
+            await asyncio.wait([working])
+            if not working.cancelled() and (error := working.exception()) is not None:
+                await channel.send(wire.ERROR, _dumped_error(error))
+    except ConnectionError:
+        pass  # the server has closed it: nobody waits for this worker any more
+    finally:
+        pool.shutdown(wait=False)
+        channel.close()
+
+
+class _Link:
+    """The way to the server, for the worker."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._batches: dict[int, Any] = {}  # by the number of the share
+
+    def open_part(self, part: Part) -> Any:
+        return self._batches[part.share]
+
+    async def next_part(self, params: Any) -> Part | None:
+        await self._channel.send(wire.NEXT)
+        header = await self._channel.receive()
+        if header.kind == wire.END:
+            return None
+        part = Part(header.a, header.b, header.c)
+        if header.size:
+            self._batches[part.share] = await _loaded(self._channel, header.size)
+        await self._params(params)
+        return part
+
+    async def push(self, gradient: Gradient, params: Any) -> bool:
+        sent = gradient.examples, gradient.batches, 0, gradient.loss, gradient.busy_s
+        await self._channel.send(wire.PUSH, gradient.vector, *sent)
+        return await self._params(params)
+
+    async def _params(self, params: Any) -> bool:
+        header = await self._channel.receive()
+        await self._channel.read_into(params)
+        return bool(header.a)
+
+
+# in the process of the caller
+
+
+class Cluster:
+    """The workers of a run on a Dask cluster.
+
+    Args:
+        client: a `distributed.Client`, synchronous or not.
+        run: whose members they are.
+        worker_batches: what each iterates.
+    """
+
+    def __init__(self, client: Any, run: Run, worker_batches: Any) -> None:
+        if getattr(client, "status", None) != "running":
+            raise TypeError(
+                f"`dask_client` must be a distributed.Client that is connected, got {client!r}"
+            )
+        self._client, self._run, self._batches = client, run, worker_batches
+        self._host = "127.0.0.1"
+        scheduler = client.scheduler.address
+        if not scheduler.startswith("inproc"):  # the address that we have on the way to it
+            comm, utils = map(import_module, ("distributed.comm", "distributed.utils"))
+            self._host = utils.get_ip(comm.get_address_host(scheduler))
+        self._gone_since = run.now()
+
+    async def find(self) -> None:
+        """Find a worker of the cluster for each member."""
+        found = self._client.ncores()
+        self._addresses = sorted(await found if inspect.isawaitable(found) else found)
+        needed = len(self._run.members)
+        if len(self._addresses) < needed:
+            raise ValueError(
+                f"`worker_batches` is for {needed} workers, but the cluster has "
+                f"{len(self._addresses)}: pass as many, or client.wait_for_workers({needed}) first"
+            )
+
+    async def attend(self, member: Member, size: int) -> None:
+        """Start a worker on the cluster, and serve it to its end.
+
+        Args:
+            member: which.
+            size: how many batches make a gradient.
+        """
+        address, token = self._addresses[member.number], secrets.token_bytes(16)
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        with socket.create_server((self._host, 0), family=family) as listener:
+            listener.setblocking(False)
+            place = listener.getsockname()[:2]
+            key = f"asyncml-worker-{member.number}-{secrets.token_hex(8)}"
+            future = self._client.submit(run_worker, *place, token, key=key, workers=[address])
+            try:
+                channel = await self._joined(listener, token, future)
+                try:
+                    await self._serve(channel, member, size)
+                finally:
+                    channel.close()
+            except ConnectionError as error:
+                await asyncio.sleep(GLANCE_S)  # is it the scheduler that is gone, and all with it?
+                if self._client.status != "running":
+                    raise self._lost() from None
+                raise ConnectionError(
+                    f"{address} is gone, its process or its connection ({error})"
+                ) from error
+            finally:
+                future.release()
+
+    async def _joined(self, listener: socket.socket, token: bytes, future: Any) -> Channel:
+        """Wait until a worker has connected that knows the token."""
+        accepting = asyncio.create_task(self._accept(listener, token))
+        try:
+            for _ in range(round(JOIN_S / GLANCE_S)):
+                if (await asyncio.wait([accepting], timeout=GLANCE_S))[0]:
+                    return accepting.result()
+                if future.status == "error":
+                    error = future.exception()
+                    raise await error if inspect.isawaitable(error) else error
+        finally:
+            accepting.cancel()
+        raise TimeoutError(
+            f"it has not connected to {self._host} within {JOIN_S:g} s: is it busy with another "
+            "task, and can it reach this address?"
+        )
+
+    async def _accept(self, listener: socket.socket, token: bytes) -> Channel:
+        while True:
+            sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+            channel = Channel(sock)
+            with suppress(OSError):
+                header = await channel.receive()
+                said = await channel.read(min(header.size, len(token)))
+                if header.kind == wire.HELLO and hmac.compare_digest(said, token):
+                    return channel
+            channel.close()
+
+    async def _serve(self, channel: Channel, member: Member, size: int) -> None:
+        server, sent = self._run.server, set[int]()
+        optimizer = server.optimizer if server.policy.local_steps else None
+        await channel.send(wire.MODEL, _dumps((server.model, optimizer, size)))
+        params, grads = (np.empty_like(server.model.params) for _ in range(2))
+        while True:
+            header = await channel.receive()
+            if header.kind == wire.PUSH:
+                await channel.read_into(grads)
+                gradient = Gradient(grads, header.x, header.a, header.b, header.y)
+                taken = await member.push(gradient, params)
+                await channel.send(wire.PARAMS, params, taken)
+            elif header.kind == wire.NEXT:
+                part = await member.next_part(params)
+                if part is None:
+                    await channel.send(wire.END)
+                    return
+                data = b"" if part.share in sent else _dumps(self._batches[part.share])
+                sent.add(part.share)
+                await channel.send(wire.PART, data, *part)
+                await channel.send(wire.PARAMS, params)
+            else:
+                raise await _loaded(channel, header.size)
+
+    def check(self) -> None:
+        """Raise ClusterLost if the client has been without its scheduler for too long."""
+        now = self._run.now()
+        if self._client.status == "running":
+            self._gone_since = now
+        elif now > self._gone_since + GONE_S:
+            raise self._lost()
+
+    def _lost(self) -> ClusterLost:
+        return ClusterLost(
+            f"the scheduler of the Dask cluster is gone: the client is {self._client.status!r}. "
+            f"Not seen: {self._run.shares.unseen() or 'nothing'}"
+        )
+
+
+def _dumps(thing: Any) -> bytes:
+    pickle: Any = import_module("distributed.protocol.pickle")  # plain pickle, or cloudpickle
+    return bytes(pickle.dumps(thing))
+
+
+async def _loaded(channel: Channel, size: int) -> Any:
+    pickle: Any = import_module("distributed.protocol.pickle")
+    return pickle.loads(await channel.read(size))
+
+
+def _dumped_error(error: BaseException) -> bytes:
+    with suppress(Exception):
+        error.add_note("".join(traceback.format_exception(error)))
+        return _dumps(error)
+    return _dumps(RuntimeError(f"{type(error).__name__}: {words(error)}"))

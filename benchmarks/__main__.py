@@ -2,11 +2,11 @@
 
 import argparse
 
-from benchmarks import accuracy, inference, loading, player, threads, tracing, training
+from benchmarks import accuracy, distributed, inference, loading, player, threads, tracing, training
 from benchmarks.measuring import machine
 from benchmarks.peers import BATCHERS, PEERS, TRAINERS
 
-NAMES = ("accuracy", "inference", "loading", "player", "threads", "tracing", "training")
+NAMES = ("accuracy", "distributed", "inference", "loading", "player", "threads", "tracing", "training")
 BESIDE_PEERS = {"inference": inference.main, "loading": loading.main, "training": training.main}
 
 
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--rounds",
         type=int,
         default=5,
-        help="of all but accuracy, player and tracing; the default is 5",
+        help="of all but accuracy, distributed, player and tracing; the default is 5",
     )
     parser.add_argument("--only", default="", help=f"print some peers: {keys}")
     options = parser.parse_args(arguments)
@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
             BESIDE_PEERS[name](options.rounds, only)
         elif name == "accuracy":
             accuracy.main()
+        elif name == "distributed":
+            distributed.main()
         elif name == "threads":
             threads.main(options.rounds)
         else:

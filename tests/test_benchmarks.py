@@ -10,6 +10,7 @@ from asyncml.network import layers
 from benchmarks import __main__ as command
 from benchmarks import (
     accuracy,
+    distributed,
     epochs,
     figure,
     handover,
@@ -392,3 +393,29 @@ class TestCommandLine:
         assert "asyncml = 1" in said
         assert "streamable" not in said
         assert [*tmp_path.iterdir()] == []
+
+
+class TestDistributed:
+    PARTS = {  # noqa: RUF012
+        "alone": 2.0, "compute": 1.0, "messages": 0.5, "latency": 0.25, "update": 0.5,
+        "two": 3.0, "all": 1.25, "there": 1.5, "size": 1000,
+    }  # fmt: skip
+
+    def test_a_small_run_has_a_row(self):
+        pytest.importorskip("resource")
+        got = distributed.scale(4, 20)
+        (row,) = distributed.scale_table([(4, 20, got)])[1:]
+        assert row[:3] == ["4", "20", "80"]
+        assert got["bytes"] < 64
+
+    def test_the_prediction_is_the_sum_of_its_parts(self):
+        assert distributed.predictions(self.PARTS) == (1.75, 2.75)
+        assert ["two processes, by the formula", "1.75"] in distributed.real_table(self.PARTS)
+        text = distributed.where_it_pays(self.PARTS)
+        assert "slower here: 3.00 ms against 2.00 ms" in text
+        assert "some 192 on" in text.replace("\n", " ")  # 1.5 ms, at 1 / 64 ms an example, by half
+
+    def test_the_page_is_of_this_benchmark(self):
+        results = (Path(distributed.__file__).parent / "RESULTS.md").read_text(encoding="utf-8")
+        page = results.partition("\n## Distributed\n")[2].partition("\n## ")[0]
+        assert distributed.NOTES.strip() in page

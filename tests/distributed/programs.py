@@ -50,7 +50,7 @@ async def everything(client):
     report["raises"] = await message(client, parts.shards(), failing, on_lost_worker="raise")
     client.run(parts.let_it_hang, workers=[max(client.ncores())])
     hangs = parts.server(aml.Async(), parts.Hangs)
-    report["hangs"] = await trained(hangs, parts.shards(), client, worker_timeout=0.5)
+    report["hangs"] = await trained(hangs, parts.shards(), client, worker_timeout=1.0)
     await asyncio.sleep(4)
     report["left"] = sum(map(len, client.processing().values()))
     report["killed"] = await killed(client)

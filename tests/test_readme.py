@@ -96,7 +96,7 @@ def test_each_notebook_is_linked_and_the_others_are_to_come():
         (
             "requirements.txt",
             "-e .",
-            ["images", "plot", "checkpoints", "serving", "course", "test"],
+            ["images", "plot", "checkpoints", "serving", "distributed", "course", "test"],
         ),
         ("tests/requirements.txt", "-r ../requirements.txt", ["services", "stores"]),
     ],

@@ -373,7 +373,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["lodaing"], "no such benchmark: lodaing; there are accuracy, inference, "),
+            (["lodaing"], "no such benchmark: lodaing; there are accuracy, distributed, "),
             (["loading", "--only", "us,him"], "no such peer: him; there are us, hand, "),
             (["loading", "--rounds", "0"], "--rounds must be at least 1, got 0"),
         ],

@@ -6,7 +6,16 @@ from benchmarks import accuracy, distributed, inference, loading, player, thread
 from benchmarks.measuring import machine
 from benchmarks.peers import BATCHERS, PEERS, TRAINERS
 
-NAMES = ("accuracy", "distributed", "inference", "loading", "player", "threads", "tracing", "training")
+NAMES = (
+    "accuracy",
+    "distributed",
+    "inference",
+    "loading",
+    "player",
+    "threads",
+    "tracing",
+    "training",
+)
 BESIDE_PEERS = {"inference": inference.main, "loading": loading.main, "training": training.main}
 
 

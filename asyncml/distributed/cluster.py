@@ -24,9 +24,9 @@ from asyncml.distributed.run import Fatal, Gradient, Member, Run
 from asyncml.distributed.shares import Part
 from asyncml.distributed.worker import Threaded, work
 from asyncml.failures import said as words
+from asyncml.switching import ShortSwitches
 from asyncml.threads import ThreadPool
 from asyncml.training.blas import BlasThreads, threads_for
-from asyncml.training.switching import ShortSwitches
 
 JOIN_S = 30.0  # seconds that a worker has to connect
 GONE_S = 3.0  # and a client to find its scheduler again

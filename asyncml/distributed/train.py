@@ -28,9 +28,9 @@ from asyncml.distributed.run import Fatal, Member, Run
 from asyncml.distributed.server import ParameterServer
 from asyncml.distributed.worker import ComputeTime, Network, Simulated, Threaded, work
 from asyncml.failures import said, shorten
+from asyncml.switching import ShortSwitches
 from asyncml.threads import ThreadPool
 from asyncml.training.blas import BlasThreads, threads_for
-from asyncml.training.switching import ShortSwitches
 
 ON_LOST = "go on", "raise"
 

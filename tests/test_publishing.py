@@ -45,10 +45,10 @@ def texts(root):
 
 
 def test_one_command_writes_the_address_everywhere(publish_at, copy):
-    publish_at(copy, "https://github.com/somebody/else")
+    publish_at(copy, "https://github.com/one-before/it")
     publish_at(copy, HOME)
     written = texts(copy)
-    assert "somebody" not in "".join(written.values())
+    assert "one-before" not in "".join(written.values())
     assert runpy.run_path(str(copy / NAMED[0]))["REPOSITORY"] == HOME
     project = tomllib.loads(written["pyproject.toml"])["project"]
     assert project["urls"] == {"Repository": HOME, "Issues": f"{HOME}/issues"}

@@ -31,6 +31,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     nightly    a slow program that loads, trains and reports, to be mended
     tallies    judges a class that counts for many threads
     predictions  what formulas and experience say of lessons 04 and 05
+    fleets     workers of a distributed training run, and parameters that are away
     feeders    judges what trains ahead of its data
     endings    judges early stopping, and runs that go on after a kill
     ours       our own answers to exercises of lessons 01 and 09

@@ -1,0 +1,124 @@
+"""Fleets of workers for lesson 11: gradients that take their time, and parameters that are away."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from asyncml.course.exercises.scenes import play
+from asyncml.distributed.policies import Async, KSync, Policy, StaleSync, Sync
+from asyncml.distributed.server import ParameterServer
+from asyncml.distributed.train import train_distributed
+
+FIRST = np.array([4.0, -2.0])  # the parameters at the start
+TRIP_S, GRADIENT_S = 0.01, 0.1
+
+
+@dataclass
+class Worker:
+    """Computes gradients of its own part of a quadratic.
+
+    Attributes:
+        seconds: that a gradient takes.
+        place: which worker it is; its minimum lies there.
+        asked: when it was asked, and by which parameters.
+    """
+
+    seconds: float
+    place: int
+    asked: list[tuple[float, Any]] = field(default_factory=list)
+
+    async def gradient(self, params: Any) -> Any:
+        """Return the gradient by these parameters, as they are now."""
+        params = np.array(params, dtype=float)
+        self.asked.append((asyncio.get_running_loop().time(), params))
+        await asyncio.sleep(self.seconds)
+        return self.exact(params)
+
+    def exact(self, params: Any) -> Any:
+        """Return the gradient at once."""
+        return params - self.place
+
+
+class Away:
+    """Parameters in another place, and workers that change them.
+
+    Args:
+        workers: how many.
+        steps: of each.
+    """
+
+    def __init__(self, workers: int, steps: int) -> None:
+        self._workers, self._steps = workers, steps
+        self._params = np.zeros(1)
+        self.computed = 0
+
+    async def pull(self) -> Any:
+        """Return a copy, after a trip."""
+        await asyncio.sleep(TRIP_S)
+        return self._params.copy()
+
+    async def push(self, params: Any) -> None:
+        """Replace them, after a trip."""
+        await asyncio.sleep(TRIP_S)
+        self._params = np.array(params, dtype=float)
+
+    async def gradient(self, params: Any) -> Any:
+        """Return a step of one, so that the steps can be counted."""
+        await asyncio.sleep(GRADIENT_S)
+        self.computed += 1
+        return np.ones(1)
+
+    def kept(self) -> int:
+        """Return how many steps the parameters have taken."""
+        return round(-float(self._params[0]))
+
+    async def run(self, worker: Callable[..., Any]) -> None:
+        """Let all workers work, with one lock."""
+        lock = asyncio.Lock()
+        work = (worker(self, self.gradient, self._steps, lock) for _ in range(self._workers))
+        await asyncio.gather(*work)
+
+
+class _Flat:
+    """A model with nothing to compute, which is its own optimiser."""
+
+    def __init__(self) -> None:
+        self.params, self.grads = np.zeros(1), np.zeros(1)
+        self.model, self.lr = self, 0.0
+        self.state: tuple[Any, ...] = ()
+
+    def loss_and_grads(self, x: Any, y: Any) -> float:
+        return 0.0
+
+    def step(self) -> None:
+        pass
+
+
+def runs_of(policy: Policy | int, seconds: tuple[float, ...], of: Any = None) -> list[Any]:
+    """Return the updates of a run: each its time, its workers and how old their gradients were.
+
+    Args:
+        policy: or k, for `KSync(k)`.
+        seconds: that a gradient takes, of each worker.
+        of: the answer that the policy is from.
+    """
+    model: Any = _Flat()
+    server = ParameterServer(model, model, policy if isinstance(policy, Policy) else KSync(policy))
+    batches = [[(np.zeros((1, 1)), np.zeros(1))] * 6] * len(seconds)
+
+    async def scene() -> list[Any]:
+        history = await train_distributed(
+            server, batches, compute_time=lambda rng, worker: seconds[worker]
+        )
+        return [(update.time, update.workers, update.stalenesses) for update in history.updates]
+
+    result: list[Any] = play(scene, of=of or scene).result
+    return result
+
+
+def three_policies() -> list[Policy]:
+    """Return the policies of exercise 11-which, in an order that its cell does not give away."""
+    return [StaleSync(1), Sync(), Async()]

@@ -1,6 +1,7 @@
 """The checks of lesson 00: right answers pass, each typical wrong one gets a hint of its own."""
 
 import asyncio
+import gc
 import time
 
 import numpy as np
@@ -70,6 +71,7 @@ def hints(name, answer):
         ("00-steps", 12000, "images"),
         ("00-steps", 50, "batch"),
         ("00-steps", 200, "product"),
+        ("00-steps", 188, "at-once"),
         ("00-steps", 15, "other"),
     ],
 )
@@ -156,6 +158,22 @@ async def starts_nothing(load, keys, concurrency=16):
 
 async def returns_nothing(load, keys, concurrency=16):
     [image async for image in aml.Pipeline(keys).map(load, concurrency=concurrency)]
+
+
+async def returns_in_the_loop(load, keys, concurrency=16):
+    async for image in aml.Pipeline(keys).map(load, concurrency=concurrency):
+        return image
+
+
+async def returns_a_list_in_the_loop(load, keys, concurrency=16):
+    async for image in aml.Pipeline(keys).map(load, concurrency=concurrency):
+        return [image]
+
+
+async def keeps_the_last(load, keys, concurrency=16):
+    async for image in aml.Pipeline(keys).map(load, concurrency=concurrency):
+        images = [image]
+    return images
 
 
 async def returns_the_keys(load, keys, concurrency=16):
@@ -255,6 +273,9 @@ def test_several_at_once(answer):
         (loops_over_the_keys, "not-a-pipeline", "What did you give it?", "aml.Pipeline(keys)"),
         (starts_nothing, "not-started", "have not begun", "has to be awaited"),
         (returns_nothing, "no-return", "returned None", "`return`"),
+        (returns_in_the_loop, "one", "end the loop early", "below the loop"),
+        (returns_a_list_in_the_loop, "one", "end the loop early", "below the loop"),
+        (keeps_the_last, "one", "replace the one before", "`append` each image"),
         (returns_the_keys, "results", "40 results", "belongs in the list"),
         (returns_a_dict, "kind", "a dict, and not a list", "`one_at_a_time`"),
         (loads_twice, "calls", "80 times for 40 keys", "loaded once"),
@@ -271,9 +292,10 @@ def test_several_at_once(answer):
     ],
 )
 @pytest.mark.untidy
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_not_several_at_once(answer, code, words, fuller):
+def test_not_several_at_once(answer, code, words, fuller, recwarn):
     got, first, second = hints("00-several", answer)
+    gc.collect()
+    assert not recwarn.list  # nothing is left that would warn below a later cell
     assert got == code
     assert words in first
     assert fuller in second

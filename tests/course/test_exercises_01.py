@@ -72,6 +72,7 @@ def test_the_bet_on_the_sample(answer, code):
         ("pending", "kind"),
         (["Pending", "EXCEPTION", " cancelled"], "passed"),
         (np.array(["pending", "exception", "cancelled"]), "passed"),
+        (["pending", "exception", "canceled"], "passed"),
         (np.array([1, 2, 3]), "kind"),
         (np.array("pending"), "kind"),
     ],
@@ -148,6 +149,31 @@ async def asks_at_once(fetch, keys):
     return [asyncio.create_task(fetch(key)).result() for key in keys]
 
 
+async def awaits_the_list(fetch, keys):
+    return await [asyncio.create_task(fetch(key)) for key in keys]
+
+
+async def awaits_before_it_creates(fetch, keys):
+    return [await asyncio.create_task(await fetch(key)) for key in keys]
+
+
+async def gives_all_keys(fetch, keys):
+    return await fetch(keys)
+
+
+async def gathers_functions(fetch, keys):
+    return await asyncio.gather(*[fetch for _ in keys])
+
+
+async def returns_the_first(fetch, keys):
+    for task in [asyncio.create_task(fetch(key)) for key in keys]:
+        return await task
+
+
+async def creates_without_a_call(fetch, keys):
+    return [await asyncio.create_task(fetch) for key in keys]
+
+
 async def adds_numbers_and_text(fetch, keys):
     [fetch(key) for key in keys]
     return 1 + "1"
@@ -193,7 +219,7 @@ def test_what_goes_wrong_in_both(name, answer, code, caplog, recwarn):
 @pytest.mark.parametrize(
     ("answer", "words", "fuller"),
     [
-        (forgets_the_star, "a `*` before the list", "gather(*[...])"),
+        (forgets_the_star, "a `*` before the list", "gather(*[fetch(key)"),
         (asks_inside_the_block, "ask after the block", "out of the `async with`"),
     ],
 )
@@ -267,10 +293,10 @@ def test_all_at_once_and_in_order(answer):
 @pytest.mark.parametrize(
     ("answer", "code", "words", "fuller"),
     [
-        (one_by_one, "sequence", "one after the other", "`asyncio.gather`"),
+        (one_by_one, "sequence", "one after the other", "one `gather`"),
         (coroutines_then_awaits, "sequence", "one after the other", "`create_task`"),
         (four_at_once, "sequence", "not all at once", "Start all of them before"),
-        (by_arrival, "order", "who is first", "keeps the order"),
+        (by_arrival, "order", "order of arrival", "keeps the order"),
         (appends, "order", "appending to a list", "keeps the order"),
         (starts_nothing, "not-started", "What starts a coroutine", "has to be awaited"),
         (remembers_the_first_store, "results", "result 1 of 8", "One result for each key"),
@@ -427,11 +453,11 @@ def test_a_missing_object_costs_its_own_result(answer):
         (returns_exceptions, "exception", "among the results", "None in those places"),
         (gives_up, "all-lost", "Where does the `try` stand", "start that for each key"),
         (gives_all_up, "all-lost", "Where does the `try` stand", "start that for each key"),
-        (returns_nothing_inside, "results", "result 1 of 8", "One result for each key"),
+        (returns_nothing_inside, "results", "result 1 of 8", "`return` what it fetched"),
         (takes_cancelled_for_missing, "cancelled", "cancels the others", "inside the task"),
         (leaves_other_exceptions, "swallowed", "left in the list", "`raise` the others"),
-        (leaves_them_out, "results", "7 results", "None only where"),
-        (keeps_going_one_by_one, "sequence", "one after the other", "Start all of them first"),
+        (leaves_them_out, "results", "got 7", "None only where"),
+        (keeps_going_one_by_one, "sequence", "one after the other", "before the first `await`"),
         (remembers_the_first_store, "results", "expected was None", "One result for each key"),
     ],
 )
@@ -623,14 +649,14 @@ def test_three_at_once(answer):
         (a_semaphore_for_each, "too-many", "8 fetches", "One `asyncio.Semaphore(3)` for all"),
         (a_place_for_the_start, "too-many", "8 fetches", "inside its `async with`"),
         (four_places, "too-many", "4 fetches ran at once", "`asyncio.Semaphore(3)`"),
-        (two_places, "too-few", "more than 2 fetches ran", "a semaphore then lets three"),
+        (two_places, "too-few", "more than 2 fetches ran", "then lets three"),
         (one_by_one, "too-few", "more than one fetch ran", "Start a task for each key first"),
-        (in_rounds, "free-place", "there was a free place", "Not in rounds of three"),
+        (in_rounds, "free-place", "there was a free place", "Do not divide the keys"),
         (gathers_three, "left-running", "ran on, and", "after its block"),
         (works_to_the_end, "late", "when 8 fetches had begun", "`TaskGroup` cancels them"),
-        (three_with_holes, "swallowed", "nobody heard", "let it come out"),
-        (three_by_arrival, "order", "not in the order", "one by one after the block"),
-        (three_and_no_return, "no-return", "returned None", "`return`"),
+        (three_with_holes, "swallowed", "the caller never saw", "let it come out"),
+        (three_by_arrival, "order", "not in the order", "asked one by one"),
+        (three_and_no_return, "kind", "returned None", "`return`"),
         (gives_nothing_back, "deadlock", "Semaphore.acquire", "Who was to wake it?"),
         (calls_pipeline, "by-hand", "by hand", "by hand"),
         (returns_nothing, "too-many", "8 fetches", "`asyncio.Semaphore(3)`"),
@@ -690,15 +716,6 @@ async def runs_a_loop(fetch, keys):
         coroutine.close()
 
 
-async def waits_for_coroutines(fetch, keys):
-    coroutines = [fetch(key) for key in keys]
-    try:
-        return await asyncio.wait(coroutines)
-    finally:
-        for coroutine in coroutines:
-            coroutine.close()
-
-
 async def takes_one_argument(keys):
     return keys
 
@@ -713,8 +730,13 @@ async def gives_two(fetch, keys):
         (awaits_inside_gather, "awaited", "fetches had run before", "`await` before `fetch(key)`"),
         (returns_a_dict, "kind", "a dict, and not a list", "in the order of the keys"),
         (runs_a_loop, "run", "How many are running already?", "A loop is running your function"),
-        (waits_for_coroutines, "wait", "makes a task", "`asyncio.create_task(...)`"),
         (takes_one_argument, "arguments", "Which arguments", "`(fetch, keys)`"),
+        (awaits_the_list, "not-awaitable", "What did you await?", "`await task`"),
+        (awaits_before_it_creates, "awaited", "Which `await` ran", "Leave out the `await`"),
+        (gives_all_keys, "one-key", "How many keys", "for each key"),
+        (gathers_functions, "unpack", "a `(key)` behind", "fetch(key) for key in keys"),
+        (returns_the_first, "kind", "a list of all", "a list of all"),
+        (creates_without_a_call, "not-called", "takes a coroutine", "`asyncio.create_task(fetch("),
         (gives_two, "arguments", "Which arguments", "`fetch` takes one key"),
         (four_at_once, "sequence", "Which fetches wait for which?", "before the first `await`"),
     ],
@@ -819,6 +841,42 @@ def settles_the_wrong_one(done, after, function):
     done.set_result(function(done.result()))
 
 
+def gives_text(done, after, function):
+    try:
+        after.set_result(function(done.result()))
+    except Exception as error:
+        after.set_exception(str(error))
+
+
+def gives_the_method(done, after, function):
+    after.set_result(function(done.result))
+
+
+def gives_the_exception_to_the_function(done, after, function):
+    after.set_result(function(done.exception() or done.result()))
+
+
+def calls_twice(done, after, function):
+    if not after.cancelled():
+        try:
+            function(done.result())
+            after.set_result(function(done.result()))
+        except asyncio.CancelledError:
+            after.cancel()
+        except Exception as error:
+            after.set_exception(error)
+
+
+def makes_another_exception(done, after, function):
+    if not after.cancelled():
+        try:
+            after.set_result(function(done.result()))
+        except asyncio.CancelledError:
+            after.cancel()
+        except Exception as error:
+            after.set_exception(type(error))
+
+
 def takes_done_alone(done):
     return done.result()
 
@@ -834,7 +892,12 @@ def test_a_future_is_settled(answer):
         (..., "open", "put your answer", "put your answer"),
         (matches_nothing, "open", "`matches_nothing`", "`matches_nothing`"),
         (only_the_result, "error", "raised KeyError", "after.set_exception(error)"),
-        (gives_the_future, "result", "given the future", "`function(done.result())`"),
+        (gives_the_future, "result", "given a future", "`function(done.result())`"),
+        (gives_the_method, "result", "Where is the result?", "`function(done.result())`"),
+        (gives_text, "no-exception", "takes an exception", "set_exception(error)"),
+        (gives_the_exception_to_the_function, "error", "there is no result", "raises before"),
+        (calls_twice, "twice", "called 2 times", "in a variable"),
+        (makes_another_exception, "error", "another exception", "set_exception(error)"),
         (forgets_the_function, "result", "finished with the result 21", "function(done.result())"),
         (returns_it, "result", "`after` is still pending", "`after.set_result("),
         (
@@ -900,6 +963,19 @@ def test_the_lines_in_order(answer, code):
 def test_an_order_may_be_written_in_many_ways(answer):
     assert check("01-parsons", answer).code == "passed"
     assert check("01-parsons", np.array([*"DBEA"])).code == "passed"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("BDEA", "does not begin with its head"),
+        ("DEBA", "line E uses `future`"),
+        ("DAEB", "line A uses `future`"),
+        ("DBAE", "nobody was told to settle it"),
+    ],
+)
+def test_the_first_line_that_is_wrong_is_named(answer, words):
+    assert words in check("01-parsons", answer).message
 
 
 def test_a_line_taken_twice_is_seen():

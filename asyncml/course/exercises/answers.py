@@ -77,7 +77,8 @@ def read_results(result: Any) -> list[Any]:
     """Return a list that a function has returned, with Python's numbers in it."""
     result = plain(result)
     if not isinstance(result, list | tuple):
-        raise Wrong("kind", f"it returned {result!r:.60}, and not a list.", "Is there a `return`?")
+        why = "Is there a `return`?" if result is None else "`return` a list of all the results."
+        raise Wrong("kind", f"it returned {result!r:.60}, and not a list.", why)
     return list(result)
 
 

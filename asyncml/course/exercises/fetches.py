@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import math
 import random
 import traceback
 from typing import Any
@@ -41,6 +42,30 @@ class Shop:
         return self.data[key]
 
 
+class Watched(Shop):
+    """A shop that notes when each fetch began and ended, and how many ran at once."""
+
+    longest_s = math.inf  # the time is judged by its places
+
+    def __init__(self, seed: int, count: int = 8) -> None:
+        super().__init__(seed, count)
+        self.began: list[float] = []
+        self.ended: list[float] = []
+        self.running = self.most = 0
+
+    async def fetch(self, key: str) -> bytes:
+        """Fetch, and note it."""
+        time = asyncio.get_running_loop().time
+        self.began.append(time())
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            return await super().fetch(key)
+        finally:
+            self.running -= 1
+            self.ended.append(time())
+
+
 def run_fetches(
     answer: Any, shop: Shop, may_raise: tuple[type[BaseException], ...] = ()
 ) -> Attempt:
@@ -74,8 +99,9 @@ def _refuse_misuse(error: BaseException) -> None:
         raise Wrong(
             "unpack",
             "`gather` was given something that it cannot await, such as a list.",
-            "It takes coroutines one by one: is there a `*` before the list?",
-            "`asyncio.gather(*[...])`: the `*` hands over what is in the list, and not the list.",
+            "Is there a `*` before the list, and a `(key)` behind each `fetch`?",
+            "`asyncio.gather(*[fetch(key) for key in keys])`: the `*` hands over the coroutines in "
+            "the list, and not the list.",
         )
 
 
@@ -89,14 +115,14 @@ def refuse_unfinished(results: list[Any]) -> None:
             "not-started",
             "it returned coroutines: fetches that have not begun.",
             "What starts a coroutine?",
-            "`asyncio.create_task(...)` starts one; `asyncio.gather(...)` starts several, and has "
-            "to be awaited.",
+            "`await` runs one, `asyncio.create_task(...)` starts one, and `asyncio.gather(...)` "
+            "starts several, and has to be awaited.",
         )
     if any(asyncio.isfuture(result) for result in results):
         raise Wrong(
             "not-awaited",
             "it returned tasks or futures, and not what is in them.",
-            "How does one get the result of a task?",
+            "How do you get the result of a task?",
             "Await each task, or leave the `async with` block and ask for its `.result()`.",
         )
 
@@ -106,8 +132,7 @@ def refuse_error(error: BaseException, missing: list[str]) -> None:
     if isinstance(error, BaseExceptionGroup):
         raise Wrong(
             "group",
-            f"the object {missing[0]!r} was missing, and the task group raised a "
-            f"{type(error).__name__}.",
+            f"the object {missing[0]!r} was missing, and the task group raised an ExceptionGroup.",
             "A task that fails makes its group cancel all the others.",
             "Catch the KeyError inside the task, in a small `async def` around `fetch`.",
         )
@@ -131,8 +156,8 @@ def refuse_all_lost(answer: Any, run: Attempt) -> None:
             "all-lost",
             "one missing object cost all the results.",
             "Where does the `try` stand? Around everything, or around one fetch?",
-            "Around all of them it ends all of them. Put `try: return await fetch(key)` into a "
-            "small `async def` of your own, and start that for each key.",
+            "The first error ends a `try` around all of them. Put `try: return await fetch(key)` "
+            "into a small `async def` of your own, and start that for each key.",
         )
 
 
@@ -164,14 +189,18 @@ def judge_results(shop: Shop, run: Attempt, right: list[Any]) -> None:
         _explain_results(shop, got, right)
     if run.seconds > shop.longest_s + 1e-6:
         total = sum(shop.delays.values()) / 100
-        word = "one after the other" if abs(run.seconds - total) < 1e-6 else "not all at once"
+        is_one_by_one = abs(run.seconds - total) < 1e-6
+        why, word = "Which fetches wait for which?", "not all at once"
+        if is_one_by_one:
+            why = "Does the second fetch begin before the first one has ended?"
+            word = "one after the other"
         raise Wrong(
             "sequence",
             f"the right results, but {word}: {run.seconds:.2f} s, and the slowest fetch takes "
             f"{shop.longest_s:.2f} s.",
-            "Does the second fetch begin before the first one has ended?",
-            "An `await` in a loop ends before the next fetch has begun. Start all of them first, "
-            "with `asyncio.gather` or with `create_task` in a `TaskGroup`.",
+            why,
+            "Start all of them before the first `await`: with one `gather` for all the keys, or "
+            "with `create_task` for each.",
         )
 
 
@@ -180,18 +209,18 @@ def _explain_results(shop: Shop, got: list[Any], right: list[Any]) -> None:
         raise Wrong(
             "order",
             "all the data, but not in the order of the keys.",
-            "`as_completed`, and appending to a list from each task, go by who is first.",
+            "`as_completed`, and appending to a list from each task, give the order of arrival.",
             "`asyncio.gather` keeps the order; so does a list of tasks, asked one by one.",
         )
     if any(isinstance(result, BaseException) for result in got):
         raise Wrong(
             "exception",
-            "exceptions stand among the results.",
+            "there are exceptions among the results.",
             "The exercise asks for None in those places.",
         )
     if len(got) == len(right):
         _explain_difference(shop, got, right)
-    message = f"{len(got)} results: {_short(got)}; {len(right)} were expected: {_short(right)}."
+    message = f"expected were {len(right)} results, {_short(right)}; got {len(got)}, {_short(got)}."
     hint = "One result for each key, from `fetch`; None only where an object is missing."
     raise Wrong("results", message, hint)
 
@@ -210,6 +239,8 @@ def _explain_difference(shop: Shop, got: list[Any], right: list[Any]) -> None:
             "task fails, and the group cancels nothing.",
         )
     hint = "One result for each key, from `fetch`; None only where an object is missing."
+    if got[place] is None:
+        hint = "Does each of your functions `return` what it fetched?"
     raise Wrong("results", message, hint)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from asyncml.course.exercises import Wrong, exercise, expect
-from asyncml.course.exercises.answers import is_mixed_up, is_number
+from asyncml.course.exercises.answers import demand_returned, is_mixed_up, is_number
 from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
-from asyncml.course.exercises.fetches import Shop, refuse_unfinished
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, quietly
+from asyncml.course.exercises.fetches import Watched, refuse_unfinished
+from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, hinting, quietly
 from asyncml.course.exercises.verdicts import recording
 from asyncml.failures import shorten
 from asyncml.pipeline import Pipeline
@@ -89,7 +89,7 @@ def paper(answer: Any) -> str:
         0.3: ("at-once", "Here nothing happens at the same time: one image after the other."),
     }
     expect(answer, 4.8, wrong, "Multiply the number of images by the time of one, in seconds.")
-    return "600 times 8 ms are 4.8 s. Your machine will tell you how good paper is."
+    return "600 times 8 ms is 4.8 s. Next, see how long your machine takes."
 
 
 @exercise("00-several", ours=several_at_once)
@@ -98,40 +98,24 @@ def several(answer: Any) -> str:
     """Check a function that loads all keys, some at once, and returns the data in order."""
     check_kind(answer, is_async=True)
     for concurrency in (4, None, 3):
-        shop = _Counted(seed=1 + (concurrency or 0), count=_COUNT)
-        given = () if concurrency is None else (concurrency,)
-        _judge(shop, _run(answer, shop, *given), concurrency or 16)
+        seed, given = 1 + (concurrency or 0), () if concurrency is None else (concurrency,)
+        shop = Watched(seed, _COUNT)
+        with hinting(_HINTS):
+            run = attempt(answer, shop.fetch, list(shop.keys), *given)
+        _judge(shop, run, concurrency or 16)
+        with recording():  # it is not the learner's
+            again = Watched(seed, _COUNT)
+            ours = attempt(several_at_once, again.fetch, again.keys, concurrency or 16)
+        shown = f"it took {run.seconds:.2f} s, where {ours.seconds:.2f} s are enough."
+        why = (
+            f"Does a fast one of {concurrency or 16} wait for a slow one before the next may begin?"
+        )
+        more = "Not in rounds: `map` begins the next as soon as one has ended."
+        demand(run.seconds < ours.seconds + 1e-6, "rounds", shown, why, more)
     return "never more at once than was asked for, never fewer, and in the order of the keys."
 
 
-class _Counted(Shop):
-    """A shop that counts how many fetches run at once."""
-
-    def __init__(self, seed: int, count: int) -> None:
-        super().__init__(seed, count)
-        self.seed, self.running, self.most = seed, 0, 0
-
-    async def fetch(self, key: str) -> bytes:
-        """Fetch, and count."""
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            return await super().fetch(key)
-        finally:
-            self.running -= 1
-
-
-def _run(answer: Any, shop: Shop, *concurrency: int) -> Attempt:
-    try:
-        return attempt(answer, shop.fetch, list(shop.keys), *concurrency)
-    except Wrong as wrong:
-        for words, (code, *said) in _HINTS.items():
-            if wrong.code == "raised" and words in wrong.message:
-                raise Wrong(code, wrong.message, *said) from None
-        raise
-
-
-def _judge(shop: _Counted, run: Attempt, concurrency: int) -> None:
+def _judge(shop: Watched, run: Attempt, concurrency: int) -> None:
     """Say what is wrong with a result, or with how many were loaded at once."""
     got, right = run.result, [shop.data[key] for key in shop.keys]
     if isinstance(got, Pipeline) or inspect.isasyncgen(got):
@@ -141,7 +125,11 @@ def _judge(shop: _Counted, run: Attempt, concurrency: int) -> None:
             "Which kind of loop takes the results of a pipeline?",
             "`return [image async for image in loader]`.",
         )
-    demand(got is not None, "no-return", "it returned None.", "Is there a `return`?")
+    demand_returned(got)
+    why = "Does a `return` end the loop early, or does each image replace the one before?"
+    more = "`append` each image to a list, and `return` the list below the loop."
+    is_one = got in right or (isinstance(got, list) and len(got) == 1 and got[0] in right)
+    demand(not is_one, "one", "it returned one image, and not all of them.", why, more)
     shown = f"it returned a {type(got).__name__}, and not a list."
     demand(isinstance(got, list | tuple), "kind", shown, "What does `one_at_a_time` return?")
     refuse_unfinished(list(got))
@@ -161,12 +149,6 @@ def _judge(shop: _Counted, run: Attempt, concurrency: int) -> None:
     why = "Which argument tells `map` how many?"
     more = "Pass it on: `.map(load, concurrency=concurrency)`."
     demand(shop.most == concurrency, "concurrency", shown, why, more)
-    with recording():  # it is not the learner's
-        ours = attempt(several_at_once, _Counted(shop.seed, _COUNT).fetch, shop.keys, concurrency)
-    shown = f"it took {run.seconds:.2f} s, where {ours.seconds:.2f} s are enough."
-    why = f"Does a fast one of {concurrency} wait for a slow one before the next may begin?"
-    more = "Not in rounds: `map` begins the next as soon as one has ended."
-    demand(run.seconds < ours.seconds + 1e-6, "rounds", shown, why, more)
 
 
 @exercise("00-each")
@@ -178,23 +160,25 @@ def each(answer: Any) -> str:
         1: ("one", "That would be 16 images in all."),
         768: ("product", "No image is loaded twice."),
     }
-    expect(answer, 3, wrong, "The workers share the images, and all are equally fast.")
-    return "48 / 16 = 3 images for each worker, at least where all are equally fast."
+    expect(answer, 3, wrong, "The workers share the images, and all are about equally fast.")
+    return "48 / 16 = 3 images for each worker, if all are about equally fast."
 
 
 @exercise("00-tenth")
 def tenth(answer: Any) -> str:
     """Check the smallest number at once with which 600 images take less than 0.1 s."""
     if is_number(answer) and answer > _SMALLEST:
-        shown, why = f"{shorten(answer)} are enough, but so are fewer.", "Try one less."
+        shown, why = f"{shorten(answer)} at once are enough, but so are fewer.", "Try one less."
         raise Wrong("more", shown, why)
     wrong = {
-        _PAPER: ("equal", "On paper that takes 0.1 s exactly, and the question was for less."),
-        49: ("paper", "On paper that is enough. What does the clock say to 49?"),
+        _PAPER: ("equal", "On paper that takes exactly 0.1 s, and it has to be less."),
+        49: ("paper", "On paper that is enough. What does the virtual clock say?"),
         16: ("start", "That is where you start. Change `concurrency` in the cell above."),
     }
     expect(answer, _SMALLEST, wrong, "Set `concurrency` to your answer: is it below 100 ms?")
-    return "50 at once take 99.97 ms. Paper said 49: it knows nothing of fast and slow answers."
+    return (
+        "50 at once take 99.97 ms. Paper says 49: it leaves out that workers are idle at the end."
+    )
 
 
 @exercise("00-steps")
@@ -206,6 +190,7 @@ def steps(answer: Any) -> str:
         12000: ("images", "Those are the images of four epochs. A step takes a batch of 50."),
         50: ("batch", "That is the size of a batch. How many batches are 3,000 images?"),
         200: ("product", "How many batches of 50 are 3,000 images?"),
+        188: ("at-once", "64 images load at once, and a batch has 50."),
     }
     expect(answer, 240, wrong, "One step for each batch. How many batches are 3,000 images?")
     return "3,000 / 50 = 60 steps in an epoch, and four epochs."

@@ -1,24 +1,32 @@
 """The exercises of lesson 01: two bets, fetches in order, bounded, failing; a future; lines."""
 
 import asyncio
-import math
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from asyncml.clock import Deadlock
 from asyncml.course.exercises import Wrong, exercise, expect, ours
-from asyncml.course.exercises.answers import is_mixed_up, names_of, read_lines, read_list
+from asyncml.course.exercises.answers import names_of, read_lines, read_list
 from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
 from asyncml.course.exercises.fetches import (
     Shop,
+    Watched,
     judge_results,
     refuse_all_lost,
     refuse_error,
     refuse_silence,
     run_fetches,
 )
-from asyncml.course.exercises.scenes import Hints, check_plain, demand, play, quietly
+from asyncml.course.exercises.scenes import (
+    NOT_AWAITABLE,
+    Hints,
+    check_plain,
+    demand,
+    hinting,
+    play,
+    quietly,
+)
 from asyncml.failures import shorten
 
 # 01-parsons: lines of a program, of which four are needed
@@ -33,20 +41,33 @@ LINES = {
 
 # fetches: errors that are typical, with a hint of their own
 _HINTS: Hints = {
-    "asyncio.run() cannot be called": (
+    "run() cannot be called": (
         "run",
-        "`asyncio.run` starts an event loop. How many are running already?",
-        "A loop is running your function: `await` in it what you would give to `asyncio.run`.",
-    ),
-    "Runner.run() cannot be called": (
-        "run",
-        "A runner starts an event loop. How many are running already?",
+        "`run` starts an event loop. How many are running already?",
         "A loop is running your function: `await` in it what you would give to `run`.",
     ),
-    "coroutines is forbidden": (
-        "wait",
-        "`asyncio.wait` takes tasks. What makes a task of a coroutine?",
-        "Give it a list of `asyncio.create_task(...)`, or use `asyncio.gather`.",
+    **dict.fromkeys(
+        NOT_AWAITABLE,
+        (
+            "not-awaitable",
+            "You can await a coroutine, a task or a future. What did you await?",
+            "`await fetch(key)`, or `await task` for each task. (A semaphore takes `async with`.)",
+        ),
+    ),
+    "a coroutine was expected, got b": (
+        "awaited",
+        "Which `await` ran the fetch before it was made a task?",
+        "Leave out the `await` before `fetch(key)`: `create_task` takes the coroutine.",
+    ),
+    "unhashable type": (
+        "one-key",
+        "How many keys does `fetch` take?",
+        "One: call `fetch(key)` for each key in `keys`.",
+    ),
+    "a coroutine was expected": (
+        "not-called",
+        "`create_task` takes one coroutine. What makes one?",
+        "Call the function, for each key: `asyncio.create_task(fetch(key))`.",
     ),
     "context manager protocol": (
         "async-with",
@@ -83,7 +104,7 @@ def bet(answer: Any) -> str:
     wrong = {
         1: ("overlap", "Does `save_model` begin before `train_model` has ended?"),
         0: ("free", "Each `await` waits until its function has ended."),
-        2000: ("unit", "That would be milliseconds."),
+        2000: ("unit", "That would be milliseconds. How many seconds is it?"),
     }
     expect(answer, 2.0, wrong, "Go through `main` line by line: which lines wait, and how long?")
     return "2 s. One second, and then another: nothing overlaps."
@@ -123,11 +144,9 @@ def keep_going(answer: Any) -> str:
 def _run(answer: Any, shop: Shop, may_raise: tuple[type[BaseException], ...] = ()) -> Attempt:
     """Run an answer on the keys of a shop, with hints for what is typical of this lesson."""
     try:
-        return run_fetches(answer, shop, may_raise)
+        with hinting(_HINTS):
+            return run_fetches(answer, shop, may_raise)
     except Wrong as wrong:
-        for words, (code, *said) in _HINTS.items():
-            if wrong.code == "raised" and words in wrong.message:
-                raise Wrong(code, wrong.message, *said) from None
         if wrong.code == "unpack" and shop.asked:  # the fetches have run: no list of coroutines
             raise Wrong(
                 "awaited",
@@ -144,38 +163,7 @@ def _judge(shop: Shop, run: Attempt, right: list[Any]) -> None:
         name = type(run.result).__name__
         why = "The answer is a list, in the order of the keys: `[... for key in keys]`."
         raise Wrong("kind", f"it returned a {name}, and not a list.", why)
-    try:
-        judge_results(shop, run, right)
-    except Wrong as wrong:
-        if wrong.code != "sequence" or "one after the other" in wrong.message:
-            raise
-        more = "Start all of them before the first `await`: with one `gather` for all the keys, or "
-        more += "with `create_task` for each."
-        raise Wrong("sequence", wrong.message, "Which fetches wait for which?", more) from None
-
-
-class _Watched(Shop):
-    """A shop that notes when each fetch began and ended, and how many ran at once."""
-
-    longest_s = math.inf  # the time is judged by its places
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self.began: list[float] = []
-        self.ended: list[float] = []
-        self.running = self.most = 0
-
-    async def fetch(self, key: str) -> bytes:
-        """Fetch, and note it."""
-        time = asyncio.get_running_loop().time
-        self.began.append(time())
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            return await super().fetch(key)
-        finally:
-            self.running -= 1
-            self.ended.append(time())
+    judge_results(shop, run, right)
 
 
 @exercise("01-three-at-once", ours=ours.three_at_once)
@@ -186,23 +174,15 @@ def three_at_once(answer: Any) -> str:
     shown = "`aml.Pipeline` does it for you."
     demand("Pipeline" not in names_of(answer), "by-hand", shown, "This time, write it by hand.")
     for seed in range(1, 4):
-        shop = _Watched(seed)
+        shop = Watched(seed)
         run = _run(answer, shop)
         _judge_bound(shop)
-        if run.result is None:
-            raise Wrong("no-return", "it returned None.", "Is there a `return`?")
-        right = [shop.data[key] for key in shop.keys]
-        is_whole = isinstance(run.result, list | tuple) and len(run.result) == len(right)
-        if is_whole and is_mixed_up(list(run.result), right) and list(run.result) != right:
-            why = "In which order do they arrive, and in which do you ask for them?"
-            more = "Keep the tasks in a list, and ask them one by one after the block."
-            raise Wrong("order", "all the data, but not in the order of the keys.", why, more)
-        _judge(shop, run, right)
+        _judge(shop, run, [shop.data[key] for key in shop.keys])
     _judge_failure(answer)
     return "never more than three, never a free place while keys wait, and an error stops it all."
 
 
-def _judge_bound(shop: _Watched) -> None:
+def _judge_bound(shop: Watched) -> None:
     """Refuse too many at once, too few, and places that stay free while keys wait."""
     if shop.most > _AT_ONCE:
         raise Wrong(
@@ -217,9 +197,9 @@ def _judge_bound(shop: _Watched) -> None:
         some = "one fetch ran" if shop.most == 1 else f"{shop.most} fetches ran"
         raise Wrong(
             "too-few",
-            f"never more than {some} at once, and three may.",
-            "Which `await` is reached before the next fetch has begun?",
-            "Start a task for each key first; a semaphore then lets three of them fetch.",
+            f"never more than {some} at once, and three are allowed.",
+            "Which `await` has to end before the next fetch begins?",
+            "Start a task for each key first; one `asyncio.Semaphore(3)` then lets three fetch.",
         )
     due = [0.0] * _AT_ONCE + ended
     for number, (start, free) in enumerate(zip(began, due, strict=False)):
@@ -231,13 +211,13 @@ def _judge_bound(shop: _Watched) -> None:
                 f"{'key' if count == 1 else 'keys'} waited, but the next fetch began at "
                 f"{start:.2f} s.",
                 "Does a fast fetch have to wait for a slow one before the next may begin?",
-                "Not in rounds of three: start a task for each key, and let a semaphore decide.",
+                "Do not divide the keys: start a task for each, and let a semaphore decide.",
             )
 
 
 def _judge_failure(answer: Any) -> None:
     """Let one fetch fail early; refuse an answer that hides it, or works on."""
-    shop = _Watched(seed=4)
+    shop = Watched(seed=4)
     failing = shop.keys[1]
     shop.delays[failing] = 0  # before any other ends
     shop.errors = {failing: ConnectionError("no route")}
@@ -254,12 +234,13 @@ def _judge_failure(answer: Any) -> None:
 
     came_out, at, running, later = play(scene, of=answer).result
     if not came_out:
-        why = "It is for the caller to know. Who catches it, or leaves it in a list?"
+        why = "Which of your lines catches it, or leaves it in a list?"
         more = "Catch nothing, and do not use `return_exceptions`: let it come out."
-        raise Wrong("swallowed", "one fetch raised, and nobody heard of the error.", why, more)
+        raise Wrong("swallowed", "one fetch raised, and the caller never saw the error.", why, more)
     if running or later:
         shown = f"the error came out while {running} "
-        shown += f"{'fetch' if running == 1 else 'fetches'} ran on, and {later} more began later."
+        shown += f"{'fetch' if running == 1 else 'fetches'} ran on"
+        shown += f", and {later} more began later." if later else "."
         why = "Which of the ways to wait cancels the others when one fails?"
         more = "Start the tasks in a `TaskGroup`, and ask for their results after its block."
         raise Wrong("left-running", shown, why, more)
@@ -289,7 +270,12 @@ def settles(answer: Any) -> str:
     """Check a function that settles a future with what comes of another."""
     check_plain(answer)
     shown = "It is called with three arguments: `(done, after, function)`."
-    play(_settle_all, answer, of=answer, hints={"positional argument": ("arguments", shown)})
+    why = "`set_exception` takes an exception, such as the one that an `except` has caught."
+    hints: Hints = {
+        "positional argument": ("arguments", shown),
+        "invalid exception object": ("no-exception", why, "`after.set_exception(error)`."),
+    }
+    play(_settle_all, answer, of=answer, hints=hints)
     return (
         "results, exceptions and cancellations are passed on, and what nobody wants is left alone."
     )
@@ -358,22 +344,40 @@ async def _settle_all(answer: Any) -> None:
         done, after = new(), new()
         case.prepare(done, after)
 
-        def function(value: Any, given: list[Any] = given) -> Any:
+        mistake = ValueError("no PNG")
+
+        def function(value: Any, given: list[Any] = given, mistake: Any = mistake) -> Any:
             given.append(value)
             if value is None:
-                raise ValueError("no PNG")
-            return value if asyncio.isfuture(value) else value * 2
+                raise mistake
+            return value * 2 if isinstance(value, int) else value
 
         try:
             answer(done, after, function)
         except (KeyError, ValueError, asyncio.CancelledError, asyncio.InvalidStateError) as raised:
             shown = f"{case.when}: your function raised {type(raised).__name__}."
             raise Wrong(case.code, shown, case.hint, case.more) from None
-        shown = "`function` was given the future, and not its result."
-        more = "`function(done.result())`."
-        demand(not any(map(asyncio.isfuture, given)), "result", shown, "Where is the result?", more)
+        _judge_calls(case, given)
         shown = f"{case.when}: `after` is {_state(after)}; it should be {case.right}."
         demand(_state(after) == case.right, case.code, shown, case.hint, case.more)
+        if case.code in ("error", "function"):
+            is_same = after.exception() in (mistake, done.exception())
+            shown = f"{case.when}: `after` has another exception of that kind."
+            demand(is_same, case.code, shown, "Pass on the one that you caught.", case.more)
+
+
+def _judge_calls(case: _Case, given: list[Any]) -> None:
+    """Refuse calls of the function with something else than the result, or too many."""
+    right = {"result": 21, "function": None}
+    if case.code in right and any(value is not right[case.code] for value in given):
+        name = "future" if asyncio.isfuture(given[0]) else type(given[0]).__name__
+        shown, why = f"`function` was given a {name}, and not the result.", "Where is the result?"
+        raise Wrong("result", shown, why, "`function(done.result())`.")
+    shown = f"{case.when}: `function` was called, and there is no result."
+    why = "`done.result()` raises before the call: `function(done.result())`."
+    demand(not given or case.code not in ("error", "cancelled"), case.code, shown, why)
+    shown, why = f"`function` was called {len(given)} times.", "Keep what it returns in a variable."
+    demand(len(given) < 2, "twice", shown, why)
 
 
 def _state(future: Any) -> str:
@@ -391,8 +395,9 @@ def states(answer: Any) -> str:
     """Check the bets on the states of the last future of a chain."""
     bets = read_list(answer, "three words", "a word")
     bets = [bet.strip().lower() if isinstance(bet, str) else bet for bet in bets]
+    bets = ["cancelled" if bet == "canceled" else bet for bet in bets]
     words = ("pending", "result", "exception", "cancelled")
-    shown = f"the answer is a list of three of {', '.join(words)}, got {answer!r}."
+    shown = f"the answer is a list of three words out of {', '.join(words)}, got {answer!r}."
     demand(len(bets) == 3 and all(bet in words for bet in bets), "kind", shown)
     for number, (got, (right, code, why)) in enumerate(zip(bets, _STATES, strict=True), start=1):
         demand(got == right, code, f"number {number} is not {got!r}.", why)
@@ -411,7 +416,7 @@ def parsons(answer: Any) -> str:
     shown = "the future is awaited, and nobody was told to settle it."
     demand(not isinstance(run.error, Deadlock), "order", shown)
     shown = f"it returned {run.result!r:.40}, not the data."
-    demand(run.result == shop.data[key], "results", shown, "What is awaited?")
+    demand(run.result == shop.data[key], "results", shown, "Which line gives the data back?")
     run = attempt(fetch_again, missing, may_raise=(KeyError, Deadlock))
     shown = "it works for an object that is there. For a missing one it waits for ever: the error "
     shown += "was printed, and the future stays pending."
@@ -434,9 +439,12 @@ def _build(answer: Any) -> tuple[Callable[[str], Coroutine[Any, Any, Any]], Shop
             later(shop.delays[key] / 100, on_data, shop.data[key])
 
     scope["fetch_with_callbacks"] = fetch_with_callbacks
-    why = "What comes first: making a future, or using it? And the head of the function?"
-    more = "It begins with D, the head of the function, and then B, which makes the future."
-    is_begun = letters[:2] == ["D", "B"]  # every other line uses the future
-    demand(is_begun, "order", "line by line, that is no program.", why, more)
+    shown, why = "the function does not begin with its head.", "Which line is it?"
+    demand(letters[0] == "D", "order", shown, why, "The `async def` comes first: D.")
+    shown, why = (
+        f"line {letters[1]} uses `future`, and it has not been made yet.",
+        "Which line makes it?",
+    )
+    demand(letters[1] == "B", "order", shown, why, "B makes the future, right after D.")
     exec("\n".join(LINES[letter] for letter in letters), scope)
     return scope["fetch_again"], shop

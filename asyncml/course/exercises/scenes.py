@@ -9,7 +9,7 @@ import logging
 import traceback
 import types
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 from asyncml.course.exercises import Wrong
@@ -46,17 +46,24 @@ def play(
         result = scene(*args)
         return await result if inspect.iscoroutinefunction(scene) else result
 
-    try:
+    with hinting(hints or {}):
         done = attempt(run, may_raise=(Wrong, *may_raise))
-    except Wrong as wrong:
-        message = wrong.message.replace("RuntimeError: coroutine raised ", "")
-        for words, (code, *said) in (hints or {}).items():
-            if words in message:
-                raise Wrong(code, message, *said) from None
-        raise
     if isinstance(done.error, Wrong):
         raise done.error
     return done
+
+
+@contextlib.contextmanager
+def hinting(hints: Hints) -> Iterator[None]:
+    """Give the errors that are typical of an answer a code and hints of their own."""
+    try:
+        yield
+    except Wrong as wrong:
+        message = wrong.message.replace("RuntimeError: coroutine raised ", "")
+        for words, (code, *said) in hints.items():
+            if words in message:
+                raise Wrong(code, message, *said) from None
+        raise
 
 
 def demand(is_right: bool, code: str, message: str, hint: str = "", more: str = "") -> None:
@@ -117,7 +124,10 @@ def quietly(judge: Callable[[Any], T]) -> Callable[[Any], T]:
                 try:
                     return judge(answer)
                 except Wrong as wrong:
-                    traceback.clear_frames(wrong.__traceback__)  # they hold what was left
+                    error: BaseException | None = wrong
+                    while error is not None:  # their frames hold what was left
+                        traceback.clear_frames(error.__traceback__)
+                        error = error.__context__
                     gc.collect()
                     raise
         finally:

@@ -736,7 +736,7 @@ async def gives_two(fetch, keys):
         (gives_all_keys, "one-key", "How many keys", "for each key"),
         (gathers_functions, "unpack", "a `(key)` behind", "fetch(key) for key in keys"),
         (returns_the_first, "kind", "a list of all", "a list of all"),
-        (creates_without_a_call, "not-called", "takes a coroutine", "`asyncio.create_task(fetch("),
+        (creates_without_a_call, "not-called", "takes one coroutine", "create_task(fetch(key))"),
         (gives_two, "arguments", "Which arguments", "`fetch` takes one key"),
         (four_at_once, "sequence", "Which fetches wait for which?", "before the first `await`"),
     ],

@@ -728,7 +728,7 @@ async def gives_two(fetch, keys):
     ("answer", "code", "words", "fuller"),
     [
         (awaits_inside_gather, "awaited", "fetches had run before", "`await` before `fetch(key)`"),
-        (returns_a_dict, "kind", "a dict, and not a list", "in the order of the keys"),
+        (returns_a_dict, "kind", ", and not a list", "a list of all"),
         (runs_a_loop, "run", "How many are running already?", "A loop is running your function"),
         (takes_one_argument, "arguments", "Which arguments", "`(fetch, keys)`"),
         (awaits_the_list, "not-awaitable", "What did you await?", "`await task`"),

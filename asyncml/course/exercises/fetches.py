@@ -73,7 +73,7 @@ def run_fetches(
     misused = (TypeError, asyncio.InvalidStateError, BaseExceptionGroup)
     run = attempt(answer, shop.fetch, list(shop.keys), may_raise=(*misused, *may_raise))
     if run.error is not None:
-        _refuse_misuse(run.error)
+        _refuse_misuse(run.error, bool(shop.asked))
         if not isinstance(run.error, may_raise):  # then `attempt` says what was raised, and where
             attempt(answer, shop.fetch, list(shop.keys), may_raise=may_raise)
     if isinstance(run.result, list | tuple):
@@ -83,7 +83,7 @@ def run_fetches(
     return run
 
 
-def _refuse_misuse(error: BaseException) -> None:
+def _refuse_misuse(error: BaseException, have_run: bool) -> None:
     early = asyncio.InvalidStateError
     if isinstance(error, early) or (
         isinstance(error, BaseExceptionGroup) and error.subgroup(early)
@@ -96,6 +96,13 @@ def _refuse_misuse(error: BaseException) -> None:
         )
     names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, TypeError) and "gather" in names:
+        if have_run:
+            raise Wrong(
+                "awaited",
+                "`gather` was given data, which it cannot await: the fetches had run before.",
+                "Which `await` ran them, one after the other?",
+                "Leave out the `await` before `fetch(key)`: `gather` is given coroutines.",
+            )
         raise Wrong(
             "unpack",
             "`gather` was given something that it cannot await, such as a list.",

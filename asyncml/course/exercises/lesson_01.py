@@ -116,7 +116,7 @@ def in_order(answer: Any) -> str:
     """Check a function that fetches all keys at once and returns the data in order."""
     for seed in range(1, 4):
         shop = Shop(seed)
-        _judge(shop, _run(answer, shop), [shop.data[key] for key in shop.keys])
+        judge_results(shop, _run(answer, shop), [shop.data[key] for key in shop.keys])
     return "all eight at once, and in the order of the keys."
 
 
@@ -133,7 +133,7 @@ def keep_going(answer: Any) -> str:
         if run.error is not None:
             refuse_error(run.error, missing)
         refuse_all_lost(answer, run)
-        _judge(shop, run, right)
+        judge_results(shop, run, right)
     shop.errors = {shop.keys[2]: ZeroDivisionError("a mistake in the program")}
     run = _run(answer, shop, may_raise=(ZeroDivisionError, BaseExceptionGroup))
     if run.error is None:
@@ -143,27 +143,8 @@ def keep_going(answer: Any) -> str:
 
 def _run(answer: Any, shop: Shop, may_raise: tuple[type[BaseException], ...] = ()) -> Attempt:
     """Run an answer on the keys of a shop, with hints for what is typical of this lesson."""
-    try:
-        with hinting(_HINTS):
-            return run_fetches(answer, shop, may_raise)
-    except Wrong as wrong:
-        if wrong.code == "unpack" and shop.asked:  # the fetches have run: no list of coroutines
-            raise Wrong(
-                "awaited",
-                "`gather` was given data, which it cannot await: the fetches had run before.",
-                "Which `await` ran them, one after the other?",
-                "Leave out the `await` before `fetch(key)`: `gather` is given coroutines.",
-            ) from None
-        raise
-
-
-def _judge(shop: Shop, run: Attempt, right: list[Any]) -> None:
-    """Compare with what is right, in words that fit what came back."""
-    if isinstance(run.result, dict | set):
-        name = type(run.result).__name__
-        why = "The answer is a list, in the order of the keys: `[... for key in keys]`."
-        raise Wrong("kind", f"it returned a {name}, and not a list.", why)
-    judge_results(shop, run, right)
+    with hinting(_HINTS):
+        return run_fetches(answer, shop, may_raise)
 
 
 @exercise("01-three-at-once", ours=ours.three_at_once)
@@ -177,7 +158,7 @@ def three_at_once(answer: Any) -> str:
         shop = Watched(seed)
         run = _run(answer, shop)
         _judge_bound(shop)
-        _judge(shop, run, [shop.data[key] for key in shop.keys])
+        judge_results(shop, run, [shop.data[key] for key in shop.keys])
     _judge_failure(answer)
     return "never more than three, never a free place while keys wait, and an error stops it all."
 

@@ -303,7 +303,7 @@ _CASES = [
         "`done` was cancelled",
         lambda done, after: done.cancel(),
         "cancelled",
-        "`done.result()` then raises a CancelledError, which is no `Exception`.",
+        "`done.result()` then raises a CancelledError, which is not an `Exception`.",
         "`except asyncio.CancelledError: after.cancel()`.",
     ),
     _Case(

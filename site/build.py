@@ -1,0 +1,155 @@
+"""Build the site: `python site/build.py`; the pages lie in `build/site/html` then.
+
+It puts the lessons as committed, the glossary, the results and a page for each room of the module
+into one folder, and runs Sphinx on that. Nothing is fetched, now or when a page is read.
+"""
+
+import importlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+HERE, BUILD = ROOT / "site", ROOT / "build" / "site"
+ROOMS = [
+    *("clock", "timeline", "pipeline", "stores", "images", "network", "training"),
+    *("serving", "distributed", "course"),
+]
+_CELL = re.compile(r"\[([^\]]*)\]\((?:(\w+)\.ipynb)?#cell-id=([\w-]+)\)")
+_HEADING = re.compile(r"(\]\(\w+\.ipynb#)([^)=]+)\)")
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # one prints the cheat sheet
+_EXAMS = ["exam_before", "exam_after"]
+
+
+def main() -> int:
+    """Put the pages together, and let Sphinx make HTML of them; warnings are errors."""
+    source = BUILD / "source"
+    shutil.rmtree(BUILD, ignore_errors=True)
+    (source / "notebooks").mkdir(parents=True)
+    for name in ("conf.py", "index.md", "cheatsheet.md"):
+        shutil.copy(HERE / name, source)
+    shutil.copytree(HERE / "_static", source / "_static")
+    lessons = _copy_lessons(source / "notebooks")
+    _copy_programs(source)
+    _copy_results(source)
+    _write_rooms(source / "api")
+    guide = _copy_guide(source / "workshop")
+    _write_contents(source / "index.md", lessons, guide)
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if browser:
+        with (source / "cheatsheet.md").open("a", encoding="utf-8") as sheet:
+            sheet.write('\n<a href="cheatsheet.pdf">This page as a PDF</a>\n')
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    made = subprocess.run([*command, str(source), str(BUILD / "html")], check=False).returncode
+    if browser:
+        page = BUILD / "html" / "cheatsheet.html"
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
+        to_file = f"--print-to-pdf={page.with_suffix('.pdf')}"
+        printing = [browser, *options, "--no-pdf-header-footer", to_file, page.as_uri()]
+        subprocess.run(printing, check=True, capture_output=True)
+    return made
+
+
+def _copy_lessons(folder: Path) -> list[str]:
+    for name in ("pictures", "other_languages"):
+        shutil.copytree(ROOT / "notebooks" / name, folder / name)
+    shutil.copy(ROOT / "notebooks" / "glossary.md", folder)
+    asked = set()
+    notebooks = {}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = "".join(cell["source"])
+                asked |= {(to or path.stem, cell_id) for _, to, cell_id in _CELL.findall(text)}
+        notebooks[path.stem] = notebook
+    for name, notebook in notebooks.items():
+        made = [_for_the_site(name, cell) for cell in notebook["cells"]]
+        notebook["cells"] = [
+            cell
+            for one in made
+            for cell in ([_anchor(one["id"])] if (name, one["id"]) in asked else []) + [one]
+        ]
+        text = json.dumps(notebook, ensure_ascii=False)
+        (folder / f"{name}.ipynb").write_text(text, encoding="utf-8")
+    return [name for name in notebooks if name not in _EXAMS]
+
+
+def _copy_programs(source: Path) -> None:
+    """Copy the files of code to which lessons link, so that they can be downloaded."""
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        for link in re.findall(r"\]\(\.\./([\w/]+\.py)\)", path.read_text(encoding="utf-8")):
+            (source / link).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / link, source / link)
+
+
+def _for_the_site(name: str, cell: dict[str, Any]) -> dict[str, Any]:
+    """Return the cell with links that lead to pages, and with its picture's text where it is read.
+
+    A cell is reached by an anchor, and a heading by its slug.
+    """
+    if cell["cell_type"] == "code":
+        told = [output.get("metadata", {}).get("image/png", {}) for output in cell["outputs"]]
+        alt = next((one["alt"] for one in told if one.get("alt")), None)
+        shown = {"mystnb": {"image": {"alt": alt}}} if alt else {}
+        return {**cell, "metadata": {**cell["metadata"], **shown}}
+    text = "".join(cell["source"])
+    text = _CELL.sub(lambda m: f'<a href="{m[2] or name}.html#cell-{m[3]}">{m[1]}</a>', text)
+    return {**cell, "source": _HEADING.sub(lambda m: f"{m[1]}{m[2].lower()})", text)}
+
+
+def _anchor(cell_id: str) -> dict[str, Any]:
+    source = f'<a id="cell-{cell_id}"></a>'
+    return {"cell_type": "markdown", "id": f"to-{cell_id}"[:64], "metadata": {}, "source": source}
+
+
+def _copy_results(source: Path) -> None:
+    for path in (ROOT / "benchmarks").glob("*.png"):
+        shutil.copy(path, source)
+    text = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    (source / "results.md").write_text(text, encoding="utf-8")
+
+
+def _write_rooms(folder: Path) -> None:
+    folder.mkdir()
+    lines = ["# The module, room by room", ""]
+    for room in ROOMS:
+        module = importlib.import_module(f"asyncml.{room}")
+        first = (module.__doc__ or "").splitlines()[0]
+        lines.append(f"- [`{room}`]({room}.md): {first}")
+        body = [f"# {room}", "", "```{eval-rst}", f".. automodule:: asyncml.{room}", "```", ""]
+        (folder / f"{room}.md").write_text("\n".join(body), encoding="utf-8")
+    lines += ["", "```{toctree}", ":hidden:", *ROOMS, "```", ""]
+    (folder / "index.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _copy_guide(folder: Path) -> list[str]:
+    folder.mkdir()
+    pages = sorted((ROOT / "workshop").glob("*.md"))
+    for page in pages:
+        shutil.copy(page, folder)
+    return [page.stem for page in pages]
+
+
+def _write_contents(index: Path, lessons: list[str], guide: list[str]) -> None:
+    parts = {
+        "Lessons": [f"notebooks/{name}" for name in lessons],
+        "Look it up": ["notebooks/glossary", "cheatsheet", *(f"notebooks/{e}" for e in _EXAMS)],
+        "Teach": [f"workshop/{name}" for name in guide],
+        "The module": ["api/index", "results"],
+    }
+    text = index.read_text(encoding="utf-8")
+    for caption, pages in parts.items():
+        if pages:
+            text += "\n".join(
+                ["```{toctree}", ":hidden:", f":caption: {caption}", *pages, "```", ""]
+            )
+    index.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,6 +10,7 @@ import ctypes
 import gc
 import inspect
 import logging
+import sys
 import threading
 import time
 import traceback
@@ -116,11 +117,11 @@ class _Run:
         self.thread = thread = threading.Thread(
             target=context.run, args=(self._call,), name="answer", daemon=True
         )
-        with self._sleep_watched():
+        with self._sleep_watched(), _unraisable_ends_hidden():
             thread.start()
             thread.join(_LIMIT_S)
             # sent again, since an answer may catch it; but not into the clean-up of the first
-            for patience_s in (1.0, *[0.05] * 10):
+            for patience_s in (1.0, *[0.01] * 500):
                 if not thread.is_alive():
                     break
                 self.is_endless = True
@@ -167,6 +168,22 @@ class _Run:
         finally:
             time.sleep = _real_sleep
             scope.update(dict.fromkeys(names, _real_sleep))
+
+
+@contextlib.contextmanager
+def _unraisable_ends_hidden() -> Iterator[None]:
+    """Say nothing of an end that came where it cannot be raised, such as in a `__del__`."""
+    tell = sys.unraisablehook
+
+    def tell_others(lost: Any) -> None:
+        if lost.exc_type is not _TimeIsUp:
+            tell(lost)
+
+    sys.unraisablehook = tell_others
+    try:
+        yield
+    finally:
+        sys.unraisablehook = tell
 
 
 def check_kind(function: Any, is_async: bool) -> None:

@@ -92,8 +92,8 @@ def test_powers_name_what_was_meant():
         (100, "read-early"),
         (11, "two"),
         (1, "not-last"),
-        (10, "first"),
-        (0, "none"),
+        (10, "not-last"),
+        (0, "other"),
         (5, "other"),
         ("110", "kind"),
     ],
@@ -172,8 +172,8 @@ BY_HELPER = """        await self.update(gradient)
         ([(INIT, ""), (BLOCK, LAZY + BLOCK)], "passed"),
         ([(BLOCK, BY_HELPER + BLOCK)], "passed"),
         (AS_GIVEN, "open"),
-        ([*AS_GIVEN, (PUT, "        await asyncio.sleep(0)\n" + PUT)], "sleep"),
-        ([*AS_GIVEN, (GET, "        await asyncio.sleep(0.3 * number)\n" + GET)], "sleep"),
+        ([*AS_GIVEN, (PUT, "        await asyncio.sleep(0)\n" + PUT)], "no-lock"),
+        ([*AS_GIVEN, (GET, "        await asyncio.sleep(0.3 * number)\n" + GET)], "no-lock"),
         ([*AS_GIVEN, (LOAD + GET, GET + LOAD)], "no-lock"),
         ([(INIT, ""), ("self.lock", "asyncio.Lock()")], "own-lock"),
         ([(BLOCK, OWN), ("with self.lock", "with lock")], "own-lock"),
@@ -195,7 +195,7 @@ BY_HELPER = """        await self.update(gradient)
         ([("async with", "with")], "async-with"),
         ([("await self.server.get()", "self.server.get()")], "await"),
         ([("async with self.lock", "async with await self.lock")], "await"),
-        ([(BLOCK, ACQUIRE.replace("await ", "") + GET + PUT + RELEASE)], "acquire"),
+        ([(BLOCK, ACQUIRE.replace("await ", "") + GET + PUT + RELEASE)], "raised"),
         ([(BLOCK, ACQUIRE + GET + PUT)], "not-released"),
         ([(BLOCK, ACQUIRE + GET + PUT + RELEASE)], "not-released"),
         ([("asyncio.Lock()", "threading.Lock()"), ("async with", "with")], "thread-lock"),
@@ -240,7 +240,7 @@ def test_a_lock_that_spins(monkeypatch):
     ("changes", "first", "second"),
     [
         ([(INIT, ""), ("self.lock", "asyncio.Lock()")], "a lock of its own", "in `__init__`"),
-        ([*AS_GIVEN, (PUT, "        await asyncio.sleep(0)\n" + PUT)], "a turn", "in `__init__`"),
+        ([*AS_GIVEN, (PUT, "        await asyncio.sleep(0)\n" + PUT)], "lets others", "__init__"),
         ([(BLOCK, ACQUIRE + GET + PUT + RELEASE)], "if `put` raises?", "`async with self.lock:`"),
         (
             [(BLOCK, GET + "        async with self.lock:\n" + indented(PUT))],
@@ -462,7 +462,7 @@ def not_async(queue, server):
         (never_ends, "no-end"),
         (ends_on_zero, "no-end"),
         (a_task_for_each, "at-once"),
-        (a_lost_task_for_each, "spawned"),
+        (a_lost_task_for_each, "at-once"),
         (in_the_end, "hoards"),
         (skips_the_last, "value"),
         (adds, "value"),
@@ -491,7 +491,7 @@ def test_the_owner_s_second_failure_says_more():
 
 def test_a_task_for_each_gradient_is_named_as_the_cause():
     told, told_again = hints("04-owner", a_task_for_each)
-    assert "updates were under way at once" in told
+    assert "expected was" in told
     assert "a task for each gradient" in told
     assert "in `own` itself" in told_again
 
@@ -554,10 +554,7 @@ def test_turns(answer, expected):
         (0.1, "share"),
         (110, "whole"),
         (1.1, "whole"),
-        (90, "inverse"),
         (100 / 11, "of-all"),
-        (20, "two"),
-        (20_000, "sum"),
         (5, "other"),
         ("10 %", "kind"),
     ],
@@ -725,6 +722,16 @@ class Sets(Base):
             self.counts[k] = 1
 
 
+class NeverEnters(GivenTally):
+    def __init__(self, predict, counts):
+        super().__init__(predict, counts)
+        self.lock = threading.Lock()
+
+    def add(self, image):
+        kind = self.predict(image)
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+
+
 class LetsTwoIn(Base):
     def __init__(self, predict, counts):
         self.predict, self.counts, self.lock = predict, counts, threading.Semaphore(2)
@@ -860,6 +867,7 @@ class Spins(Base):
         (Swallows, "swallowed"),
         (Sets, "value"),
         (LetsTwoIn, "wide"),
+        (NeverEnters, "wide"),
         (OneArg, "raised"),
         (NoAdd, "kind"),
         (Typo, "raised"),

@@ -27,8 +27,8 @@ def powers(answer: Any) -> str:
     shown = f"four whole numbers were expected, got {answer!r:.60}."
     demand(are_whole and len(bets) == len(_THINGS), "kind", shown, why)
     demand(max(bets) <= 0, "sign", f"10 ** {max(bets)} s is more than a second.", why)
-    shown = "you let a heavier one cost less than a lighter one."
-    why = "A task holds a coroutine, a process holds a thread, and a thread is the system's work."
+    shown = "one of them costs less than the one before it."
+    why = "Each of the four needs more than the one before: write them from cheap to dear."
     demand(bets == sorted(bets), "order", shown, why)
     for thing, bet, (low, high), why in zip(_THINGS, bets, _POWERS, _PRICE_HINTS, strict=True):
         shown = f"starting {thing} is not a matter of 10 ** {bet} s"
@@ -38,7 +38,7 @@ def powers(answer: Any) -> str:
 
 
 _PRICE_HINTS = (
-    "Nothing of it runs yet: Python makes an object, and no more.",
+    "None of it runs yet: Python only makes an object.",
     "A few objects, a place in the loop's queue, a first step. The operating system is not asked.",
     "The operating system makes it a stack and finds it a core, but loads nothing from a disk.",
     "A new interpreter starts, and imports modules. How long does `python` take to start?",
@@ -75,13 +75,9 @@ def switches(answer: Any) -> str:
     """Check by how many per cent small jobs are slower with a turn after each."""
     wrong = {
         0.1: ("share", "That is the share. In per cent?"),
-        110: ("whole", "That is what it takes now, in per cent of before. How much is added?"),
         1.1: ("whole", "That is what it takes now, as a multiple. How many per cent are added?"),
-        90: ("inverse", "That is what the switches leave. How much do they add?"),
-        1000: ("inverse", "A switch costs a tenth of a job, and not ten times as much."),
+        110: ("whole", "That is what it takes now, in per cent of before. How much is added?"),
         100 / 11: ("of-all", "That is the switches' share of the whole. How much do they add?"),
-        20: ("two", "There is one switch for each job here. What does it add to 20 µs?"),
-        20_000: ("sum", "That is all the switches in µs. And in per cent of the jobs?"),
     }
     expect(answer, 10, wrong, "Each job has one switch. What does it add to 20 µs?")
     return "2 µs on top of 20. For jobs of 2 ms it would be a tenth of one per cent."
@@ -89,11 +85,7 @@ def switches(answer: Any) -> str:
 
 # ---- 04-threads ----
 _TALLY_HINTS: Hints = {
-    "asynchronous context manager": (
-        "asyncio-lock",
-        "A lock of asyncio is for tasks of one loop. For threads there is `threading.Lock`.",
-    ),
-    "context manager protocol": (
+    "context manager": (
         "asyncio-lock",
         "A lock of asyncio is for tasks of one loop. For threads there is `threading.Lock`.",
     ),
@@ -124,16 +116,12 @@ def threads(answer: Any) -> str:
 def total(answer: Any) -> str:
     """Check the bet on what is left of three updates that overlap."""
     wrong = {
-        111: (
-            "all",
-            "That would be all three. Which of them writes without having seen the others?",
-        ),
+        111: ("all", "That is all three. Which of them writes without having seen the others?"),
         101: ("read-late", "Has `a` written already when `c` reads?"),
         100: ("read-early", "What had been written when `c` read?"),
         11: ("two", "Who writes last, and what had it seen?"),
         1: ("not-last", "That is what `a` writes at 5 s. Does nobody write after that?"),
-        10: ("first", "That is what `b` writes at 3 s. Who writes after that?"),
-        0: ("none", "Somebody writes last."),
+        10: ("not-last", "That is what `b` writes at 3 s. Who writes after that?"),
     }
     expect(answer, 110, wrong, "Write down the total at 1, 2, 3, 4, 5 and 6 s.")
     return "`a` overwrote `b`, then `c`, which had read before that, `a`. Only +1 is lost."
@@ -150,11 +138,6 @@ _LOCK_HINTS: Hints = {
     "context manager protocol": ("async-with", "A lock of asyncio is entered by `async with`."),
     **dict.fromkeys(NOT_AWAITABLE, ("await", "Which of these can be awaited? `async with lock:`.")),
     "'coroutine'": ("await", "A coroutine was used in place of its result: `await` it."),
-    "Lock is not acquired": (
-        "acquire",
-        "The lock that you release here is not held. `acquire` waits: is it awaited?",
-        "`async with self.lock:` acquires and releases it.",
-    ),
     "waits for Lock.acquire": (
         "not-released",
         "A push that has ended still holds the lock. What releases it if `put` raises?",
@@ -263,11 +246,8 @@ def _explain_loss(make: type, server: Server) -> None:
     demand(not is_own, "own-lock", shown, why, _IN_INIT)
     is_wide = any(isinstance(lock, asyncio.Semaphore) for lock in locks)
     demand(not is_wide, "semaphore", shown, "How many does your semaphore let in at a time?")
-    if not locks:
-        why = "`sleep` gives the others a turn between reading and writing: they must not get one."
-        demand("sleep" not in names, "sleep", shown, why, f"Remove the `sleep`. {_IN_INIT}")
-        why = "Who may read between your `get` and your `put`?"
-        raise Wrong("no-lock", shown, why, _IN_INIT + " Around which lines?")
+    why = "Who may read between your `get` and your `put`? A `sleep` there only lets others in."
+    demand(bool(locks), "no-lock", shown, why, _IN_INIT + " Around which lines?")
     both = "Put `get` and `put` into one `async with self.lock:`."
     held = server.held
     why = "The lock is not held when `get` reads. Is what it read still true at the `put`?"
@@ -307,20 +287,12 @@ _OWNER_HINTS: Hints = {
         "`get_nowait` does not wait: it raises where nothing is there yet.",
         "`gradient = await queue.get()` waits until something comes.",
     ),
-    "'coroutine'": (
-        "await",
-        "`get` only makes a coroutine: `await` it to take something off the queue.",
-    ),
+    "'coroutine'": ("await", "`get` only makes a coroutine: `await` it."),
     "'NoneType'": ("none", "None is no gradient: it says that no more will come. Ask for it."),
     "waits for Queue.get": (
         "no-end",
         "After None nothing more comes.",
         "`if gradient is None: return`, before anything is done with it.",
-    ),
-    "still running": (
-        "endless",
-        "Does it end at None? And what lets time pass while nothing is there?",
-        "`await queue.get()` waits until something comes; asking again and again does not.",
     ),
     "Queue": (  # the last: other messages name it too
         "queue",
@@ -366,28 +338,22 @@ async def _send_all(own: Any, server: Server) -> tuple[float, float]:
 
 
 def _judge_owner(server: Server, ended_s: float, closed_s: float) -> None:
-    right = server.right - server.gradients[0]
-    puts = len(server.put_at)
+    right, puts = server.right - server.gradients[0], len(server.put_at)
     shown = f"it ended after {ended_s:.1f} s, and the last gradient came at {closed_s:.1f} s."
     why = "A queue that is empty now may have something later. What says that no more comes?"
     more = "Go on until you get None; 0 is a gradient like any other."
     demand(ended_s >= closed_s - 1e-9, "too-soon", shown, why, more)
-    is_early = server.put_at and max(server.put_at) > ended_s + 1e-9
-    shown = "it had ended, and updates were still under way."
-    why = "What did you start, and what waits for it? One task is to read and write."
-    demand(not is_early, "spawned", shown, why, "Await `get` and `put` in `own` itself.")
-    is_right = server.params == right
-    if not is_right:
+    if server.params != right:
         _demand_puts(server)
-    is_alone = server.at_once <= 1 or len(server.held["get"]) != puts
     shown = f"in the end the parameter is {server.params}, expected was {right}."
-    seen = f"{shown} {server.at_once} updates were under way at once."
+    is_late = bool(puts) and max(server.put_at) > ended_s + 1e-9
+    is_crowd = server.at_once > 1 and server.params != right and len(server.held["get"]) == puts
+    seen = f"{shown} Updates were still under way when it had ended." if is_late else shown
     why = "Did you start a task for each gradient? Only one task is to read and write."
     more = "Await `get` and `put` in `own` itself."
-    demand(is_right or is_alone, "at-once", seen, why, more)
-    why = "Take each gradient off the queue once."
-    more = "`params = await server.get()`, then `await server.put(params - gradient)`; both here."
-    demand(is_right, "value", f"{shown} There were {puts} puts.", why, more)
+    demand(not (is_late or is_crowd), "at-once", seen, why, more)
+    why = "Take each gradient off the queue once, and `put` the parameters minus the gradient."
+    demand(server.params == right, "value", f"{shown} There were {puts} puts.", why)
     shown = "all the updates were made in the end, after None."
     why = "Until then, readers of the parameters see none of them. Apply each as it comes."
     demand(min(server.put_at) < closed_s, "hoards", shown, why)

@@ -231,7 +231,8 @@ def _explain_loss(make: type, hints: Hints, count: Any) -> None:
     alone.finish()
     both = "Put asking, reading and writing into one `with self.lock:`."
     reads, writes = ([is_held for what, is_held in held if what == w] for w in ("read", "write"))
-    why = "The lock keeps nobody out. How many threads does it let in at a time?"
+    why = "No lock keeps a thread out at a read or a write. Does `add` enter it, and how many does "
+    why += "it let in at a time?"
     demand(any(reads + writes), "wide", shown, why, _IN_INIT)
     why = "The lock is not held at each read. Is what was read still true at the write?"
     demand(all(reads), "read-outside", shown, why, both)

@@ -16,10 +16,7 @@ on_paper: dict[str, float] = {
     "hand over to a thread": 1e-5,
     "hand over to a process": 1e-4,
     # in bytes
-    "a coroutine": 250,
     "a task that waits": 1000,
-    "a thread that waits": 2e4,
-    "a process": 2e7,
     # in virtual time: tasks that keep a loop busy, a total, and seconds
     "tasks that fill the loop": 1 / 0.01,
     "a turn between": 1000,

@@ -443,6 +443,25 @@ def always_in_a_thread(coroutine):
     return outcome.result()
 
 
+def calls_it_for_the_pool(coroutine):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run(coroutine)).result()
+
+
+def submits_without_the_coroutine(coroutine):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run).result()
+
+
+def forgets_a_return(coroutine):
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 def until_complete(coroutine):
     return asyncio.get_running_loop().run_until_complete(coroutine)
 
@@ -637,6 +656,9 @@ def _close_loops():
         (hard_coded, "result"),
         (takes_nothing, "signature"),
         (submits_the_coroutine, "called"),
+        (submits_without_the_coroutine, "called"),
+        (calls_it_for_the_pool, "notebook"),
+        (forgets_a_return, "result"),
         (yields_from, "unfinished"),
         (in_virtual_time, "virtual"),
         (leaves_its_loop, "left"),
@@ -668,6 +690,8 @@ def test_a_process_with_nest_asyncio_is_told(monkeypatch):
         (no_return, "it returned None, but the coroutine returns "),
         (loses_errors_in_a_thread, "raised IndexError. An error does not leave a `threading.Thr"),
         (takes_any_error_for_a_loop, "raised `cannot reuse already awaited coroutine`"),
+        (calls_it_for_the_pool, "Hand it to the pool, without `()`"),
+        (forgets_a_return, "a `return` in both branches"),
     ],
 )
 @pytest.mark.untidy

@@ -155,6 +155,12 @@ def primes_each_time(values):
     return [(next(steps), steps.send(value))[1] for value in values]
 
 
+def sends_all_at_once(values):
+    steps = averager()
+    next(steps)
+    return steps.send(values)
+
+
 def no_list(values):
     return sum(values)
 
@@ -189,6 +195,7 @@ def one_list(values):
         ((one_behind, means), "behind"),
         ((averager, primes_each_time), "primed-again"),
         ((averager, one_list), "mean"),
+        ((averager, sends_all_at_once), "list"),
     ],
 )
 def test_averager(answer, expected):
@@ -327,6 +334,8 @@ def knows_one_plan(coros, wait_until):
         (naps_variant("now = wait_until(when)", "pass"), "no-wait"),
         (naps_variant("wait_until(when)\n", "wait_until(when) and when\n"), "late-clock"),
         (naps_variant("coro.send(None)", "next(coro)"), "next"),
+        (naps_variant("coro.send(None)", "coro.send(now)"), "sent"),
+        (naps_variant("wait_until(when)", "yield wait_until(when)"), "kind"),
         (naps_variant("while timers", "while True"), "empty"),
         (naps_variant("heapq.heappop(timers)", "timers[0]"), "ended"),
         (one_after_the_other, "late"),
@@ -353,8 +362,8 @@ def test_the_hint_for_ties_shows_the_line_and_then_the_cure():
         ("wait_until(when)", "when", "`wait_until` was never called"),
         ("now + seconds,", "seconds,", "not how long until then"),
         ("coro.send(None)", "next(coro)", "`send(None)` does"),
-        ("while timers", "while True", "Stop when the heap is empty"),
-        ("heapq.heappop(timers)", "timers[0]", "resumed one that has ended: pop it"),
+        ("while timers", "while True", "Stop when nobody is left"),
+        ("heapq.heappop(timers)", "timers[0]", "One that has ended was resumed"),
     ],
 )
 def test_a_hint_for_naps(old, new, hint):
@@ -482,13 +491,15 @@ AWAIT = "    def __await__(self):\n" + IS_PENDING + RETURN
         ("raise RuntimeError", "raise ValueError", "no-result-yet"),
         ("    def done(self)", "    @property\n    def done(self)", "kind"),
         ("self.loop = loop", "self.loop, self.done = loop, False", "kind"),
+        ("True, result\n", "True, result\n        self.result = result\n", "kind"),
+        ("self.loop = loop", "pass", "loop"),
         (RETURN, "", "no-result"),
         (RETURN, "        return self.result\n", "no-result"),
         ("yield self", "yield from self", "yield-from"),
         ("            self.loop.call_soon", "            loop.call_soon", "loop"),
         (AWAIT, "", "no-await"),
-        (AWAIT, "    async def __await__(self):\n        return self.value\n", "no-await"),
-        (AWAIT, "    async def __await__(self):\n        yield self\n", "no-await"),
+        (AWAIT, "    async def __await__(self):\n        return self.value\n", "kind"),
+        (AWAIT, "    async def __await__(self):\n        yield self\n", "kind"),
         (AWAIT, AWAIT.replace("yield self", "yield slef"), "raised"),
     ],
 )
@@ -507,7 +518,7 @@ def test_a_future_with_another_error_or_with_a_property_is_told_so():
     assert "raised ValueError('not yet')" in other
     assert "raise a RuntimeError" in other
     of_property = future("    def done(self)", "    @property\n    def done(self)")
-    assert "`done` is a method" in check("03-future", of_property).message
+    assert "`done` and `result` are methods" in check("03-future", of_property).message
 
 
 def test_the_second_hint_for_a_direct_call_shows_the_line():
@@ -584,6 +595,14 @@ def a_single_round(*coros):
         (variant(TRAMPOLINE, ("continue", "return")), "unfinished"),
         (variant(TRAMPOLINE, ("continue", "pass")), "ended"),
         (variant(TRAMPOLINE, ("while ready", "while True")), "empty"),
+        (
+            variant(
+                TRAMPOLINE, ("while ready:\n        coro = ready.popleft()", "for coro in ready:")
+            ),
+            "for",
+        ),
+        (variant(TRAMPOLINE, ("coro.send(None)", "coro.__next__()")), "next"),
+        (variant(TRAMPOLINE, ("coro.send(None)", "coro.send(None); time.sleep(1)")), "time-sleep"),
         (variant(TRAMPOLINE, ("coro.send(None)", "next(coro)")), "next"),
         (variant(TRAMPOLINE, ("coro.send(None)", "coro.send(1)")), "sent"),
         (variant(TRAMPOLINE, ("*coros", "coros")), "arguments"),
@@ -737,6 +756,8 @@ ADD = "awaited.add_done_callback(self.step)"
         ([(ADD, "self.loop.call_soon(self.step)")], "early-step"),
         ([(ADD, "awaited.add_done_callback(self.step())")], "early-step"),
         ([(ADD, "self.set_result(awaited)")], "too-soon"),
+        ([("        else:\n            " + ADD, "        " + ADD)], "no-else"),
+        ([(ADD, "awaited.add_done_callback(lambda: self.step())")], "arguments"),
         ([("woken_by=None", "")], "arguments"),
         ([("send(None)", "__next__()")], "next"),
         ([("self.coro.send(None)", "next(self.coro)")], "next"),
@@ -787,6 +808,8 @@ CALL = "self.loop.call_soon(self.step, None, asyncio.CancelledError())"
         ([(CALL, "self.step(None, asyncio.CancelledError())")], "at-once"),
         ([(CALL, "self.coro.throw(asyncio.CancelledError())")], "at-once"),
         ([(CALL, "pass")], "not-thrown"),
+        ([(CALL, CALL.replace("asyncio.CancelledError", "Exception"))], "not-thrown"),
+        ([(CALL, "self.waits_for.cancel()")], "cancel"),
         ([(CALL, "self.set_exception(asyncio.CancelledError())")], "not-thrown"),
         ([("BaseException", "Exception")], "escapes"),
         ([("        return True\n", "")], "return"),
@@ -803,6 +826,17 @@ def test_cancel(changes, expected):
 
 def test_a_task_without_cancel():
     assert code("03-cancel", variant(MY_TASK)) == "no-cancel"
+
+
+class Unprintable:
+    def __repr__(self):
+        raise ValueError("no repr")
+
+
+@pytest.mark.parametrize("name", ["03-error-path", "03-future", "03-task", "03-cancel"])
+@pytest.mark.parametrize("answer", [Unprintable(), 10**5000], ids=["repr", "huge"])
+def test_what_cannot_be_shown_is_no_class(name, answer):
+    assert code(name, answer) == "kind"
 
 
 # ---- 03-readable ----
@@ -835,8 +869,8 @@ REGISTER = "loop.selector.register(sock, selectors.EVENT_READ, is_ready)"
         ([(REGISTER, "future.set_result(sock.recv(9))")], "too-soon"),
         ([(", is_ready)", ", future.set_result(None))")], "too-soon"),
         ([(", is_ready)", ", future.set_result)")], "arguments"),
-        ([(", is_ready)", ")")], "no-callback"),
-        ([("EVENT_READ", "EVENT_WRITE")], "events"),
+        ([(", is_ready)", ")")], "not-registered"),
+        ([("EVENT_READ", "EVENT_WRITE")], "not-registered"),
         ([(REGISTER, REGISTER + "\n    loop.selector.select()")], "waits"),
         ([(REGISTER, REGISTER + "; " + REGISTER)], "twice"),
     ],

@@ -27,7 +27,9 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     loops      judges a training loop by the rows that its model sees
     bucket     the bucket from hell
     batchers   judges micro-batchers
-    tasks      judges tasks and futures of one's own
+    drivers    judges what resumes coroutines, in turns or when they have slept
+    futures    judges futures and tasks of one's own
+    tasks      a loop's parts, of our own
     nightly    a slow program that loads, trains and reports, to be mended
     tallies    judges a class that counts for many threads
     predictions  what formulas and experience say of lessons 04 and 05

@@ -10,6 +10,7 @@ from typing import Any
 
 from asyncml.course.exercises import Wrong, plain
 from asyncml.course.exercises.scenes import demand
+from asyncml.failures import shorten
 
 
 def is_number(value: Any) -> bool:
@@ -64,7 +65,7 @@ def read_lines(answer: Any, lines: Mapping[str, str], count: int, word: str) -> 
 def demand_class(answer: Any) -> None:
     """Demand a class."""
     demand_given(answer, "your class")
-    shown = f"a class was expected, got {answer!r:.40}."
+    shown = f"a class was expected, got {shorten(answer)}."
     demand(isinstance(answer, type), "kind", shown, "Without the `()`?")
 
 

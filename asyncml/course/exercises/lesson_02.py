@@ -115,7 +115,7 @@ def run_anywhere(answer: Any) -> str:
         before = set(threading.enumerate())
         hook, threading.excepthook = threading.excepthook, lambda args: None
         try:  # the verdict tells what is lost in a thread, and not a traceback through this file
-            _judge_run(place, job, call(answer, job.coroutine))
+            _judge_run(answer, place, job, call(answer, job.coroutine))
         finally:
             threading.excepthook = hook
             job.coroutine.close()
@@ -158,22 +158,22 @@ def _call_on_a_loop(answer: Callable[..., Any], coroutine: Any) -> Attempt:
     return attempt(cell, may_raise=(Exception, _OwnLoop))
 
 
-def _judge_run(place: str, job: _Job, run: Attempt) -> None:
+def _judge_run(answer: Any, place: str, job: _Job, run: Attempt) -> None:
     shown = "in a notebook it waits for ever: it hands the work to the loop that it is holding."
     why = "Which thread is to run the coroutine, and what is that thread doing?"
     more = "Start another thread, and call `asyncio.run` there."
     demand(not isinstance(run.error, _OwnLoop), "own-loop", shown, why, more)
     if job.error is not None and run.error is not job.error:
         _refuse_lost_error(place, job.error, run.error)
-    if isinstance(run.error, TypeError) and "positional argument" in str(run.error):
-        why = "It is called with one thing, the coroutine."
-        raise Wrong("signature", f"it raised {said_by(run.error)}.", why)
     if run.error is not job.error:
-        _refuse_called_early(run.error)
+        _refuse_misused(run.error)
         shown = f"in a {place} it raised {type(run.error).__name__}: {run.error}."
         why = "In which of the two places is a loop running?"
         more = "`asyncio.get_running_loop()` raises a RuntimeError where no loop runs: call "
         more += "`asyncio.run` there, and in a thread of its own where one does."
+        if "asyncio.run() cannot" in str(run.error) and "submit" in names_of(answer):
+            why = "The thread of the loop has called `asyncio.run`. "
+            why += "Hand it to the pool, without `()`: the pool's thread calls it."
         raise Wrong(place, shown, why, more)
     _refuse_unfinished(place, run.result)
     if job.error is None:
@@ -183,11 +183,15 @@ def _judge_run(place: str, job: _Job, run: Attempt) -> None:
         demand(plain(run.result) == job.number, "result", shown, why)
 
 
-def _refuse_called_early(error: BaseException | None) -> None:
+def _refuse_misused(error: BaseException | None) -> None:
     shown = f"it raised {said_by(error)}." if error else ""
+    is_called = "is not callable" in shown or ": run() missing" in shown
     why = "A pool calls the function itself. Which function, and with what argument?"
-    is_called = isinstance(error, TypeError) and "is not callable" in shown
     demand(not is_called, "called", shown, why, "`pool.submit(asyncio.run, coroutine)`")
+    why = "Two lines run the same coroutine. Is there a `return` in both branches?"
+    demand("cannot reuse already awaited" not in shown, "result", shown, why)
+    why = "It is called with one thing, the coroutine."
+    demand("positional argument" not in shown, "signature", shown, why)
 
 
 def _refuse_lost_error(place: str, error: Exception, got: BaseException | None) -> None:

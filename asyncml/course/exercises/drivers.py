@@ -101,16 +101,12 @@ def _judge_turns(stage: _Stage, times: dict[str, int]) -> None:
     shown = f"{told} times: expected {' '.join(right)}; seen: {' '.join(seen) or 'nothing'}."
     why = "No coroutine was resumed: `coro.send(None)` makes one step of it."
     demand(bool(seen) or not right, "nothing", shown, why)
-    is_alone = len(list(itertools.groupby(seen))) == len(set(seen)) and len(seen) == len(right)
-    why = "One was resumed until it ended. After each step it is the turn of the next in the queue."
-    more = "`coro = ready.popleft()`, one step, then `ready.append(coro)`."
-    demand(seen == right or not is_alone, "no-turns", shown, why, more)
     why = "Go on until the queue is empty: put back each one that has not ended."
     is_all = len(seen) == len(right) and stage.ended == len(times)
     demand(is_all, "unfinished", shown, why, "`while ready:`, and `continue` where one ends.")
-    demand(
-        seen == right, "turns", shown, "Take the one at the front, put it back at the end.", more
-    )
+    why = "After each step the next in the queue has its turn: one from the front, back to the end."
+    more = "`coro = ready.popleft()`, one step, then `ready.append(coro)`."
+    demand(seen == right, "turns", shown, why, more)
 
 
 def judge_naps(answer: Any) -> None:

@@ -5,7 +5,6 @@ Nothing in them needs asyncio, but each answer runs inside a virtual loop all th
 """
 
 import functools
-import inspect
 import random
 import types
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ _AVERAGER_HINTS: Hints = {
     "ZeroDivisionError": ("too-soon", "At the first `yield` there is no mean yet: None.", _LINE),
     "just-started": ("not-primed", "Prime it: `next(...)`, once, before the first `send`."),
     "still running": ("endless", "Every round of the loop needs a `yield`.", _LINE),
-    "and 'NoneType'": ("primed-again", "Prime once: each extra `next` sends None."),
+    "and 'NoneType'": ("primed-again", "Prime it once, in `means`: each extra `next` sends None."),
     "and 'list'": ("list", "Send the values one by one: a `send` for each."),
 }
 
@@ -37,9 +36,6 @@ def averager(answer: Any) -> str:
     shown = f"calling `{make.__name__}()` gives no generator."
     steps = play(make, of=make).result
     demand(isinstance(steps, types.GeneratorType), "no-yield", shown, "It needs a `yield`.", _LINE)
-    is_fresh = inspect.getgeneratorstate(steps) == inspect.GEN_CREATED
-    shown = f"`{make.__name__}` hands out a generator that has begun already."
-    demand(is_fresh, "primed", shown, "Prime it in `means`, not in `averager`.")
     chance = random.Random(3)
     trials = [[10.0, 20.0, 60.0], [float(chance.randint(-9, 9)) for _ in range(7)], []]
     for function, of in ((functools.partial(_send_all, make), make), (means, means)):
@@ -153,18 +149,9 @@ def _see_errors(make: Any) -> None:
     demand(not seen, "at-once", "`call_soon` itself called the callback.", _CALL)
     loop.call_soon(fail)
     loop.call_soon(note, *right[1])
-    loop.call_at(1.0, fail)
-    loop.call_at(1.0, note, *right[2])
-    loop.call_at(2.0, note, *right[3])
-    try:
-        loop.run()
-    except (KeyError, OSError) as error:
-        shown = f"a callback raised {error!r}, and it came out of `run`."
-        why = "A `try` belongs around each call of a callback."
-        raise Wrong("escapes", shown, why, _CALL) from None
-    except KeyboardInterrupt:
-        shown = "a callback that had failed was called again."
-        raise Wrong("again", shown, "Keep its error, and do not put it back.") from None
+    for when, callback, args in ((1, fail, ()), (1, note, right[2]), (2, note, right[3])):
+        loop.call_at(when, callback, *args)
+    _run(loop)
     shown = f"`call_soon(callback, 'batch', 1)` must call it so, once; seen: {seen!r:.60}."
     lost = "Its arguments were lost: hand them on as `*args`, in both calls."
     demand(seen[:1] != [()], "arguments", shown, lost)
@@ -179,6 +166,18 @@ def _see_errors(make: Any) -> None:
     more = "`except Exception as error: self.errors.append(error)`"
     is_same = len(found) == 2 and all(map(lambda one, two: one is two, found, failures))
     demand(is_same, "errors", shown, "Append each error, as it was caught.", more)
+
+
+def _run(loop: Any) -> None:
+    try:
+        loop.run()
+    except (KeyError, OSError) as error:
+        shown = f"a callback raised {error!r}, and it came out of `run`."
+        why = "A `try` belongs around each call of a callback."
+        raise Wrong("escapes", shown, why, _CALL) from None
+    except KeyboardInterrupt:
+        shown = "a callback that had failed was called again."
+        raise Wrong("again", shown, "Keep its error, and do not put it back.") from None
 
 
 def _told(calls: list[Any]) -> str:

@@ -29,6 +29,7 @@ from asyncml.course.exercises.bucket import (
 )
 from asyncml.course.exercises.loaders import misused
 from asyncml.course.exercises.scenes import demand, play, quietly
+from asyncml.failures import shorten
 from asyncml.images.png import decode_png
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.stores.memory import RequestFailed
@@ -103,7 +104,7 @@ def score(loader: Any, seed: int = SEED, images: int = IMAGES) -> Score:
     is_open = loader is ... or loader is None or is_stub(loader)
     demand(not is_open, "open", "write a loader in place of the `...`")
     is_function = isinstance(loader, types.FunctionType)
-    demand(is_function, "kind", f"a function was expected, got {loader!r:.40}.", "Without `()`?")
+    demand(is_function, "kind", f"a function was expected, got {shorten(loader)}.", "Without `()`?")
     return _score((loader, seed, images))
 
 
@@ -120,7 +121,7 @@ async def _empty(loader: Loader, bucket: Bucket, delivered: list[Any]) -> None:
         async for image in made:
             delivered.append(image)
     else:
-        message = f"the loader gave {made!r:.40}, and no images."
+        message = f"the loader gave {shorten(made)}, and no images."
         raise Wrong("kind", message, "`yield` each image, or `return` a list or a Pipeline.")
 
 
@@ -140,7 +141,7 @@ def refuse_storm(bucket: Bucket) -> None:
         worst <= HOPELESS,
         "hopeless",
         f"one key was asked for {worst} times, without end.",
-        "Which errors does another attempt mend? A damaged image stays damaged.",
+        "Which errors does another attempt mend? And does a time-out leave answers time to come?",
         "Retry around `get` alone, and decode outside of that `try`.",
     )
 

@@ -14,6 +14,11 @@ from asyncml.stores.memory import ObjectNotFound, RequestFailed
 TRIES, FIRST_S = 4, 0.1
 _RETRY_HINTS: Hints = {
     "still running": ("endless", f"After {TRIES} tries it has to give up: `raise` the error."),
+    "waits for Semaphore.acquire": (
+        "not-released",
+        "It waits for a slot, and all are taken. Does it hold one already, or did a failed try?",
+        "`async with slots:` gives the slot back, also after an error: use it once in each try.",
+    ),
     **misused("get_again(fetch, key, slots)"),
 }
 
@@ -54,9 +59,12 @@ class _Flaky:
         watching.cancel()
         for job in jobs:
             error = None if job.cancelled() else job.exception()
+            is_own = isinstance(error, RequestFailed) and f"request {TRIES}" not in str(error)
             is_renamed = isinstance(error, RuntimeError) or type(error) is Exception
-            if error and is_renamed and isinstance(error.__context__, RequestFailed):
-                shown = f"after a lost try it raised {said_by(error)}."
+            was_lost = error is not None and isinstance(error.__context__, RequestFailed)
+            is_own = is_own and [len(tries) for tries in self.tries.values()] == [TRIES]
+            if error and (is_own or (is_renamed and was_lost)):
+                shown = f"after the last try it raised {said_by(error)}."
                 why = "The caller is to get the error of the last try itself: a bare `raise`."
                 raise Wrong("renamed", shown, why)
             if error and not isinstance(error, RequestFailed | self.error):
@@ -110,7 +118,10 @@ def _judge_tries(store: _Flaky, came: Any) -> None:
     shown = f"the third try brought the data, and it was tried {_times(tries)}."
     demand(tries == 3, "goes-on", shown, "`return` it: that ends the loop, too.")
     shown = "`fetch` was awaited without a slot."
-    demand(not store.was_outside, "no-slot", shown, "`async with slots:` goes around each try.")
+    why = "`async with slots:`, with the semaphore that is given, goes around each try."
+    demand(not store.was_outside, "no-slot", shown, why)
+    shown = f"the first try came after {store.tries['a'][0]:.2f} s."
+    demand(store.tries["a"][0] < 1e-9, "pause", shown, "Pause between two tries, not before them.")
     shown = "during the pause between two tries it kept its slot."
     why = "No other task could use it meanwhile. Where does the `async with` end?"
     more = "Only `await fetch(key)` stands in the `async with slots:`; the pause comes after it."

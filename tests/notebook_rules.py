@@ -28,7 +28,7 @@ WITHOUT_EXERCISES = (START, "12_capstone", "13_questions_and_answers", *EXAMS)
 NOTEBOOK_METADATA = {"kernelspec", "language_info"}
 CELL_METADATA = {"tags", "jupyter", "cellView", "editable", "slideshow"}
 MACHINE = re.compile(
-    r"/home/\w+|/Users/\w+|/root/|/tmp/|/var/folders/|[A-Z]:\\+\w+|site-packages|ipykernel_\d+"
+    r"/home/\w+|/Users/\w+|/root/|/tmp/|/var/folders/|[A-Z]:\\+(?!n\b)\w+|site-packages|ipykernel_\d+"
     r"|\b0x[0-9a-fA-F]{6,}\b"
 )
 

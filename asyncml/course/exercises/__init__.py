@@ -23,6 +23,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     patients   judges a blocked loop and a deadlock, mended
     storms     judges functions that try again, and their pauses
     servers    a server that keeps a parameter, and how it was used
+    arrays     judges plain functions of arrays
     backward   judges the backward pass of a layer and of a network
     loops      judges a training loop by the rows that its model sees
     bucket     the bucket from hell

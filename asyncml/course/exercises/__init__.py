@@ -33,7 +33,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     tasks      a loop's parts, of our own
     nightly    a slow program that loads, trains and reports, to be mended
     tallies    judges a class that counts for many threads
-    predictions  what formulas and experience say of lessons 04 and 05
+    predictions  what formulas and experience say of lessons 04, 05 and 08
     fleets     workers of a distributed training run, and parameters that are away
     feeders    judges what trains ahead of its data
     endings    judges early stopping, and runs that go on after a kill

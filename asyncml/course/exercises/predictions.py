@@ -1,4 +1,4 @@
-"""What the formulas, or experience, say of what lessons 04 and 05 measure.
+"""What the formulas, or experience, say of what lessons 04, 05 and 08 measure.
 
 A cell that asks for a bet must not hold the answer, so the predictions stand here.
 """
@@ -32,4 +32,10 @@ on_paper: dict[str, float] = {
     "on the loop": 0.28,
     "in a thread": 0.006,
     "times as fast": 8 * (3 + 1 + 2) / (3 + 8 + 2),
+    # lesson 08
+    "ticks during training": 1,
+    "seeds that learn XOR": 1,
+    "right after training": 0.85,
+    "mistakes among the four": 0.62,
+    "turns beside training": 1,
 }

@@ -8,7 +8,7 @@ from types import CodeType
 from typing import Any
 
 from asyncml.clock.reasons import KINDS
-from asyncml.clock.waiting import Site, file_part
+from asyncml.clock.waiting import Site, file_part, is_users
 from asyncml.look import VERMILION
 from asyncml.timeline import drawing
 from asyncml.timeline.findings import find
@@ -60,7 +60,7 @@ def _data(timeline: Lanes, name: str) -> dict[str, Any]:
     origins = {it.label: _origin(it.origin) for it in timeline.tracks if it.origin}
 
     def numbers(lane: str, piece: Piece) -> list[float]:
-        site = tuple((codes.number(at.code), at.line) for at in piece.sites)
+        site = tuple((codes.number(at.code), at.line) for at in _shown(piece.sites))
         state = _STATES.index(_state(timeline, lane, piece))
         return [piece.start_s, state, words.number(_words(piece)), chains.number(site), piece.first]
 
@@ -86,6 +86,14 @@ def _data(timeline: Lanes, name: str) -> dict[str, Any]:
         "sites": [*chains.numbers],
         "code": [_source(code) for code in codes.numbers],
     }
+
+
+def _shown(sites: Sequence[Site]) -> Sequence[Site]:
+    """Return the sites of the reader's program: what this package does there is not her concern.
+
+    So a page does not change, either, when the package does.
+    """
+    return [site for site in sites if is_users(site.code)] or sites
 
 
 def _state(timeline: Lanes, lane: str, piece: Piece) -> str:

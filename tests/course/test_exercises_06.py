@@ -349,9 +349,34 @@ async def passes_over_the_stop(fetch, keys):
         pass
 
 
+async def only_waits(fetch, keys):
+    images, failures = {}, {}
+
+    async def one(key):
+        try:
+            images[key] = await fetch(key)
+        except ValueError as error:
+            failures[key] = error
+
+    await asyncio.wait([asyncio.create_task(one(key)) for key in keys])
+    return images, failures
+
+
+async def makes_another_error(fetch, keys):
+    images, failures = await in_small_coroutines(fetch, keys)
+    return images, {key: ValueError(key) for key in failures}
+
+
+async def shields_each(fetch, keys):
+    return await in_small_coroutines(lambda key: asyncio.shield(fetch(key)), keys)
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
+        (only_waits, "swallowed"),
+        (makes_another_error, "report"),
+        (shields_each, "left-running"),
         (asks_for_the_last_key, "late-key"),
         (files_under_the_last_key, "late-key"),
         (swaps_the_dicts, "swapped"),
@@ -385,9 +410,9 @@ async def passes_over_the_stop(fetch, keys):
         (loses_the_keys, "which-key"),
         (notes_the_key_before, "which-key"),
         (asks_too_early, "early"),
-        (in_order_of_arrival, "mixed-up"),
+        (in_order_of_arrival, "which-key"),
         (asks_twice, "calls"),
-        (in_both, "count"),
+        (in_both, "both"),
         (hard_coded, "which-key"),
         (blocks, "blocking"),
     ],
@@ -409,7 +434,7 @@ def test_a_harvest_without_end():
         (plain_except, "does not take a group", "into a small `async def` of your own"),
         (ignores_exceptions, "Who sorts them out?", "`isinstance(result, ValueError)`"),
         (lets_it_out, "On which line is it raised", "into a small `async def` of your own"),
-        (takes_any_error, "Only those are failures", "`except ValueError`, not"),
+        (takes_any_error, "Only a ValueError is a failure", "`except ValueError`"),
     ],
 )
 @pytest.mark.untidy
@@ -818,9 +843,26 @@ async def polls_without_end(open_file, seconds):
         await asyncio.sleep(0)
 
 
+async def returns_empty_bytes(open_file, seconds):
+    data = await right(open_file, seconds)
+    return b"" if data is None else data
+
+
+async def looks_at_the_clock(open_file, seconds):
+    file, loop = await open_file(), asyncio.get_running_loop()
+    start = loop.time()
+    try:
+        data = await file.read()
+    finally:
+        await file.close()
+    return data if loop.time() - start <= seconds else None
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
+        (returns_empty_bytes, "not-none"),
+        (looks_at_the_clock, "late"),
         (right, "passed"),
         (takes_other_arguments, "signature"),
         (waits_with_a_limit, "passed"),
@@ -855,7 +897,7 @@ async def polls_without_end(open_file, seconds):
         (plain_with, "no-with"),
         (in_a_group, "group"),
         (returns_nothing, "result"),
-        (read_hard_coded, "no-time-out"),
+        (read_hard_coded, "not-none"),
         (read_blocks, "blocking"),
     ],
 )
@@ -1077,7 +1119,7 @@ async def thread_spins(open_file, seconds):
         (calls_it_at_once, "blocking"),
         (closes_an_executor, "holds"),
         (by_hand, "by-hand"),
-        (thread_hard_coded, "no-time-out"),
+        (thread_hard_coded, "not-none"),
         (thread_blocks, "blocking"),
     ],
 )
@@ -1376,9 +1418,14 @@ async def spins_until_closed(work, close):
         pass
 
 
+async def closes_meanwhile(work, close):
+    return (await asyncio.gather(work(), close()))[0]
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
+        (closes_meanwhile, "early"),
         (closes_in_a_loop, "passed"),
         (closes_with_wait, "passed"),
         (closes_after_an_event, "passed"),
@@ -1547,9 +1594,27 @@ async def never_parses(parse, messages):
         pass
 
 
+async def parses_later(parse, messages):
+    return await asyncio.to_thread(map, parse, messages)
+
+
+async def parses_the_last(parse, messages):
+    return await asyncio.gather(*[asyncio.to_thread(lambda: parse(m)) for m in messages])  # noqa: B023
+
+
+async def parses_in_a_loop_of_its_own(parse, messages):
+    async def parse_one(message):
+        return parse(message)
+
+    return [await asyncio.to_thread(asyncio.run, parse_one(message)) for message in messages]
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
+        (parses_later, "kind"),
+        (parses_the_last, "late-message"),
+        (parses_in_a_loop_of_its_own, "passed"),
         (parses_in_threads, "passed"),
         (parses_all_at_once, "passed"),
         (parses_in_an_executor, "passed"),
@@ -1746,9 +1811,25 @@ async def polls_for_ever(locks, first, second, work):
         pass
 
 
+async def holds_them_by_length(locks, first, second, work):
+    one, other = sorted((first, second), key=len)
+    async with locks[one], locks[other]:
+        return await work()
+
+
+async def forgets_to_await_acquire(locks, first, second, work):
+    locks[first].acquire()
+    try:
+        return await work()
+    finally:
+        locks[first].release()
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
+        (holds_them_by_length, "deadlock"),
+        (forgets_to_await_acquire, "no-with"),
         (holds_them_by_name, "passed"),
         (holds_them_by_id, "passed"),
         (holds_them_with_a_stack, "passed"),
@@ -2111,9 +2192,50 @@ async def fetch_blocks(fetch):
     return await tries_four_times(fetch)
 
 
+async def catches_what_is_wider(fetch):
+    for attempt in range(4):
+        try:
+            return await fetch()
+        except OSError:
+            if attempt == 3:
+                raise
+
+
+async def makes_an_error_of_its_own(fetch):
+    with contextlib.suppress(ConnectionError):
+        return await tries_four_times(fetch)
+    raise ConnectionError("gave up")
+
+
+async def raises_what_is_gone(fetch):
+    for _ in range(4):
+        try:
+            return await fetch()
+        except ConnectionError as error:
+            print(error)
+    raise error  # noqa: F821
+
+
+async def raises_after_the_loop(fetch):
+    for _ in range(4):
+        with contextlib.suppress(ConnectionError):
+            return await fetch()
+    raise
+
+
+async def awaits_one_call_again(fetch):
+    once = fetch()
+    return await tries_four_times(lambda: once)
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
+        (catches_what_is_wider, "hopeless"),
+        (makes_an_error_of_its_own, "other-error"),
+        (raises_what_is_gone, "raise-after"),
+        (raises_after_the_loop, "raise-after"),
+        (awaits_one_call_again, "reused"),
         (tries_four_times, "passed"),
         (tries_three_times_and_once, "passed"),
         (tries_and_keeps_the_error, "passed"),
@@ -2177,6 +2299,7 @@ def sleeps_itself(attempt):
         (forgets_to_return_the_pause, "kind"),
         (lambda attempt: "1", "kind"),
         (lambda attempt: float("inf"), "kind"),
+        (lambda attempt: 10**400, "kind"),
         (lambda attempt: -1, "negative"),
         (lambda attempt: 0, "too-often"),
         (lambda attempt: 0.01, "too-often"),

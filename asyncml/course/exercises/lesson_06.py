@@ -13,6 +13,7 @@ from asyncml.course.exercises.attempts import Attempt, check_kind
 from asyncml.course.exercises.fetches import Shop, run_fetches
 from asyncml.course.exercises.readings import Case
 from asyncml.course.exercises.scenes import demand, play, quietly
+from asyncml.failures import shorten
 from asyncml.timeline.recorder import record
 from asyncml.timeline.timeline import Timeline
 
@@ -20,9 +21,7 @@ _TRY_INSIDE = (
     "Put `try: ... await fetch(key) ... except ValueError` into a small `async def` of your own, "
     "and start that for each key: then no task fails, and none is cancelled."
 )
-_WHOSE = "Does your loop know which key a result belongs to? `as_completed` does not say."
 _IN_ORDER = "It ends with `return images, failures`."
-_GIVEN_ITS_KEY = "Start a small `async def` that is given its key, with the `try` in it."
 
 
 # ---- 06-harvest ----
@@ -79,89 +78,88 @@ def _refuse_escaped(error: BaseException) -> None:
 def _two_dicts(result: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
     pair = list(result) if isinstance(result, tuple | list) else []
     is_pair = len(pair) == 2 and all(isinstance(part, dict) for part in pair)
-    kinds = " and ".join(type(part).__name__ for part in pair) or repr(result)[:40]
+    kinds = " and ".join(type(part).__name__ for part in pair) or shorten(result)
     shown = f"it returned {kinds}, and not two dicts."
     demand(is_pair, "kind", shown, _IN_ORDER)
     return pair[0], pair[1]
 
 
 def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any]) -> None:
-    awaitables = [v for v in [*images.values(), *failures.values()] if inspect.isawaitable(v)]
+    found = [*images.items(), *failures.items()]
+    awaitables = [value for _, value in found if inspect.isawaitable(value)]
     for value in filter(inspect.iscoroutine, awaitables):
         value.close()
     shown = "there are tasks or coroutines in the dicts, and not their results."
     demand(not awaitables, "not-awaited", shown, "How do you get the result of a task?")
+    shown = "both dicts were empty: it came back before any of the fetches."
+    demand(bool(found), "early", shown, "Who waits for the tasks, and where?")
+    _judge_keys(shop, found)
     errors = [key for key, value in images.items() if isinstance(value, BaseException)]
-    is_swapped = errors and not any(isinstance(v, BaseException) for v in failures.values())
+    is_swapped = bool(errors and failures) and len(errors) == len(images)
     shown = "the first dict has the ValueErrors, and the second the images."
-    is_swapped = is_swapped and len(errors) == len(images) and bool(failures)
     demand(not is_swapped, "swapped", shown, "Which of the two comes first?", _IN_ORDER)
-    _refuse_last_key(shop, {**images, **failures})
     shown = f"there is an exception among the images, under {errors[0]!r}." if errors else ""
     why = "`return_exceptions=True` puts them into the list of results. Who sorts them out?"
     more = "Go through `zip(keys, results)`: `isinstance(result, ValueError)` is a failure."
     demand(not errors, "among-images", shown, why, more)
-    shown = "both dicts were empty: it came back before any of the fetches."
-    demand(bool(images or failures), "early", shown, "Who waits for the tasks, and where?")
-    strange = [key for key in [*images, *failures] if key not in shop.keys]
-    shown = f"there is something under {strange[0]!r}, which is no key." if strange else ""
-    demand(not strange, "which-key", shown, _WHOSE, _GIVEN_ITS_KEY)
-    for key, error in shop.errors.items():
-        others = [other for other in failures if other != key and failures[other] is error]
-        shown = f"the ValueError of {key!r} is under {others[0]!r}." if others else ""
-        demand(not others, "which-key", shown, _WHOSE, _GIVEN_ITS_KEY)
-        shown = f"the object {key!r} is broken, and `failures` does not say so."
-        why = "Nobody will know that it is missing. Where does your `except` note it?"
-        more = "Write `except ValueError as error`, and in it `failures[key] = error`."
-        demand(key in failures, "unreported", shown, why, more)
-        shown = f"`failures[{key!r}]` is {failures[key]!r:.40}, and not the ValueError."
-        why = "Its text says what was wrong: keep the exception itself."
-        more = "Write `except ValueError as error`, and keep `error`."
-        demand(isinstance(failures[key], ValueError), "report", shown, why, more)
-    _judge_images(shop, images)
-    shown = f"{len(images)} images and {len(failures)} failures for {len(shop.keys)} keys."
-    is_each_once = len(images) + len(failures) == len(shop.keys)
-    demand(is_each_once, "count", shown, "Each key belongs in one of the two, and not in both.")
-    shown = f"`fetch` was called {len(shop.asked)} times."
+    for key in shop.keys:
+        _judge_key(shop, key, images, failures)
+    shown = f"`fetch` was called {len(shop.asked)} times for {len(shop.keys)} keys."
     is_once = len(shop.asked) == len(shop.keys)
     demand(is_once, "calls", shown, "Once for each key is enough.")
 
 
-def _refuse_last_key(shop: Shop, found: dict[Any, Any]) -> None:
-    """Refuse an inner function that asks for the variable of the loop when the loop is over."""
-    count, last = len(shop.asked), shop.keys[-1]
-    shown = f"`fetch` was called {count} times, always for the last key."
+def _judge_keys(shop: Shop, found: list[tuple[Any, Any]]) -> None:
+    """Refuse results that stand under another key than their own."""
+    last = shop.keys[-1]
+    is_late = len(shop.asked) > 1 and set(shop.asked) == {last}
+    is_late |= {key for key, _ in found} == {last} and len(set(shop.asked)) > 1
+    shown = f"`fetch` was called, or its result kept, for the last key, {last!r}, each time."
     why = "An inner function looks a variable up when it runs. By then, which key has your loop?"
     more = "Give the key as an argument: `async def fetch_one(key)`, and call it with the key."
-    is_one = count > 1 and set(shop.asked) == {last}
-    demand(not is_one, "late-key", shown, why, more)
-    shown = f"all keys were fetched, and all results are under {last!r}, the last one."
-    is_one = set(found) == {last} and len(set(shop.asked)) > 1
-    demand(not is_one, "late-key", shown, why, more)
+    demand(not is_late, "late-key", shown, why, more)
+    rights = {**shop.data, **shop.errors}
+    for key, value in found:
+        is_other = any(rights[other] == value for other in shop.keys if other != key)
+        shown = f"what is under {key!r} belongs to another key."
+        if key not in rights:
+            is_other, shown = True, f"there is something under {shorten(key)}, which is no key."
+        why = "Does your loop know which key a result belongs to? `as_completed` does not say."
+        more = "Start a small `async def` that is given its key, with the `try` in it."
+        demand(not is_other, "which-key", shown, why, more)
 
 
-def _judge_images(shop: Shop, images: dict[Any, Any]) -> None:
-    for key in (key for key in shop.keys if key not in shop.errors):
-        if key not in images and key in shop.cancelled:
-            shown = f"the object {key!r} is whole, and its fetch was cancelled."
-            why = "When one task of a group fails, the group cancels the others."
-            raise Wrong("cancelled", shown, why, _TRY_INSIDE)
-        shown = f"the object {key!r} is whole, and it is not among the images."
-        why = "One failure may cost one image, and no more. Around what does the `try` stand?"
-        demand(key in images, "lost", shown, why, _TRY_INSIDE)
-        shown = f"`images[{key!r}]` is {images[key]!r:.40}, and not {shop.data[key]!r}."
-        demand(
-            images[key] == shop.data[key], "mixed-up", shown, "Which result belongs to which key?"
-        )
+def _judge_key(shop: Shop, key: str, images: dict[Any, Any], failures: dict[Any, Any]) -> None:
+    if key in shop.errors:
+        shown = f"the object {key!r} is broken, and `failures` does not say so."
+        why = "Nobody will know that it is missing. Where does your `except` note it?"
+        more = "Write `except ValueError as error`, and in it `failures[key] = error`."
+        demand(key in failures, "unreported", shown, why, more)
+        shown = f"`failures[{key!r}]` is {shorten(failures[key])}, "
+        shown += "and not the ValueError that `fetch` raised."
+        why = "Its text says what was wrong: keep the exception itself."
+        demand(failures[key] is shop.errors[key], "report", shown, why, more)
+        demand(key not in images, "both", f"{key!r} is in both dicts.", "It belongs in one.")
+        return
+    if key not in images and key in shop.cancelled:
+        shown = f"the object {key!r} is whole, and its fetch was cancelled."
+        why = "When one task of a group fails, the group cancels the others."
+        raise Wrong("cancelled", shown, why, _TRY_INSIDE)
+    shown = f"the object {key!r} is whole, and it is not among the images."
+    why = "One failure may cost one image, and no more. Around what does the `try` stand?"
+    demand(key in images, "lost", shown, why, _TRY_INSIDE)
+    shown = f"`images[{key!r}]` is {shorten(images[key])}, and not {shop.data[key]!r}."
+    demand(images[key] == shop.data[key], "image", shown, "Keep what `await fetch(key)` returns.")
+    demand(key not in failures, "both", f"{key!r} is in both dicts.", "It belongs in one.")
 
 
 def _judge_mistake(answer: Any, shop: Shop) -> None:
     shop.errors = {shop.keys[2]: ZeroDivisionError("a mistake in the program")}
     run = run_fetches(answer, shop, may_raise=(ZeroDivisionError, BaseExceptionGroup))
     shown = "`fetch` raised a ZeroDivisionError, a mistake in the program, and nothing came out."
-    why = "Which exceptions do you expect? Only those are failures."
-    more = "Write `except ValueError`, not `except Exception`. With `return_exceptions`: sort by "
-    more += "`isinstance(result, ValueError)`, and `raise` every other exception."
+    why = "Only a ValueError is a failure. Where does your code lose any other exception?"
+    more = "In an `except` wider than `except ValueError`, in a `return` in a `finally`, in a list "
+    more += "with `return_exceptions`, or in tasks that `asyncio.wait` only waits for: `raise` it."
     demand(run.error is not None, "swallowed", shown, why, more)
 
 
@@ -182,7 +180,7 @@ def _judge_stopped_harvest(answer: Any, shop: Shop) -> None:
     demand(was_stopped, "stop-swallowed", shown, why, more)
     shown = f"it was cancelled from outside, and {left} of its tasks went on."
     why = "Nobody is left to end them. Which ways of waiting cancel the tasks with the waiter?"
-    more = "A `TaskGroup` and `gather` pass a cancel on; `asyncio.wait` does not: do it yourself."
+    more = "A `TaskGroup` and `gather` pass a cancel on; `asyncio.wait` and `shield` do not."
     demand(not left, "left-running", shown, why, more)
 
 
@@ -241,7 +239,8 @@ def read_within(answer: Any) -> str:
         shown = f"{case.told}, and it took {seen.took_s:g} s; the limit is {case.seconds:g} s."
         least = case.open_s + min(case.read_s, case.seconds) + case.close_s
         is_on_time = case.stop_at_s is not None or seen.took_s < least + 0.01
-        demand(is_on_time, "late", shown, "What was waited for?")
+        why = "What ends the reading when time is up? To look at the clock ends nothing."
+        demand(is_on_time, "late", shown, why, readings.LIMIT)
     return "read, too slow, broken or cancelled: the file is closed, and nothing is swallowed."
 
 
@@ -290,7 +289,7 @@ _TRIAGE = {
         "blocked loop",
         {
             "slow network": "How long does each task wait, and how long is it only ready (`=`)? "
-            "Its data has been there for long: who has the loop?",
+            "Its data came long ago: who has the loop?",
             "one at a time": "Their waits lie side by side. What comes one after the other is `#`.",
         },
         "Look for the lane that is `#` while others are `=`.",

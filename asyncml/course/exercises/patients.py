@@ -41,6 +41,7 @@ class _Parser:
     def __init__(self, broken: str | None = None) -> None:
         self.broken, self.parsed = broken, list[str]()
         self.is_by_hand = self.is_reading = self.was_on_loop = False
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.lags: list[float] = []
         self.error: BaseException | None = None
 
@@ -52,7 +53,7 @@ class _Parser:
         self.parsed.append(message)
         self.is_reading = True
         try:
-            if running_loop() is not None:
+            if running_loop() is self.loop:
                 self.was_on_loop = True
                 compute(0.1)
             else:
@@ -65,6 +66,7 @@ class _Parser:
 
     async def run(self, answer: Callable[..., Awaitable[Any]], messages: list[str]) -> Any:
         """Run the answer beside a heart that beats every 30 ms."""
+        self.loop = asyncio.get_running_loop()
         async with heart(self.lags, 0.03):
             await asyncio.sleep(0.005)  # so that the heart has begun
             try:
@@ -97,14 +99,18 @@ def judge_parsing(answer: Any) -> None:
         result.close()
         shown = "it returned a coroutine, and not a list."
         raise Wrong("not-awaited", shown, "Where is the `await`?")
-    shown = f"it returned {shorten(result)}, and not a list."
-    demand(not isinstance(result, dict), "kind", shown, "The results alone, in their order.")
+    shown = f"it returned {type(result).__name__}, and not a list."
+    is_list = result is None or isinstance(result, list | tuple)
+    demand(is_list, "kind", shown, "A list of the results, in their order.")
     found = read_results(result)
     _refuse_coroutines(found)
-    shown = f"{len(parser.parsed)} of the {len(messages)} messages were parsed."
-    demand(len(parser.parsed) == len(messages), "calls", shown, "`parse` each message once.")
+    shown = f"`parse` was called {len(parser.parsed)} times for {len(messages)} messages."
+    why = "Once for each message. (A process has a copy of `parse`, whose calls are not counted.)"
+    demand(len(parser.parsed) == len(messages), "calls", shown, why)
     right = [message.upper() for message in messages]
     shown = f"{found!r:.60} was returned, in place of {right}."
+    why = "An inner function looks `message` up when it runs. By then, which one has your loop?"
+    demand(len(set(parser.parsed)) > 1, "late-message", shown, why, _IN_THREAD)
     if found != right and is_mixed_up(found, right):
         raise Wrong("order", shown, "The results are to be in the order of the messages.")
     demand(found == right, "result", shown, "Return a list of what `parse` returned.")
@@ -226,6 +232,7 @@ def judge_locks(answer: Any) -> None:
     for pairs in (
         ("model disk", "disk model"),
         ("model disk", "disk net", "net model"),
+        ("gpu net", "net gpu"),
         ("gpu net", "net model", "model gpu", "gpu disk"),
         ("net model", "model net", "gpu disk", "disk gpu"),
     ):
@@ -252,6 +259,7 @@ def _play_locks(scene: Callable[..., Any], answer: Any, *pairs: str) -> Any:
             "`locks[first]` and `locks[second]`.",
         ),
         "context manager protocol": ("no-with", "A lock needs `async with`."),
+        "Lock is not acquired": ("no-with", "`acquire()` only makes a coroutine. Who awaits it?"),
         "different event loop": (
             "other-loop",
             "A lock of your own belongs to the loop that it was first used on. Is one needed?",
@@ -267,7 +275,7 @@ def _play_locks(scene: Callable[..., Any], answer: Any, *pairs: str) -> Any:
         calls = ", ".join(pair.replace(" ", " and ") for pair in pairs) or "model and disk"
         raise Wrong(
             "deadlock",
-            f"calls that wanted {calls}, in this order, waited for each other for ever.",
+            f"calls that wanted {calls}, in this order, at the same time, waited for ever.",
             "Each holds what the other wants. What if all asked for the same lock first?",
             "Take them in an order that is the same for every caller: `sorted((first, second))`.",
         )

@@ -16,10 +16,17 @@ from typing import Any
 from asyncml.clock.turns import hold
 from asyncml.course.exercises import Wrong
 from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
+from asyncml.failures import shorten
 from asyncml.internals import running_loop
 
 SIGNATURE: Hints = {
     "positional argument": ("signature", "Which arguments does the text of the exercise name?")
+}
+SPINS: Hints = {
+    "still running": (
+        "endless",
+        "Time stands still for a loop that never waits: `sleep(0)` is no wait.",
+    )
 }
 _HINTS: Hints = {
     **SIGNATURE,
@@ -44,10 +51,11 @@ _HINTS: Hints = {
         "no-with",
         "`asyncio.timeout` needs `async with`; this file has `close`, and no `async with`.",
     ),
-    "still running": ("endless", "Virtual time stands still in a loop that never waits."),
+    **SPINS,
 }
 
 
+LIMIT = "`async with asyncio.timeout(seconds):` around the reading."
 UNKNOWN_THREAD = (
     "it ran in a thread that the event loop did not start. Virtual time knows no such threads, so "
     "this cannot be judged here."
@@ -258,7 +266,8 @@ def demand_outcome(case: Case, seen: Seen) -> None:
             "escaped",
             f"{case.told}, and a TimeoutError came out; None was to be returned.",
             "Inside the block of the time-out it is still a CancelledError. Where does it change?",
-            "`try:` around the whole `async with asyncio.timeout(...)`, then `except TimeoutError`",
+            "`try:` around the whole `async with asyncio.timeout(...)`, then "
+            "`except TimeoutError`, and in it None if `limit.expired()`.",
         )
     shown = f"{case.told}, and it did not come out."
     why = "Only a time-out is answered with None. Is there a `return` in your `finally`?"
@@ -285,7 +294,7 @@ def demand_idle(case: Case, file: File, seen: Seen) -> None:
     """Demand that nothing reads on when the file is closed or the answer has returned."""
     shown = f"{case.told}; the file was closed, or left, while it was still being read."
     why = "Some ways of waiting with a limit leave the task running when time is up. Which?"
-    more = "`asyncio.timeout` and `wait_for` cancel and wait; after `asyncio.wait` do it yourself."
+    more = "`asyncio.timeout` and `wait_for` end it and wait; `asyncio.wait` and `shield` do not."
     demand(not (seen.was_reading or file.closes_read), "runs-on", shown, why, more)
 
 
@@ -316,9 +325,10 @@ def demand_result(case: Case, file: File | BlockingFile, seen: Seen) -> None:
     is_late = case.read_s > case.seconds
     shown = f"{case.told}: {case.read_s:g} s at a limit of {case.seconds:g} s, and it returned "
     if is_late:
+        shown += f"{shorten(seen.result)}."
         why = "What ends the waiting when time is up?"
-        more = "`async with asyncio.timeout(seconds):` around the reading."
-        demand(seen.result is None, "no-time-out", f"{shown}{seen.result!r:.40}.", why, more)
+        demand(seen.result is None or seen.took_s < case.read_s, "no-time-out", shown, why, LIMIT)
+        demand(seen.result is None, "not-none", shown, "When time is up, return None.")
         return
     why = "From when on does the time count? Only the reading is limited."
     is_opening = seen.result is None and case.open_s + case.read_s > case.seconds

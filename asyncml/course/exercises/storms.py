@@ -1,7 +1,6 @@
 """Judges two patients of the clinic in lesson 06 who try again: what they catch, how they pause."""
 
 import asyncio
-import math
 import random
 import statistics
 from collections import Counter
@@ -16,6 +15,19 @@ from asyncml.failures import shorten
 
 # ---- patient 5: a connection that is lost ----
 _TRIES = 4
+_TRY_HINTS: Hints = {
+    **HINTS,
+    "ExceptionGroup": ("group", "The caller expects a ConnectionError: raise the last one itself."),
+    "cannot reuse": ("reused", "A coroutine runs once. Call `fetch()` anew for each try."),
+    **dict.fromkeys(
+        ("local variable", "No active exception"),
+        (
+            "raise-after",
+            "Behind its `except` block the error is gone, and so is the name that `as` gave it.",
+            "`raise` within the `except`, in the last round, or keep it: `last = error`.",
+        ),
+    ),
+}
 
 
 class _Lossy:
@@ -69,13 +81,15 @@ def _judge_what_is_caught(answer: Any) -> None:
     shown += f"tried {_times(lossy.calls)}." if lossy.calls > 2 else "was not cancelled in the end."
     why = "Which `except` takes a CancelledError for a lost connection?"
     demand(end.task.cancelled(), "swallowed", shown, why, only)
-    lossy = _Lossy(losses=99, error=ZeroDivisionError)
-    end = _play_tries(answer, lossy)
-    shown = f"`fetch` raised a ZeroDivisionError, a bug, and you tried {_times(lossy.calls)}."
-    why = "Which errors can another try mend?"
-    demand(lossy.calls == 1, "hopeless", shown, why, only)
-    shown = "`fetch` raised a ZeroDivisionError, a bug, and the caller never saw it."
-    demand(isinstance(end.error, ZeroDivisionError), "lost-error", shown, why, only)
+    for error in ZeroDivisionError, PermissionError:
+        lossy = _Lossy(losses=99, error=error)
+        end = _play_tries(answer, lossy)
+        shown = f"`fetch` raised a {error.__name__}, and "
+        why = "Which errors can another try mend?"
+        said = f"{shown}you tried {_times(lossy.calls)}."
+        demand(lossy.calls == 1, "hopeless", said, why, only)
+        is_out = isinstance(end.error, error)
+        demand(is_out, "lost-error", f"{shown}the caller never saw it.", why, only)
 
 
 def _judge_last_try(answer: Any) -> None:
@@ -88,11 +102,15 @@ def _judge_last_try(answer: Any) -> None:
     why = "The caller takes what you return for data. What happens after the last try?"
     more = f"`raise` in the `except` if `attempt == {_TRIES - 1}`."
     demand(isinstance(end.error, ConnectionError), "lost-error", shown, why, more)
+    shown = f"all {_TRIES} tries failed, and out came {end.error!r:.60}, not the last error."
+    demand(
+        str(end.error) == f"try {_TRIES}", "other-error", shown, "Raise it, not a new one.", more
+    )
 
 
 def _play_tries(answer: Any, lossy: _Lossy, *stops_at_s: float) -> End:
     trouble = Trouble("", stops_at_s)
-    end: End = play(lossy.run, answer, trouble, of=answer, hints=HINTS).result
+    end: End = play(lossy.run, answer, trouble, of=answer, hints=_TRY_HINTS).result
     return end
 
 
@@ -147,7 +165,8 @@ class _BusyStore:
 
 def _seconds(pause: Any) -> float:
     shown = f"`pause` returned {shorten(pause)}, and not a number of seconds."
-    demand(is_number(pause) and math.isfinite(pause), "kind", shown, "Is there a `return`?")
+    is_seconds = is_number(pause) and abs(pause) < 1e9  # not so NaN
+    demand(is_seconds, "kind", shown, "Return a number, such as 0.5.")
     demand(pause >= 0, "negative", f"`pause` returned {pause:.3g} s.", "A pause is 0 s or more.")
     return float(pause)
 

@@ -20,6 +20,7 @@ HINTS: Hints = {
         ("await-cancel", _NOTHING_TO_AWAIT, "`await asyncio.wait([task])` waits for its end."),
     ),
     **readings.SIGNATURE,
+    **readings.SPINS,
     "ExceptionGroup": (
         "group",
         _GROUP,
@@ -60,7 +61,7 @@ class _Work:
     """One second of work."""
 
     def __init__(self, trouble: Trouble) -> None:
-        self.trouble, self.calls, self.was_stopped = trouble, 0, False
+        self.trouble, self.calls, self.was_stopped, self.has_ended = trouble, 0, False, False
 
     async def work(self) -> str:
         """Wait, and return the result or raise the error."""
@@ -70,6 +71,8 @@ class _Work:
         except asyncio.CancelledError:
             self.was_stopped = True
             raise
+        finally:
+            self.has_ended = True
         if self.trouble.error is not None:
             raise self.trouble.error
         return "the result"
@@ -120,11 +123,12 @@ class _Closing(_Work):
 
     def __init__(self, trouble: Trouble) -> None:
         super().__init__(trouble)
-        self.close_calls, self.is_closed, self.was_cut = 0, False, False
+        self.close_calls, self.is_closed, self.was_cut, self.is_early = 0, False, False, False
 
     async def close(self) -> None:
         """Close, which takes a while."""
         self.close_calls += 1
+        self.is_early |= not self.has_ended
         try:
             await asyncio.sleep(0.5)
         except asyncio.CancelledError:
@@ -166,6 +170,10 @@ def _judge_closed(file: _Closing, end: End, was_closed: bool, was_cut: bool) -> 
     shown = f"{told}, and `close` was called {file.close_calls} times."
     why = "One call is enough: keep its task, and wait for that as often as you have to."
     demand(file.close_calls == 1, "twice", shown, why)
+    shown = f"{told}, and `close` began while `work` was still running."
+    why = "It cleans up after `work`. Which lines run when that has ended, however it ended?"
+    is_late = not file.is_early or bool(file.trouble.stops_at_s)
+    demand(is_late, "early", shown, why, "Close in a `finally` around `await work()`.")
     is_third = len(file.trouble.stops_at_s) > 2
     if (was_cut or not was_closed) and is_third:
         shown = f"{told}; your clean-up survives a second cancel, and a later one "

@@ -104,9 +104,6 @@ def _judge_harvest(shop: Shop, images: dict[Any, Any], failures: dict[Any, Any])
     demand(not errors, "among-images", shown, why, more)
     for key in shop.keys:
         _judge_key(shop, key, images, failures)
-    shown = f"`fetch` was called {len(shop.asked)} times for {len(shop.keys)} keys."
-    is_once = len(shop.asked) == len(shop.keys)
-    demand(is_once, "calls", shown, "Once for each key is enough.")
 
 
 def _judge_keys(shop: Shop, found: list[tuple[Any, Any]]) -> None:

@@ -26,12 +26,15 @@ HINTS: Hints = {
         _GROUP,
         "Start the task with `asyncio.create_task`, and cancel it yourself.",
     ),
-    "a coroutine was expected": ("no-call", _CALL),
-    "coroutine function was expected": ("no-call", _CALL),
-    "an awaitable is required": ("no-call", _CALL),
-    "'function' object can't be awaited": ("no-call", _CALL),
-    "'method' object can't be awaited": ("no-call", _CALL),
-    **dict.fromkeys(NOT_AWAITABLE, ("no-call", _CALL)),
+    **dict.fromkeys(
+        (
+            "coroutine was expected",
+            "function was expected",
+            "awaitable is required",
+            *NOT_AWAITABLE,
+        ),
+        ("no-call", _CALL),
+    ),
 }
 
 

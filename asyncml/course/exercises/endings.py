@@ -11,21 +11,24 @@ import numpy as np
 
 from asyncml.clock import compute
 from asyncml.course.exercises import Wrong, answers, plain
+from asyncml.course.exercises.feeders import called
 from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
 from asyncml.network.optimizers import Adam
 from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.training.step import Step
 
+_FOR = ("for", "Steps have to be waited for: `async for step in`, and no `await` before the steps.")
+_LOOPS: Hints = dict.fromkeys(
+    ("object is not iterable", "'async for' requires", "write `async for", *NOT_AWAITABLE), _FOR
+)
+_NOT_AWAITED = "A coroutine function gives you its result when you await the call."
+
 # ---- early stopping ----
 _EARLY_HINTS: Hints = {
-    "positional argument": ("signature", "Called with `steps, per_epoch, evaluate, patience`."),
-    "object is not iterable": ("async-for", "Steps have to be waited for: `async for`."),
-    "instances of 'coroutine'": (
-        "not-awaited",
-        "`evaluate()` is a coroutine function. When does it give you its number?",
-        "`await evaluate()`.",
-    ),
+    "instances of 'coroutine'": ("not-awaited", _NOT_AWAITED, "`await evaluate()`."),
+    **_LOOPS,
+    **called("stop_early(steps, per_epoch, evaluate, patience)"),
 }
 
 
@@ -55,46 +58,33 @@ class Epochs:
     async def evaluate(self) -> float:
         """Return the score of the epoch that has just ended."""
         self.evaluated.append(self.steps)
-        epoch = (self.steps - 1) // self.per_epoch
         await asyncio.sleep(0.01)
-        return self.scores[max(epoch, 0)]
+        return self.scores[max(self.steps - 1, 0) // self.per_epoch]
 
 
-def ends_after(scores: list[float], patience: int, rule: str = "best") -> int:
-    """Return after how many epochs a rule for stopping ends; all of them if it never does."""
-    best = before = -np.inf
-    poor = 0
-    for done, score in enumerate(scores, 1):
-        is_better = {
-            "best": score > best,
-            "previous": score > before,
-            "ties": score >= best,
-            "lowest": score < -best,
-            "not-reset": score > best,
-        }[rule]
-        if is_better:
-            best = -score if rule == "lowest" else max(best, score)
-            poor = poor if rule == "not-reset" else 0
-        else:
-            poor += 1
-        before = score
-        if poor >= patience:
-            return done
-    return len(scores)
-
-
-_RULES = {
+_RULES: Hints = {
     "previous": (
         "Is a score compared with the best so far, or with the one before?",
         "An epoch that only makes up for a bad one before it is no better than the best.",
     ),
     "not-reset": (
-        "Three in a row: what happens to the count when a new best comes?",
+        "In a row: what happens to the count when a new best comes?",
         "A new best sets the count of poor epochs back to 0.",
     ),
     "ties": ("Is a score that only equals the best better than it?", "Compare with `>`."),
-    "lowest": ("An accuracy is better when it is higher.", "Look for the highest score."),
 }
+
+
+def ends_after(scores: list[float], patience: int, rule: str = "") -> int:
+    """Return after how many epochs a rule for stopping ends; all of them if it never does."""
+    best, poor = -np.inf, 0
+    for done, score in enumerate(scores, 1):
+        is_better = score > best or (rule == "ties" and score == best)
+        poor = (poor if rule == "not-reset" else 0) if is_better else poor + 1
+        best = score if rule == "previous" else max(best, score)
+        if poor >= patience:
+            return done
+    return len(scores)
 
 
 def judge_early(answer: Callable[..., Any]) -> None:
@@ -108,12 +98,12 @@ def judge_early(answer: Callable[..., Any]) -> None:
         ([0.5, 0.6, 0.4, 0.8], 1, 1),
     ):
         epochs = Epochs(scores, per_epoch, patience)
-        found = play(epochs.run, answer, of=answer, hints=_EARLY_HINTS).result
+        found = plain(play(epochs.run, answer, of=answer, hints=_EARLY_HINTS).result)
         judge_moments(epochs)
         judge_end(epochs)
         answers.demand_returned(found)
         right = scores[: len(epochs.evaluated)]
-        is_right = isinstance(plain(found), list | tuple) and list(plain(found)) == right
+        is_right = isinstance(found, list | tuple) and list(found) == right
         why = "All scores are asked for, one for each epoch, in order."
         demand(is_right, "scores", f"it returned {found!r:.60}, and not {right}.", why)
 
@@ -121,84 +111,52 @@ def judge_early(answer: Callable[..., Any]) -> None:
 def judge_moments(epochs: Epochs) -> None:
     """Demand an evaluation at the end of each epoch, and at no other moment."""
     found, each = epochs.evaluated, epochs.per_epoch
-    shown = f"epochs of {each} steps, and nothing was evaluated."
-    demand(bool(found), "never", shown, "Which index has the last step of an epoch?")
-    if found == [each * number for number in range(1, len(found) + 1)]:
+    if found and found == [each * number for number in range(1, len(found) + 1)]:
         return
-    shown = f"epochs of {each} steps, and it evaluated after step {', '.join(map(str, found[:4]))}."
-    total = each * len(epochs.scores)
-    if found[0] == total:
-        why = "By then training was over. Who decides while it is still going on?"
-        raise Wrong("too-late", shown, why, "Evaluate inside the `async for`.")
-    if found[:2] == [1, 2]:
-        raise Wrong("each-step", shown, "Once an epoch is enough: after its last step.")
-    if found[0] == 1:
-        why = "The first step of an epoch has index 0. Which index has its last?"
-        raise Wrong("at-once", shown, why, "`step.index == per_epoch - 1`.")
-    if found[0] == each + 1:
-        why = "It noticed the end of the epoch one step later, when the next had begun."
-        raise Wrong("next-epoch", shown, why, "`step.index == per_epoch - 1`.")
-    raise Wrong("moments", shown, "Once, after the last step of each epoch.")
+    after = ", ".join(map(str, found[:4])) or "none"
+    shown = f"epochs of {each} steps, and it evaluated after these steps: {after}."
+    why = "By then training was over. What decides while it is still going on?"
+    is_early = not found or found[0] < each * len(epochs.scores)
+    demand(is_early, "too-late", shown, why, "Evaluate inside the `async for`.")
+    why = "The first step of an epoch has index 0. Which index has its last?"
+    raise Wrong("moments", shown, why, "Once an epoch, when `step.index == per_epoch - 1`.")
 
 
 def judge_end(epochs: Epochs) -> None:
     """Demand that it ended where patience was used up, and took no step after that."""
     scores, patience, done = epochs.scores, epochs.patience, len(epochs.evaluated)
     right = ends_after(scores, patience)
-    if done == right:
-        beyond = epochs.steps - epochs.evaluated[-1]
-        shown = f"after the last score {beyond} more steps were taken."
-        demand(not beyond, "goes-on", shown, "What ends a loop at once?", "`break`, or `return`.")
-        return
-    if done == ends_after(scores, 3) and patience != 3:
-        shown = f"with patience {patience} it ended after {done} epochs, as with 3."
-        raise Wrong("hard-coded", shown, "`patience` is handed in: is it used?")
+    beyond = epochs.steps - epochs.evaluated[-1]
+    shown = f"after the last score {beyond} more steps were taken."
+    is_over = done != right or not beyond
+    demand(is_over, "goes-on", shown, "What ends a loop at once?", "`break`, or `return`.")
     row = ", ".join(f"{score:g}" for score in scores[: max(done, right)])
     shown = f"scores {row}; patience {patience}: it ended after {done} epochs, not {right}."
-    for rule, (why, more) in _RULES.items():
-        if done == ends_after(scores, patience, rule):
-            raise Wrong(rule, shown, why, more)
-    if done == len(scores):
-        raise Wrong("never-stops", shown, "What ends the loop when patience is used up?")
-    if done == ends_after(scores, patience + 1):
-        raise Wrong("one-late", shown, "How many poor epochs in a row are enough?")
-    if done == ends_after(scores, patience - 1):
-        raise Wrong("one-early", shown, "How many poor epochs in a row are still allowed?")
-    raise Wrong("end", shown, "Count the epochs since the best score.")
+    is_used = done == right or patience == 3 or done != ends_after(scores, 3)
+    demand(is_used, "hard-coded", shown, "`patience` is handed in: is it used?")
+    for rule, said in _RULES.items():
+        is_other = done == right or done != ends_after(scores, patience, rule)
+        demand(is_other, rule, shown, *said)
+    why = "How many poor epochs in a row are enough? `patience` says it. Count from the best score."
+    demand(done == right, "end", shown, why)
 
 
 # ---- going on after a kill ----
 _EPOCHS, _SHARDS, _EVERY = 3, 10, 4
+_TOTAL = _EPOCHS * _SHARDS
+_RESTORE = ("restore-not-awaited", _NOT_AWAITED, "`await checkpoints.restore(model, optimizer)`.")
+_WHOLE_RUN = ("epochs", "`epochs` is that of the whole run.", "Hand on `epochs=epochs` as it is.")
 _RESUME_HINTS: Hints = {
-    "positional argument": (
-        "signature",
-        "Called with `checkpoints, model, optimizer, data, epochs`.",
-    ),
     "'NoneType' object has no attribute": (
         "first-time",
         "The first time there is no checkpoint, and `restore` returns None.",
         "`fit` takes `resume_from=None` as well: from the beginning.",
     ),
-    "got coroutine": (
-        "restore-not-awaited",
-        "`restore` is a coroutine function. When does it give you its step?",
-        "`await checkpoints.restore(model, optimizer)`.",
-    ),
-    "'coroutine' object has no attribute": (
-        "restore-not-awaited",
-        "`restore` is a coroutine function. When does it give you its step?",
-        "`await checkpoints.restore(model, optimizer)`.",
-    ),
-    "is the total of the run": (
-        "epochs",
-        "`epochs` counts the whole run, and what was done before the kill is part of it.",
-        "Hand on `epochs=epochs`, the first time and after a kill alike.",
-    ),
-    **dict.fromkeys(
-        NOT_AWAITABLE, ("for", "`fit(...)` itself is what you loop over, without `await`.")
-    ),
-    "'async for' requires": ("for", "`fit(...)` itself is what you loop over, without `await`."),
-    "write `async for": ("for", "Steps have to be waited for: `async for`."),
+    "got coroutine": _RESTORE,
+    "'coroutine' object has no attribute": _RESTORE,
+    "is the total of the run": _WHOLE_RUN,
+    **_LOOPS,
+    **called("train_on(checkpoints, model, optimizer, data, epochs)"),
 }
 
 
@@ -206,20 +164,21 @@ class _Disk:
     """A `Checkpointer` in memory, which outlives a kill, and notes how it was used."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, Any] | None = None
-        self.saved: list[tuple[int, int]] = []
-        self.asked: list[tuple[int, int]] = []
+        self.kept: tuple[Step, Any, dict[str, Any]] | None = None
+        self.saved: list[int] = []  # after how many steps of the run
+        self.asked: list[int] = []
         self.restored = 0
 
     def save(self, step: Step, model: Any, optimizer: Any) -> Awaitable[None]:
         """Keep a snapshot, once it is awaited."""
-        self.asked.append((step.epoch, step.index))
+        done = step.epoch * _SHARDS + step.index + 1
+        self.asked.append(done)
 
         async def save() -> None:
             await asyncio.sleep(0.015)  # an earlier one may still be on its way to the disk
             state = {name: array.copy() for name, array in optimizer.state().items()}
-            self.kept = {"step": step, "params": model.params.copy(), "state": state}
-            self.saved.append((step.epoch, step.index))
+            self.kept = step, model.params.copy(), state
+            self.saved.append(done)
 
         return save()
 
@@ -228,10 +187,9 @@ class _Disk:
         self.restored += 1
         if self.kept is None:
             return None
-        model.params = self.kept["params"]
+        step, model.params, state = self.kept
         for name, array in optimizer.state().items():
-            array[...] = self.kept["state"][name]
-        step: Step = self.kept["step"]
+            array[...] = state[name]
         if pipeline is not None and step.pipeline_state is not None:
             pipeline.load_state_dict(step.pipeline_state)
         return step
@@ -257,8 +215,6 @@ class _Night:
         x = chance.standard_normal((_SHARDS, 6, 3)).astype(np.float32)
         self.batches = [(part, chance.integers(0, 3, 6)) for part in x]
         self.seed, self.kills_s, self.disk = seed, kills_s, _Disk()
-        self.lives: list[int] = []  # steps in each
-        self.since: list[int] = []  # steps of the whole run that were safe when it began
         self.params: Any = None
 
     def fresh(self) -> tuple[_Counting, Adam, Any]:
@@ -276,91 +232,74 @@ class _Night:
             async for x, y in data:
                 model.loss_and_grads(x, y)
                 optimizer.step()
-        return model.params.copy()
+        return model.params
 
     async def run(self, train_on: Callable[..., Any]) -> None:
+        since = 0  # steps that were safe when this life began
         for kill_s in [*self.kills_s, None]:
             model, optimizer, data = self.fresh()
-            self.since.append(self.safe)
-            work = asyncio.create_task(
-                train_on(self.disk, model, optimizer, data, _EPOCHS), name="train_on"
-            )
+            given = train_on(self.disk, model, optimizer, data, _EPOCHS)
+            work = asyncio.create_task(given, name="train_on")
             await asyncio.wait([work], timeout=kill_s)
             is_ended = work.done()
             work.cancel()
             await asyncio.wait([work])
-            self.lives.append(model.steps)
-            self.params = model.params.copy()
+            self.params = model.params
             if is_ended:
                 work.result()
-            self.judge(is_ended)
+            shown = "it was cancelled, and it returned as if all were well."
+            demand(is_ended or work.cancelled(), "swallowed", shown, "Let the CancelledError out.")
+            self.judge_kept(model.steps)
+            shown = f"{since} steps of {_TOTAL} were safe when it was started again."
+            more = "`await checkpoints.restore(model, optimizer)`, first of all."
+            is_known = not since or self.disk.restored > 1
+            demand(is_known, "never-restores", shown, "What looks for a checkpoint?", more)
+            if is_ended and model.steps != _TOTAL - since:
+                told = f"{shown if since else ''} It did {model.steps} steps, not {_TOTAL - since}."
+                _refuse_count(told.strip(), model.steps, since)
+            self.judge_saves(since, model.steps)
+            since = max(self.disk.saved)
 
-    @property
-    def safe(self) -> int:
-        """How many steps of the whole run the newest checkpoint has."""
-        if self.disk.kept is None:
-            return 0
-        step = self.disk.kept["step"]
-        return int(step.epoch * _SHARDS + step.index + 1)
-
-    def judge(self, is_ended: bool) -> None:
-        disk, steps, total = self.disk, self.lives[-1], _EPOCHS * _SHARDS
+    def judge_kept(self, steps: int) -> None:
+        disk = self.disk
         shown = "`save` was called, and never awaited: nothing was saved."
-        demand(
-            bool(disk.saved) or not disk.asked,
-            "save-not-awaited",
-            shown,
-            "`await checkpoints.save(...)`.",
-        )
+        is_awaited = bool(disk.saved) or not disk.asked
+        demand(is_awaited, "save-not-awaited", shown, "`await checkpoints.save(...)`.")
         shown = f"it was killed after {steps} steps, and nothing had been saved."
         more = "`await checkpoints.save(step, model, optimizer)`, inside the loop."
         demand(bool(disk.saved), "never-saves", shown, "What can it go on from?", more)
-        since, is_first = self.since[-1], len(self.lives) == 1
-        shown = f"{since} steps of {total} were safe when it was started again."
-        is_known = is_first or bool(disk.restored)
-        demand(
-            is_known,
-            "never-restores",
-            shown,
-            "Who looks for a checkpoint?",
-            "`await checkpoints.restore(model, optimizer)`, first of all.",
-        )
-        self.judge_saves()
-        if is_ended and steps != total - since:
-            before = "" if is_first else f"{shown} "
-            self.refuse_count(f"{before}The run did {steps} steps, and not {total - since}.")
 
-    def judge_saves(self) -> None:
-        wrong = [place for place in self.disk.saved if place[1] % _EVERY != _EVERY - 1]
-        more = "`if step.index % 4 == 3:`"
-        if wrong:
-            shown = f"saved after step {wrong[0][1]} of epoch {wrong[0][0]}."
-            if len(self.disk.saved) >= self.lives[-1] - 1 > 2:
-                shown = f"{len(self.disk.saved)} saves in {self.lives[-1]} steps."
-                why = "Each save costs a copy: after each fourth step is often enough."
-                raise Wrong("too-often", shown, why, more)
-            raise Wrong("which", shown, "Steps are numbered from 0: the fourth is step 3.", more)
-        begun = self.since[-1]
-        for done in range(begun, begun + self.lives[-1] - 1):  # it may be killed in the last one
-            place = divmod(done, _SHARDS)
-            shown = f"nothing was saved after step {place[1]} of epoch {place[0]}."
-            is_left = place in self.disk.asked and place not in self.disk.saved
-            told = f"the run went on before step {place[1]} of epoch {place[0]} was saved."
-            demand(not is_left, "save-left", told, "Who waits for `save`?", "Await it in the loop.")
-            is_due = place[1] % _EVERY == _EVERY - 1 and place[0] < _EPOCHS
-            why = "After each fourth step of every epoch."
-            demand(not is_due or place in self.disk.saved, "rarely", shown, why, more)
+    def judge_saves(self, since: int, steps: int) -> None:
+        disk, why, more = self.disk, "Steps are numbered from 0.", "`if step.index % 4 == 3:`"
+        for done in disk.saved:
+            shown = f"it saved after {_place(done)}, which is not asked for."
+            demand(_is_due(done), "which", shown, why, more)
+        for done in range(since + 1, since + steps):  # it may be killed in the last one
+            shown = f"the run went on before {_place(done)} was saved."
+            is_left = done in disk.asked and done not in disk.saved
+            told = "Await `save` in the loop."
+            demand(not is_left, "save-left", shown, "What waits for `save`?", told)
+            is_right = done in disk.saved or not _is_due(done)
+            demand(is_right, "rarely", f"nothing was saved after {_place(done)}.", why, more)
 
-    def refuse_count(self, shown: str) -> None:
-        total, steps, since = _EPOCHS * _SHARDS, self.lives[-1], self.since[-1]
-        if steps == total:
-            why = "The weights were put back. Who told `fit` where to go on?"
-            raise Wrong("place", shown, why, "`fit(..., resume_from=step)`.")
-        if steps < total - since:
-            why = "`epochs` is that of the whole run, not of what is left."
-            raise Wrong("epochs", shown, why, "Hand on `epochs=epochs` as it is.")
-        more = "`fit(..., resume_from=step)` knows the epoch as well as the place in it."
-        raise Wrong("count", shown, "Each step of the run is to be done once.", more)
+
+def _place(done: int) -> str:
+    return f"step {(done - 1) % _SHARDS} of epoch {(done - 1) // _SHARDS}"
+
+
+def _is_due(done: int) -> bool:
+    return (done - 1) % _SHARDS % _EVERY == _EVERY - 1
+
+
+def _refuse_count(shown: str, steps: int, since: int) -> None:
+    more = "`fit(..., resume_from=step)`."
+    why = "The weights were put back. Does `fit` know where to go on?"
+    demand(not since or steps != _TOTAL, "place", shown, why, more)
+    code, *said = _WHOLE_RUN
+    is_whole = since + steps > _TOTAL or (since + steps) % _SHARDS > 0
+    demand(is_whole, code, shown, *said)
+    why = "Each step of the run is to be done once. What ends the loop, and where does it begin?"
+    raise Wrong("count", shown, why)
 
 
 def judge_resume(answer: Callable[..., Any]) -> None:

@@ -4,152 +4,129 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from asyncml.clock import compute
 from asyncml.course.exercises import Wrong
 from asyncml.course.exercises.scenes import Hints, demand, play
 
-_AFTER_S = 1.0  # looked on for so long after the end: what has been left running shows
+
+def called(call: str) -> Hints:
+    """Return the hint for wrong arguments; `call` is how the answer is called."""
+    why = f"It is called as `{call}`. Does it call others with what they take?"
+    return {"positional argument": ("signature", why)}
+
+
+_BY_ROOM = "Acquire an `asyncio.Semaphore(ahead)` before each load, and release it as you take the "
+_BY_ROOM += "batch, before its step."
 _HINTS: Hints = {
-    "positional argument": ("signature", "It is called with `load, step, count, ahead`."),
     "object is not callable": (
         "not-called",
         "A thread calls the function itself: hand over `step` and `batch`, without calling.",
     ),
-}
+    "list index": ("beyond", "The batches are 0 to `count - 1`. Which is the last one to load?"),
+} | called("train_ahead(load, step, count, ahead)")
 
 
-class Uneven:
-    """On paper, what training takes in virtual time with uneven loads.
-
-    Args:
-        loads_s: seconds for each load.
-        train_s: seconds for each step.
-    """
-
-    def __init__(self, loads_s: list[float], train_s: float) -> None:
-        self.loads_s, self.train_s = loads_s, train_s
-
-    def seconds(self, ahead: int) -> float:
-        """Return the seconds that the run takes with so many batches ahead."""
-        if not ahead:
-            return sum(self.loads_s) + self.train_s * len(self.loads_s)
-        loaded = trained = 0.0
-        taken: list[float] = []
-        for index, load_s in enumerate(self.loads_s):
-            room = taken[index - ahead] if index >= ahead else 0.0
-            loaded = max(loaded, room) + load_s
-            taken.append(max(loaded, trained))
-            trained = taken[-1] + self.train_s
-        return trained
+def on_paper(loads_s: list[float], train_s: float, ahead: int) -> float:
+    """Return what training takes in virtual time with loads of so many seconds."""
+    if not ahead:
+        return sum(loads_s) + train_s * len(loads_s)
+    loaded = trained = 0.0
+    taken: list[float] = []
+    for index, load_s in enumerate(loads_s):
+        room = taken[index - ahead] if index >= ahead else 0.0
+        loaded = max(loaded, room) + load_s
+        taken.append(max(loaded, trained))
+        trained = taken[-1] + train_s
+    return trained
 
 
-class _Feeding(Uneven):
-    """A run of the answer, and what it did when."""
+@dataclass
+class _Run:
+    """A run of the answer: what is to happen in it, and what it did when."""
 
-    def __init__(
-        self,
-        loads_s: list[float],
-        train_s: float,
-        ahead: int,
-        *,
-        lost: int | None = None,
-        broken: int | None = None,
-        cancel_s: float | None = None,
-    ) -> None:
-        super().__init__(loads_s, train_s)
-        self.ahead, self.lost, self.broken, self.cancel_s = ahead, lost, broken, cancel_s
-        self.began: list[float] = []  # loads
-        self.trained: list[tuple[float, Any]] = []
-        self.numbers: list[Any] = []
-        self.loading = self.loads_at_once = self.running = self.steps_at_once = 0
-        self.ended_s = 0.0
-        self.was_on_the_loop = False
-        self.error: BaseException | None = None
+    loads_s: list[float]
+    train_s: float
+    ahead: int
+    lost: int | None = None
+    broken: int | None = None
+    cancel_s: float | None = None
+    loads: list[tuple[float, Any]] = field(default_factory=list)  # when each began, and which
+    steps: list[tuple[float, Any]] = field(default_factory=list)
+    ended_s: float = 0.0
+    error: BaseException | None = None
+    is_on_loop: bool = False
 
-    async def run(self, train: Callable[..., Any]) -> None:
+    async def go(self, train: Callable[..., Any]) -> None:
         self.loop, self.home = asyncio.get_running_loop(), threading.get_ident()
-        work = asyncio.create_task(
-            train(self.load, self.step, len(self.loads_s), self.ahead), name="train_ahead"
-        )
+        given = train(self.load, self.step, len(self.loads_s), self.ahead)
+        work = asyncio.create_task(given, name="train_ahead")
         if self.cancel_s is not None:
             self.loop.call_later(self.cancel_s, work.cancel)
         await asyncio.wait([work])
         self.ended_s = self.loop.time()
         self.error = asyncio.CancelledError() if work.cancelled() else work.exception()
-        await asyncio.sleep(_AFTER_S)
+        await asyncio.sleep(1)  # what has been left running shows now
 
     async def load(self, number: int) -> str:
-        self.began.append(self.loop.time())
-        self.numbers.append(number)
-        self.loading += 1
-        self.loads_at_once = max(self.loads_at_once, self.loading)
-        try:
-            known = isinstance(number, int) and 0 <= number < len(self.loads_s)
-            await asyncio.sleep(self.loads_s[number] if known else 0.01)
-        finally:
-            self.loading -= 1
+        self.loads.append((self.loop.time(), number))
+        await asyncio.sleep(self.loads_s[number])
         if number == self.lost:
             raise OSError(f"shard {number} is gone")
         return f"batch {number}"
 
     def step(self, batch: Any) -> None:
-        self.trained.append((self.loop.time(), batch))
-        self.was_on_the_loop |= threading.get_ident() == self.home
-        self.running += 1
-        self.steps_at_once = max(self.steps_at_once, self.running)
+        self.steps.append((self.loop.time(), batch))
+        self.is_on_loop |= threading.get_ident() == self.home
         compute(self.train_s)
-        self.running -= 1
-        if len(self.trained) - 1 == self.broken:
+        if len(self.steps) - 1 == self.broken:
             raise FloatingPointError("the loss is not finite")
 
     @property
     def most_ahead(self) -> int:
         """The most batches that were loading or loaded, and not yet trained on."""
-        events = [(round(at, 9), 1) for at in self.began]
-        events += [(round(at, 9), -1) for at, _ in self.trained]
+        events = [(round(at, 9), 1) for at, _ in self.loads]
+        events += [(round(at, 9), -1) for at, _ in self.steps]
         return max(itertools.accumulate(change for _, change in sorted(events)), default=0)
 
 
 def judge_feeder(answer: Callable[..., Any]) -> None:
     """Raise `Wrong`, unless the answer trains ahead, in order, within its room, and cleanly."""
     uneven = [*[0.01] * 8, 0.3, 0.01, 0.09, 0.01, 0.02, 0.2, 0.01, 0.01]
-    for feeding in (
-        _Feeding([0.06] * 6, 0.04, 2),
-        _Feeding(uneven, 0.05, 4),
-        _Feeding([0.01] * 5, 0.06, 1),
-        _Feeding([0.03] * 3, 0.02, 8),
-    ):
-        _play(feeding, answer)
-        _judge_thread(feeding)
-        if feeding.error is not None:  # told with the answer's lines
-            play(_raise, _inner(feeding.error), of=answer, hints=_HINTS)
-        _judge_steps(feeding)
-        _judge_room(feeding)
-        _judge_time(feeding)
+    for run in _Run([0.06] * 6, 0.04, 2), _Run(uneven, 0.05, 4), _Run([0.01] * 5, 0.06, 1):
+        _play(run, answer)
+        shown = "a step ran on the event loop's own thread: nothing else could run meanwhile."
+        more = "`await asyncio.to_thread(step, batch)`, with no `()` behind `step`."
+        demand(not run.is_on_loop, "on-the-loop", shown, "What can compute instead?", more)
+        if run.error is not None:  # told with the answer's lines
+            play(_raise, _inner(run.error), of=answer, hints=_HINTS)
+        _judge_batches(run)
+        _judge_room(run)
     _judge_failures(answer)
 
 
-def _play(feeding: _Feeding, answer: Callable[..., Any]) -> None:
+def _play(run: _Run, answer: Callable[..., Any]) -> None:
     try:
-        play(feeding.run, answer, of=answer, hints=_HINTS)
+        play(run.go, answer, of=answer, hints=_HINTS)
     except Wrong as wrong:
-        if wrong.code == "deadlock" and "Semaphore.acquire" in wrong.message:
-            why, more = "Who makes room again?", "`room.release()` when a batch is taken."
-            raise Wrong("no-release", wrong.message, why, more) from None
-        raise
+        if wrong.code != "deadlock":
+            raise
+        why, code = "The error ended the feeder. Does the training loop hear of it?", "load-fails"
+        shown = "the load of batch 2 failed, and training waited for that batch for ever."
+        more = "Start the feeder in an `asyncio.TaskGroup`: its error ends both."
+        if run.lost is None:
+            shown, code, more = wrong.message, "no-release", _BY_ROOM
+            why = "What makes room again when a batch is taken?"
+        if not run.steps and run.lost is None:
+            code, why = "no-batch", "No batch has reached the training loop."
+            more = "Is each `put` awaited, and does the feeder run in a task of its own?"
+        raise Wrong(code, shown, why, more) from None
 
 
 async def _raise(error: BaseException) -> None:
     raise error
-
-
-def _judge_thread(feeding: _Feeding) -> None:
-    shown = "a step ran on the event loop's own thread: nothing else could run meanwhile."
-    more = "`await asyncio.to_thread(step, batch)`, with no `()` behind `step`."
-    why = "Who should compute instead?"
-    demand(not feeding.was_on_the_loop, "on-the-loop", shown, why, more)
 
 
 def _inner(error: BaseException) -> BaseException:
@@ -159,101 +136,64 @@ def _inner(error: BaseException) -> BaseException:
     return error
 
 
-def _judge_steps(feeding: _Feeding) -> None:
-    batches, count = [batch for _, batch in feeding.trained], len(feeding.loads_s)
-    if batches and not isinstance(batches[0], str):
-        kind = type(batches[0]).__name__
-        shown = f"`step` was given a {kind}, and not a batch."
-        raise Wrong("not-a-batch", shown, "What does `load(number)` give you before it is awaited?")
-    shown = f"{feeding.steps_at_once} steps ran at once, and there is one model."
-    demand(feeding.steps_at_once < 2, "at-once", shown, "Await each step before the next begins.")
-    beyond = [number for number in feeding.numbers if number not in range(count)]
-    if beyond:
-        shown = f"the batches are 0 to {count - 1}, and `load({beyond[0]!r:.20})` was called."
-        raise Wrong("beyond", shown, "Which is the last one to load?")
-    twice = len(feeding.numbers) > len(set(feeding.numbers))
-    demand(not twice, "twice", "a batch was loaded more than once.", "Who calls `load`?")
-    shown = f"at {feeding.ended_s:.2f} s it returned, with {len(batches)} of {count} batches done."
-    why = "Is everything awaited that it has begun?"
-    demand(len(batches) == count, "count", shown, why)
-    right = [f"batch {number}" for number in range(count)]
-    shown = f"it trained on {', '.join(map(str, batches[:3]))}, ..."
-    why = "In the order of their numbers, from 0."
-    demand(batches == right, "order", shown, why)
-    shown = f"{feeding.loads_at_once} loads ran at once."
-    why = "One feeder loads, one batch after the other."
-    demand(feeding.loads_at_once < 2, "many-loads", shown, why, "Await each `load` in its loop.")
+def _judge_batches(run: _Run) -> None:
+    batches, count = [batch for _, batch in run.steps], len(run.loads_s)
+    is_awaited = all(isinstance(batch, str) for batch in batches)
+    why = "What do `load(number)` and `queue.get()` give you before they are awaited?"
+    demand(is_awaited, "not-a-batch", "`step` was not given a batch.", why)
+    shown = "several steps ran at once, and there is one model."
+    began = [at_s for at_s, _ in run.steps]
+    is_alone = all(b - a > run.train_s - 1e-6 for a, b in itertools.pairwise(began))
+    demand(is_alone, "at-once", shown, "Await each step before the next begins.")
+    shown = f"at {run.ended_s:.2f} s it returned, with {len(batches)} of {count} batches done."
+    demand(len(batches) == count, "count", shown, "Is everything awaited that it has begun?")
+    shown = f"it trained on {', '.join(batches[:3])}, ..."
+    is_right = batches == [f"batch {number}" for number in range(count)]
+    demand(is_right, "order", shown, "Load and train in the order of the numbers, from 0.")
+    shown = f"`load` was called for {', '.join(str(number) for _, number in run.loads)}."
+    demand(len(run.loads) == count, "beyond", shown, "Load each batch once: 0 to `count - 1`.")
+    gaps = [later_s - at_s for (at_s, _), (later_s, _) in itertools.pairwise(run.loads)]
+    is_single = all(gap_s > load_s - 1e-6 for gap_s, load_s in zip(gaps, run.loads_s, strict=False))
+    why = "One feeder loads one batch after the other: await each `load` in its loop."
+    demand(is_single, "many-loads", "several loads ran at once.", why)
 
 
-def _judge_room(feeding: _Feeding) -> None:
-    most, ahead = feeding.most_ahead, feeding.ahead
-    if most <= ahead:
-        return
+def _judge_room(run: _Run) -> None:
+    most, ahead, count = run.most_ahead, run.ahead, len(run.loads_s)
     shown = f"with ahead={ahead}, {most} batches were loading or waiting at once."
-    more = "`await room.acquire()` before each load; `room.release()` when a batch is taken."
-    if most == ahead + 1:
-        why = "While the queue is full the feeder holds one more. Who counts that one?"
-        raise Wrong("one-more", shown, why, more)
-    why = "What stops the feeder while there is no room?"
-    if ahead == 1:
-        why += " (A queue of size 0 has no limit.)"
-    raise Wrong("unbounded", shown, why, more)
-
-
-def _judge_time(feeding: _Feeding) -> None:
-    seen, best = feeding.ended_s, feeding.seconds(feeding.ahead)
-    if seen <= best + 1e-6:
-        return
-    count, ahead = len(feeding.loads_s), feeding.ahead
-    shown = f"{count} batches, {ahead} ahead: {seen:.3f} s, and {best:.3f} s are possible."
-    if abs(seen - feeding.seconds(0)) < 1e-6:
-        why = "Nothing was loaded while a step ran. Who loads meanwhile?"
-        more = "A task of its own, begun before the first step: the feeder."
-        if ahead == 1:
-            more = "Make room as soon as a batch is taken, before its step."
-        raise Wrong("one-by-one", shown, why, more)
-    if feeding.most_ahead == ahead - 1 > 1:
-        why = "The batch that is trained on takes up room as well. When is it given back?"
-        raise Wrong("late-room", shown, why, "`room.release()` before the step, not after it.")
-    if feeding.most_ahead < ahead:
-        shown += f" Never more than {feeding.most_ahead} were ahead."
-        why = "While a load is slow, the others that were ready are used up."
-        raise Wrong("too-few", shown, why, "Let the feeder go on until `ahead` are ready.")
-    raise Wrong("slow", shown, "What else does it wait for?")
+    why = "While the queue is full the feeder holds one more. Does that one count?"
+    demand(most != ahead + 1, "one-more", shown, why, _BY_ROOM)
+    why = "What stops the feeder while there is no room? (A queue of size 0 has no limit.)"
+    demand(most <= ahead, "unbounded", shown, why, _BY_ROOM)
+    seen, best, slowest = (
+        run.ended_s,
+        *(on_paper(run.loads_s, run.train_s, n) for n in (ahead, 0)),
+    )
+    shown = f"{count} batches, {ahead} ahead: {seen:.3f} s, and {best:.3f} s are possible. "
+    shown += f"Never more than {most} were loading or waiting."
+    why, more = "Nothing was loaded while a step ran.", "The feeder is a task of its own. "
+    demand(abs(seen - slowest) > 1e-6, "one-by-one", shown, why, more + _BY_ROOM)
+    why = "Does the feeder go on until `ahead` batches are loading or waiting?"
+    demand(seen < best + 1e-6, "slow", shown, why, _BY_ROOM)
 
 
 def _judge_failures(answer: Callable[..., Any]) -> None:
     # no step runs at these moments: an answer may wait for its thread with a `with`, which blocks
-    feeding = _Feeding([0.06] * 6, 0.02, 2, lost=2)
-    try:
-        play(feeding.run, answer, of=answer, hints=_HINTS)
-    except Wrong as wrong:
-        if wrong.code != "deadlock":
-            raise
-        shown = "the load of batch 2 failed, and training waited for that batch for ever."
-        why = "The error ended the feeder. Who is told of it?"
-        more = "Start the feeder in an `asyncio.TaskGroup`: its error ends both."
-        raise Wrong("load-fails", shown, why, more) from None
-    shown = "the load of batch 2 failed, and nobody was told: it returned as if all were well."
-    is_told = _holds(feeding.error, OSError)
-    demand(is_told, "error-lost", shown, "Let the error out: it must reach whoever called you.")
-    for feeding in (
-        _Feeding([0.06] * 9, 0.02, 8, broken=1),
-        _Feeding([0.06] * 9, 0.02, 8, cancel_s=0.15),
+    lost = _Run([0.06] * 6, 0.02, 2, lost=2)
+    broken, cancelled = (
+        _Run([0.06] * 9, 0.02, 8, **how) for how in ({"broken": 1}, {"cancel_s": 0.15})
+    )
+    for run, what, kind in (
+        (lost, "a load failed", OSError),
+        (broken, "a step failed", FloatingPointError),
+        (cancelled, "it was cancelled", asyncio.CancelledError),
     ):
-        play(feeding.run, answer, of=answer, hints=_HINTS)
-        what = "a step failed" if feeding.broken else "it was cancelled"
-        kind = FloatingPointError if feeding.broken else asyncio.CancelledError
+        _play(run, answer)
         shown = f"{what}, and it returned as if all were well."
-        demand(_holds(feeding.error, kind), "error-lost", shown, "Let the error out.")
-        late = [at for at in feeding.began if at > feeding.ended_s]
-        shown = f"{what}, and the feeder went on: {len(late)} more loads began after the end."
-        why = "Whoever starts a task ends it. Who ends the feeder?"
+        is_told = isinstance(_inner(run.error), kind) if run.error else False
+        demand(is_told, "error-lost", shown, "Let the error out: it must reach the caller.")
+        late = sum(began_s > run.ended_s for began_s, _ in run.loads)
+        shown = f"{what}, and the feeder went on: {late} more loads began after the end."
+        why = "What ends the feeder?"
         more = "Start it in an `asyncio.TaskGroup`, or cancel it in a `finally`."
         demand(not late, "left-running", shown, why, more)
-
-
-def _holds(error: BaseException | None, kind: type[BaseException]) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return any(_holds(part, kind) for part in error.exceptions)
-    return isinstance(error, kind)

@@ -98,9 +98,12 @@ def judge_rush(answer: Any) -> str:
     shown = f"{rush.at_once} batches ran at once, and there is one model."
     demand(rush.at_once < 2, "at-once", shown, "`concurrency` is 1 by default: leave it.")
     counts = Counter(status for status, _, _ in rush.said)
-    shown = f"{counts[400]} requests were refused as wrong, and {_BAD} are."
+    bad = Counter(status for status, _, _ in rush.said[3 :: REQUESTS // _BAD])
+    others = counts[400] - bad[400]
+    shown = f"of {_BAD} wrong requests {bad[400]} were refused as wrong, and {others} others."
     why = "`example` is one row, as a request has it. Which shape has yours?"
-    demand(counts[400] == _BAD, "bad", shown, why, "Hand on `example` as it is.")
+    is_told = bad[400] > 0 == others and bad[400] + bad[503] == _BAD  # 503: nobody read it
+    demand(is_told, "bad", shown, why, "Hand on `example` as it is.")
     times = [seconds for status, seconds, _ in rush.said if status == 200]
     late = [seconds for seconds in times if seconds > DEADLINE_S + 1e-9]
     shown = f"{len(late)} of {len(times)} answers came after {DEADLINE_S * 1000:.0f} ms, "

@@ -1,0 +1,80 @@
+"""The workshop kit: the plans follow the tested routes, and name what is there."""
+
+import json
+import re
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from asyncml.course.exercises import standing
+from asyncml.course.routes import routes
+
+HERE = Path(__file__).parents[2]
+WORKSHOP, NOTEBOOKS = HERE / "workshop", HERE / "notebooks"
+PLANS = {route.name: route for route in routes()}
+NAME = re.compile(r"`([a-z0-9]+(?:-[a-z0-9]+)*)`")
+
+
+def text(name):
+    return (WORKSHOP / name).read_text(encoding="utf-8")
+
+
+def ids_of(number):
+    (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
+    return [one["id"] for one in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+
+
+def exercises_of(number):
+    standing.load(number)
+    return {name for name in standing.CHECKS if name[:2] == number}
+
+
+def rows(name):
+    """Yield (when in minutes, how long, lesson, cells, what) for each row of a plan."""
+    for line in text(f"{name.replace('-', '_')}.md").splitlines():
+        if found := re.match(r"\| (\d+):(\d\d) \| (\d+) \| (\S+) \| (.+?) \| (.+) \|$", line):
+            hours, minutes, took, lesson, cells, what = found.groups()
+            yield 60 * int(hours) + int(minutes), int(took), lesson, cells, what
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_has_the_lessons_and_the_minutes_of_its_route(name):
+    taught = [row for row in rows(name) if row[2].isdigit()]
+    planned = [
+        (lesson, sum(row[1] for row in group))
+        for lesson, group in groupby(taught, key=lambda row: row[2])
+    ]
+    assert planned == [(part.lesson[:2], part.minutes) for part in PLANS[name].parts]
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_times_of_a_plan_add_up(name):
+    now = 0
+    for when, took, *_ in rows(name):
+        assert when == now
+        now += took
+    breaks = sum(row[1] for row in rows(name) if row[2] == "break")
+    fits = {"ninety-minutes": 90, "half-day": 210, "one-day": 420}
+    assert now - breaks == fits[name]
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_goes_through_the_cells_of_its_route_in_order(name):
+    places = {part.lesson[:2]: (-1, part.cells) for part in PLANS[name].parts}
+    for _, _, lesson, cells, what in rows(name):
+        if not lesson.isdigit():
+            continue
+        ids, (last, ranges) = ids_of(lesson), places[lesson]
+        first, end = map(ids.index, NAME.findall(cells))
+        assert last < first <= end, (lesson, cells)
+        assert any(ids.index(a) <= first and end <= ids.index(b) for a, b in ranges), cells
+        places[lesson] = end, ranges
+        named = {name for name in NAME.findall(what) if name[:2].isdigit()}
+        assert named <= exercises_of(lesson)
+
+
+def test_links_lead_somewhere():
+    for path in WORKSHOP.glob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+            assert "://" in target or (WORKSHOP / target).exists(), (path.name, target)

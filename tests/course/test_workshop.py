@@ -78,3 +78,12 @@ def test_links_lead_somewhere():
     for path in WORKSHOP.glob("*.md"):
         for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
             assert "://" in target or (WORKSHOP / target).exists(), (path.name, target)
+
+
+def test_the_guide_names_exercises_and_cells_of_its_lesson():
+    for part in text("lessons.md").split("\n## ")[1:]:
+        here = {*ids_of(part[:2]), *exercises_of(part[:2])}
+        named = {name for name in NAME.findall(part) if "-" in name}
+        elsewhere = {name for name in named if name[:2].isdigit() and name[:2] != part[:2]}
+        assert named - elsewhere <= here, part[:30]
+        assert all(name in exercises_of(name[:2]) for name in elsewhere)

@@ -1,8 +1,12 @@
-"""`python -m asyncml` checks this machine; `... lab` opens the course; `... serve` serves."""
+"""`python -m asyncml` checks this machine; `... lab` opens the course; `... serve` serves.
+
+`... --explain CODE` says what the last line of a check means; `... wheelhouse FOLDER` fetches all
+that a room without network needs.
+"""
 
 import sys
 
-from asyncml.course.ready import main
+from asyncml.course.ready import explain, main
 
 if __name__ == "__main__":
     try:
@@ -14,6 +18,12 @@ if __name__ == "__main__":
             from asyncml.course import serve
 
             sys.exit(serve.main(sys.argv[2:]))
+        if sys.argv[1:2] == ["wheelhouse"]:
+            from asyncml.course import wheelhouse
+
+            sys.exit(wheelhouse.main(sys.argv[2:]))
+        if sys.argv[1:2] == ["--explain"]:
+            sys.exit(explain(sys.argv[2:]))
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit("\nStopped: not everything has been checked.")

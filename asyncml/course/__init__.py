@@ -1,6 +1,8 @@
 """What only the course needs: the module does without it.
 
     ready      see whether a machine can run it
+    readout    what that found, as a code of six characters
+    wheelhouse all wheels on a stick, for a room without network
     lab        a learner's own copy of the lessons
     routes     ways through the lessons for a workshop, and parts that stand alone
     measuring  what was measured, beside what was predicted

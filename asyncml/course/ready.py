@@ -2,7 +2,8 @@
 
 It prints one line for each thing the course needs, and advice below each that is not right. The
 exit status is 0 if the course can be run here. Each check imports what it needs, so a missing
-package costs one line of the table, and not the whole table.
+package costs one line of the table, and not the whole table. The last line is a code, to be read
+out before a workshop; `python -m asyncml --explain CODE` says what it means.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asyncml.course.readout import code
+from asyncml.course.readout import explain as explained
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 TESTED = (3, 11), (3, 14)  # the first Python and the last
 PACKAGES = {  # for the lessons
@@ -246,9 +250,10 @@ def main(checks: Iterable[tuple[str, Callable[[], Check]]] = tuple(CHECKS.items(
     Returns:
         The exit status: 0 if the course can be run here, 1 if not.
     """
-    failed, said = [], ""
+    failed, said, states = [], "", {}
     for name, check in checks:
         found = run_check(name, check)
+        states[name] = found.ok
         _print(str(found))
         if not found.ok:
             _print(f"      -> {'as above' if found.advice == said else found.advice}")
@@ -256,8 +261,19 @@ def main(checks: Iterable[tuple[str, Callable[[], Check]]] = tuple(CHECKS.items(
             said = found.advice
     if failed:
         _print(f"\nNot ready: {', '.join(failed)}. Follow the advice (->) and run this again.")
-        return 1
-    _print("\nReady: the course can be run here.")
+    else:
+        _print("\nReady: the course can be run here.")
+    _print(f"Your code, for a workshop: {code(states, not failed)}")
+    return 1 if failed else 0
+
+
+def explain(codes: Sequence[str]) -> int:
+    """Say what the codes of some machines mean: `python -m asyncml --explain CODE ...`."""
+    if not codes:
+        _print("which code? python -m asyncml --explain CODE, with as many as you like")
+        return 2
+    for text in codes:
+        _print(f"{text}  {explained(text, list(CHECKS))}")
     return 0
 
 

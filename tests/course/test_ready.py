@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from asyncml.course import ready as machine
+from asyncml.course.readout import code
 from asyncml.course.ready import Check
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,8 @@ class TestTheWholeTable:
         lines = done.stdout.splitlines()
         assert done.stderr == ""
         assert done.returncode == 0, done.stdout
-        assert lines[-1] == "Ready: the course can be run here."
+        assert lines[-2] == "Ready: the course can be run here."
+        assert lines[-1].startswith("Your code, for a workshop: ")
         for name in machine.CHECKS:
             assert sum(line[6:].startswith(name.ljust(13)) for line in lines) == 1, name
 
@@ -70,6 +72,7 @@ class TestMain:
         assert machine.main([("a", lambda: Check("a", True, "1.0"))]) == 0
         assert capsys.readouterr().out == (
             "ok    a             1.0\n\nReady: the course can be run here.\n"
+            f"Your code, for a workshop: {code({'a': True}, is_ready=True)}\n"
         )
 
     def test_each_thing_that_is_wrong_has_its_advice(self, capsys):
@@ -81,6 +84,7 @@ class TestMain:
             ("e", lambda: Check("e", False, "no", "mend d")),
         ]
         assert machine.main(checks) == 1
+        states = {name: name == "c" for name, _ in checks}
         assert capsys.readouterr().out == (
             "FAIL  a             no\n      -> mend a\n"
             "note  b             slow\n      -> think of b\n"
@@ -88,6 +92,7 @@ class TestMain:
             "FAIL  d             no\n      -> mend d\n"
             "FAIL  e             no\n      -> as above\n"
             "\nNot ready: a, d, e. Follow the advice (->) and run this again.\n"
+            f"Your code, for a workshop: {code(states, is_ready=False)}\n"
         )
 
     def test_what_is_not_needed_does_not_stop_the_course(self, capsys):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from asyncml.course import ready
 from asyncml.course.exercises import standing
+from asyncml.course.ready import CHECKS, TESTED, Check
 from asyncml.course.routes import routes
 
 HERE = Path(__file__).parents[2]
@@ -87,3 +89,14 @@ def test_the_guide_names_exercises_and_cells_of_its_lesson():
         elsewhere = {name for name in named if name[:2].isdigit() and name[:2] != part[:2]}
         assert named - elsewhere <= here, part[:30]
         assert all(name in exercises_of(name[:2]) for name in elsewhere)
+
+
+@pytest.mark.parametrize("system", ["windows", "macos", "linux"])
+def test_the_page_of_a_system_shows_the_last_lines_as_they_are(system, capsys):
+    checks = [(name, lambda name=name: Check(name, True, "")) for name in CHECKS]
+    assert ready.main(checks) == 0
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    page = text(f"machines_{system}.md")
+    assert "\n".join(f"       {line}" for line in lines) in page
+    (first, last), minors = TESTED, re.search(r"need 3\.(11.+?14)|say 3\.(11.+?14)", page).group()
+    assert all(f"3.{minor}" in minors for minor in range(first[1], last[1] + 1))

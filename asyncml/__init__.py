@@ -29,7 +29,7 @@ __version__ = "0.1.0"
 # room -> what is public of it
 _ROOMS = {
     "clock": "Deadlock compute simulate",
-    "course": "Measurement bets measured plot_measured progress",
+    "course": "Measurement bets measured plot_measured progress projector",
     "distributed": "Async ClusterLost History KSync LocalSGD ParameterServer Policy SoftSync "
     "StaleSync Sync Update WorkerLost ring_all_reduce train_distributed",
     "images": "CLASS_NAMES Dataset DatasetError decode_png encode_png fashion_mnist label_of "

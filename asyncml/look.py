@@ -3,6 +3,7 @@
 An old Windows console, or a pipe without UTF-8, lacks our marks.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 # on white and on JupyterLab's dark background each has a contrast of 3:1 or more
 BLUE, ORANGE, VERMILION, GREY = "#0072B2", "#C77700", "#D55E00", "#8A9098"
 GREEN, PURPLE, BROWN = "#009E73", "#B3588F", "#8C6D31"
+
+ALL_LANES = 40  # of a timeline, in characters and in a picture
+most_lanes = ALL_LANES  # in a picture of its own; `asyncml.projector` sets fewer
 
 _PLAIN = str.maketrans({"✔": "+", "✘": "x", "○": "o", "◆": "*", "…": "~", "µ": "u"})
 
@@ -57,13 +61,28 @@ def rows(ax: "Axes | None", names: Sequence[str], *, least: float = 1, each: flo
     if ax is None:
         import matplotlib.pyplot as plt
 
-        size = 8, least + each * len(names)
+        size = min(8 * larger(), 9.5), (least + each * len(names)) * larger()
         _, ax = plt.subplots(figsize=size, layout="constrained")
-    ax.set_yticks(range(len(names)), labels=names, parse_math=False)
+    named = range(0, len(names), _apart(ax, len(names)))
+    ax.set_yticks(named, labels=[names[row] for row in named], parse_math=False)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", left=False)
     unframe(ax, "top", "right", "left")
     return ax
+
+
+def larger() -> float:
+    """Return how many times larger type is than usual."""
+    from matplotlib import rcParams
+
+    return max(1.0, float(rcParams["font.size"]) / 10)
+
+
+def _apart(ax: "Axes", count: int) -> int:
+    """Return which names to show, so that large ones do not collide: each, each second, ..."""
+    figure: Any = ax.get_figure(root=True)
+    points = 72 * figure.get_figheight() * ax.get_position().height
+    return max(1, math.ceil(count * 13 * larger() / points)) if larger() > 1 else 1
 
 
 def unframe(ax: "Axes", *sides: str) -> None:

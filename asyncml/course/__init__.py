@@ -6,6 +6,7 @@
     lab        a learner's own copy of the lessons
     routes     ways through the lessons for a workshop, and parts that stand alone
     measuring  what was measured, beside what was predicted
+    projecting figures that can be read from the last row of a room
     workloads  work for threads and processes, which notebooks cannot define themselves
     address    where the course is published, and its badges
     serve      a network from a checkpoint, over HTTP
@@ -22,14 +23,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from asyncml.course.exercises.standing import progress
     from asyncml.course.measuring import Measurement, bets, measured, plot_measured
+    from asyncml.course.projecting import projector
 
-__all__ = ["Measurement", "bets", "measured", "plot_measured", "progress"]
+__all__ = ["Measurement", "bets", "measured", "plot_measured", "progress", "projector"]
 
 
 def __getattr__(name: str) -> Any:
     # not before it is asked for: `ready` also runs where a package is missing, or Python is too old
     if name == "progress":
         return import_module("asyncml.course.exercises").progress
+    if name == "projector":
+        return import_module("asyncml.course.projecting").projector
     if name in __all__:
         return getattr(import_module("asyncml.course.measuring"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from asyncml import look as looks
 from asyncml.clock.reasons import KINDS
 from asyncml.look import BLUE, BROWN, GREEN, GREY, ORANGE, PURPLE, VERMILION, legend, rows
 from asyncml.timeline.lanes import Lanes, Slice
@@ -13,7 +14,6 @@ from asyncml.units import figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_LANES = 40
 _LEGEND_SIGNS = 104  # in a line of it, beside the names of the lanes
 _MOST_SENTENCES = 8  # in a lane; more are summed up
 _MARKS = {"running": "#", "ready": "=", "waiting": "."}
@@ -36,14 +36,14 @@ def _scale(duration_s: float) -> tuple[float, str]:
     return (1.0, "s") if duration_s >= 1 else (1e3, "ms")
 
 
-def _lanes(timeline: Lanes) -> tuple[dict[str, list[Slice]], str]:
+def _lanes(timeline: Lanes, most: int = looks.ALL_LANES) -> tuple[dict[str, list[Slice]], str]:
     """Return the lanes to draw with their slices, and a word about those left out."""
     lanes: dict[str, list[Slice]] = {}
     for piece in timeline.slices:
         lanes.setdefault(piece.lane, []).append(piece)
     threads = [lane for lane in lanes if timeline.is_thread(lane)]
     tasks = [lane for lane in lanes if lane not in threads]
-    shown = tasks[: max(1, _MOST_LANES - len(threads))] + threads[:_MOST_LANES]
+    shown = tasks[: max(1, most - len(threads))] + threads[:most]
     left_out = len(lanes) - len(shown)
     return {lane: lanes[lane] for lane in shown}, f"and {left_out} more lanes" if left_out else ""
 
@@ -52,7 +52,7 @@ def plot(timeline: Lanes, ax: "Axes | None" = None) -> "Axes":
     """Draw the lanes as bars; see `Timeline.plot`."""
     from matplotlib.patches import Patch
 
-    lanes, left_out = _lanes(timeline)
+    lanes, left_out = _lanes(timeline, looks.most_lanes if ax is None else looks.ALL_LANES)
     ax = rows(ax, [_plain(lane, 32) for lane in lanes], least=1.2, each=0.28)
     scale, unit = _scale(timeline.duration_s)
     for row, pieces in enumerate(lanes.values()):
@@ -69,8 +69,10 @@ def plot(timeline: Lanes, ax: "Axes | None" = None) -> "Axes":
     if any(map(timeline.blocks_loop, drawn)):
         fill = Patch(**_style("running", _BLOCKED_HATCH))
         handles["loop blocked"] = fill, Patch(**_BLOCKED_FRAME)
-    room = _LEGEND_SIGNS - max((len(_plain(lane, 32)) for lane in lanes), default=0)
-    columns = max(1, room // (6 + max(map(len, handles))))
+    room = _LEGEND_SIGNS / looks.larger() - max(
+        (len(_plain(lane, 32)) for lane in lanes), default=0
+    )
+    columns = max(1, int(room // (6 + max(map(len, handles)))))
     legend(ax, list(handles.values()), list(handles), columns=min(columns, len(handles)))
     return ax
 
@@ -80,14 +82,18 @@ def _look(piece: Slice) -> str:
 
 
 def _style(look: str, hatch: str = "") -> dict[str, Any]:
-    fill, edge, own = LOOKS[look]
+    from matplotlib import rcParams
+
+    ground = rcParams["axes.facecolor"]  # white, but in a dark room
+    fill, edge, own = (ground if part == "white" else part for part in LOOKS[look])
     return {"facecolor": fill, "edgecolor": edge, "hatch": hatch or own}
 
 
 def _draw_lane(
     ax: "Axes", row: int, pieces: list[Slice], scale: float, is_block: Callable[[Slice], bool]
 ) -> None:
-    edge = 0.6 if len(pieces) <= 150 else 0  # borders between more would hide the bars
+    thin = 0.6 * looks.larger()
+    edge = thin if len(pieces) <= 150 else 0  # borders between more would hide the bars
     spans: dict[tuple[str, bool], list[tuple[float, float]]] = {}
     for piece in pieces:
         place = piece.start_s * scale, (piece.end_s - piece.start_s) * scale
@@ -95,7 +101,7 @@ def _draw_lane(
     band = row - 0.38, 0.76
     for (look, is_blocked), places in spans.items():
         style = _style(look, _BLOCKED_HATCH if is_blocked else "")
-        width = edge or (0.6 if look == "task" else 0)  # it is nothing but its borders
+        width = edge or (thin if look == "task" else 0)  # it is nothing but its borders
         ax.broken_barh(places, band, linewidth=width, zorder=2, **style)
         if is_blocked:
             ax.broken_barh(places, band, zorder=3, clip_on=False, **_BLOCKED_FRAME)

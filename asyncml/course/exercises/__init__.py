@@ -5,6 +5,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
 
     lesson_NN  the exercises of each lesson
     exam       twelve questions before the course, and twelve after it
+    papers     the exam of a room, before and after
     answers    what an answer must be before it is judged
     verdicts   what a check says, as a line and as a block
     standing   what has passed and what is open; yours where it has passed, else ours

@@ -153,7 +153,7 @@ def after(answers: Any) -> str:
 
 
 def _grade(form: str, answers: Any) -> str:
-    letters = _read(answers)
+    letters = read(answers)
     wrong: list[str] = []
     for number, (letter, topic) in enumerate(zip(letters, TOPICS, strict=True), start=1):
         found = None if letter == _UNKNOWN else meaning(form, number, letter)
@@ -168,7 +168,7 @@ def _grade(form: str, answers: Any) -> str:
     return "12 of 12 are right."
 
 
-def _read(answers: Any) -> list[str]:
+def read(answers: Any) -> list[str]:
     """Return twelve letters, or say what is missing."""
     demand_given(answers, "your twelve answers")
     given = list(answers) if isinstance(answers, list | tuple | str) else [answers]

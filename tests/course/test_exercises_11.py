@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import asyncml as aml
+from asyncml.course.exercises import attempts
 from asyncml.exercises import check
 
 
@@ -65,6 +66,41 @@ async def returns_nothing(workers, params, steps, lr):
 
 async def uphill(workers, params, steps, lr):
     return await gathered(workers, params, steps, -lr)
+
+
+async def apart(workers, params, steps, lr):
+    alone = (gathered([worker], params, steps, lr) for worker in workers)
+    return np.mean(await asyncio.gather(*alone), axis=0)
+
+
+async def by_the_median(workers, params, steps, lr):
+    for _ in range(steps):
+        gradients = await asyncio.gather(*(worker.gradient(params) for worker in workers))
+        params = params - lr * np.median(gradients, axis=0)
+    return params
+
+
+async def one_mean_for_all(workers, params, steps, lr):
+    for _ in range(steps):
+        gradients = await asyncio.gather(*(worker.gradient(params) for worker in workers))
+        params = params - lr * np.mean(gradients)
+    return params
+
+
+async def gathered_a_list(workers, params, steps, lr):
+    return await asyncio.gather([worker.gradient(params) for worker in workers])
+
+
+async def gather_not_awaited(workers, params, steps, lr):
+    return np.mean(asyncio.gather(*(worker.gradient(params) for worker in workers)), axis=0)
+
+
+async def without_a_mean(workers, params, steps, lr):
+    return lr * await asyncio.gather(*(worker.gradient(params) for worker in workers))
+
+
+async def returns_text(workers, params, steps, lr):
+    return str(await gathered(workers, params, steps, lr))
 
 
 async def first_to_come(workers, params, steps, lr):
@@ -143,6 +179,27 @@ class Text(Right):
         return str(self.k)
 
 
+class WithoutSelf(Right):
+    def needed(self, workers):
+        return min(k, workers)  # noqa: F821
+
+
+class Endless(Right):
+    def needed(self, workers):
+        while True:
+            pass
+
+
+class AsyncMethod(Right):
+    async def may_go_on(self, pending, ahead):
+        return not pending
+
+
+class HeldBack(Right):
+    def may_go_on(self, pending, ahead):
+        return pending == 0 and ahead == 0
+
+
 class NoPolicy:
     def __init__(self, k):
         pass
@@ -192,6 +249,40 @@ async def locked_push(shared, gradient, steps, lock):
         step = await gradient(params)
         async with lock:
             await shared.push(params - step)
+
+
+async def locked_second_pull(shared, gradient, steps, lock):
+    for _ in range(steps):
+        step = await gradient(await shared.pull())
+        async with lock:
+            newest = await shared.pull()
+        await shared.push(newest - step)
+
+
+async def all_at_the_end(shared, gradient, steps, lock):
+    total = sum([await gradient(await shared.pull()) for _ in range(steps)])
+    async with lock:
+        await shared.push(await shared.pull() - total)
+
+
+async def added(shared, gradient, steps, lock):
+    for _ in range(steps):
+        step = await gradient(await shared.pull())
+        async with lock:
+            await shared.push(await shared.pull() + step)
+
+
+async def pull_not_awaited(shared, gradient, steps, lock):
+    await shared.push(shared.pull() - await gradient(await shared.pull()))
+
+
+async def not_acquired(shared, gradient, steps, lock):
+    await careless(shared, gradient, steps, lock)
+    lock.release()
+
+
+async def pushed_nan(shared, gradient, steps, lock):
+    await shared.push(await shared.pull() * np.nan)
 
 
 async def slept(shared, gradient, steps, lock):
@@ -267,6 +358,17 @@ def from_nothing(rate, delay, steps):
     return places
 
 
+def from_zero(rate, delay, steps):
+    return [0.0] * (steps + 1)
+
+
+def old_in_both(rate, delay, steps):
+    places = [1.0]
+    for t in range(steps):
+        places.append((1 - rate) * places[max(0, t - delay)])
+    return places
+
+
 def without_the_start(rate, delay, steps):
     return late(rate, delay, steps)[1:]
 
@@ -290,7 +392,12 @@ RIGHT = [
     *(("11-delay", answer) for answer in (late, as_array)),
     *(
         ("11-which", answer)
-        for answer in (("stale-sync", "sync", "async"), ["Stale sync", "SYNC", "async"])
+        for answer in (
+            ("stale-sync", "sync", "async"),
+            ["Stale sync", "SYNC", "async"],
+            ("StaleSync", "Sync", "Async"),
+            "stale_sync, sync, async",
+        )
     ),
 ]
 WRONG = [
@@ -305,6 +412,13 @@ WRONG = [
     pytest.param("11-barrier", first_to_come, "not-waited", marks=pytest.mark.untidy),
     ("11-barrier", of_three, "kind"),
     ("11-barrier", barrier_stub, "open"),
+    ("11-barrier", apart, "apart"),
+    ("11-barrier", by_the_median, "other"),
+    ("11-barrier", one_mean_for_all, "other"),
+    ("11-barrier", gathered_a_list, "listed"),
+    pytest.param("11-barrier", gather_not_awaited, "not-awaited", marks=pytest.mark.untidy),
+    ("11-barrier", without_a_mean, "no-mean"),
+    ("11-barrier", returns_text, "kind"),
     ("11-barrier", ..., "open"),
     ("11-barrier", np.mean, "kind"),
     ("11-policy", TooMany, "too-many"),
@@ -316,7 +430,10 @@ WRONG = [
     ("11-policy", Stub, "open"),
     ("11-policy", Half, "open"),
     ("11-policy", WithoutK, "raised"),
-    ("11-policy", Text, "raised"),
+    ("11-policy", Text, "kind"),
+    ("11-policy", WithoutSelf, "raised"),
+    ("11-policy", AsyncMethod, "kind"),
+    ("11-policy", HeldBack, "who-goes-on"),
     ("11-policy", NoPolicy, "kind"),
     ("11-policy", Right(2), "kind"),
     ("11-policy", ..., "open"),
@@ -325,6 +442,12 @@ WRONG = [
     ("11-lost", locked_pull, "lost"),
     ("11-lost", locked_push, "lost"),
     ("11-lost", slept, "lost"),
+    ("11-lost", locked_second_pull, "lost"),
+    ("11-lost", all_at_the_end, "no-push"),
+    ("11-lost", added, "sign"),
+    ("11-lost", pull_not_awaited, "not-awaited"),
+    ("11-lost", not_acquired, "not-acquired"),
+    ("11-lost", pushed_nan, "raised"),
     ("11-lost", own_lock, "lost"),
     ("11-lost", plain_with, "await-plain"),
     ("11-lost", never_pushed, "no-push"),
@@ -336,6 +459,8 @@ WRONG = [
     ("11-delay", one_older, "other"),
     ("11-delay", from_the_end, "start"),
     ("11-delay", from_nothing, "start"),
+    ("11-delay", from_zero, "start"),
+    ("11-delay", old_in_both, "other"),
     ("11-delay", without_the_start, "length"),
     ("11-delay", the_last, "length"),
     ("11-delay", texts, "kind"),
@@ -362,3 +487,8 @@ def test_right_answers_pass(exercise, answer):
 def test_wrong_answers_are_told_what_is_wrong(exercise, answer, code):
     verdict = check(exercise, answer)
     assert verdict.code == code, verdict
+
+
+def test_a_policy_that_does_not_end_is_stopped(monkeypatch):
+    monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
+    assert check("11-policy", Endless).code == "endless"

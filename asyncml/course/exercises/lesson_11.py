@@ -1,28 +1,42 @@
 """The exercises of lesson 11: a synchronous step, a policy, a lost update, old gradients."""
 
 import asyncio
+import inspect
 import re
 from typing import Any
 
 import numpy as np
 
-from asyncml.course.exercises import Wrong, exercise, plain, said_by
+from asyncml.course.exercises import Wrong, exercise, plain
 from asyncml.course.exercises.answers import demand_class, is_number, read_list
 from asyncml.course.exercises.attempts import attempt, check_kind
 from asyncml.course.exercises.fleets import FIRST, Away, Worker, runs_of
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, check_plain, demand, play, quietly
+from asyncml.course.exercises.scenes import (
+    NOT_AWAITABLE,
+    Hints,
+    check_plain,
+    demand,
+    hinting,
+    play,
+    quietly,
+)
 from asyncml.distributed.policies import KSync, Policy
+from asyncml.failures import shorten
 
 # ---- 11-barrier ----
-_SECONDS = (0.1, 0.3, 0.2)
+_FLEET = ((0.1, 0), (0.3, 1), (0.2, 4))  # seconds and place of each worker
 _STEPS, _LR = 4, 0.25
 _GATHER = "`await asyncio.gather(*(worker.gradient(params) for worker in workers))`."
+_MEAN = "`params = params - lr * np.mean(gradients, axis=0)`."
 _BARRIER_HINTS: Hints = {
     "positional argument": ("kind", "Four arguments: `workers, params, steps, lr`."),
     **dict.fromkeys(
         (*NOT_AWAITABLE, "unsupported operand", "coroutine"),
         ("not-awaited", "`worker.gradient(params)` is a coroutine: await it.", _GATHER),
     ),
+    "AxisError": ("not-awaited", "`asyncio.gather(...)` has to be awaited.", _GATHER),
+    "unhashable type": ("listed", "`gather` takes coroutines, and no list: put a `*` before it."),
+    "can't multiply": ("no-mean", "`gather` returns a list: take its mean.", _MEAN),
 }
 
 
@@ -36,9 +50,9 @@ async def _in_step(workers: Any, params: Any, steps: int, lr: float) -> Any:
 @exercise("11-barrier", ours=_in_step)
 @quietly
 def train_in_step(answer: Any) -> str:
-    """Check a synchronous training loop: all gradients by the same parameters, and their mean."""
+    """Check a synchronous training loop: all gradients at the same parameters, and their mean."""
     check_kind(answer, True)
-    workers = [Worker(each_s, place) for place, each_s in enumerate(_SECONDS)]
+    workers = [Worker(each_s, place) for each_s, place in _FLEET]
     right = expected = FIRST.copy()
     for _ in range(_STEPS):
         expected = expected - _LR * np.mean([each.exact(expected) for each in workers], axis=0)
@@ -48,32 +62,40 @@ def train_in_step(answer: Any) -> str:
     demand(len(set(counts)) == 1, "left-out", shown, "Each step needs a gradient of every worker.")
     demand(counts[0] == _STEPS, "steps", shown, "Once in each step.")
     asked = [each.asked[1][1] for each in workers]
-    shown = "the second step asked for gradients by the parameters of the first."
+    shown = "the second step asked for gradients at the parameters of the first."
     more = "Change `params` before you ask again: `params = params - lr * ...`."
     is_new = not any(np.array_equal(params, FIRST) for params in asked)
     demand(is_new, "old", shown, "What do the workers have to know before they begin?", more)
+    shown = "in the second step the workers were given different parameters."
+    is_same = all(np.array_equal(params, asked[0]) for params in asked)
+    demand(is_same, "apart", shown, "Take one step for all of them, by the mean gradient.", _MEAN)
     shown = f"{_STEPS} steps took {run.seconds:.1f} s, and the slowest worker takes 0.3 s for one."
-    why = "An `await` within a loop over the workers lets them compute one after the other."
+    why = "An `await` in a loop over the workers makes them compute one after the other."
     demand(run.seconds < 1.25, "in-turn", shown, why, _GATHER)
-    why = "Is every gradient of a step there before the parameters change?"
+    why = "Wait for every gradient of a step before you change the parameters."
     demand(run.seconds > 1.15, "not-waited", shown, why, _GATHER)
     demand(run.result is not None, "no-return", "it returned None.", "Is there a `return`?")
-    found = np.asarray(run.result, dtype=float)
+    shown = "it returned no array of two numbers."
+    try:
+        found = np.asarray(run.result, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        raise Wrong("kind", shown, "Return the parameters.") from None
+    demand(found.shape == FIRST.shape, "kind", shown, "Return the parameters.")
     _demand_parameters(found, expected, workers)
     return "a step takes as long as its slowest worker, and it is a step on all the data."
 
 
 def _demand_parameters(found: Any, expected: Any, workers: list[Worker]) -> None:
-    if found.shape == expected.shape and np.allclose(found, expected):
+    if np.allclose(found, expected):
         return
     summed = FIRST.copy()
     for _ in range(_STEPS):
         summed = summed - _LR * np.sum([each.exact(summed) for each in workers], axis=0)
     shown = f"the parameters came out as {found!s:.40}, and {expected!s:.40} was expected."
-    is_sum = found.shape == summed.shape and np.allclose(found, summed)
-    why = "That is a step by the sum. With more workers it would get longer and longer."
-    demand(not is_sum, "sum", shown, why, "`np.mean(gradients, axis=0)`.")
-    raise Wrong("other", shown, "params - lr * the mean of the gradients, in each step.")
+    why = "You added the gradients up. With more workers, the step would get longer and longer."
+    demand(not np.allclose(found, summed), "sum", shown, why, _MEAN)
+    why = "Each step subtracts `lr` times the mean over the workers, for each parameter on its own."
+    raise Wrong("other", shown, why, _MEAN)
 
 
 # ---- 11-policy ----
@@ -88,27 +110,25 @@ def first_of(answer: Any) -> str:
     shown = f"`{answer.__name__}` is no policy."
     demand(issubclass(answer, Policy), "kind", shown, f"`class {answer.__name__}(aml.Policy):`.")
     for k, seconds in ((2, (1.0, 1.5, 4.0)), (3, (1.0, 2.5, 9.0, 3.0)), (1, (1.0, 3.0))):
-        policy = _made(answer, k)
-        for name, arguments in (("needed", (len(seconds),)), ("may_go_on", (0, 0))):
-            told = getattr(policy, name)(*arguments)
-            demand(told is not None, "open", f"write the body of `{name}`: it returns None.")
-        demand(
-            policy.drops_stale,
-            "stale",
-            "`drops_stale` is false, so gradients by older parameters count.",
-            "Whoever is late begins again, by the newest parameters.",
-        )
+        with hinting({"": ("raised", "`def __init__(self, k)` keeps k.")}):
+            policy = attempt(answer, k, is_async=False).result
+        _demand_told(policy, "needed", "a whole number", len(seconds))
+        _demand_told(policy, "may_go_on", "True or False", 0, 0)
+        shown = "`drops_stale` is false, so gradients at older parameters count."
+        demand(policy.drops_stale, "stale", shown, "A worker that is late must begin again.")
         expected, found = runs_of(k, seconds), _run(policy, seconds, answer)
         _demand_same(k, found, expected, policy.may_go_on(1, 0))
-    return "the slowest is not waited for, and every gradient is by the newest parameters."
+    return "nobody waits for the slowest, and every gradient is at the newest parameters."
 
 
-def _made(answer: Any, k: int) -> Any:
-    try:
-        return answer(k)
-    except Exception as error:
-        shown = f"`{answer.__name__}({k})` raised {said_by(error)}."
-        raise Wrong("raised", shown, "`def __init__(self, k)` keeps k.") from None
+def _demand_told(policy: Any, name: str, kind: str, *arguments: int) -> None:
+    told = attempt(getattr(policy, name), *arguments, is_async=False).result
+    demand(told is not None, "open", f"write the body of `{name}`: it returns None.")
+    if inspect.iscoroutine(told):
+        told.close()
+        raise Wrong("kind", f"`{name}` must be a plain `def`.", "Without `async`.")
+    shown = f"`{name}` has to return {kind}, got {shorten(told)}."
+    demand(isinstance(told, int | np.integer | np.bool_), "kind", shown)
 
 
 def _run(policy: Any, seconds: tuple[float, ...], answer: Any) -> list[Any]:
@@ -119,11 +139,11 @@ def _run(policy: Any, seconds: tuple[float, ...], answer: Any) -> list[Any]:
         if not stuck:
             raise
         workers, needed = map(int, stuck.groups())
-        shown = f"all wait: {workers} workers have batches left, and an update needs {needed}."
-        why = "At the end fewer than k of them have batches."
+        shown = f"all wait: an update needs {needed} gradients; workers with batches: {workers}."
+        why = "At the end, fewer than k workers have batches."
         demand(needed <= workers, "too-many", shown, why, "`min(self.k, workers)`.")
         shown = "the first gradients made an update, and then nobody went on."
-        why = "Once its gradient is in an update, none of a worker's gradients is pending."
+        why = "Once its gradient is in an update, a worker has none `pending`, and may go on."
         raise Wrong("nobody-goes-on", shown, why, _PENDING) from None
 
 
@@ -131,12 +151,14 @@ def _demand_same(k: int, found: list[Any], expected: list[Any], all_go_on: bool)
     for place, (seen, right) in enumerate(zip(found, expected, strict=False), start=1):
         if seen == right:
             continue
-        shown = f"with k = {k}, update {place} took {len(seen[1])} gradients at {seen[0]:g} s; "
-        shown += f"expected: {len(right[1])} at {right[0]:g} s."
+        shown = f"with k = {k}, update {place} came at {seen[0]:g} s (gradients: {len(seen[1])}); "
+        shown += f"expected: {right[0]:g} s ({len(right[1])})."
         more = f"`needed` returns how many gradients make an update: {k} here."
         is_number_right = len(seen[1]) == len(right[1]) or all_go_on
         demand(is_number_right, "how-many", shown, "How many does it take?", more)
-        why = "A worker whose gradient waits for others must wait, too: is it `pending`?"
+        why = "A worker must wait as long as its gradient is `pending`."
+        if seen[0] > right[0]:
+            why = "A worker waits though its gradient is in an update. `ahead` is no reason."
         raise Wrong("who-goes-on", shown, why, _PENDING)
     shown = f"with k = {k} there were {len(found)} updates, expected {len(expected)}."
     demand(len(found) == len(expected), "how-many", shown, f"An update takes {k} gradients.")
@@ -152,6 +174,9 @@ _LOST_HINTS: Hints = {
         (*NOT_AWAITABLE, "context manager"),
         ("await-plain", "A lock is entered with `async with lock:`.", _LOCKED),
     ),
+    "'coroutine'": ("not-awaited", "Await `pull`, `gradient` and `push`.", _LOCKED),
+    "Lock is not acquired": ("not-acquired", "`async with lock:` acquires and releases it."),
+    "Lock.acquire": ("deadlock", "Who holds the lock? `async with lock:` releases it.", _LOCKED),
 }
 
 
@@ -163,18 +188,20 @@ def lose_nothing(answer: Any) -> str:
     away = Away(workers=4, steps=5)
     run = play(away.run, answer, of=answer, hints=_LOST_HINTS)
     demand(away.computed == 20, "steps", f"{away.computed} gradients were computed, of 4 times 5.")
+    shown = f"20 gradients were computed, and {away.pushed} pushes arrived."
+    demand(away.pushed >= 20, "no-push", shown, "Push each step, and await that.")
     lost = 20 - away.kept()
-    shown = "20 gradients were computed, and no step was pushed."
-    demand(lost < 20, "no-push", shown, "Each of them is a step of the parameters.")
+    shown = f"20 steps of 1 were to be subtracted from 0; the result is {away.kept()}."
+    demand(lost < 20, "sign", shown, "Push the newest parameters minus your step.")
     shown = f"20 steps were taken, and {lost} of them are lost."
-    why = "Between `pull` and `push` another worker pushes. Which of your awaits lie between them?"
-    more = f"Pull once more where nobody can come between:\n{_LOCKED}"
+    why = "Another worker pushes between your `pull` and your `push`: what do you await there?"
+    more = f"Pull once more, where nobody can push in between:\n{_LOCKED}"
     demand(lost <= 0, "lost", shown, why, more)
     demand(lost == 0, "twice", f"20 steps were taken, and {-lost} more were pushed.", why, more)
-    shown = f"nothing is lost, and it took {run.seconds:.2f} s: the gradients came in turn."
-    why = "A gradient takes 100 ms. Need anybody hold the lock meanwhile?"
+    shown = f"nothing is lost, but it took {run.seconds:.2f} s: one gradient after another."
+    why = "A gradient takes 100 ms. Do not hold the lock while you compute it."
     demand(run.seconds < 1.2, "in-turn", shown, why, more)
-    return "nothing is lost, and the gradients are computed side by side, some by old parameters."
+    return "nothing is lost, and the gradients are computed side by side."
 
 
 # ---- 11-delay ----
@@ -195,7 +222,7 @@ def descend_late(answer: Any) -> str:
     check_plain(answer)
     for rate, delay, steps in ((0.5, 0, 4), (0.25, 1, 6), (0.3, 3, 12), (1.2, 2, 9)):
         run = attempt(answer, rate, delay, steps, is_async=False, may_raise=IndexError)
-        why = "Before step `delay` there is no place that old: the start has to do."
+        why = "In the first steps there is no place that old: take the start."
         demand(run.error is None, "start", "it raised an IndexError.", why, _OLD)
         found = plain(run.result)
         called = f"with rate {rate}, delay {delay} and {steps} steps"
@@ -210,28 +237,30 @@ def descend_late(answer: Any) -> str:
                 continue
             shown = f"{called}, place {t} is {seen:.4g}, expected {expected:.4g}."
             newest = abs(seen - _delayed(rate, 0, steps)[t]) < 1e-9 and delay
-            demand(not newest, "newest", shown, "That gradient is by the newest place.", _OLD)
+            demand(not newest, "newest", shown, "That uses the gradient at the newest place.", _OLD)
+            demand(t > 0, "start", shown, "The first place is the start, w = 1.")
             why = "No place is older than the start."
-            demand(delay == 0 or t > delay + 1, "start", shown, why, _OLD)
-            why = f"Step {t - 1} uses the place from {delay} steps before."
+            demand(t > delay, "start", shown, why, _OLD)
+            why = f"Step {t - 1} starts at place {t - 1}, with the gradient at {t - 1 - delay}."
             raise Wrong("other", shown, why, _OLD)
-    return "an old gradient points to where it was downhill."
+    return "each step uses a gradient that is `delay` steps old."
 
 
 # ---- 11-which ----
 _WHICH = ["stale-sync", "sync", "async"]
 _WHICH_HINTS = {
-    "sync": "In `sync` all of them go on at the same moment.",
-    "async": "In `async` nobody waits for anybody.",
-    "stale-sync": "In `stale-sync` the fast ones wait, but not in every step.",
+    "sync": "In `sync`, all workers begin each step at the same moment.",
+    "async": "In `async`, nobody waits for anybody until the batches are used up.",
+    "stale-sync": "In `stale-sync`, the fast ones wait, but not after every step.",
 }
 
 
 @exercise("11-which")
 def which(answer: Any) -> str:
     """Check which policy each of three timelines shows."""
+    answer = answer.split(",") if isinstance(answer, str) else answer
     words = read_list(answer, "three words", "a word")
-    said = [str(word).strip().lower().replace("_", "-").replace(" ", "-") for word in words]
+    said = [re.sub(r"[\W_]", "", str(word)).lower().replace("stale", "stale-") for word in words]
     known = sorted(_WHICH)
     shown = f"three of {', '.join(known)} were expected, got {words!r:.60}."
     demand(len(said) == 3 and set(said) <= set(known), "kind", shown)

@@ -99,8 +99,9 @@ async def without_a_mean(workers, params, steps, lr):
     return lr * await asyncio.gather(*(worker.gradient(params) for worker in workers))
 
 
-async def returns_text(workers, params, steps, lr):
-    return str(await gathered(workers, params, steps, lr))
+async def returns_gradients(workers, params, steps, lr):
+    await gathered(workers, params, steps, lr)
+    return [params, params]
 
 
 async def first_to_come(workers, params, steps, lr):
@@ -402,7 +403,7 @@ RIGHT = [
 ]
 WRONG = [
     ("11-barrier", in_turn, "in-turn"),
-    ("11-barrier", all_but_one, "left-out"),
+    ("11-barrier", all_but_one, "steps"),
     ("11-barrier", by_the_sum, "sum"),
     ("11-barrier", by_old_ones, "old"),
     ("11-barrier", never_awaited, "not-awaited"),
@@ -410,7 +411,7 @@ WRONG = [
     ("11-barrier", returns_nothing, "no-return"),
     ("11-barrier", uphill, "other"),
     pytest.param("11-barrier", first_to_come, "not-waited", marks=pytest.mark.untidy),
-    ("11-barrier", of_three, "kind"),
+    ("11-barrier", of_three, "raised"),
     ("11-barrier", barrier_stub, "open"),
     ("11-barrier", apart, "apart"),
     ("11-barrier", by_the_median, "other"),
@@ -418,7 +419,7 @@ WRONG = [
     ("11-barrier", gathered_a_list, "listed"),
     pytest.param("11-barrier", gather_not_awaited, "not-awaited", marks=pytest.mark.untidy),
     ("11-barrier", without_a_mean, "no-mean"),
-    ("11-barrier", returns_text, "kind"),
+    ("11-barrier", returns_gradients, "kind"),
     ("11-barrier", ..., "open"),
     ("11-barrier", np.mean, "kind"),
     ("11-policy", TooMany, "too-many"),

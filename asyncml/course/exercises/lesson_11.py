@@ -1,14 +1,13 @@
 """The exercises of lesson 11: a synchronous step, a policy, a lost update, old gradients."""
 
 import asyncio
-import inspect
 import re
 from typing import Any
 
 import numpy as np
 
 from asyncml.course.exercises import Wrong, exercise, plain
-from asyncml.course.exercises.answers import demand_class, is_number, read_list
+from asyncml.course.exercises.answers import demand_class, demand_returned, is_number, read_list
 from asyncml.course.exercises.attempts import attempt, check_kind
 from asyncml.course.exercises.fleets import FIRST, Away, Worker, runs_of
 from asyncml.course.exercises.scenes import (
@@ -29,7 +28,6 @@ _STEPS, _LR = 4, 0.25
 _GATHER = "`await asyncio.gather(*(worker.gradient(params) for worker in workers))`."
 _MEAN = "`params = params - lr * np.mean(gradients, axis=0)`."
 _BARRIER_HINTS: Hints = {
-    "positional argument": ("kind", "Four arguments: `workers, params, steps, lr`."),
     **dict.fromkeys(
         (*NOT_AWAITABLE, "unsupported operand", "coroutine"),
         ("not-awaited", "`worker.gradient(params)` is a coroutine: await it.", _GATHER),
@@ -59,8 +57,7 @@ def train_in_step(answer: Any) -> str:
     run = play(answer, workers, right, _STEPS, _LR, of=answer, hints=_BARRIER_HINTS)
     counts = [len(each.asked) for each in workers]
     shown = f"in {_STEPS} steps the workers were asked {counts} times."
-    demand(len(set(counts)) == 1, "left-out", shown, "Each step needs a gradient of every worker.")
-    demand(counts[0] == _STEPS, "steps", shown, "Once in each step.")
+    demand(counts == [_STEPS] * 3, "steps", shown, "Each step needs one gradient of every worker.")
     asked = [each.asked[1][1] for each in workers]
     shown = "the second step asked for gradients at the parameters of the first."
     more = "Change `params` before you ask again: `params = params - lr * ...`."
@@ -74,12 +71,9 @@ def train_in_step(answer: Any) -> str:
     demand(run.seconds < 1.25, "in-turn", shown, why, _GATHER)
     why = "Wait for every gradient of a step before you change the parameters."
     demand(run.seconds > 1.15, "not-waited", shown, why, _GATHER)
-    demand(run.result is not None, "no-return", "it returned None.", "Is there a `return`?")
-    shown = "it returned no array of two numbers."
-    try:
-        found = np.asarray(run.result, dtype=float)
-    except (TypeError, ValueError, OverflowError):
-        raise Wrong("kind", shown, "Return the parameters.") from None
+    demand_returned(run.result)
+    found = np.asarray(run.result, dtype=float)
+    shown = f"it returned an array of shape {found.shape}, expected {FIRST.shape}."
     demand(found.shape == FIRST.shape, "kind", shown, "Return the parameters.")
     _demand_parameters(found, expected, workers)
     return "a step takes as long as its slowest worker, and it is a step on all the data."
@@ -124,9 +118,6 @@ def first_of(answer: Any) -> str:
 def _demand_told(policy: Any, name: str, kind: str, *arguments: int) -> None:
     told = attempt(getattr(policy, name), *arguments, is_async=False).result
     demand(told is not None, "open", f"write the body of `{name}`: it returns None.")
-    if inspect.iscoroutine(told):
-        told.close()
-        raise Wrong("kind", f"`{name}` must be a plain `def`.", "Without `async`.")
     shown = f"`{name}` has to return {kind}, got {shorten(told)}."
     demand(isinstance(told, int | np.integer | np.bool_), "kind", shown)
 
@@ -169,7 +160,6 @@ _LOCKED = """async with lock:
     newest = await shared.pull()
     await shared.push(newest - step)"""
 _LOST_HINTS: Hints = {
-    "positional argument": ("kind", "Four arguments: `shared, gradient, steps, lock`."),
     **dict.fromkeys(
         (*NOT_AWAITABLE, "context manager"),
         ("await-plain", "A lock is entered with `async with lock:`.", _LOCKED),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from asyncml.clock import Deadlock
 from asyncml.course import exercises
+from asyncml.course.exercises import standing
 
 # the same examples in every run, so that a change is what turns a test red; `explore` looks further
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -53,6 +54,8 @@ def interrupts_are_heard() -> Iterator[None]:
 def no_failures_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test begin with the first verdict on an exercise: the second says more."""
     monkeypatch.setattr(exercises, "_failures", exercises.Counter())
+    for what in ("_states", "_passed"):  # of which an example in a docstring tells
+        monkeypatch.setattr(standing, what, {})
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,7 @@ def create_app(
         TypeError, ValueError: an argument is out of its bounds.
 
     Example:
+        >>> import numpy as np
         >>> from asyncml.network import MLP
         >>> model = MLP([784, 10])
         >>> app = create_app(MicroBatcher(model.forward), example=np.zeros(784, np.float32))

@@ -3,6 +3,8 @@
 import os
 from importlib.util import find_spec
 
+import pytest
+
 from tests import ONE_BLAS_THREAD
 
 os.environ["MPLBACKEND"] = "Agg"
@@ -13,3 +15,9 @@ collect_ignore += ["notebooks/other_languages"]  # programs without tests, one o
 if not find_spec("obstore"):  # which only tests/requirements.txt installs
     collect_ignore.append("asyncml/stores/objects.py")
 pytest_plugins = ["tests.notebook_gate", "nbval.plugin"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Start one worker more than there are cores: many tests wait, for kernels or a cluster."""
+    return (os.cpu_count() or 1) + 1

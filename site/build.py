@@ -129,10 +129,10 @@ def _write_rooms(folder: Path) -> None:
 
 def _copy_guide(folder: Path) -> list[str]:
     folder.mkdir()
-    pages = sorted((ROOT / "workshop").glob("*.md"))
-    for page in pages:
-        shutil.copy(page, folder)
-    return [page.stem for page in pages]
+    for path in (ROOT / "workshop").iterdir():  # what its pages link to, too
+        if path.is_file():
+            shutil.copy(path, folder)
+    return sorted(page.stem for page in folder.glob("*.md"))
 
 
 def _write_contents(index: Path, lessons: list[str], guide: list[str]) -> None:

@@ -1,6 +1,7 @@
 """For every test, wherever pytest is started: the notebook gate, no window, one BLAS thread."""
 
 import os
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -8,6 +9,10 @@ import pytest
 from tests import ONE_BLAS_THREAD
 
 os.environ["MPLBACKEND"] = "Agg"
+# compiled files are kept, whatever the environment says: the tests start some 300 processes, and
+# each of them would compile the package anew
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.update(ONE_BLAS_THREAD | os.environ)
 
 collect_ignore = ["asyncml/exercises.py"]  # another name of a package, which is collected as it is

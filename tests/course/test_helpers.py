@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 
 from asyncml.course import exercises
@@ -48,7 +49,10 @@ def codes():
             if not isinstance(node, ast.Call):
                 continue
             called = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            for code in constants(node.args[PLACE[called]]) if called in PLACE else ():
+            places = [node.args[PLACE[called]]] if called in PLACE else []
+            if called == "refuse":  # each of its faults has a code
+                places = [one.elts[1] for one in node.args if isinstance(one, ast.Tuple)]
+            for code in chain.from_iterable(map(constants, places)):
                 found[code] |= shown_in[name]
     return found
 

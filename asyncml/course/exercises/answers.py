@@ -3,14 +3,35 @@
 The bets of all lessons are read here, so that a forgotten `...` is told in the same words.
 """
 
+import inspect
 import types
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
-from asyncml.course.exercises import Wrong, plain
+from asyncml.course.exercises import Wrong, exercise, expect, plain
+from asyncml.course.exercises.attempts import check_kind
 from asyncml.course.exercises.scenes import demand
 from asyncml.failures import shorten
+
+
+def ask_number(
+    name: str, right: Any, passed: str, hint: str, wrong: Mapping[Any, tuple[str, str]]
+) -> None:
+    """Register an exercise that asks for one number.
+
+    Args:
+        name: of the exercise.
+        right: the one right number.
+        passed: what is said to it.
+        hint: what is said to any other, except to
+        wrong: typical ones, each with its code and its hint.
+    """
+
+    @exercise(name)
+    def judge(answer: Any) -> str:
+        expect(answer, right, dict(wrong), hint)
+        return passed
 
 
 def is_number(value: Any) -> bool:
@@ -67,6 +88,32 @@ def demand_class(answer: Any) -> None:
     demand_given(answer, "your class")
     shown = f"a class was expected, got {shorten(answer)}."
     demand(isinstance(answer, type), "kind", shown, "Without the `()`?")
+
+
+def demand_method(answer: Any, name: str, given: type, is_async: bool) -> None:
+    """Demand a class that has a method, mended since it was given out.
+
+    Args:
+        answer: the learner's.
+        name: of the method.
+        given: the class as the lesson has it.
+        is_async: whether the method must be an `async def`.
+    """
+    demand_class(answer)
+    method = getattr(answer, name, None)
+    demand(callable(method), "kind", f"`{answer.__name__}` has no method `{name}`.")
+    check_kind(method, is_async)
+    is_plain = not (inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method))
+    why = "Threads call it, and no loop runs there."
+    demand(is_async or is_plain, "kind", f"`{name}` must be a plain `def`.", why)
+    is_given = all(
+        _code(getattr(answer, one)) == _code(getattr(given, one)) for one in (name, "__init__")
+    )
+    demand(not is_given, "open", "as it stands updates get lost: mend it")
+
+
+def _code(function: Any) -> bytes:
+    return getattr(getattr(function, "__code__", None), "co_code", b"")
 
 
 def demand_returned(result: Any) -> None:

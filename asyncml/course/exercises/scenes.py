@@ -17,8 +17,10 @@ from asyncml.course.exercises.attempts import Attempt, attempt, is_stub
 from asyncml.failures import shorten
 
 T = TypeVar("T")
-Hints = dict[str, tuple[str, ...]]  # words of a message: the code, the hint, the fuller hint
+# words of a message, or several with " / " between: the code, the hint, the fuller hint
+Hints = dict[str, tuple[str, ...]]
 NOT_AWAITABLE = ("can't be used in 'await' expression", "object can't be awaited")  # to 3.13; 3.14
+UNAWAITABLE = " / ".join(NOT_AWAITABLE)
 
 
 def play(
@@ -61,7 +63,7 @@ def hinting(hints: Hints) -> Iterator[None]:
     except Wrong as wrong:
         message = wrong.message.replace("RuntimeError: coroutine raised ", "")
         for words, (code, *said) in hints.items():
-            if words in message:
+            if any(word in message for word in words.split(" / ")):
                 raise Wrong(code, message, *said) from None
         raise
 
@@ -70,6 +72,19 @@ def demand(is_right: bool, code: str, message: str, hint: str = "", more: str = 
     """Raise `Wrong`, unless it is right."""
     if not is_right:
         raise Wrong(code, message, hint, more)
+
+
+def refuse(shown: str, *faults: tuple[bool | str, ...]) -> None:
+    """Raise `Wrong` for the first of several faults that is there.
+
+    Args:
+        shown: what was seen, whichever it is.
+        faults: whether it is there, its code, the hint, and the fuller hint.
+    """
+    for is_there, *said in faults:
+        if is_there:
+            code, *hints = map(str, said)
+            raise Wrong(code, shown, *hints)
 
 
 def check_plain(function: Any) -> None:

@@ -17,6 +17,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     reporters  judges tasks that report in the background
     stopping   judges training runs that can be stopped
     fetches    judges functions that fetch many keys
+    settling   judges a function that settles a future with what comes of another
     loaders    judges parts of a loader: workers, stages, a prefetch, a buffer
     retries    judges a fetch that is tried again
     readings   judges functions that read a file within a time

@@ -10,6 +10,7 @@ from typing import Any
 from asyncml.course.exercises import Wrong
 from asyncml.course.exercises.answers import is_mixed_up, read_results
 from asyncml.course.exercises.attempts import Attempt, attempt
+from asyncml.course.exercises.scenes import demand
 
 
 class Shop:
@@ -66,9 +67,14 @@ class Watched(Shop):
             self.ended.append(time())
 
 
-def run_fetches(
-    answer: Any, shop: Shop, may_raise: tuple[type[BaseException], ...] = ()
-) -> Attempt:
+Raised = tuple[type[BaseException], ...]
+_IN_EACH = (
+    "Put `try: return await fetch(key)` into a small `async def` of your own, and start that "
+)
+_IN_EACH += "for each key."
+
+
+def run_fetches(answer: Any, shop: Shop, may_raise: Raised = ()) -> Attempt:
     """Run an answer on the keys of a shop; refuse what is wrong with it whatever it returns."""
     misused = (TypeError, asyncio.InvalidStateError, BaseExceptionGroup)
     run = attempt(answer, shop.fetch, list(shop.keys), may_raise=(*misused, *may_raise))
@@ -85,31 +91,21 @@ def run_fetches(
 
 def _refuse_misuse(error: BaseException, have_run: bool) -> None:
     early = asyncio.InvalidStateError
-    if isinstance(error, early) or (
-        isinstance(error, BaseExceptionGroup) and error.subgroup(early)
-    ):
-        raise Wrong(
-            "early",
-            "InvalidStateError: a task was asked for its result before it had one.",
-            "A task group waits for its tasks at the end of its block: ask after the block.",
-            "Move the line with `.result()` out of the `async with`, to where that begins.",
-        )
+    in_group = isinstance(error, BaseExceptionGroup) and error.subgroup(early)
+    shown = "InvalidStateError: a task was asked for its result before it had one."
+    why = "A task group waits for its tasks at the end of its block: ask after the block."
+    more = "Move the line with `.result()` out of the `async with`, to where that begins."
+    demand(not (in_group or isinstance(error, early)), "early", shown, why, more)
     names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-    if isinstance(error, TypeError) and "gather" in names:
-        if have_run:
-            raise Wrong(
-                "awaited",
-                "`gather` was given data, which it cannot await: the fetches had run before.",
-                "Which `await` ran them, one after the other?",
-                "Leave out the `await` before `fetch(key)`: `gather` is given coroutines.",
-            )
-        raise Wrong(
-            "unpack",
-            "`gather` was given something that it cannot await, such as a list.",
-            "Is there a `*` before the list, and a `(key)` behind each `fetch`?",
-            "`asyncio.gather(*[fetch(key) for key in keys])`: the `*` hands over the coroutines in "
-            "the list, and not the list.",
-        )
+    is_misused = isinstance(error, TypeError) and "gather" in names
+    shown = "`gather` was given data, which it cannot await: the fetches had run before."
+    why = "Which `await` ran them, one after the other?"
+    more = "Leave out the `await` before `fetch(key)`: `gather` is given coroutines."
+    demand(not (is_misused and have_run), "awaited", shown, why, more)
+    shown = "`gather` was given something that it cannot await, such as a list."
+    why = "Is there a `*` before the list, and a `(key)` behind each `fetch`?"
+    more = "`asyncio.gather(*[fetch(key) for key in keys])`: the `*` hands over the coroutines in "
+    demand(not is_misused, "unpack", shown, why, more + "the list, and not the list.")
 
 
 def refuse_unfinished(results: list[Any]) -> None:
@@ -117,138 +113,92 @@ def refuse_unfinished(results: list[Any]) -> None:
     coroutines = [result for result in results if inspect.iscoroutine(result)]
     for coroutine in coroutines:
         coroutine.close()
-    if coroutines:
-        raise Wrong(
-            "not-started",
-            "it returned coroutines: fetches that have not begun.",
-            "What starts a coroutine?",
-            "`await` runs one, `asyncio.create_task(...)` starts one, and `asyncio.gather(...)` "
-            "starts several, and has to be awaited.",
-        )
-    if any(asyncio.isfuture(result) for result in results):
-        raise Wrong(
-            "not-awaited",
-            "it returned tasks or futures, and not what is in them.",
-            "How do you get the result of a task?",
-            "Await each task, or leave the `async with` block and ask for its `.result()`.",
-        )
+    shown = "it returned coroutines: fetches that have not begun."
+    more = "`await` runs one, `asyncio.create_task(...)` starts one, and `asyncio.gather(...)` "
+    more += "starts several, and has to be awaited."
+    demand(not coroutines, "not-started", shown, "What starts a coroutine?", more)
+    has_futures = any(asyncio.isfuture(result) for result in results)
+    shown = "it returned tasks or futures, and not what is in them."
+    more = "Await each task, or leave the `async with` block and ask for its `.result()`."
+    demand(not has_futures, "not-awaited", shown, "How do you get the result of a task?", more)
 
 
 def refuse_error(error: BaseException, missing: list[str]) -> None:
     """Say why a missing object ended the answer with an error."""
+    shown = f"the object {missing[0]!r} was missing, and the "
     if isinstance(error, BaseExceptionGroup):
-        raise Wrong(
-            "group",
-            f"the object {missing[0]!r} was missing, and the task group raised an ExceptionGroup.",
-            "A task that fails makes its group cancel all the others.",
-            "Catch the KeyError inside the task, in a small `async def` around `fetch`.",
-        )
-    raise Wrong(
-        "escaped",
-        f"the object {missing[0]!r} was missing, and the {type(error).__name__} ended everything.",
-        "On which line is it raised? A `try` around `create_task` catches nothing of what happens "
-        "later in the task.",
-        "It is raised where the fetch is awaited. Put `try: return await fetch(key)` into a small "
-        "`async def` of your own, and start that for each key.",
-    )
+        why = "A task that fails makes its group cancel all the others."
+        more = "Catch the KeyError inside the task, in a small `async def` around `fetch`."
+        raise Wrong("group", f"{shown}task group raised an ExceptionGroup.", why, more)
+    why = "On which line is it raised? A `try` around `create_task` catches nothing of what "
+    why += "happens later in the task."
+    shown += f"{type(error).__name__} ended everything."
+    raise Wrong("escaped", shown, why, f"It is raised where the fetch is awaited. {_IN_EACH}")
 
 
 def refuse_all_lost(answer: Any, run: Attempt) -> None:
     """Refuse an answer that returns nothing as soon as one object is missing."""
     got = run.result
-    if got is not None and not (isinstance(got, list | tuple) and all(r is None for r in got)):
-        return
-    if run_fetches(answer, Shop(seed=0)).result != got:
-        raise Wrong(
-            "all-lost",
-            "one missing object cost all the results.",
-            "Where does the `try` stand? Around everything, or around one fetch?",
-            "The first error ends a `try` around all of them. Put `try: return await fetch(key)` "
-            "into a small `async def` of your own, and start that for each key.",
-        )
+    is_none = got is None or (isinstance(got, list | tuple) and all(r is None for r in got))
+    is_lost = is_none and run_fetches(answer, Shop(seed=0)).result != got
+    why = "Where does the `try` stand? Around everything, or around one fetch?"
+    more = f"The first error ends a `try` around all of them. {_IN_EACH}"
+    demand(not is_lost, "all-lost", "one missing object cost all the results.", why, more)
 
 
 def refuse_silence(result: Any) -> None:
     """Say that an error other than a KeyError did not come out."""
-    what = "when `fetch` raised a ZeroDivisionError, a plain mistake, "
+    shown = "when `fetch` raised a ZeroDivisionError, a plain mistake, "
     if isinstance(result, list | tuple) and any(isinstance(r, ZeroDivisionError) for r in result):
-        raise Wrong(
-            "swallowed",
-            what + "it was left in the list.",
-            "Only a KeyError stands for a missing object: `raise` the others.",
-        )
-    raise Wrong(
-        "swallowed",
-        what + "nobody heard of it.",
-        "Which exceptions do you expect? Only those should be caught.",
-        "Write `except KeyError`: a bare `except`, or `return_exceptions=True`, also takes the "
-        "errors that you have not thought of; if you use the latter, `raise` the others.",
-    )
+        why = "Only a KeyError stands for a missing object: `raise` the others."
+        raise Wrong("swallowed", f"{shown}it was left in the list.", why)
+    why = "Which exceptions do you expect? Only those should be caught."
+    more = "Write `except KeyError`: a bare `except`, or `return_exceptions=True`, also takes the "
+    more += "errors that you have not thought of; if you use the latter, `raise` the others."
+    raise Wrong("swallowed", f"{shown}nobody heard of it.", why, more)
 
 
 def judge_results(shop: Shop, run: Attempt, right: list[Any]) -> None:
     """Compare results, calls and time with what is right; raise `Wrong` if they are not."""
-    got, keys = read_results(run.result), len(shop.keys)
-    if sorted(shop.asked) != sorted(shop.keys):
-        message = f"`fetch` was called {len(shop.asked)} times for {keys} keys."
-        raise Wrong("calls", message, "Call it once for each key of this call.")
+    got = read_results(run.result)
+    shown = f"`fetch` was called {len(shop.asked)} times for {len(shop.keys)} keys."
+    is_each = sorted(shop.asked) == sorted(shop.keys)
+    demand(is_each, "calls", shown, "Call it once for each key of this call.")
     if got != right:
         _explain_results(shop, got, right)
-    if run.seconds > shop.longest_s + 1e-6:
-        total = sum(shop.delays.values()) / 100
-        is_one_by_one = abs(run.seconds - total) < 1e-6
-        why, word = "Which fetches wait for which?", "not all at once"
-        if is_one_by_one:
-            why = "Does the second fetch begin before the first one has ended?"
-            word = "one after the other"
-        raise Wrong(
-            "sequence",
-            f"the right results, but {word}: {run.seconds:.2f} s, and the slowest fetch takes "
-            f"{shop.longest_s:.2f} s.",
-            why,
-            "Start all of them before the first `await`: with one `gather` for all the keys, or "
-            "with `create_task` for each.",
-        )
+    why, how = "Which fetches wait for which?", "not all at once"
+    if abs(run.seconds - sum(shop.delays.values()) / 100) < 1e-6:
+        why = "Does the second fetch begin before the first one has ended?"
+        how = "one after the other"
+    shown = f"the right results, but {how}: {run.seconds:.2f} s, and the slowest fetch takes "
+    shown += f"{shop.longest_s:.2f} s."
+    more = "Start all of them before the first `await`: with one `gather` for all the keys, or "
+    more += "with `create_task` for each."
+    demand(run.seconds <= shop.longest_s + 1e-6, "sequence", shown, why, more)
 
 
 def _explain_results(shop: Shop, got: list[Any], right: list[Any]) -> None:
-    if is_mixed_up(got, right):
-        raise Wrong(
-            "order",
-            "all the data, but not in the order of the keys.",
-            "`as_completed`, and appending to a list from each task, give the order of arrival.",
-            "`asyncio.gather` keeps the order; so does a list of tasks, asked one by one.",
-        )
-    if any(isinstance(result, BaseException) for result in got):
-        raise Wrong(
-            "exception",
-            "there are exceptions among the results.",
-            "The exercise asks for None in those places.",
-        )
-    if len(got) == len(right):
-        _explain_difference(shop, got, right)
-    message = f"expected were {len(right)} results, {_short(right)}; got {len(got)}, {_short(got)}."
-    hint = "One result for each key, from `fetch`; None only where an object is missing."
-    raise Wrong("results", message, hint)
-
-
-def _explain_difference(shop: Shop, got: list[Any], right: list[Any]) -> None:
-    place = next(i for i, pair in enumerate(zip(got, right, strict=True)) if pair[0] != pair[1])
-    key = shop.keys[place]
-    where = f"result {place + 1} of {len(got)}, for the key {key!r},"
-    message = f"{where} is {got[place]!r:.40}; expected was {right[place]!r}."
-    if key in shop.cancelled:
-        raise Wrong(
-            "cancelled",
-            message,
-            "Its fetch was cancelled: when a task of a group fails, the group cancels the others.",
-            "Catch the KeyError inside the task, in a small `async def` around `fetch`: then no "
-            "task fails, and the group cancels nothing.",
-        )
-    hint = "One result for each key, from `fetch`; None only where an object is missing."
-    if got[place] is None:
-        hint = "Does each of your functions `return` what it fetched?"
-    raise Wrong("results", message, hint)
+    why = "`as_completed`, and appending to a list from each task, give the order of arrival."
+    more = "`asyncio.gather` keeps the order; so does a list of tasks, asked one by one."
+    is_mixed = is_mixed_up(got, right)
+    demand(not is_mixed, "order", "all the data, but not in the order of the keys.", why, more)
+    has_errors = any(isinstance(result, BaseException) for result in got)
+    why = "The exercise asks for None in those places."
+    demand(not has_errors, "exception", "there are exceptions among the results.", why)
+    why = "One result for each key, from `fetch`; None only where an object is missing."
+    shown = f"expected were {len(right)} results, {_short(right)}; got {len(got)}, {_short(got)}."
+    demand(len(got) == len(right), "results", shown, why)
+    place = next(n for n, result in enumerate(got) if result != right[n])
+    key, result = shop.keys[place], got[place]
+    shown = f"result {place + 1} of {len(got)}, for the key {key!r}, is {result!r:.40}; expected "
+    shown += f"was {right[place]!r}."
+    ended = "Its fetch was cancelled: when a task of a group fails, the group cancels the others."
+    more = "Catch the KeyError inside the task, in a small `async def` around `fetch`: then no "
+    more += "task fails, and the group cancels nothing."
+    demand(key not in shop.cancelled, "cancelled", shown, ended, more)
+    if result is None:
+        why = "Does each of your functions `return` what it fetched?"
+    raise Wrong("results", shown, why)
 
 
 def _short(results: list[Any]) -> str:

@@ -14,41 +14,31 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from asyncml.clock import compute, simulate
-from asyncml.course.exercises import attempts, check, lesson_02
+from asyncml.course.exercises import anywhere, check
+from tests.course.tables import every, rows, table, values, written
+
+MODULES = {"ast": ast, "asyncio": asyncio, "contextlib": contextlib, "inspect": inspect}
+MODULES |= {"time": time, "types": types, "threading": threading, "concurrent": concurrent}
+TICKS = {
+    "passed": [6, 6.0],
+    "open": [...],
+    "through": [10, 11],
+    "last": [7],
+    "between": [0],
+    "for-ever": [3],
+    "skipped": [5],
+    "other": [100],
+    "kind": ["six"],
+}
+NO_COROUTINE_FUNCTION = {"open": [..., None], "kind": [7, [], "kernel", lambda *args: 1]}
 
 
-def code(name, answer):
-    verdict = check(name, answer)
-    assert "\n" not in repr(verdict)
-    return verdict.code
-
-
-def written(head, body):
-    """Return what a learner has written: a function of its own, as a cell makes it."""
-    scope = {"ast": ast, "asyncio": asyncio, "contextlib": contextlib, "inspect": inspect}
-    scope |= {"time": time, "types": types}
-    exec(f"async def {head}:\n{textwrap.indent(textwrap.dedent(body), '    ')}", scope)
-    return scope[head.partition("(")[0]]
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (6, "passed"),
-        (6.0, "passed"),
-        (..., "open"),
-        (10, "through"),
-        (11, "through"),
-        (7, "last"),
-        (0, "between"),
-        (3, "for-ever"),
-        (5, "skipped"),
-        (100, "other"),
-        ("six", "kind"),
-    ],
+@every(
+    values("02-ticks", TICKS),
+    *(values(f"02-{name}", NO_COROUTINE_FUNCTION) for name in ("kernel", "report", "stoppable")),
 )
-def test_bet_on_ticks(answer, expected):
-    assert code("02-ticks", answer) == expected
+def test_what_is_no_function_gets_its_verdict(case):
+    case.judge()
 
 
 def test_the_bet_is_what_happens():
@@ -73,7 +63,15 @@ def test_the_bet_is_what_happens():
     assert ticks == pytest.approx([0, 0.4, 0.8, 3, 3.4, 3.8])
 
 
-# 02-kernel
+# ---- kernel, report, stoppable: bodies of functions ----
+
+
+def answers(exercise, head, table):
+    """Return cases from rows of a body, a code, and words of the verdicts."""
+    for body, code, *words in table:
+        lines = textwrap.indent(textwrap.dedent(body), "    ")
+        yield from rows(exercise, (written(f"async def {head}:\n{lines}", MODULES), code, *words))
+
 
 LOOP = """for number, source in enumerate(cells, start=1):
     code = compile(source, f"cell {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -81,100 +79,47 @@ LOOP = """for number, source in enumerate(cells, start=1):
 
 
 def kernel_of(lines, last="await asyncio.sleep(1)"):
-    body = LOOP + textwrap.indent(f"{lines}\n{last}\n", "    ")
-    return written("kernel(cells, names)", body)
+    return LOOP + textwrap.indent(f"{lines}\n{last}\n", "    ")
 
 
 RUN = "made = eval(code, names)\n"
-
-
-@pytest.mark.parametrize(
-    ("lines", "expected"),
-    [
-        (RUN + "if made is not None: await made", "passed"),
-        (RUN + "if asyncio.iscoroutine(made): await made", "passed"),
-        (RUN + "if made: await asyncio.create_task(made)", "passed"),
-        ("made = types.FunctionType(code, names)()\nif made: await made", "passed"),
-        (
-            "if code.co_flags & inspect.CO_COROUTINE: await eval(code, names)\n"
-            "else: exec(code, names)",
-            "passed",
-        ),
-        ("pass", "not-run"),
-        ("exec(code, names)", "dropped"),
-        ("eval(code, names)", "dropped"),
-        ("made = exec(code, names)\nif made: await made", "dropped"),
-        ("await eval(code, names)", "nothing-to-await"),
-        ("await asyncio.ensure_future(eval(code, names))", "nothing-to-await"),
-        ("await code", "code"),
-        (RUN + "if made: asyncio.create_task(made)", "too-early"),
-        (RUN + "if made: asyncio.run(made)", "run"),
-        (RUN + "if made: asyncio.get_running_loop().run_until_complete(made)", "run"),
-        ("made = eval(code)\nif made: await made", "names"),
-        ("made = eval(code, {'asyncio': asyncio})\nif made: await made", "names"),
-        ("made = eval(code, dict(names))\nif made: await made", "names"),
-        ("made = eval(code, names, {})\nif made: await made", "names"),
-        ("made = eval(source, names)\nif made: await made", "source"),
-        (RUN + "if made: return await made", "missing"),
-        ("exec(code, names)\n" + RUN + "if made: await made", "twice"),
-        (RUN + "if made:\n    await made\n    continue", "pause"),
-        ("await asyncio.sleep(0.5)", "not-run"),
-        ("time.sleep(1)\n" + RUN + "if made: await made", "blocking"),
-        ("while True: pass", "endless"),
-    ],
-)
-@pytest.mark.untidy
-def test_kernel(lines, expected, monkeypatch):
-    if expected == "endless":
-        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
-    assert code("02-kernel", kernel_of(lines)) == expected
-
-
-def test_a_kernel_without_the_pause_of_its_reader():
-    answer = kernel_of(RUN + "if made: await made", last="pass")
-    assert code("02-kernel", answer) == "pause"
-
-
-@pytest.mark.parametrize(
-    ("compiled", "expected"),
-    [
-        ("compile(source, 'a', 'exec')", "no-flag"),
-        ("compile(source, 'a', 'eval', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)", "source"),
-        ("compile(source, 'a', 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)", "passed"),
-    ],
-)
-@pytest.mark.untidy
-def test_a_kernel_that_compiles_by_itself(compiled, expected):
-    answer = kernel_of(f"made = eval({compiled}, names)\nif made: await made")
-    assert code("02-kernel", answer) == expected
-
-
-@pytest.mark.parametrize("head", ["kernel(cells, names)", "report(a, b, c)", "stoppable(a, b)"])
-def test_a_stub_is_open(head):
-    assert code(f"02-{head.partition('(')[0]}", written(head, "...")) == "open"
-
-
-def test_a_kernel_of_one_parameter():
-    assert code("02-kernel", written("kernel(cells)", "await asyncio.sleep(1)")) == "signature"
-
-
-@pytest.mark.parametrize("answer", [..., None])
-@pytest.mark.parametrize("name", ["02-kernel", "02-report", "02-stoppable"])
-def test_nothing_written_yet(name, answer):
-    assert code(name, answer) == "open"
-
-
-@pytest.mark.parametrize("answer", [7, [], "kernel", lambda *args: 1])
-@pytest.mark.parametrize("name", ["02-kernel", "02-report", "02-stoppable"])
-def test_no_coroutine_function(name, answer):
-    assert code(name, answer) == "kind"
-
-
-# 02-report
-
-
-def report_of(body):
-    return written("report(progress, every_s, reports)", body)
+KERNELS = [
+    (RUN + "if made is not None: await made", "passed"),
+    (RUN + "if asyncio.iscoroutine(made): await made", "passed"),
+    (RUN + "if made: await asyncio.create_task(made)", "passed"),
+    ("made = types.FunctionType(code, names)()\nif made: await made", "passed"),
+    (
+        "if code.co_flags & inspect.CO_COROUTINE: await eval(code, names)\nelse: exec(code, names)",
+        "passed",
+    ),
+    ("pass", "not-run"),
+    ("exec(code, names)", "dropped"),
+    ("eval(code, names)", "dropped"),
+    ("made = exec(code, names)\nif made: await made", "dropped"),
+    ("await eval(code, names)", "nothing-to-await"),
+    ("await asyncio.ensure_future(eval(code, names))", "nothing-to-await"),
+    ("await code", "code"),
+    (RUN + "if made: asyncio.create_task(made)", "too-early"),
+    (RUN + "if made: asyncio.run(made)", "run"),
+    (RUN + "if made: asyncio.get_running_loop().run_until_complete(made)", "run"),
+    ("made = eval(code)\nif made: await made", "names"),
+    ("made = eval(code, {'asyncio': asyncio})\nif made: await made", "names"),
+    ("made = eval(code, dict(names))\nif made: await made", "names"),
+    ("made = eval(code, names, {})\nif made: await made", "names"),
+    ("made = eval(source, names)\nif made: await made", "source"),
+    (RUN + "if made: return await made", "missing"),
+    ("exec(code, names)\n" + RUN + "if made: await made", "twice"),
+    (RUN + "if made:\n    await made\n    continue", "pause"),
+    ("await asyncio.sleep(0.5)", "not-run"),
+    ("time.sleep(1)\n" + RUN + "if made: await made", "blocking"),
+    ("while True: pass", "endless"),
+]
+COMPILED = [
+    ("compile(source, 'a', 'exec')", "no-flag"),
+    ("compile(source, 'a', 'eval', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)", "source"),
+    ("compile(source, 'a', 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)", "passed"),
+]
+AWAIT = "if made is not None: await made"
 
 
 def loop_with(end, pause="await asyncio.sleep(every_s)"):
@@ -185,14 +130,15 @@ def loop_with(end, pause="await asyncio.sleep(every_s)"):
 {end}"""
 
 
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (loop_with("except asyncio.CancelledError:\n    reports.append(progress())\n    raise"), 0),
-        (loop_with("finally:\n    reports.append(progress())"), 0),
-        (loop_with("except BaseException:\n    reports += [progress()]\n    raise"), 0),
-        (
-            """
+REPORTS = [
+    (
+        loop_with("except asyncio.CancelledError:\n    reports.append(progress())\n    raise"),
+        "passed",
+    ),
+    (loop_with("finally:\n    reports.append(progress())"), "passed"),
+    (loop_with("except BaseException:\n    reports += [progress()]\n    raise"), "passed"),
+    (
+        """
             while True:
                 reports.append(progress())
                 try:
@@ -201,10 +147,10 @@ def loop_with(end, pause="await asyncio.sleep(every_s)"):
                     reports.append(progress())
                     raise
             """,
-            0,
-        ),
-        (
-            """
+        "passed",
+    ),
+    (
+        """
             async def go_on():
                 while True:
                     reports.append(progress())
@@ -215,21 +161,25 @@ def loop_with(end, pause="await asyncio.sleep(every_s)"):
             finally:
                 reports.append(progress())
             """,
-            0,
-        ),
-        ("...", "open"),
-        (loop_with("finally:\n    pass"), "no-last"),
-        (loop_with("except asyncio.CancelledError:\n    raise"), "no-last"),
-        (loop_with("except Exception:\n    reports.append(progress())\n    raise"), "no-last"),
-        (loop_with("except asyncio.CancelledError:\n    reports.append(progress())"), "swallowed"),
-        (loop_with("finally:\n    reports += [progress(), progress()]"), "twice"),
-        (
-            loop_with("finally:\n    await asyncio.sleep(2)\n    reports.append(progress())"),
-            "late",
-        ),
-        (loop_with("finally:\n    progress()"), "values"),
-        (
-            """
+        "passed",
+    ),
+    ("...", "open"),
+    (loop_with("finally:\n    pass"), "no-last"),
+    (loop_with("except asyncio.CancelledError:\n    raise"), "no-last"),
+    (
+        loop_with("except Exception:\n    reports.append(progress())\n    raise"),
+        "no-last",
+        "CancelledError is not an `Exception`",
+    ),
+    (loop_with("except asyncio.CancelledError:\n    reports.append(progress())"), "swallowed"),
+    (loop_with("finally:\n    reports += [progress(), progress()]"), "twice"),
+    (
+        loop_with("finally:\n    await asyncio.sleep(2)\n    reports.append(progress())"),
+        "late",
+    ),
+    (loop_with("finally:\n    progress()"), "values"),
+    (
+        """
             while True:
                 try:
                     reports.append(progress())
@@ -237,10 +187,10 @@ def loop_with(end, pause="await asyncio.sleep(every_s)"):
                 except asyncio.CancelledError:
                     reports.append(progress())
             """,
-            "goes-on",
-        ),
-        (
-            """
+        "goes-on",
+    ),
+    (
+        """
             while True:
                 try:
                     reports.append(progress())
@@ -248,56 +198,57 @@ def loop_with(end, pause="await asyncio.sleep(every_s)"):
                 finally:
                     reports.append(progress())
             """,
-            "twice",
-        ),
-        ("while True:\n    await asyncio.sleep(every_s)", "nothing"),
-        ("while True:\n    progress()\n    await asyncio.sleep(every_s)", "lost"),
-        (
-            "while True:\n    reports = reports + [progress()]\n    await asyncio.sleep(every_s)",
-            "lost",
-        ),
-        (
-            "while True:\n    reports.append(progress)\n    await asyncio.sleep(every_s)",
-            "not-called",
-        ),
-        (
-            "now = progress()\nwhile True:\n    reports.append(now)\n"
-            "    await asyncio.sleep(every_s)",
-            "stale",
-        ),
-        ("reports.append(progress())\nawait asyncio.sleep(every_s)", "ended"),
-        (
-            loop_with("finally:\n    reports.append(progress())").replace(
-                "True", "len(reports) < 9"
-            ),
-            "ended",
-        ),
-        (
-            "while True:\n    await asyncio.sleep(every_s)\n    reports.append(progress())",
-            "first",
-        ),
-        (loop_with("finally:\n    reports.append(progress())", "await asyncio.sleep(1)"), "pause"),
-        (loop_with("finally:\n    pass", "await asyncio.sleep(0)"), "no-pause"),
-        (loop_with("finally:\n    pass", "asyncio.sleep(every_s)"), "no-pause"),
-        (loop_with("finally:\n    pass", "time.sleep(every_s)"), "blocking"),
-        (
-            "while True:\n    reports.append(await progress())\n    await asyncio.sleep(every_s)",
-            "plain-progress",
-        ),
-        (
-            "while True:\n    reports.append(progress(1))\n    await asyncio.sleep(every_s)",
-            "signature",
-        ),
-        (
-            "while True:\n    reports.append((1, progress()))\n    await asyncio.sleep(every_s)",
-            "values",
-        ),
-        (
-            "asyncio.get_running_loop().call_later(every_s, progress)\nreports.append(progress())",
-            "starts",
-        ),
-        (
-            """
+        "twice",
+    ),
+    ("while True:\n    await asyncio.sleep(every_s)", "nothing"),
+    ("while True:\n    progress()\n    await asyncio.sleep(every_s)", "lost"),
+    (
+        "while True:\n    reports = reports + [progress()]\n    await asyncio.sleep(every_s)",
+        "lost",
+    ),
+    (
+        "while True:\n    reports.append(progress)\n    await asyncio.sleep(every_s)",
+        "not-called",
+    ),
+    (
+        "now = progress()\nwhile True:\n    reports.append(now)\n    await asyncio.sleep(every_s)",
+        "stale",
+    ),
+    ("reports.append(progress())\nawait asyncio.sleep(every_s)", "ended"),
+    (
+        loop_with("finally:\n    reports.append(progress())").replace("True", "len(reports) < 9"),
+        "ended",
+    ),
+    (
+        "while True:\n    await asyncio.sleep(every_s)\n    reports.append(progress())",
+        "first",
+    ),
+    (loop_with("finally:\n    reports.append(progress())", "await asyncio.sleep(1)"), "pause"),
+    (loop_with("finally:\n    pass", "await asyncio.sleep(0)"), "no-pause"),
+    (
+        loop_with("finally:\n    pass", "asyncio.sleep(every_s)"),
+        "no-pause",
+        "is the sleep awaited?",
+    ),
+    (loop_with("finally:\n    pass", "time.sleep(every_s)"), "blocking"),
+    (
+        "while True:\n    reports.append(await progress())\n    await asyncio.sleep(every_s)",
+        "plain-progress",
+    ),
+    (
+        "while True:\n    reports.append(progress(1))\n    await asyncio.sleep(every_s)",
+        "signature",
+    ),
+    (
+        "while True:\n    reports.append((1, progress()))\n    await asyncio.sleep(every_s)",
+        "values",
+    ),
+    (
+        "asyncio.get_running_loop().call_later(every_s, progress)\nreports.append(progress())",
+        "ended",
+    ),
+    (
+        """
             due = asyncio.get_running_loop().time()
             try:
                 while True:
@@ -307,37 +258,16 @@ def loop_with(end, pause="await asyncio.sleep(every_s)"):
             finally:
                 reports.append(progress())
             """,
-            "catches-up",
-        ),
-        ("yield progress()", "kind"),
-        ("while True: pass", "endless"),
-    ],
-)
-@pytest.mark.untidy
-def test_report(body, expected, monkeypatch):
-    if expected == "endless":
-        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
-    assert code("02-report", report_of(body)) == (expected or "passed")
-
-
-@pytest.mark.parametrize(
-    ("body", "told"),
-    [
-        ("while True:\n    print(progress())\n    await asyncio.sleep(every_s)", "does not print"),
-        (loop_with("except Exception:\n    raise"), "CancelledError is not an `Exception`"),
-        (loop_with("finally:\n    pass", "asyncio.sleep(every_s)"), "is the sleep awaited?"),
-    ],
-)
-@pytest.mark.untidy
-def test_report_names_the_trap(body, told, capsys):
-    assert told in check("02-report", report_of(body)).message
-
-
-# 02-stoppable
-
-
-def stoppable_of(body):
-    return written("stoppable(step, count)", body)
+        "catches-up",
+    ),
+    ("yield progress()", "kind"),
+    ("while True: pass", "endless"),
+    (
+        "while True:\n    print(progress())\n    await asyncio.sleep(every_s)",
+        "lost",
+        "does not print",
+    ),
+]
 
 
 def steps_with(line):
@@ -345,74 +275,84 @@ def steps_with(line):
 
 
 CATCHES = "except asyncio.CancelledError: pass"
+STOPPABLE = [
+    (
+        steps_with("step(number); await asyncio.sleep(0)"),
+        "passed",
+        "ends it after 4 steps: `sleep(0)`",
+    ),
+    (steps_with("await asyncio.sleep(0); step(number)"), "passed"),
+    (steps_with("step(number); await asyncio.sleep(0.001)"), "passed"),
+    (
+        steps_with("await asyncio.to_thread(step, number)"),
+        "passed",
+        "ends it after 3 steps.",
+    ),
+    ("...", "open"),
+    (steps_with("step(number)"), "late"),
+    (steps_with("step(number); asyncio.sleep(0)"), "late"),
+    (steps_with("step(number); time.sleep(0)"), "late"),
+    (steps_with("step(number)") + "\nawait asyncio.sleep(0)", "late"),
+    (steps_with("step(number)\n    if number % 5 == 0: await asyncio.sleep(0)"), "late"),
+    (steps_with(f"step(number)\n    try: await asyncio.sleep(0)\n    {CATCHES}"), "late"),
+    (
+        "async def one(number): step(number)\n" + steps_with("await one(number)"),
+        "late",
+    ),
+    (
+        "try:\n    for number in range(count):\n        step(number)\n"
+        f"        await asyncio.sleep(0)\n{CATCHES}",
+        "swallowed",
+    ),
+    (
+        "def all_of_them():\n    for number in range(count): step(number)\n"
+        "await asyncio.to_thread(all_of_them)",
+        "in-thread",
+    ),
+    (
+        "await asyncio.gather(*(asyncio.to_thread(step, n) for n in range(count)))",
+        "at-once",
+    ),
+    (
+        "async def one(n): await asyncio.sleep(1); step(n)\n"
+        + steps_with("asyncio.create_task(one(number))"),
+        "not-awaited",
+    ),
+    (steps_with("step(number); await asyncio.sleep(0.1)"), "slow"),
+    (steps_with("step(number + 1); await asyncio.sleep(0)"), "numbers"),
+    (steps_with("step(count - 1 - number); await asyncio.sleep(0)"), "numbers"),
+    (steps_with("asyncio.to_thread(step, number)"), "not-run"),
+    (steps_with("await step(number)"), "plain-step"),
+    (steps_with("step(); await asyncio.sleep(0)"), "signature"),
+    (steps_with("await asyncio.to_thread(step(number))"), "called"),
+    (steps_with("asyncio.run(step(number))"), "run"),
+    ("while True: pass", "endless"),
+]
 
 
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (steps_with("step(number); await asyncio.sleep(0)"), "passed"),
-        (steps_with("await asyncio.sleep(0); step(number)"), "passed"),
-        (steps_with("step(number); await asyncio.sleep(0.001)"), "passed"),
-        (steps_with("await asyncio.to_thread(step, number)"), "passed"),
-        ("...", "open"),
-        (steps_with("step(number)"), "late"),
-        (steps_with("step(number); asyncio.sleep(0)"), "late"),
-        (steps_with("step(number); time.sleep(0)"), "late"),
-        (steps_with("step(number)") + "\nawait asyncio.sleep(0)", "late"),
-        (steps_with("step(number)\n    if number % 5 == 0: await asyncio.sleep(0)"), "late"),
-        (steps_with(f"step(number)\n    try: await asyncio.sleep(0)\n    {CATCHES}"), "late"),
-        (
-            "async def one(number): step(number)\n" + steps_with("await one(number)"),
-            "late",
-        ),
-        (
-            "try:\n    for number in range(count):\n        step(number)\n"
-            f"        await asyncio.sleep(0)\n{CATCHES}",
-            "swallowed",
-        ),
-        (
-            "def all_of_them():\n    for number in range(count): step(number)\n"
-            "await asyncio.to_thread(all_of_them)",
-            "in-thread",
-        ),
-        (
-            "await asyncio.gather(*(asyncio.to_thread(step, n) for n in range(count)))",
-            "at-once",
-        ),
-        (
-            "async def one(n): await asyncio.sleep(1); step(n)\n"
-            + steps_with("asyncio.create_task(one(number))"),
-            "not-awaited",
-        ),
-        (steps_with("step(number); await asyncio.sleep(0.1)"), "slow"),
-        (steps_with("step(number + 1); await asyncio.sleep(0)"), "numbers"),
-        (steps_with("step(count - 1 - number); await asyncio.sleep(0)"), "numbers"),
-        (steps_with("asyncio.to_thread(step, number)"), "not-run"),
-        (steps_with("await step(number)"), "plain-step"),
-        (steps_with("step(); await asyncio.sleep(0)"), "signature"),
-        (steps_with("await asyncio.to_thread(step(number))"), "called"),
-        (steps_with("asyncio.run(step(number))"), "run"),
-        ("while True: pass", "endless"),
-    ],
+@every(
+    answers("02-kernel", "kernel(cells, names)", [(kernel_of(b), *said) for b, *said in KERNELS]),
+    answers(
+        "02-kernel",
+        "kernel(cells, names)",
+        [
+            *(
+                (kernel_of(f"made = eval({compiled}, names)\n{AWAIT}"), code)
+                for compiled, code in COMPILED
+            ),
+            (kernel_of(RUN + AWAIT, last="pass"), "pause"),
+            ("...", "open"),
+        ],
+    ),
+    answers("02-kernel", "kernel(cells)", [("await asyncio.sleep(1)", "signature")]),
+    answers("02-report", "report(progress, every_s, reports)", REPORTS),
+    answers("02-stoppable", "stoppable(step, count)", STOPPABLE),
 )
-@pytest.mark.untidy
-def test_stoppable(body, expected, monkeypatch):
-    if expected == "endless":
-        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
-    assert code("02-stoppable", stoppable_of(body)) == expected
+def test_a_coroutine_gets_its_verdict(case, capsys):
+    case.judge()
 
 
-def test_stoppable_says_after_how_many_steps_a_stop_ended_it():
-    turns = stoppable_of(steps_with("step(number); await asyncio.sleep(0)"))
-    thread = stoppable_of(steps_with("await asyncio.to_thread(step, number)"))
-    assert "ends it after 4 steps: `sleep(0)`" in check("02-stoppable", turns).message
-    assert check("02-stoppable", thread).message.endswith("ends it after 3 steps.")
-
-
-# 02-run-anywhere
-
-
-def stub(coroutine): ...
+# ---- run anywhere ----
 
 
 def as_given(coroutine):
@@ -443,179 +383,126 @@ def always_in_a_thread(coroutine):
     return outcome.result()
 
 
-def calls_it_for_the_pool(coroutine):
+def attempts_run(coroutine):
+    with contextlib.suppress(Exception):
+        return asyncio.run(coroutine)
+
+
+loops: list[asyncio.AbstractEventLoop] = []
+NAMES = MODULES | {"ThreadPoolExecutor": ThreadPoolExecutor, "loops": loops, "right": right}
+NAMES |= {"always_in_a_thread": always_in_a_thread, "attempts_run": attempts_run}
+NAMES |= {"simulate": simulate}
+ANYWHERE = """
+open
+    ...
+open
+    return asyncio.run(coroutine)
+notebook
+    return asyncio.get_running_loop().run_until_complete(coroutine)
+script
+    loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run(coroutine)).result()
-
-
-def submits_without_the_coroutine(coroutine):
+        return pool.submit(loop and asyncio.run, coroutine).result()
+notebook
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        loop.close()
+notebook
+    loops.append(asyncio.new_event_loop())
+    return loops[-1].run_until_complete(coroutine)
+unfinished
+    return asyncio.get_running_loop().create_task(coroutine)
+unfinished
+    try:
+        return asyncio.get_running_loop().create_task(coroutine)
+    except RuntimeError:
+        return asyncio.run(coroutine)
+unfinished
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine)
+own-loop
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+lost-error
+    outcome = []
+    thread = threading.Thread(target=lambda: outcome.append(attempts_run(coroutine)))
+    thread.start()
+    thread.join()
+    return outcome[0]
+lost-error | raised IndexError. An error does not leave a `threading.Thr
+    result = []
+    thread = threading.Thread(target=lambda: result.append(asyncio.run(coroutine)))
+    thread.start()
+    thread.join()
+    return result[0]
+mistaken | raised `cannot reuse already awaited coroutine`
+    try:
+        return asyncio.run(coroutine)
+    except RuntimeError:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, coroutine).result()
+mistaken
+    try:
+        asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, coroutine).result()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+result | it returned None, but the coroutine returns
+    always_in_a_thread(coroutine)
+result
+    coroutine.close()
+    return 925850  # what the first variant returns
+called
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(coroutine).result()
+called
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run).result()
-
-
-def forgets_a_return(coroutine):
+notebook | Hand it to the pool, without `()`
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run(coroutine)).result()
+result | a `return` in both branches
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         asyncio.run(coroutine)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, coroutine).result()
-
-
-def until_complete(coroutine):
-    return asyncio.get_running_loop().run_until_complete(coroutine)
-
-
-def asks_for_a_loop(coroutine):
-    loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(loop and asyncio.run, coroutine).result()
-
-
-def runs_in_a_new_loop(coroutine):
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(coroutine)
-    finally:
-        loop.close()
-
-
-def only_in_a_notebook(coroutine):
-    return asyncio.get_running_loop().create_task(coroutine)
-
-
-def starts_a_task(coroutine):
-    try:
-        return asyncio.get_running_loop().create_task(coroutine)
-    except RuntimeError:
-        return asyncio.run(coroutine)
-
-
-def returns_the_future(coroutine):
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine)
-
-
-async def is_async(coroutine):
-    return await coroutine
-
-
-def asks_its_own_loop(coroutine):
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
-
-
-def swallows(coroutine):
-    outcome = []
-    thread = threading.Thread(target=lambda: outcome.append(attempts_run(coroutine)))
-    thread.start()
-    thread.join()
-    return outcome[0]
-
-
-def attempts_run(coroutine):
-    with contextlib.suppress(Exception):
-        return asyncio.run(coroutine)
-
-
-def takes_any_error_for_a_loop(coroutine):
-    try:
-        return asyncio.run(coroutine)
-    except RuntimeError:
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(asyncio.run, coroutine).result()
-
-
-def runs_inside_the_try(coroutine):
-    try:
-        asyncio.get_running_loop()
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(asyncio.run, coroutine).result()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-
-
-def loses_errors_in_a_thread(coroutine):
-    result = []
-    thread = threading.Thread(target=lambda: result.append(asyncio.run(coroutine)))
-    thread.start()
-    thread.join()
-    return result[0]
-
-
-def leaves_a_new_loop(coroutine):
-    loops.append(asyncio.new_event_loop())
-    return loops[-1].run_until_complete(coroutine)
-
-
-def no_return(coroutine):
-    always_in_a_thread(coroutine)
-
-
-def hard_coded(coroutine):
-    coroutine.close()
-    return 925850  # what the first variant returns
-
-
-def takes_nothing():
-    return 1
-
-
-def submits_the_coroutine(coroutine):
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(coroutine).result()
-
-
-def yields_from(coroutine):
+unfinished
     return (yield from coroutine)
-
-
-def in_virtual_time(coroutine):
+virtual
     return simulate(coroutine)
-
-
-def leaves_its_loop(coroutine):
+left
     loop = asyncio.new_event_loop()
     loops.append(loop)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(loop.run_until_complete, coroutine).result()
-
-
-def leaves_its_thread(coroutine):
+left
     loop = asyncio.new_event_loop()
     loops.append(loop)
     threading.Thread(target=loop.run_forever, daemon=True).start()
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
-
-
-def nests(coroutine):
+nested
     import nest_asyncio
-
     nest_asyncio.apply()
     return asyncio.run(coroutine)
-
-
-def nests_by_the_fork(coroutine):
+nested
     import nest_asyncio2
-
     nest_asyncio2.apply()
     return asyncio.run(coroutine)
-
-
-def blocks(coroutine):
+blocking
     time.sleep(0.001)
     return right(coroutine)
-
-
-def spins(coroutine):
+endless
     while True:
         pass
-
-
-loops: list[asyncio.AbstractEventLoop] = []
+"""
 
 
 @pytest.fixture
@@ -630,288 +517,132 @@ def _close_loops():
         loop.close()
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (right, "passed"),
-        (always_in_a_thread, "passed"),
-        (..., "open"),
-        (stub, "open"),
-        (as_given, "open"),
-        (7, "kind"),
-        (until_complete, "notebook"),
-        (asks_for_a_loop, "script"),
-        (runs_in_a_new_loop, "notebook"),
-        (leaves_a_new_loop, "notebook"),
-        (only_in_a_notebook, "unfinished"),
-        (starts_a_task, "unfinished"),
-        (returns_the_future, "unfinished"),
-        (is_async, "unfinished"),
-        (asks_its_own_loop, "own-loop"),
-        (swallows, "lost-error"),
-        (loses_errors_in_a_thread, "lost-error"),
-        (takes_any_error_for_a_loop, "mistaken"),
-        (runs_inside_the_try, "mistaken"),
-        (no_return, "result"),
-        (hard_coded, "result"),
-        (takes_nothing, "signature"),
-        (submits_the_coroutine, "called"),
-        (submits_without_the_coroutine, "called"),
-        (calls_it_for_the_pool, "notebook"),
-        (forgets_a_return, "result"),
-        (yields_from, "unfinished"),
-        (in_virtual_time, "virtual"),
-        (leaves_its_loop, "left"),
-        (leaves_its_thread, "left"),
-        (nests, "nested"),
-        (nests_by_the_fork, "nested"),
-        (blocks, "blocking"),
-        (spins, "endless"),
-    ],
+@every(
+    rows("02-run-anywhere", (right, "passed"), (always_in_a_thread, "passed"), (as_given, "open")),
+    values("02-run-anywhere", {"open": [...], "kind": [7]}),
+    table("02-run-anywhere", NAMES, "def run_anywhere(coroutine):", ANYWHERE),
+    table("02-run-anywhere", NAMES, "def run_anywhere():", "signature\n    return 1"),
+    table(
+        "02-run-anywhere",
+        NAMES,
+        "async def run_anywhere(coroutine):",
+        "unfinished\n    return await coroutine",
+    ),
 )
-@pytest.mark.untidy
 @pytest.mark.usefixtures("_close_loops")
-def test_run_anywhere(answer, expected, monkeypatch):
-    if expected == "left":
-        monkeypatch.setattr(lesson_02, "_GRACE_S", 0.02)
-    if expected == "endless":
-        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
-    assert code("02-run-anywhere", answer) == expected
+def test_what_runs_anywhere(case, monkeypatch, capsys):
+    if case.code == "left":
+        monkeypatch.setattr(anywhere, "_GRACE_S", 0.02)
+    hook = threading.excepthook
+    case.judge()
+    assert threading.excepthook is hook
+    assert capsys.readouterr() == ("", "")  # an error in a thread prints no traceback
 
 
 def test_a_process_with_nest_asyncio_is_told(monkeypatch):
     monkeypatch.setattr(asyncio, "_nest_patched", True, raising=False)
-    assert code("02-run-anywhere", right) == "nested"
+    assert check("02-run-anywhere", right).code == "nested"
 
 
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        (no_return, "it returned None, but the coroutine returns "),
-        (loses_errors_in_a_thread, "raised IndexError. An error does not leave a `threading.Thr"),
-        (takes_any_error_for_a_loop, "raised `cannot reuse already awaited coroutine`"),
-        (calls_it_for_the_pool, "Hand it to the pool, without `()`"),
-        (forgets_a_return, "a `return` in both branches"),
-    ],
-)
-@pytest.mark.untidy
-def test_run_anywhere_says_what_was_seen(answer, told):
-    assert told in check("02-run-anywhere", answer).message
+# ---- stop task ----
 
-
-def test_an_error_in_a_thread_prints_no_traceback(capsys):
-    hook = threading.excepthook
-    check("02-run-anywhere", loses_errors_in_a_thread)
-    assert capsys.readouterr() == ("", "")
-    assert threading.excepthook is hook
-
-
-# 02-stop-task
-
-
-async def empty(task): ...
-
-
-async def stop(task):
+STOP = """
+passed
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():
         task.result()
-
-
-def plain(task):
-    task.cancel()
-
-
-async def only_asks(task):
-    task.cancel()
-
-
-async def only_waits(task):
-    await task
-
-
-async def does_nothing(task):
+open
+    ...
+running
     return task
-
-
-async def lets_it_out(task):
+not-awaited | Where do you wait | `await asyncio.wait([task])`
+    task.cancel()
+not-awaited
+    task.cancel()
+    await asyncio.sleep(0.1)
+waited
+    await task
+escaped | Which function waits without raising?
     task.cancel()
     await task
-
-
-async def suppresses(task):
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
-async def gathers(task):
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def only_cancels_and_waits(task):
-    task.cancel()
-    await asyncio.wait([task])
-
-
-async def asks_for_the_result(task):
+escaped | ask `task.cancelled()` first
     task.cancel()
     await asyncio.wait([task])
     task.result()
-
-
-async def asks_for_the_error(task):
+escaped | ask `task.cancelled()` first
     task.cancel()
     await asyncio.wait([task])
     if task.exception():
         raise task.exception()
-
-
-async def asks_too_early(task):
+not-awaited | The task has not ended yet
     task.cancel()
     await asyncio.sleep(0)
     if not task.cancelled():
         task.result()
-
-
-async def waits_without_a_list(task):
+no-list | `asyncio.wait([task])`
     task.cancel()
     await asyncio.wait(task)
-
-
-async def raises(task):
+raised
     raise LookupError("a mistake")
-
-
-async def insists(task):
+swallowed | `stop_task` was itself cancelled
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+lost-error
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+lost-error
+    task.cancel()
+    await asyncio.wait([task])
+disturbed
     while not task.done():
         task.cancel()
         await asyncio.sleep(0)
     if not task.cancelled():
         task.result()
-
-
-async def sleeps_long_enough(task):
+late
     task.cancel()
     await asyncio.sleep(10)
     if not task.cancelled():
         task.result()
-
-
-async def sleeps_too_short(task):
-    task.cancel()
-    await asyncio.sleep(0.1)
-
-
-async def catches_its_own(task):
+swallowed
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.wait([task])
     if task.done() and not task.cancelled():
         task.result()
-
-
-async def hands_its_own_on(task):
+disturbed
     task.cancel()
     try:
         await task
     except asyncio.CancelledError:
         if asyncio.current_task().cancelling():
             raise
-
-
-async def stops_nothing():
-    await asyncio.sleep(1)
-
-
-async def awaits_the_cancel(task):
+await-cancel
     await task.cancel()
-
-
-async def calls_the_task(task):
+called
     task.cancel()
     await task()
-
-
-async def runs_the_task(task):
+run
     task.cancel()
     asyncio.run(task)
-
-
-async def stop_blocks(task):
+blocking
     task.cancel()
     while not task.done():
-        time.sleep(0.1)  # noqa: ASYNC251
+        time.sleep(0.1)
         await asyncio.sleep(0)
-
-
-async def stop_spins(task):
+endless | Virtual time stands still
     task.cancel()
     while not task.done():
         pass
+"""
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (stop, "passed"),
-        (..., "open"),
-        (empty, "open"),
-        (plain, "kind"),
-        (does_nothing, "running"),
-        (only_asks, "not-awaited"),
-        (sleeps_too_short, "not-awaited"),
-        (only_waits, "waited"),
-        (lets_it_out, "escaped"),
-        (asks_for_the_result, "escaped"),
-        (asks_for_the_error, "escaped"),
-        (asks_too_early, "not-awaited"),
-        (waits_without_a_list, "no-list"),
-        (raises, "raised"),
-        (suppresses, "swallowed"),
-        (gathers, "lost-error"),
-        (only_cancels_and_waits, "lost-error"),
-        (insists, "disturbed"),
-        (sleeps_long_enough, "late"),
-        (catches_its_own, "swallowed"),
-        (hands_its_own_on, "disturbed"),
-        (stops_nothing, "signature"),
-        (awaits_the_cancel, "await-cancel"),
-        (calls_the_task, "called"),
-        (runs_the_task, "run"),
-        (stop_blocks, "blocking"),
-        (stop_spins, "endless"),
-    ],
+@every(
+    rows("02-stop-task", (..., "open"), (lambda task: task.cancel(), "kind")),
+    table("02-stop-task", NAMES, "async def stop_task(task):", STOP),
+    table("02-stop-task", NAMES, "async def stop_task():", "signature\n    await asyncio.sleep(1)"),
 )
-@pytest.mark.untidy
-def test_stop_task(answer, expected, monkeypatch):
-    if expected == "endless":
-        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
-    assert code("02-stop-task", answer) == expected
-
-
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        (lets_it_out, "Which function waits without raising?"),
-        (asks_for_the_result, "ask `task.cancelled()` first"),
-        (asks_for_the_error, "ask `task.cancelled()` first"),
-        (asks_too_early, "The task has not ended yet"),
-        (waits_without_a_list, "`asyncio.wait([task])`"),
-        (stop_spins, "Virtual time stands still"),
-        (suppresses, "`stop_task` was itself cancelled"),
-    ],
-)
-@pytest.mark.untidy
-def test_stop_task_names_the_trap(answer, told, monkeypatch):
-    if answer is stop_spins:
-        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
-    assert told in check("02-stop-task", answer).message
-
-
-def test_the_second_failure_says_what_to_write():
-    first, second = check("02-stop-task", only_asks), check("02-stop-task", only_asks)
-    assert "asyncio.wait" not in first.message
-    assert "`await asyncio.wait([task])`" in second.message
+def test_a_task_is_stopped_or_a_hint_says_why_not(case):
+    case.judge()

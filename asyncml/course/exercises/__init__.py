@@ -16,6 +16,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     kernels    judges what runs the cells of a notebook
     reporters  judges tasks that report in the background
     stopping   judges training runs that can be stopped
+    anywhere   judges a function that runs a coroutine whether or not a loop is running
     fetches    judges functions that fetch many keys
     settling   judges a function that settles a future with what comes of another
     loaders    judges parts of a loader: workers, stages, a prefetch, a buffer

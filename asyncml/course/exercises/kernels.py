@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncml.course.exercises.attempts import check_kind
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play, quietly
+from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play, quietly
 
 _NEAR_S = 1e-6
 
@@ -26,9 +26,7 @@ _NAMES = (
     "`eval(code, names)`: all cells share the one dictionary that `kernel` is given.",
 )
 _KERNEL_HINTS: Hints = {
-    "cannot be called from a running event loop": RUNS,
-    "event loop is already running": RUNS,
-    "event loop while another loop is running": RUNS,
+    "cannot be called from a running event loop / loop is already running / another loop": RUNS,
     "is not defined": _NAMES,
     "outside function": (
         "no-flag",
@@ -40,15 +38,11 @@ _KERNEL_HINTS: Hints = {
         "A cell is several statements: compile it as 'exec', and run what `compile` returns.",
     ),
     "positional argument": ("signature", "`kernel` is called with `cells` and `names`."),
-    "object code can": _CODE,  # up to Python 3.13
-    "'code' object can": _CODE,
-    **dict.fromkeys(
-        (*NOT_AWAITABLE, "coroutine was expected", "a coroutine or an awaitable is required"),
-        (
-            "nothing-to-await",
-            "What does `eval` return for a cell without an `await`?",
-            "It returns None, and the cell has run by then: await only what is not None.",
-        ),
+    "object code can / 'code' object can": _CODE,  # up to Python 3.13, and from then on
+    f"{UNAWAITABLE} / coroutine was expected / a coroutine or an awaitable is required": (
+        "nothing-to-await",
+        "What does `eval` return for a cell without an `await`?",
+        "It returns None, and the cell has run by then: await only what is not None.",
     ),
 }
 
@@ -96,13 +90,8 @@ def judge_kernel(answer: Any) -> None:
 def _judge_log(log: list[tuple[str, float]], ended_s: float) -> None:
     at = dict(log)
     shown = "the first cell, which has no `await`, did not run."
-    demand(
-        "first" in at,
-        "not-run",
-        shown,
-        "Which function runs `code`?",
-        "`eval(code, names)` runs it.",
-    )
+    why, more = "Which function runs `code`?", "`eval(code, names)` runs it."
+    demand("first" in at, "not-run", shown, why, more)
     shown = "the cell with an `await` in it was not run to its end."
     why = "What does `eval` return for such a cell, and who awaits it? (`exec` throws it away.)"
     more = "Keep what `eval(code, names)` returns, and await it if it is not None."

@@ -6,17 +6,17 @@ Beside it stands the course's own, which the lesson goes on with where the learn
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from asyncml.clock import compute
-from asyncml.course.exercises import Wrong, plain
+from asyncml.course.exercises import plain
 from asyncml.course.exercises.answers import names_of
 from asyncml.course.exercises.attempts import check_kind
 from asyncml.course.exercises.kernels import are_near
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play, quietly
+from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play, quietly, refuse
 
 _NEAR_S = 1e-6
+_PAUSE = "`await asyncio.sleep(every_s)`"
 _MOST_CALLS = 5000  # of `progress`, by an answer that never pauses
 
 _REPORT_HINTS: Hints = {
@@ -24,11 +24,12 @@ _REPORT_HINTS: Hints = {
         "signature",
         "`report` is called with `progress`, `every_s` and `reports`, and `progress` with nothing.",
     ),
-    **dict.fromkeys(
-        NOT_AWAITABLE,
-        ("plain-progress", "`progress` is a plain function: call it without `await`."),
+    UNAWAITABLE: (
+        "plain-progress",
+        "`progress` is a plain function: call it without `await`.",
     ),
 }
+_APPEND = "Append what `progress()` returns, as it is, to the list that you were given."
 
 
 async def report(progress: Callable[[], Any], every_s: float, reports: list[Any]) -> None:
@@ -42,19 +43,46 @@ async def report(progress: Callable[[], Any], every_s: float, reports: list[Any]
         raise
 
 
-@dataclass
-class _Reported:
-    """What a reporting task had done by the time that it was cancelled, and what it did then."""
+class _Reporting:
+    """A run of the answer: its reports until it is cancelled, and what it does from then on.
 
-    times: list[float]  # when `progress` was called before the cancel
-    reports: list[Any]
-    was_done: bool
-    after: list[float]  # calls of `progress` from the cancel on
-    is_done: bool
-    is_cancelled: bool
-    took_s: float
-    all_reports: list[Any]
-    returned: list[Any]
+    Args:
+        every_s: the pause that it is given.
+        pauses: after so many of them it is cancelled.
+        held_s: for how long the loop is held, half a pause after the first report.
+    """
+
+    def __init__(self, every_s: float, pauses: float, held_s: float = 0.0) -> None:
+        self.every_s, self.pauses, self.held_s = every_s, pauses, held_s
+        self.called_at: list[float] = []  # when it called `progress`
+        self.returned: list[Any] = []
+        self.reports: list[Any] = []
+
+    def progress(self) -> Any:
+        times = len(self.called_at)
+        shown = f"it called `progress` {times} times without a pause."
+        why = "How long does it sleep, and is the sleep awaited?"
+        demand(times < _MOST_CALLS, "no-pause", shown, why, _PAUSE)
+        self.called_at.append(self.now())
+        self.returned.append(f"step {random.Random(times + 1).randrange(10**6)}")
+        return self.returned[-1]
+
+    async def run(self, begin: Callable[..., Any]) -> None:
+        self.now = asyncio.get_running_loop().time
+        task = asyncio.create_task(begin(self.progress, self.every_s, self.reports), name="report")
+        if self.held_s:
+            await asyncio.sleep(self.every_s / 2)
+            compute(self.held_s)
+        await asyncio.sleep(self.pauses * self.every_s - self.now())
+        self.was_done, self.times, self.told = task.done(), [*self.called_at], [*self.reports]
+        task.cancel()
+        start_s = self.now()
+        await asyncio.wait([task], timeout=1000)
+        self.is_done, self.took_s = task.done(), self.now() - start_s
+        self.is_cancelled = task.cancelled()
+        task.cancel()
+        if self.is_done and not self.is_cancelled and (error := task.exception()):
+            raise error
 
 
 @quietly
@@ -62,130 +90,86 @@ def judge_report(answer: Any) -> None:
     """Raise `Wrong` unless it reports at once, then regularly, and once more when cancelled."""
     check_kind(answer, True)
     for seed in range(1, 4):
-        every_s = random.Random(seed).randrange(1, 20) / 10
-        seen = _watch(answer, every_s, 2.5)
-        _judge_reports(answer, seen, every_s)
-        _judge_end(answer, seen, every_s)
-    seen = _watch(answer, 1.0, 500.5)
-    shown = f"it ended by itself, after {len(seen.times)} reports."
-    demand(not seen.was_done, "ended", shown, "Which loop goes on until the task is cancelled?")
+        seen = _watch(answer, random.Random(seed).randrange(1, 20) / 10, 2.5)
+        _judge_reports(answer, seen)
+        _judge_times(seen)
+        _judge_end(answer, seen)
+    _demand_going_on(_watch(answer, 1.0, 500.5))
     seen = _watch(answer, 1.0, 5.9, held_s=3.0)
     shown = "the loop was held for 3 s, and the reports missed meanwhile were made up for at once."
     why = "After each report there is a pause of `every_s`, however late the report was."
     demand(are_near(seen.times, [0.0, 3.5, 4.5, 5.5]), "catches-up", shown, why)
 
 
-def _watch(answer: Any, every_s: float, pauses: float, held_s: float = 0.0) -> _Reported:
-    """Start it as a task, cancel it after so many pauses, and see."""
-
-    async def scene(begin: Callable[..., Any]) -> _Reported:
-        now = asyncio.get_running_loop().time
-        times: list[float] = []
-        returned: list[Any] = []
-        reports: list[Any] = []
-
-        def progress() -> Any:
-            if len(times) >= _MOST_CALLS:
-                shown = f"it called `progress` {_MOST_CALLS} times without a pause."
-                why = "How long does it sleep, and is the sleep awaited?"
-                raise Wrong("no-pause", shown, why, "`await asyncio.sleep(every_s)`")
-            times.append(now())
-            returned.append(f"step {random.Random(len(times)).randrange(10**6)}")
-            return returned[-1]
-
-        task = asyncio.create_task(begin(progress, every_s, reports), name="report")
-        if held_s:
-            await asyncio.sleep(every_s / 2)
-            compute(held_s)
-        await asyncio.sleep(pauses * every_s - now())
-        before, told, was_done = list(times), list(reports), task.done()
-        task.cancel()
-        start_s = now()
-        await asyncio.wait([task], timeout=1000)
-        is_done, took_s = task.done(), now() - start_s
-        if is_done and not task.cancelled() and (error := task.exception()):
-            raise error
-        is_cancelled = task.cancelled()
-        after = times[len(before) :]
-        task.cancel()
-        return _Reported(
-            before, told, was_done, after, is_done, is_cancelled, took_s, reports, returned
-        )
-
-    found: _Reported = play(scene, answer, of=answer, hints=_REPORT_HINTS).result
-    return found
+def _watch(answer: Any, every_s: float, pauses: float, held_s: float = 0.0) -> _Reporting:
+    seen = _Reporting(every_s, pauses, held_s)
+    play(seen.run, answer, of=answer, hints=_REPORT_HINTS)
+    return seen
 
 
-def _judge_reports(answer: Any, seen: _Reported, every_s: float) -> None:
-    names, reports = names_of(answer), plain(seen.reports)
-    has_started = bool({"create_task", "ensure_future", "call_later"} & names)
-    if seen.was_done and has_started:
-        shown = "it started something else and ended: a cancel does not reach that any more."
-        raise Wrong("starts", shown, "`report` itself runs as a task: put the loop into it.")
-    is_asked = bool(seen.times) or any(map(callable, reports))
-    if not seen.was_done and not seen.times and not is_asked:
-        shown = f"no report after {2.5 * every_s:g} s: `progress` was never called."
-        why = "The first report comes at once, before any pause."
-        raise Wrong("nothing", shown, why)
+def _demand_going_on(seen: _Reporting) -> None:
+    shown = f"it ended by itself, after {len(seen.told)} report{'s' * (len(seen.told) != 1)}."
+    why = "Which loop goes on until the task is cancelled?"
+    demand(not seen.was_done, "ended", shown, why)
+
+
+def _judge_reports(answer: Any, seen: _Reporting) -> None:
+    reports, count = plain(seen.told), len(seen.times)
     shown = "`reports` holds the function `progress`, and not what it returns."
     demand(not any(map(callable, reports)), "not-called", shown, "Call it: `progress()`.")
-    if seen.times and not reports:
-        shown = f"`progress` was called {len(seen.times)} times, and `reports` is still empty."
+    shown = f"no report after {2.5 * seen.every_s:g} s: `progress` was never called."
+    why = "The first report comes at once, before any pause."
+    demand(count > 0 or seen.was_done, "nothing", shown, why)
+    shown = f"`progress` was called {count} times, and `reports` is still empty."
+    why = "Do you append to the list that you were given, or make another one?"
+    if "print" in names_of(answer):
         why = "A background task does not print: it appends to the list that it was given."
-        if "print" not in names:
-            why = "Do you append to the list that you were given, or make another one?"
-        raise Wrong("lost", shown, why, "`reports.append(progress())`")
-    if seen.was_done:
-        shown = f"it ended by itself, after {len(reports)} report{'s' * (len(reports) != 1)}."
-        raise Wrong("ended", shown, "Which loop goes on until the task is cancelled?")
+    demand(bool(reports) or not count, "lost", shown, why, "`reports.append(progress())`")
+    _demand_going_on(seen)
     shown = f"there are {len(reports)} reports, and `progress` was called less often than that."
-    is_fresh = len(seen.times) >= len(reports)
-    demand(is_fresh, "stale", shown, "The progress changes: call it again for each report.")
-    _judge_times(seen, every_s)
-    shown = f"`reports` holds {_shown(reports)}, and `progress` returned "
-    shown += f"{_shown(seen.returned[: len(seen.times)])}."
-    is_right = reports == seen.returned[: len(seen.times)]
-    demand(is_right, "values", shown, "Append what `progress()` returns, as it is.")
+    why = "The progress changes: call it again for each report."
+    demand(count >= len(reports), "stale", shown, why)
 
 
-def _judge_times(seen: _Reported, every_s: float) -> None:
-    right = [0.0, every_s, 2 * every_s]
-    if are_near(seen.times, right):
-        return
-    came = ", ".join(f"{time:g}" for time in seen.times[:6])
-    shown = f"with a pause of {every_s:g} s, reports came at {came} s; expected: "
-    shown += ", ".join(f"{time:g}" for time in right) + " s."
-    if seen.times[0] > _NEAR_S:
-        raise Wrong("first", shown, "The first report comes at once: append, then sleep.")
-    if len(set(seen.times)) < len(seen.times):
-        why = "Which line reports a second time? (A `finally` in the loop runs in each round.)"
-        raise Wrong("twice", shown, why, "Put the `try` around the whole loop.")
-    raise Wrong("pause", shown, "How long is each pause?", "`await asyncio.sleep(every_s)`")
+def _judge_times(seen: _Reporting) -> None:
+    right = [0.0, seen.every_s, 2 * seen.every_s]
+    shown = f"with a pause of {seen.every_s:g} s, reports came at {_told(seen.times)} s; expected: "
+    shown += f"{_told(right)} s."
+    twice = "Which line reports a second time? (A `finally` in the loop runs in each round.)"
+    is_twice = len(set(seen.times)) < len(seen.times)
+    refuse(
+        shown,
+        (seen.times[0] > _NEAR_S, "first", "The first report comes at once: append, then sleep."),
+        (is_twice, "twice", twice, "Put the `try` around the whole loop."),
+        (not are_near(seen.times, right), "pause", "How long is each pause?", _PAUSE),
+    )
+    returned = seen.returned[: len(seen.times)]
+    shown = f"`reports` holds {', '.join(map(str, seen.told))}; `progress` returned "
+    shown += f"{', '.join(returned)}."
+    demand(plain(seen.told) == returned, "values", shown, _APPEND)
 
 
-def _judge_end(answer: Any, seen: _Reported, every_s: float) -> None:
-    shown = "it was cancelled, and went on reporting."
+def _told(times: list[float]) -> str:
+    return ", ".join(f"{time:g}" for time in times[:6])
+
+
+def _judge_end(answer: Any, seen: _Reporting) -> None:
+    after = len(seen.called_at) - len(seen.times)
     why = "Where does your `except` stand: inside the loop, or around it?"
     more = "Put the `try` around the loop, and `raise` at the end of the `except`."
-    demand(seen.is_done, "goes-on", shown, why, more)
-    shown = "it was cancelled, and the last report is missing."
+    demand(seen.is_done, "goes-on", "it was cancelled, and went on reporting.", why, more)
     why = "`cancel` raises a CancelledError at the `await`. Where do you catch it?"
     if "Exception" in names_of(answer):
         why = "CancelledError is not an `Exception`, so `except Exception` lets it pass."
     more = "`except asyncio.CancelledError:` around the loop: append once more, then `raise`."
-    demand(bool(seen.after), "no-last", shown, why, more)
-    shown = f"it was cancelled, and reported {len(seen.after)} times after that instead of once."
-    demand(len(seen.after) == 1, "twice", shown, "One last report is enough.")
+    demand(after > 0, "no-last", "it was cancelled, and the last report is missing.", why, more)
+    shown = f"it was cancelled, and reported {after} times after that instead of once."
+    demand(after == 1, "twice", shown, "One last report is enough.")
     shown = f"it was cancelled, and took another {seen.took_s:g} s to end."
     demand(seen.took_s < _NEAR_S, "late", shown, "The last report comes at once.")
     shown = "it was cancelled, and ended as if nothing had happened."
     why = "Your code caught the CancelledError and kept it. How do you let it go on?"
     more = "End the `except` with `raise`, or use `finally`, which lets the error go on."
     demand(seen.is_cancelled, "swallowed", shown, why, more)
-    shown = "the last report did not reach `reports`."
-    is_right = plain(seen.all_reports) == seen.returned
-    demand(is_right, "values", shown, "Append what `progress()` returns to the list.")
-
-
-def _shown(values: list[Any]) -> str:
-    return ", ".join(map(str, values[:12])) or "nothing"
+    is_right = plain(seen.reports) == seen.returned
+    demand(is_right, "values", "the last report did not reach `reports`.", _APPEND)

@@ -5,21 +5,18 @@ Beside it stands the course's own, which the lesson goes on with where the learn
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from asyncml.clock import compute
-from asyncml.course.exercises import Wrong
 from asyncml.course.exercises.answers import names_of
 from asyncml.course.exercises.attempts import check_kind
 from asyncml.course.exercises.kernels import RUNS
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play, quietly
+from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play, quietly
 
 _STEPS, _STEP_S = 10, 0.1
 
 _TRAIN_HINTS: Hints = {
-    "cannot be called from a running event loop": RUNS,
-    "event loop is already running": RUNS,
+    "cannot be called from a running event loop / loop is already running": RUNS,
     "positional argument": (
         "signature",
         "`stoppable` is called with `step` and `count`, and `step` with the number of the step.",
@@ -29,13 +26,10 @@ _TRAIN_HINTS: Hints = {
         "A thread is given the function and its argument, not what the call returns.",
         "`await asyncio.to_thread(step, number)`",
     ),
-    **dict.fromkeys(
-        NOT_AWAITABLE,
-        (
-            "plain-step",
-            "`step` is a plain function: awaiting its result gives no turn. What does?",
-            "`await asyncio.sleep(0)` gives the loop a turn.",
-        ),
+    UNAWAITABLE: (
+        "plain-step",
+        "`step` is a plain function: awaiting its result gives no turn. What does?",
+        "`await asyncio.sleep(0)` gives the loop a turn.",
     ),
 }
 
@@ -47,15 +41,35 @@ async def stoppable(step: Callable[[int], Any], count: int) -> None:
         await asyncio.sleep(0)
 
 
-@dataclass
-class _Trained:
-    """What a training run did: which steps, how many at a time, and how it ended."""
+class _Training:
+    """A run of the answer: which steps ran, how many at a time, and how it ended."""
 
-    numbers: list[int]
-    most: int
-    took_s: float
-    is_cancelled: bool
-    n_at_end: int
+    def __init__(self, stop_s: float | None) -> None:
+        self.stop_s = stop_s
+        self.numbers: list[int] = []
+        self.running = self.most = self.n_at_end = 0
+        self.took_s, self.is_cancelled = 0.0, False
+
+    async def run(self, train: Callable[..., Any]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def step(number: int) -> None:
+            self.numbers.append(number)
+            self.running += 1
+            self.most = max(self.most, self.running)
+            compute(_STEP_S)
+            self.running -= 1
+
+        step.__qualname__ = "step"  # in messages
+        task = asyncio.create_task(train(step, _STEPS), name="train")
+        if self.stop_s is not None:
+            loop.call_later(self.stop_s, task.cancel)
+        await asyncio.wait([task])
+        self.took_s, self.n_at_end = loop.time(), len(self.numbers)
+        await asyncio.sleep(5)
+        self.is_cancelled = task.cancelled()
+        if not task.cancelled() and (error := task.exception()):
+            raise error
 
 
 @quietly
@@ -67,15 +81,13 @@ def judge_stoppable(answer: Any) -> int:
     """
     check_kind(answer, True)
     seen = _train(answer, None)
-    shown = "no step has run."
     why = "A coroutine runs only when it is awaited."
-    demand(bool(seen.numbers), "not-run", shown, why)
-    shown = f"it called `step` with {_shown(seen.numbers)}, and not with 0 to {_STEPS - 1} in turn."
-    demand(sorted(seen.numbers) == list(range(_STEPS)), "numbers", shown, "For which numbers?")
+    demand(bool(seen.numbers), "not-run", "no step has run.", why)
     shown = f"{seen.most} steps ran at the same time."
     demand(seen.most == 1, "at-once", shown, "Each step needs the one before: one after another.")
-    shown = f"the steps ran in the order {_shown(seen.numbers)}."
-    demand(seen.numbers == sorted(seen.numbers), "numbers", shown, "Begin with step 0.")
+    shown = f"it called `step` with {', '.join(map(str, seen.numbers[:12]))}, and not with "
+    shown += f"0 to {_STEPS - 1} in turn."
+    demand(seen.numbers == [*range(_STEPS)], "numbers", shown, "For which numbers, in which order?")
     shown = f"it returned after {seen.n_at_end} of {_STEPS} steps."
     demand(seen.n_at_end == _STEPS, "not-awaited", shown, "Who waits for the last step?")
     shown = f"{_STEPS} steps of {_STEP_S:g} s took {seen.took_s:.3g} s."
@@ -85,15 +97,21 @@ def judge_stoppable(answer: Any) -> int:
     return ran
 
 
+def _train(answer: Any, stop_s: float | None) -> _Training:
+    seen = _Training(stop_s)
+    play(seen.run, answer, of=answer, hints=_TRAIN_HINTS)
+    return seen
+
+
 def _judge_stop(answer: Any, stop_s: float) -> int:
-    seen = _train(answer, stop_s)
-    ran, allowed = len(seen.numbers), int(stop_s / _STEP_S) + 2
+    seen, names = _train(answer, stop_s), names_of(answer)
+    ran = len(seen.numbers)
+    is_late = ran > int(stop_s / _STEP_S) + 2
     shown = f"stop was pressed after {stop_s:g} s, and {ran} of {_STEPS} steps ran all the same."
-    names = names_of(answer)
-    if ran > allowed and {"to_thread", "run_in_executor", "submit"} & names:
-        why = "The waiting stopped, and the thread worked on. How many steps was it given at once?"
-        more = "Give the thread one step at a time: `await asyncio.to_thread(step, number)`."
-        raise Wrong("in-thread", shown, why, more)
+    is_in_thread = is_late and bool({"to_thread", "run_in_executor", "submit"} & names)
+    why = "The waiting stopped, and the thread worked on. How many steps was it given at once?"
+    more = "Give the thread one step at a time: `await asyncio.to_thread(step, number)`."
+    demand(not is_in_thread, "in-thread", shown, why, more)
     why = "When does the loop get a turn, to look at the stop?"
     more = "`await asyncio.sleep(0)` after each step gives it one."
     if "CancelledError" in names:
@@ -103,42 +121,8 @@ def _judge_stop(answer: Any, stop_s: float) -> int:
         why = more = "Starting a task gives no turn. Awaiting it does."
     elif "sleep" in names and "time" not in names:
         why = "Does every step have a turn after it, and an `await` before the `sleep`?"
-    demand(ran <= allowed, "late", shown, why, more)
+    demand(not is_late, "late", shown, why, more)
     shown = "the stop was found, and the training run ended as if nothing had happened."
     why = "Your `except` caught the CancelledError. Let it go on: it ends the cell."
     demand(seen.is_cancelled, "swallowed", shown, why)
     return ran
-
-
-def _train(answer: Any, stop_s: float | None) -> _Trained:
-    numbers: list[int] = []
-    running = most = 0
-
-    def step(number: int) -> None:
-        nonlocal running, most
-        numbers.append(number)
-        running += 1
-        most = max(most, running)
-        compute(_STEP_S)
-        running -= 1
-
-    step.__qualname__ = "step"  # in messages
-
-    async def scene(train: Callable[..., Any]) -> _Trained:
-        now = asyncio.get_running_loop().time
-        task = asyncio.create_task(train(step, _STEPS), name="train")
-        if stop_s is not None:
-            asyncio.get_running_loop().call_later(stop_s, task.cancel)
-        await asyncio.wait([task])
-        took_s, n_at_end = now(), len(numbers)
-        await asyncio.sleep(5)
-        if not task.cancelled() and (error := task.exception()):
-            raise error
-        return _Trained(numbers, most, took_s, task.cancelled(), n_at_end)
-
-    found: _Trained = play(scene, answer, of=answer, hints=_TRAIN_HINTS).result
-    return found
-
-
-def _shown(values: list[Any]) -> str:
-    return ", ".join(map(str, values[:12])) or "nothing"

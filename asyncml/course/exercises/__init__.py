@@ -32,7 +32,9 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     bucket     the bucket from hell
     batchers   judges micro-batchers
     drivers    judges what resumes coroutines, in turns or when they have slept
-    futures    judges futures and tasks of one's own
+    futures    judges futures of one's own
+    steppers   judges tasks of one's own, and those that can be cancelled
+    sockets    judges a future for a socket
     tasks      a loop's parts, of our own
     nightly    a slow program that loads, trains and reports, to be mended
     tallies    judges a class that counts for many threads

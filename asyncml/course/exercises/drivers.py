@@ -15,8 +15,12 @@ from asyncml.course.exercises.scenes import Hints, check_plain, demand, play
 Plan = dict[str, list[float]]
 Events = list[tuple[float, str]]
 
-_EMPTY = ("empty", "Stop when nobody is left: `while ready:`, or `while timers:`.")
-_STARRED = ("arguments", "It takes any number of coroutines: `*coros`, with the star.")
+NEXT: Hints = {
+    "is not an iterator / '__next__'": (
+        "next",
+        "`next` does not work on a coroutine; `send(None)` does the same.",
+    )
+}
 _HINTS: Hints = {
     "still running": ("endless", "Take one out in each round. One that has ended stays out."),
     "`time.sleep`": ("time-sleep", "Only `wait_until` may wait, where there is one."),
@@ -28,10 +32,11 @@ _HINTS: Hints = {
         "`try: coro.send(None)`, then `except StopIteration: continue`.",
     ),
     "already awaited": ("ended", "One that has ended was resumed: do not put it back."),
-    "is not an iterator": ("next", "`next` does not work on a coroutine; `send(None)` does."),
-    "'__next__'": ("next", "A coroutine has no `__next__`; `send(None)` does the same."),
-    "index out of range": _EMPTY,
-    "pop from an empty": _EMPTY,
+    **NEXT,
+    "index out of range / pop from an empty": (
+        "empty",
+        "Stop when nobody is left: `while ready:`, or `while timers:`.",
+    ),
     "non-None value": ("sent", "Nobody asks for a value here: `send(None)`."),
     "mutated during": ("for", "The queue changes meanwhile: `while ready:`, and take one out."),
     "'<' not supported": (
@@ -41,7 +46,12 @@ _HINTS: Hints = {
     ),
     "'now'": ("no-wait", "Call `wait_until(when)` and take `now` from it."),
 }
-_STARS: Hints = dict.fromkeys(("positional", "object is not iterable"), _STARRED)
+_STARS: Hints = {
+    "positional / object is not iterable": (
+        "arguments",
+        "It takes any number of coroutines: `*coros`, with the star.",
+    )
+}
 
 
 @types.coroutine

@@ -1,7 +1,8 @@
 """The exercises of lesson 03: an averager, schedulers, a loop that goes on, a Future, a Task.
 
 Nothing in them needs asyncio, but each answer runs inside a virtual loop all the same: there a
-`time.sleep` is seen, and costs no time. `drivers` and `futures` judge most of them.
+`time.sleep` is seen, and costs no time. `drivers`, `futures`, `steppers` and
+`sockets` judge most of them.
 """
 
 import functools
@@ -10,7 +11,17 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from asyncml.course.exercises import Wrong, drivers, exercise, expect, futures, plain, tasks
+from asyncml.course.exercises import (
+    Wrong,
+    drivers,
+    exercise,
+    expect,
+    futures,
+    plain,
+    sockets,
+    steppers,
+    tasks,
+)
 from asyncml.course.exercises.scenes import Hints, check_plain, demand, play, quietly
 from asyncml.failures import shorten
 
@@ -107,7 +118,6 @@ def heap(answer: Any) -> str:
 
 _CALL = "Let `call_soon` queue a method of yours that calls the callback inside a `try`."
 _OWN_LIST = "Make the list in `__init__`: one for each loop."
-_NO_SUPER = ("no-super", "Begin your `__init__` with `super().__init__()`.")
 _ERROR_PATH_HINTS: Hints = {
     "still running": ("endless", "Does a callback that failed go back into the queue?"),
     "pop from an empty": ("cleared", "Leave the queue alone: `run` counts on what is in it."),
@@ -117,8 +127,10 @@ _ERROR_PATH_HINTS: Hints = {
         "The one of VirtualLoop: `super().call_soon(...)`.",
     ),
     "has no attribute 'errors'": ("no-errors", "Make the list `self.errors` in `__init__`."),
-    "has no attribute 'ready'": _NO_SUPER,
-    "has no attribute 'order'": _NO_SUPER,
+    "has no attribute 'ready' / has no attribute 'order'": (
+        "no-super",
+        "Begin your `__init__` with `super().__init__()`.",
+    ),
     "positional argument": ("arguments", "A callback is called with its arguments: `*args`."),
 }
 
@@ -212,7 +224,7 @@ def future(answer: Any) -> str:
 @quietly
 def task(answer: Any) -> str:
     """Check a class of tasks: how it steps, and what becomes of a result and of an error."""
-    futures.judge_task(answer)
+    steppers.judge_task(answer)
     return "a step for each future, then the result or the error, for everybody who awaits it."
 
 
@@ -220,7 +232,7 @@ def task(answer: Any) -> str:
 @quietly
 def cancel(answer: Any) -> str:
     """Check a class of tasks that can be cancelled."""
-    futures.judge_cancellable(answer)
+    steppers.judge_cancellable(answer)
     return "the error comes at its `await`, it may clean up, and no old future wakes it again."
 
 
@@ -228,5 +240,5 @@ def cancel(answer: Any) -> str:
 @quietly
 def readable(answer: Any) -> str:
     """Check a function that makes a future of a socket's readiness."""
-    futures.judge_readable(answer)
+    sockets.judge_readable(answer)
     return "the selector watches, the callback sets the result, and the reading is left to others."

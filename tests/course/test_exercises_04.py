@@ -9,97 +9,88 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from asyncml.course.exercises import attempts, check, tallies
+from asyncml.course.exercises import check, tallies
+from tests.course.tables import changed, every, rows, table, values
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "04_coroutines_and_threads_measured.ipynb"
+NAMES = {"asyncio": asyncio, "threading": threading, "time": time, "contextlib": contextlib}
+NAMES |= {"collections": collections, "common": threading.Lock()}
+
+# ---- bets ----
+
+BETS = {
+    "04-powers": {
+        "passed": [
+            [-7, -6, -4, -1],
+            (-8, -5, -5, -2),
+            [-7, -5, -5, -2],
+            [-7.0, -6.0, -4.0, -1.0],
+            np.array([-7, -6, -4, -1]),
+        ],
+        "open": [..., [..., ..., ..., ...], [-7, -6, ..., -1]],
+        "kind": [
+            -7,
+            [-7, -6, -4],
+            [1e-7, 1e-6, 1e-4, 0.1],
+            "-7, -6, -4, -1",
+            [-7.5, -6, -4, -1],
+            [True, True, True, True],
+            np.array([-7, -6, -4]),
+        ],
+        "sign": [[7, 6, 4, 1]],
+        "too-dear": [
+            [-7, -6, -4, 0],
+            [-6, -6, -4, -1],
+            [-7, -4, -4, -1],
+            [-7, -6, -3, -1],
+            [-3, -3, -3, -3],
+        ],
+        "order": [[-1, -4, -6, -7]],
+        "too-cheap": [[-9, -6, -4, -1], [-7, -7, -4, -1], [-7, -6, -6, -1], [-7, -6, -4, -3]],
+    },
+    "04-total": {
+        "passed": [110, 110.0],
+        "open": [..., None],
+        "all": [111],
+        "read-late": [101],
+        "read-early": [100],
+        "two": [11],
+        "not-last": [1, 10],
+        "other": [0, 5],
+        "kind": ["110"],
+    },
+    "04-turns": {
+        "passed": [[0, 0, 1000], (0.0, 0, 999), np.array([0, 0, 1000])],
+        "open": [..., [0, 0, ...]],
+        "every-await": [[1000, 1000, 1000]],
+        "bare-awaits": [[1000, 0, 1000]],
+        "free-locks": [[0, 1000, 1000]],
+        "naps": [[0, 0, 0], [0, 0, 500]],
+        "kind": [[0, 0], 1000, [0, 0, -1], [0, 0, 10**400], "0, 0, 1000", [True, 0, 1000]],
+    },
+    "04-switches": {
+        "passed": [10, 2 / 20 * 100],
+        "open": [...],
+        "share": [0.1],
+        "whole": [110, 1.1],
+        "of-all": [100 / 11],
+        "other": [5],
+        "kind": ["10 %"],
+    },
+}
+POWERS = [
+    ([1e-7, 1e-6, 1e-4, 0.1], "kind", "write -3"),
+    ([-7, -6, -4, -3], "too-cheap", "starting a process is not a matter of 10 ** -3 s"),
+]
 
 
-def code(name, answer):
-    """Return the code of a verdict, which is one line."""
-    verdict = check(name, answer)
-    assert not {"\n", "\r"} & set(repr(verdict))
-    return verdict.code
-
-
-def hints(name, answer):
-    """Return what the first failure and the second are told, under one code."""
-    first, second = check(name, answer), check(name, answer)
-    assert first.code == second.code
-    assert not {"\n", "\r"} & set(repr(second))
-    return first.message, second.message
-
-
-# ---- 04-powers ----
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        ([-7, -6, -4, -1], "passed"),
-        ((-8, -5, -5, -2), "passed"),
-        ([-7, -5, -5, -2], "passed"),
-        ([-7.0, -6.0, -4.0, -1.0], "passed"),
-        (..., "open"),
-        ([..., ..., ..., ...], "open"),
-        ([-7, -6, ..., -1], "open"),
-        (-7, "kind"),
-        ([-7, -6, -4], "kind"),
-        ([1e-7, 1e-6, 1e-4, 0.1], "kind"),
-        ("-7, -6, -4, -1", "kind"),
-        ([-7.5, -6, -4, -1], "kind"),
-        ([True, True, True, True], "kind"),
-        (np.array([-7, -6, -4, -1]), "passed"),
-        (np.array([-7, -6, -4]), "kind"),
-        ([7, 6, 4, 1], "sign"),
-        ([-7, -6, -4, 0], "too-dear"),
-        ([-1, -4, -6, -7], "order"),
-        ([-6, -6, -4, -1], "too-dear"),
-        ([-9, -6, -4, -1], "too-cheap"),
-        ([-7, -4, -4, -1], "too-dear"),
-        ([-7, -7, -4, -1], "too-cheap"),
-        ([-7, -6, -3, -1], "too-dear"),
-        ([-7, -6, -6, -1], "too-cheap"),
-        ([-7, -6, -4, -3], "too-cheap"),
-        ([-3, -3, -3, -3], "too-dear"),
-    ],
+@every(
+    *(values(name, by_code) for name, by_code in BETS.items()),
+    rows("04-powers", *POWERS),
 )
-def test_powers(answer, expected):
-    assert code("04-powers", answer) == expected
-
-
-def test_powers_name_what_was_meant():
-    assert "write -3" in check("04-powers", [1e-7, 1e-6, 1e-4, 0.1]).message
-    assert (
-        "starting a process is not a matter of 10 ** -3 s"
-        in check("04-powers", [-7, -6, -4, -3]).message
-    )
-
-
-# ---- 04-total ----
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (110, "passed"),
-        (110.0, "passed"),
-        (..., "open"),
-        (None, "open"),
-        (111, "all"),
-        (101, "read-late"),
-        (100, "read-early"),
-        (11, "two"),
-        (1, "not-last"),
-        (10, "not-last"),
-        (0, "other"),
-        (5, "other"),
-        ("110", "kind"),
-    ],
-)
-def test_total(answer, expected):
-    assert code("04-total", answer) == expected
+def test_a_bet_gets_its_verdict(case):
+    case.judge()
 
 
 # ---- 04-lock ----
@@ -123,18 +114,6 @@ PUT = "        await self.server.put(params - gradient)\n"
 
 def indented(text):
     return "".join(f"    {line}\n" for line in text.splitlines())
-
-
-def trainer(*changes):
-    """Return the right class with some of its text replaced, as the cell of a notebook is."""
-    source = TRAINER
-    for old, new in changes:
-        assert old in source
-        source = source.replace(old, new)
-    names = {"asyncio": asyncio, "threading": threading, "time": time, "contextlib": contextlib}
-    names["common"] = threading.Lock()
-    exec(compile(source, "<cell>", "exec"), names)
-    return names["Trainer"]
 
 
 AS_GIVEN = ((INIT, ""), (BLOCK, GET + PUT))
@@ -161,57 +140,75 @@ BY_HELPER = """        await self.update(gradient)
 
     async def update(self, gradient):
 """
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ((), "passed"),
-        ([("asyncio.Lock()", "asyncio.Semaphore(1)")], "passed"),
-        ([(BLOCK, WITH_FINALLY)], "passed"),
-        ([(INIT, ""), (BLOCK, LAZY + BLOCK)], "passed"),
-        ([(BLOCK, BY_HELPER + BLOCK)], "passed"),
-        (AS_GIVEN, "open"),
-        ([*AS_GIVEN, (PUT, "        await asyncio.sleep(0)\n" + PUT)], "no-lock"),
-        ([*AS_GIVEN, (GET, "        await asyncio.sleep(0.3 * number)\n" + GET)], "no-lock"),
-        ([*AS_GIVEN, (LOAD + GET, GET + LOAD)], "no-lock"),
-        ([(INIT, ""), ("self.lock", "asyncio.Lock()")], "own-lock"),
-        ([(BLOCK, OWN), ("with self.lock", "with lock")], "own-lock"),
-        ([("asyncio.Lock()", "asyncio.Semaphore(2)")], "semaphore"),
-        ([(BLOCK, GET + "        async with self.lock:\n" + indented(PUT))], "read-outside"),
-        ([(BLOCK, "        async with self.lock:\n" + indented(GET) + PUT)], "write-outside"),
-        ([(indented(PUT), "        async with self.lock:\n" + indented(PUT))], "two-blocks"),
-        (
-            [(LOAD + BLOCK, ALL_HELD)],
-            "serial",
-        ),
-        ([(LOAD, LOAD + "        await asyncio.sleep(5)\n")], "slow"),
-        ([(LOAD, LOAD + "        await asyncio.sleep(0.02)\n")], "passed"),
-        ([(BLOCK, WITH_FLAG)], "passed"),
-        ([("params - gradient", "params + gradient")], "value"),
-        ([("await self.server.put", "self.server.put")], "no-put"),
-        ([("params - gradient", "1234")], "value"),
-        ([("load_gradient(number)", "load_gradient(0)")], "calls"),
-        ([("async with", "with")], "async-with"),
-        ([("await self.server.get()", "self.server.get()")], "await"),
-        ([("async with self.lock", "async with await self.lock")], "await"),
-        ([(BLOCK, ACQUIRE.replace("await ", "") + GET + PUT + RELEASE)], "raised"),
-        ([(BLOCK, ACQUIRE + GET + PUT)], "not-released"),
-        ([(BLOCK, ACQUIRE + GET + PUT + RELEASE)], "not-released"),
-        ([("asyncio.Lock()", "threading.Lock()"), ("async with", "with")], "thread-lock"),
-        ([("asyncio.Lock()", "threading.RLock()"), ("async with", "with")], "thread-lock"),
-        ([("async with self.lock", "with common")], "thread-lock"),
-        ([(INIT, ""), ("async with self.lock", "with threading.Lock()")], "thread-lock"),
-        ([(indented(PUT), SILENT)], "swallowed"),
-        ([(LOAD, "        time.sleep(1)\n" + LOAD)], "blocking"),
-        ([("class Trainer:\n", OF_CLASS), (INIT, "")], "other-loop"),
-        ([("    async def push", "    def push"), (LOAD + BLOCK, "        return 0\n")], "kind"),
-        ([("push", "pull")], "kind"),
-        ([(LOAD, LOAD.replace("gradient =", "gradiant ="))], "raised"),
-    ],
-)
-def test_lock(changes, expected):
-    assert code("04-lock", trainer(*changes)) == expected
+SPINS = "        while self.lock.locked():\n            pass\n"
+LOCKS = [
+    ((), "passed"),
+    ([("asyncio.Lock()", "asyncio.Semaphore(1)")], "passed"),
+    ([(BLOCK, WITH_FINALLY)], "passed"),
+    ([(INIT, ""), (BLOCK, LAZY + BLOCK)], "passed"),
+    ([(BLOCK, BY_HELPER + BLOCK)], "passed"),
+    ([*AS_GIVEN], "open"),
+    (
+        [*AS_GIVEN, (PUT, "        await asyncio.sleep(0)\n" + PUT)],
+        "no-lock",
+        "lets others",
+        "__init__",
+    ),
+    ([*AS_GIVEN, (GET, "        await asyncio.sleep(0.3 * number)\n" + GET)], "no-lock"),
+    ([*AS_GIVEN, (LOAD + GET, GET + LOAD)], "no-lock"),
+    (
+        [(INIT, ""), ("self.lock", "asyncio.Lock()")],
+        "own-lock",
+        "a lock of its own",
+        "in `__init__`",
+    ),
+    ([(BLOCK, OWN), ("with self.lock", "with lock")], "own-lock"),
+    ([("asyncio.Lock()", "asyncio.Semaphore(2)")], "semaphore"),
+    (
+        [(BLOCK, GET + "        async with self.lock:\n" + indented(PUT))],
+        "read-outside",
+        "not held when `get` reads",
+        "one `async with self.lock:`",
+    ),
+    ([(BLOCK, "        async with self.lock:\n" + indented(GET) + PUT)], "write-outside"),
+    ([(indented(PUT), "        async with self.lock:\n" + indented(PUT))], "two-blocks"),
+    (
+        [(LOAD + BLOCK, ALL_HELD)],
+        "serial",
+        "does it need the lock?",
+        "call it before the lock",
+    ),
+    ([(LOAD, LOAD + "        await asyncio.sleep(5)\n")], "slow"),
+    ([(LOAD, LOAD + "        await asyncio.sleep(0.02)\n")], "passed"),
+    ([(BLOCK, WITH_FLAG)], "passed"),
+    ([("params - gradient", "params + gradient")], "value"),
+    ([("await self.server.put", "self.server.put")], "no-put"),
+    ([("params - gradient", "1234")], "value"),
+    ([("load_gradient(number)", "load_gradient(0)")], "calls"),
+    ([("async with", "with")], "async-with"),
+    ([("await self.server.get()", "self.server.get()")], "await"),
+    ([("async with self.lock", "async with await self.lock")], "await"),
+    ([(BLOCK, ACQUIRE.replace("await ", "") + GET + PUT + RELEASE)], "raised"),
+    ([(BLOCK, ACQUIRE + GET + PUT)], "not-released"),
+    (
+        [(BLOCK, ACQUIRE + GET + PUT + RELEASE)],
+        "not-released",
+        "if `put` raises?",
+        "`async with self.lock:`",
+    ),
+    ([("asyncio.Lock()", "threading.Lock()"), ("async with", "with")], "thread-lock"),
+    ([("asyncio.Lock()", "threading.RLock()"), ("async with", "with")], "thread-lock"),
+    ([("async with self.lock", "with common")], "thread-lock"),
+    ([(INIT, ""), ("async with self.lock", "with threading.Lock()")], "thread-lock"),
+    ([(indented(PUT), SILENT)], "swallowed"),
+    ([(LOAD, "        time.sleep(1)\n" + LOAD)], "blocking"),
+    ([("class Trainer:\n", OF_CLASS), (INIT, "")], "other-loop"),
+    ([("    async def push", "    def push"), (LOAD + BLOCK, "        return 0\n")], "kind"),
+    ([("push", "pull")], "kind"),
+    ([(LOAD, LOAD.replace("gradient =", "gradiant ="))], "raised"),
+    ([(BLOCK, SPINS + BLOCK)], "endless"),
+    ([(LOAD, LOAD + "        while True:\n            pass\n")], "endless"),
+]
 
 
 class Stub:
@@ -221,71 +218,7 @@ class Stub:
     async def push(self, number): ...
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"), [(..., "open"), (Stub, "open"), (Stub(None), "kind"), (3, "kind")]
-)
-def test_no_lock_yet(answer, expected):
-    assert code("04-lock", answer) == expected
-
-
-def test_a_lock_that_spins(monkeypatch):
-    monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
-    spinning = trainer((BLOCK, "        while self.lock.locked():\n            pass\n" + BLOCK))
-    waiting = trainer((LOAD, LOAD + "        while True:\n            pass\n"))
-    assert code("04-lock", spinning) == "endless"
-    assert code("04-lock", waiting) == "endless"
-
-
-@pytest.mark.parametrize(
-    ("changes", "first", "second"),
-    [
-        ([(INIT, ""), ("self.lock", "asyncio.Lock()")], "a lock of its own", "in `__init__`"),
-        ([*AS_GIVEN, (PUT, "        await asyncio.sleep(0)\n" + PUT)], "lets others", "__init__"),
-        ([(BLOCK, ACQUIRE + GET + PUT + RELEASE)], "if `put` raises?", "`async with self.lock:`"),
-        (
-            [(BLOCK, GET + "        async with self.lock:\n" + indented(PUT))],
-            "not held when `get` reads",
-            "one `async with self.lock:`",
-        ),
-        (
-            [(LOAD + BLOCK, ALL_HELD)],
-            "does it need the lock?",
-            "call it before the lock",
-        ),
-    ],
-)
-def test_the_second_failure_says_more(changes, first, second):
-    told, told_again = hints("04-lock", trainer(*changes))
-    assert first in told
-    assert second in told_again
-
-
 # ---- 04-owner ----
-
-
-async def own_stub(queue, server): ...
-
-
-async def own(queue, server):
-    while True:
-        gradient = await queue.get()
-        if gradient is None:
-            return
-        params = await server.get()
-        await server.put(params - gradient)
-
-
-async def owns_and_remembers(queue, server):
-    params = await server.get()
-    while (gradient := await queue.get()) is not None:
-        params -= gradient
-        await server.put(params)
-
-
-async def owns_and_says_done(queue, server):
-    async for gradient in _until_none(queue):
-        await server.put(await server.get() - gradient)
-        queue.task_done()
 
 
 async def _until_none(queue):
@@ -293,7 +226,24 @@ async def _until_none(queue):
         yield gradient
 
 
-async def takes_what_is_there(queue, server):
+OWNERS = """
+passed
+    while True:
+        gradient = await queue.get()
+        if gradient is None:
+            return
+        params = await server.get()
+        await server.put(params - gradient)
+passed
+    params = await server.get()
+    while (gradient := await queue.get()) is not None:
+        params -= gradient
+        await server.put(params)
+passed
+    async for gradient in _until_none(queue):
+        await server.put(await server.get() - gradient)
+        queue.task_done()
+passed
     last = False
     while not last:
         gradients = [await queue.get()]
@@ -301,199 +251,270 @@ async def takes_what_is_there(queue, server):
             gradients.append(queue.get_nowait())
         last = None in gradients
         await server.put(await server.get() - sum(g for g in gradients if g is not None))
-
-
-async def until_empty(queue, server):
+open
+    ...
+too-soon
     while not queue.empty():
         await server.put(await server.get() - await queue.get())
-
-
-async def one_only(queue, server):
+too-soon
     await server.put(await server.get() - await queue.get())
-
-
-async def does_not_wait(queue, server):
+too-soon
+    while gradient := await queue.get():
+        await server.put(await server.get() - gradient)
+passed
+    async for gradient in _until_none(queue):
+        if gradient:
+            await server.put(await server.get() - gradient)
+empty | `get_nowait` does not wait | `gradient = await queue.get()` waits
     while (gradient := queue.get_nowait()) is not None:
         await server.put(await server.get() - gradient)
-
-
-async def no_await(queue, server):
+await
     while (gradient := queue.get()) is not None:
         await server.put(await server.get() - gradient)
-
-
-async def takes_none_for_a_gradient(queue, server):
+none
     while True:
         gradient = await queue.get()
         await server.put(await server.get() - gradient)
-
-
-async def never_ends(queue, server):
+no-end
     while True:
         gradient = await queue.get()
         if gradient is not None:
             await server.put(await server.get() - gradient)
-
-
-async def ends_on_zero(queue, server):
+no-end
     while True:
         gradient = await queue.get()
         if not gradient:
             continue
         await server.put(await server.get() - gradient)
-
-
-async def a_task_for_each(queue, server):
+at-once | a task for each gradient | in `own` itself
     async def apply(gradient):
         await server.put(await server.get() - gradient)
-
     async with asyncio.TaskGroup() as group:
         while (gradient := await queue.get()) is not None:
             group.create_task(apply(gradient))
-
-
-async def a_lost_task_for_each(queue, server):
+at-once
     async def apply(gradient):
         await server.put(await server.get() - gradient)
-
     kept = []
     while (gradient := await queue.get()) is not None:
         kept.append(asyncio.create_task(apply(gradient)))
-
-
-async def in_the_end(queue, server):
+hoards
     gradients = []
     while (gradient := await queue.get()) is not None:
         gradients.append(gradient)
     await server.put(await server.get() - sum(gradients))
-
-
-async def skips_the_last(queue, server):
+value
     before = await queue.get()
     while (gradient := await queue.get()) is not None:
         await server.put(await server.get() - before)
         before = gradient
-
-
-async def adds(queue, server):
+value
     while (gradient := await queue.get()) is not None:
         await server.put(await server.get() + gradient)
-
-
-async def only_reads(queue, server):
+no-put
     while await queue.get() is not None:
         await server.get()
-
-
-async def forgets_to_await_the_put(queue, server):
+no-put
     while (gradient := await queue.get()) is not None:
         server.put(await server.get() - gradient)
-
-
-async def loops_over_the_queue(queue, server):
+queue
     for gradient in queue:
         await server.put(await server.get() - gradient)
-
-
-async def awaits_the_queue_s_items(queue, server):
+queue
     async for gradient in queue:
         await server.put(await server.get() - gradient)
-
-
-async def hard_coded(queue, server):
+value
     while await queue.get() is not None:
         await server.put(1432)
-
-
-async def blocks(queue, server):
+blocking
     while (gradient := await queue.get()) is not None:
-        time.sleep(0.1)  # noqa: ASYNC251
+        time.sleep(0.1)
         await server.put(await server.get() - gradient)
-
-
-async def polls(queue, server):
+endless
     while True:
-        while queue.empty():  # noqa: ASYNC110
+        while queue.empty():
             await asyncio.sleep(0)
         gradient = queue.get_nowait()
         if gradient is None:
             return
         await server.put(await server.get() - gradient)
-
-
-async def until_nothing(queue, server):
-    while gradient := await queue.get():
-        await server.put(await server.get() - gradient)
-
-
-async def skips_nothing(queue, server):
-    async for gradient in _until_none(queue):
-        if gradient:
-            await server.put(await server.get() - gradient)
-
-
-async def spins(queue, server):
+endless
     while queue.empty():
         pass
+"""
 
 
-def not_async(queue, server):
-    return queue.get()
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (own, "passed"),
-        (owns_and_remembers, "passed"),
-        (owns_and_says_done, "passed"),
-        (takes_what_is_there, "passed"),
-        (..., "open"),
-        (own_stub, "open"),
-        (3, "kind"),
-        (not_async, "kind"),
-        (until_empty, "too-soon"),
-        (one_only, "too-soon"),
-        (until_nothing, "too-soon"),
-        (skips_nothing, "passed"),
-        (does_not_wait, "empty"),
-        (no_await, "await"),
-        (takes_none_for_a_gradient, "none"),
-        (never_ends, "no-end"),
-        (ends_on_zero, "no-end"),
-        (a_task_for_each, "at-once"),
-        (a_lost_task_for_each, "at-once"),
-        (in_the_end, "hoards"),
-        (skips_the_last, "value"),
-        (adds, "value"),
-        (only_reads, "no-put"),
-        (forgets_to_await_the_put, "no-put"),
-        (loops_over_the_queue, "queue"),
-        (awaits_the_queue_s_items, "queue"),
-        (hard_coded, "value"),
-        (blocks, "blocking"),
-        (polls, "endless"),
-        (spins, "endless"),
-    ],
+@every(
+    changed("04-lock", NAMES, TRAINER, *LOCKS),
+    values("04-lock", {"open": [..., Stub], "kind": [Stub(None), 3]}),
+    table(
+        "04-owner", NAMES | {"_until_none": _until_none}, "async def own(queue, server):", OWNERS
+    ),
+    table("04-owner", NAMES, "def own(queue, server):", "kind\n    return queue.get()"),
+    values("04-owner", {"open": [...], "kind": [3]}),
 )
-@pytest.mark.untidy
-def test_owner(answer, expected, monkeypatch):
-    if expected == "endless":
-        monkeypatch.setattr(attempts, "_LIMIT_S", 0.1)
-    assert code("04-owner", answer) == expected
+def test_updates_of_tasks(case):
+    case.judge()
 
 
-def test_the_owner_s_second_failure_says_more():
-    told, told_again = hints("04-owner", does_not_wait)
-    assert "`get_nowait` does not wait" in told
-    assert "`gradient = await queue.get()` waits" in told_again
+# ---- 04-threads ----
 
 
-def test_a_task_for_each_gradient_is_named_as_the_cause():
-    told, told_again = hints("04-owner", a_task_for_each)
-    assert "expected was" in told
-    assert "a task for each gradient" in told
-    assert "in `own` itself" in told_again
+class GivenTally:
+    def __init__(self, predict, counts):
+        self.predict, self.counts = predict, counts
+
+    def add(self, image):
+        kind = self.predict(image)
+        if kind not in self.counts:
+            self.counts[kind] = 0
+        self.counts[kind] = self.counts[kind] + 1
+
+
+HEAD = """class Tally:
+    def __init__(self, predict, counts):
+        self.predict, self.counts, self.lock = predict, counts, threading.Lock()
+
+    def add(self, image):"""
+COUNT = "self.counts[k] = self.counts.get(k, 0) + 1\n"
+WITH_LOCK = f"        with self.lock:\n            {COUNT}"
+TALLY = f"{HEAD}\n        k = self.predict(image)\n{WITH_LOCK}"
+TWICE = f"""        with self.lock:
+            self._count(k)
+
+    def _count(self, k):
+{WITH_LOCK}"""
+TALLIES = [
+    ([], "passed"),
+    (("threading.Lock()", "threading.Semaphore(1)"), "passed"),
+    ([("threading.Lock()", "threading.RLock()"), (WITH_LOCK, TWICE)], "passed"),
+    (
+        [
+            (", self.lock = predict, counts, threading.Lock()", " = predict, counts"),
+            ("class Tally:\n", "class Tally:\n    lock = threading.Lock()\n\n"),
+        ],
+        "passed",
+    ),
+    (("threading.Lock()", "threading.Semaphore(2)"), "wide"),
+    ((WITH_LOCK, f"        {COUNT}"), "wide"),
+    (("threading.Lock()", "asyncio.Lock()"), "asyncio-lock"),
+    (("predict, counts, threading", "predict, collections.Counter(), threading"), "elsewhere"),
+    (("self, predict, counts", "self, predict"), "raised"),
+    (("def add", "def plus"), "kind"),
+    ([("def add", "async def add"), ("with self", "async with self")], "kind"),
+]
+WITH = """
+read-outside | Is what was read still true at the write? | into one `with self.lock:`
+        k = self.predict(image)
+        n = self.counts.get(k, 0)
+        with self.lock:
+            self.counts[k] = n + 1
+write-outside
+        k = self.predict(image)
+        with self.lock:
+            n = self.counts.get(k, 0)
+        self.counts[k] = n + 1
+two-blocks | Is it held between them, too? | into one `with self.lock:`
+        k = self.predict(image)
+        with self.lock:
+            n = self.counts.get(k, 0)
+        with self.lock:
+            self.counts[k] = n + 1
+read-outside
+        k = self.predict(image)
+        if k not in self.counts:
+            self.counts[k] = 0
+        with self.lock:
+            self.counts[k] += 1
+serial
+        with self.lock:
+            k = self.predict(image)
+            self.counts[k] = self.counts.get(k, 0) + 1
+not-released
+        k = self.predict(image)
+        self.lock.acquire()
+        self.counts[k] = self.counts.get(k, 0) + 1
+        self.lock.release()
+stuck
+        k = self.predict(image)
+        self.lock.acquire()
+        self.counts[k] = self.counts.get(k, 0) + 1
+stuck
+        while True:
+            pass
+predict
+        with self.lock:
+            self.counts[self.predict(image)] = self.counts.get(self.predict(image), 0) + 1
+swallowed
+        k = self.predict(image)
+        with contextlib.suppress(Exception), self.lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+value
+        k = self.predict(image)
+        with self.lock:
+            self.counts[k] = 1
+raised
+        self.predictt(image)
+passed
+        k = self.predict(image)
+        with self.lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+passed
+        kind = self.predict(image)
+        with self.lock:
+            if kind not in self.counts:
+                self.counts[kind] = 0
+            self.counts[kind] = self.counts[kind] + 1
+passed
+        k = self.predict(image)
+        self.lock.acquire()
+        try:
+            self.counts[k] = self.counts.get(k, 0) + 1
+        finally:
+            self.lock.release()
+passed
+        k = self.predict(image)
+        with self.lock:
+            try:
+                self.counts[k] += 1
+            except KeyError:
+                self.counts[k] = 1
+"""
+WITHOUT = """
+no-lock | `counts` says 1. Between which two lines | Write `self.lock = threading.Lock()`
+        k = self.predict(image)
+        self.counts[k] = self.counts.get(k, 0) + 1
+no-lock
+        k = self.predict(image)
+        self.counts.setdefault(k, 0)
+        self.counts[k] += 1
+own-lock
+        lock = threading.Lock()
+        k = self.predict(image)
+        with lock:
+            self.counts[k] = self.counts.get(k, 0) + 1
+no-lock
+        k = self.predict(image)
+        time.sleep(0.001)
+        self.counts[k] = self.counts.get(k, 0) + 1
+passed
+        k = self.predict(image)
+        with common:
+            self.counts[k] = self.counts.get(k, 0) + 1
+"""
+
+
+@every(
+    values("04-threads", {"open": [..., GivenTally], "kind": [3]}),
+    changed("04-threads", NAMES, TALLY, *TALLIES),
+    table("04-threads", NAMES, HEAD, WITH),
+    table("04-threads", NAMES, HEAD.replace("threading.Lock()", "None"), WITHOUT),
+)
+def test_updates_of_threads(case, monkeypatch):
+    if case.code in ("not-released", "stuck", "serial"):
+        monkeypatch.setattr(tallies, "_LIMIT_S", 0.1)
+        monkeypatch.setattr(tallies, "_NEVER_S", 0.02)
+    case.judge()
 
 
 # ---- the notebook ----
@@ -512,398 +533,3 @@ def test_the_notebook_s_stubs_are_open_and_its_solutions_pass():
     assert check("04-owner", names["own"]).code == "open"
     assert check("04-lock", names["SolvedTrainer"]).code == "passed"
     assert check("04-owner", names["own_solved"]).code == "passed"
-
-
-# ---- 04-turns ----
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        ([0, 0, 1000], "passed"),
-        ((0.0, 0, 999), "passed"),
-        (np.array([0, 0, 1000]), "passed"),
-        (..., "open"),
-        ([0, 0, ...], "open"),
-        ([1000, 1000, 1000], "every-await"),
-        ([1000, 0, 1000], "bare-awaits"),
-        ([0, 1000, 1000], "free-locks"),
-        ([0, 0, 0], "naps"),
-        ([0, 0, 500], "naps"),
-        ([0, 0], "kind"),
-        (1000, "kind"),
-        ([0, 0, -1], "kind"),
-        ([0, 0, 10**400], "kind"),
-        ("0, 0, 1000", "kind"),
-        ([True, 0, 1000], "kind"),
-    ],
-)
-def test_turns(answer, expected):
-    assert code("04-turns", answer) == expected
-
-
-# ---- 04-switches ----
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (10, "passed"),
-        (2 / 20 * 100, "passed"),
-        (..., "open"),
-        (0.1, "share"),
-        (110, "whole"),
-        (1.1, "whole"),
-        (100 / 11, "of-all"),
-        (5, "other"),
-        ("10 %", "kind"),
-    ],
-)
-def test_switches(answer, expected):
-    assert code("04-switches", answer) == expected
-
-
-# ---- 04-threads ----
-
-
-_lock = threading.Lock()
-
-
-class Base:
-    def __init__(self, predict, counts):
-        self.predict, self.counts, self.lock = predict, counts, threading.Lock()
-
-
-class GivenTally:
-    def __init__(self, predict, counts):
-        self.predict, self.counts = predict, counts
-
-    def add(self, image):
-        kind = self.predict(image)
-        if kind not in self.counts:
-            self.counts[kind] = 0
-        self.counts[kind] = self.counts[kind] + 1
-
-
-class NoLock(Base):
-    def __init__(self, predict, counts):
-        self.predict, self.counts = predict, counts
-
-    def add(self, image):
-        k = self.predict(image)
-        self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class PlusEq(NoLock):
-    def add(self, image):
-        k = self.predict(image)
-        self.counts.setdefault(k, 0)
-        self.counts[k] += 1
-
-
-class OwnLock(Base):
-    def __init__(self, predict, counts):
-        self.predict, self.counts = predict, counts
-
-    def add(self, image):
-        lock = threading.Lock()
-        k = self.predict(image)
-        with lock:
-            self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class WriteOnly(Base):
-    def add(self, image):
-        k = self.predict(image)
-        n = self.counts.get(k, 0)
-        with self.lock:
-            self.counts[k] = n + 1
-
-
-class ReadOnly(Base):
-    def add(self, image):
-        k = self.predict(image)
-        with self.lock:
-            n = self.counts.get(k, 0)
-        self.counts[k] = n + 1
-
-
-class TwoBlocks(Base):
-    def add(self, image):
-        k = self.predict(image)
-        with self.lock:
-            n = self.counts.get(k, 0)
-        with self.lock:
-            self.counts[k] = n + 1
-
-
-class IfOutside(Base):
-    def add(self, image):
-        k = self.predict(image)
-        if k not in self.counts:
-            self.counts[k] = 0
-        with self.lock:
-            self.counts[k] += 1
-
-
-class Everything(Base):
-    def add(self, image):
-        with self.lock:
-            k = self.predict(image)
-            self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class AsyncLock(Base):
-    def __init__(self, predict, counts):
-        self.predict, self.counts, self.lock = predict, counts, asyncio.Lock()
-
-    def add(self, image):
-        k = self.predict(image)
-        with self.lock:
-            self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class AsyncAdd(Base):
-    async def add(self, image):
-        k = self.predict(image)
-        async with self.lock:
-            self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class NotReleased(Base):
-    def add(self, image):
-        k = self.predict(image)
-        self.lock.acquire()
-        self.counts[k] = self.counts.get(k, 0) + 1
-        self.lock.release()
-
-
-class Never(Base):
-    def add(self, image):
-        k = self.predict(image)
-        self.lock.acquire()
-        self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class Sleeps(NoLock):
-    def add(self, image):
-        k = self.predict(image)
-        time.sleep(0.001)
-        self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class Elsewhere(Base):
-    def __init__(self, predict, counts):
-        self.predict, self.counts, self.lock = predict, collections.Counter(), threading.Lock()
-
-    def add(self, image):
-        k = self.predict(image)
-        with self.lock:
-            self.counts[k] += 1
-
-
-class Twice(Base):
-    def add(self, image):
-        with self.lock:
-            self.counts[self.predict(image)] = self.counts.get(self.predict(image), 0) + 1
-
-
-class Swallows(Base):
-    def add(self, image):
-        k = self.predict(image)
-        with contextlib.suppress(Exception), self.lock:
-            self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class Sets(Base):
-    def add(self, image):
-        k = self.predict(image)
-        with self.lock:
-            self.counts[k] = 1
-
-
-class NeverEnters(GivenTally):
-    def __init__(self, predict, counts):
-        super().__init__(predict, counts)
-        self.lock = threading.Lock()
-
-    def add(self, image):
-        kind = self.predict(image)
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-
-
-class LetsTwoIn(Base):
-    def __init__(self, predict, counts):
-        self.predict, self.counts, self.lock = predict, counts, threading.Semaphore(2)
-
-    def add(self, image):
-        k = self.predict(image)
-        with self.lock:
-            self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class OneArg:
-    def __init__(self, predict):
-        pass
-
-    def add(self, image):
-        self.x = 1
-
-
-class NoAdd:
-    pass
-
-
-class Typo(Base):
-    def add(self, image):
-        self.predictt(image)
-
-
-class RightTally(Base):
-    def add(self, image):
-        k = self.predict(image)
-        with self.lock:
-            self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class AsAsked(Base):
-    def add(self, image):
-        kind = self.predict(image)
-        with self.lock:
-            if kind not in self.counts:
-                self.counts[kind] = 0
-            self.counts[kind] = self.counts[kind] + 1
-
-
-class Glob(NoLock):
-    def add(self, image):
-        k = self.predict(image)
-        with _lock:
-            self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class ClassLock(NoLock):
-    lock = threading.Lock()
-
-    def add(self, image):
-        k = self.predict(image)
-        with self.lock:
-            self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class Re(Base):
-    def __init__(self, predict, counts):
-        self.predict, self.counts, self.lock = predict, counts, threading.RLock()
-
-    def add(self, image):
-        k = self.predict(image)
-        with self.lock:
-            self._count(k)
-
-    def _count(self, k):
-        with self.lock:
-            self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class Sem(Base):
-    def __init__(self, predict, counts):
-        self.predict, self.counts, self.lock = predict, counts, threading.Semaphore(1)
-
-    def add(self, image):
-        k = self.predict(image)
-        with self.lock:
-            self.counts[k] = self.counts.get(k, 0) + 1
-
-
-class TryFinally(Base):
-    def add(self, image):
-        k = self.predict(image)
-        self.lock.acquire()
-        try:
-            self.counts[k] = self.counts.get(k, 0) + 1
-        finally:
-            self.lock.release()
-
-
-class PerKind(Base):
-    def __init__(self, predict, counts):
-        self.predict, self.counts, self.lock, self.seen = predict, counts, threading.Condition(), []
-
-    def add(self, image):
-        k = self.predict(image)
-        with self.lock:
-            try:
-                self.counts[k] += 1
-            except KeyError:
-                self.counts[k] = 1
-
-
-class Spins(Base):
-    def add(self, image):
-        while True:
-            pass
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (GivenTally, "open"),
-        (NoLock, "no-lock"),
-        (PlusEq, "no-lock"),
-        (OwnLock, "own-lock"),
-        (WriteOnly, "read-outside"),
-        (ReadOnly, "write-outside"),
-        (TwoBlocks, "two-blocks"),
-        (IfOutside, "read-outside"),
-        (Everything, "serial"),
-        (AsyncLock, "asyncio-lock"),
-        (AsyncAdd, "kind"),
-        (NotReleased, "not-released"),
-        (Never, "stuck"),
-        (Spins, "stuck"),
-        (Sleeps, "no-lock"),
-        (Elsewhere, "elsewhere"),
-        (Twice, "predict"),
-        (Swallows, "swallowed"),
-        (Sets, "value"),
-        (LetsTwoIn, "wide"),
-        (NeverEnters, "wide"),
-        (OneArg, "raised"),
-        (NoAdd, "kind"),
-        (Typo, "raised"),
-        (..., "open"),
-        (3, "kind"),
-        (RightTally, "passed"),
-        (AsAsked, "passed"),
-        (Glob, "passed"),
-        (ClassLock, "passed"),
-        (Re, "passed"),
-        (Sem, "passed"),
-        (TryFinally, "passed"),
-        (PerKind, "passed"),
-    ],
-)
-@pytest.mark.untidy
-def test_threads(answer, expected, monkeypatch):
-    if expected in ("not-released", "stuck", "serial"):
-        monkeypatch.setattr(tallies, "_LIMIT_S", 0.1)
-        monkeypatch.setattr(tallies, "_NEVER_S", 0.02)
-    verdict = check("04-threads", answer)
-    assert not {"\n", "\r"} & set(repr(verdict))
-    assert verdict.code == expected, verdict
-
-
-@pytest.mark.parametrize(
-    ("answer", "first", "second"),
-    [
-        (NoLock, "Between which two lines", "Write `self.lock = threading.Lock()` in `__init__`"),
-        (TwoBlocks, "Is it held between them, too?", "into one `with self.lock:`"),
-        (WriteOnly, "Is what was read still true at the write?", "into one `with self.lock:`"),
-    ],
-)
-@pytest.mark.untidy
-def test_threads_says_what_was_seen_and_then_more(answer, first, second):
-    told = hints("04-threads", answer)
-    assert "two threads counted one shirt each, and `counts` says 1" in told[0]
-    assert first in told[0]
-    assert second in told[1]

@@ -25,6 +25,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     troubles   judges functions that clean up, however they end
     patients   judges a blocked loop and a deadlock, mended
     storms     judges functions that try again, and their pauses
+    locks      judges a class that updates what others update, by the locks that it holds
     servers    a server that keeps a parameter, and how it was used
     arrays     judges plain functions of arrays
     backward   judges the backward pass of a layer and of a network

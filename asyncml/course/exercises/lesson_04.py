@@ -1,17 +1,15 @@
 """The exercises of lesson 04: three bets, and lost updates, mended by locks and by an owner."""
 
-import _thread
 import asyncio
-import inspect
-from collections.abc import Callable
 from typing import Any
 
-from asyncml.course.exercises import Wrong, exercise, expect
-from asyncml.course.exercises.answers import demand_class, is_number, names_of, read_list
+from asyncml.course.exercises import exercise
+from asyncml.course.exercises.answers import ask_number, is_number, read_list
 from asyncml.course.exercises.attempts import check_kind
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play, quietly
-from asyncml.course.exercises.servers import TRIP_S, UPDATE_S, Server
-from asyncml.course.exercises.tallies import AsGiven, judge
+from asyncml.course.exercises.locks import judge_lock
+from asyncml.course.exercises.scenes import Hints, demand, play, quietly
+from asyncml.course.exercises.servers import Server
+from asyncml.course.exercises.tallies import judge_tally
 
 # ---- 04-powers ----
 _THINGS = ("a coroutine", "a task", "a thread", "a process")
@@ -69,215 +67,48 @@ def turns(answer: Any) -> str:
     return "only what waits gives a turn: `await` alone is a call."
 
 
-# ---- 04-switches ----
-@exercise("04-switches")
-def switches(answer: Any) -> str:
-    """Check by how many per cent small jobs are slower with a turn after each."""
-    wrong = {
+ask_number(
+    "04-switches",
+    10,
+    "2 µs on top of 20. For jobs of 2 ms it would be a tenth of one per cent.",
+    "Each job has one switch. What does it add to 20 µs?",
+    {
         0.1: ("share", "That is the share. In per cent?"),
         1.1: ("whole", "That is what it takes now, as a multiple. How many per cent are added?"),
         110: ("whole", "That is what it takes now, in per cent of before. How much is added?"),
         100 / 11: ("of-all", "That is the switches' share of the whole. How much do they add?"),
-    }
-    expect(answer, 10, wrong, "Each job has one switch. What does it add to 20 µs?")
-    return "2 µs on top of 20. For jobs of 2 ms it would be a tenth of one per cent."
-
-
-# ---- 04-threads ----
-_TALLY_HINTS: Hints = {
-    "context manager": (
-        "asyncio-lock",
-        "A lock of asyncio is for tasks of one loop. For threads there is `threading.Lock`.",
-    ),
-    "release unlocked lock": ("acquire", "The lock was released where it was not held."),
-}
-
-
-@exercise("04-threads")
-@quietly
-def threads(answer: Any) -> str:
-    """Check a class that counts for many threads at once."""
-    demand_class(answer)
-    add = getattr(answer, "add", None)
-    demand(callable(add), "kind", f"`{answer.__name__}` has no method `add`.")
-    check_kind(add, False)
-    is_async = inspect.iscoroutinefunction(add) or inspect.isasyncgenfunction(add)
-    why = "Threads call it, and no loop runs there."
-    demand(not is_async, "kind", "`add` must be a plain `def`.", why)
-    is_given = _code(add) == AsGiven.add.__code__.co_code
-    is_given = is_given and _code(answer.__init__) == AsGiven.__init__.__code__.co_code
-    demand(not is_given, "open", "as it stands updates get lost: mend it")
-    judge(answer, _TALLY_HINTS)
-    return "no update is lost, predictions overlap, and an error releases the lock."
-
-
-# ---- 04-total ----
-@exercise("04-total")
-def total(answer: Any) -> str:
-    """Check the bet on what is left of three updates that overlap."""
-    wrong = {
+    },
+)
+ask_number(
+    "04-total",
+    110,
+    "`a` overwrote `b`, then `c`, which had read before that, `a`. Only +1 is lost.",
+    "Write down the total at 1, 2, 3, 4, 5 and 6 s.",
+    {
         111: ("all", "That is all three. Which of them writes without having seen the others?"),
         101: ("read-late", "Has `a` written already when `c` reads?"),
         100: ("read-early", "What had been written when `c` read?"),
         11: ("two", "Who writes last, and what had it seen?"),
         1: ("not-last", "That is what `a` writes at 5 s. Does nobody write after that?"),
         10: ("not-last", "That is what `b` writes at 3 s. Who writes after that?"),
-    }
-    expect(answer, 110, wrong, "Write down the total at 1, 2, 3, 4, 5 and 6 s.")
-    return "`a` overwrote `b`, then `c`, which had read before that, `a`. Only +1 is lost."
+    },
+)
 
 
-# ---- 04-lock ----
-_IN_INIT = "Write `self.lock = asyncio.Lock()` in `__init__`, and use that one in `push`."
-_LOCK_HINTS: Hints = {
-    "is bound to a different event loop": (
-        "other-loop",
-        "A lock belongs to the loop in which a task first waited for it.",
-        _IN_INIT,
-    ),
-    "context manager protocol": ("async-with", "A lock of asyncio is entered by `async with`."),
-    **dict.fromkeys(NOT_AWAITABLE, ("await", "Which of these can be awaited? `async with lock:`.")),
-    "'coroutine'": ("await", "A coroutine was used in place of its result: `await` it."),
-    "waits for Lock.acquire": (
-        "not-released",
-        "A push that has ended still holds the lock. What releases it if `put` raises?",
-        "`async with self.lock:` releases it however its block ends.",
-    ),
-}
-_THREAD_LOCKS = (_thread.LockType, _thread.RLock)
-
-
-class _AsGiven:
-    def __init__(self, server: Any) -> None:
-        self.server = server
-
-    async def push(self, number: int) -> None:
-        gradient = await self.server.load_gradient(number)
-        params = await self.server.get()
-        await self.server.put(params - gradient)
+@exercise("04-threads")
+@quietly
+def threads(answer: Any) -> str:
+    """Check a class that counts for many threads at once."""
+    judge_tally(answer)
+    return "no update is lost, predictions overlap, and an error releases the lock."
 
 
 @exercise("04-lock")
 @quietly
 def lock(answer: Any) -> str:
     """Check a class whose `push` updates what others update too."""
-    demand_class(answer)
-    demand(hasattr(answer, "push"), "kind", f"`{answer.__name__}` has no method `push`.")
-    push = answer.push
-    check_kind(push, True)
-    given = _AsGiven.push.__code__.co_code == push.__code__.co_code
-    is_init_given = _AsGiven.__init__.__code__.co_code == _code(answer.__init__)
-    demand(not (given and is_init_given), "open", "as it stands updates get lost: mend it")
-    _refuse_thread_locks(answer, push)
-    for seed in range(1, 4):
-        server = Server(seed)
-        seconds = play(_push_all, answer, server, of=push, hints=_LOCK_HINTS).seconds
-        _judge_pushes(answer, server, seconds)
-    _judge_broken(answer, push)
+    judge_lock(answer)
     return "no update is lost, the loading overlaps, and an error releases the lock."
-
-
-def _code(function: Any) -> bytes:
-    return getattr(getattr(function, "__code__", None), "co_code", b"")
-
-
-async def _push_all(make: Any, server: Server) -> None:
-    server.trainer = make(server)
-    pushes = [asyncio.create_task(push) for push in _pushes(server)]
-    try:
-        await asyncio.gather(*pushes)
-    finally:
-        for push in pushes:
-            push.cancel()
-        await asyncio.wait(pushes)
-
-
-def _pushes(server: Server) -> list[Any]:
-    return [server.trainer.push(n) for n in range(len(server.gradients))]
-
-
-def _names(make: type) -> set[str]:
-    """Return the names that the methods use, `__init__` left out."""
-    return names_of(*(method for name, method in vars(make).items() if name != "__init__"))
-
-
-def _refuse_thread_locks(make: type, push: Callable[..., Any]) -> None:
-    """Say so before anything runs: it would hang, and could not be ended."""
-
-    async def scene() -> Any:
-        return make(Server(seed=0))
-
-    trainer = play(scene, of=push).result
-    kept = [*getattr(trainer, "__dict__", {}).values(), *vars(make).values()]
-    kept += [push.__globals__.get(name) for name in _names(make)]
-    shown = "a lock of `threading` makes its whole thread wait, and with it the loop."
-    why = "Who could release it meanwhile? asyncio has locks of its own."
-    is_theirs = any(isinstance(value, _THREAD_LOCKS) for value in kept)
-    is_theirs = is_theirs or "threading" in _names(make)
-    demand(not is_theirs, "thread-lock", shown, why, _IN_INIT)
-
-
-def _judge_pushes(make: type, server: Server, seconds: float) -> None:
-    right_s = 0.0
-    for load_s in sorted(server.load_s):
-        right_s = max(right_s, load_s) + UPDATE_S
-    all_loaded = sorted(server.loaded) == list(range(len(server.gradients)))
-    shown = f"`load_gradient` was called for {sorted(server.loaded)}: once for each was expected."
-    demand(all_loaded, "calls", shown, "One `push`, one gradient.")
-    if server.params != server.right:
-        _explain_loss(make, server)
-    in_sequence_s = sum(server.load_s) + UPDATE_S * len(server.load_s)
-    shown = f"no update is lost, but it took {seconds:.1f} s, and {right_s:.1f} s are enough."
-    why = "What is slow in `push`, and does it need the lock?"
-    more = "`load_gradient` neither reads nor writes what is shared: call it before the lock."
-    demand(seconds < in_sequence_s - 1e-6, "serial", shown, why, more)
-    demand(seconds < right_s + TRIP_S / 2, "slow", shown, "What waits for what, and must it?")
-
-
-def _explain_loss(make: type, server: Server) -> None:
-    _demand_puts(server)
-    shown = f"in the end the parameter is {server.params}, expected was {server.right}: "
-    is_lost = server.right < server.params < server.first
-    demand(is_lost, "value", shown + "no lost update explains that.", "Put `params - gradient`.")
-    shown += "updates were lost."
-    names, locks = _names(make), server.locks()
-    is_own = bool(names & {"Lock", "Semaphore"})
-    why = "Each `push` makes a lock of its own, and no other push ever waits for that."
-    demand(not is_own, "own-lock", shown, why, _IN_INIT)
-    is_wide = any(isinstance(lock, asyncio.Semaphore) for lock in locks)
-    demand(not is_wide, "semaphore", shown, "How many does your semaphore let in at a time?")
-    why = "Who may read between your `get` and your `put`? A `sleep` there only lets others in."
-    demand(bool(locks), "no-lock", shown, why, _IN_INIT + " Around which lines?")
-    both = "Put `get` and `put` into one `async with self.lock:`."
-    held = server.held
-    why = "The lock is not held when `get` reads. Is what it read still true at the `put`?"
-    demand(held["get"][0], "read-outside", shown, why, both)
-    why = "The lock is not held when `put` writes. What may have happened since the `get`?"
-    demand(held["put"][0], "write-outside", shown, why, both)
-    why = "The lock is held at the `get` and at the `put`. All the time between them, too?"
-    raise Wrong("two-blocks", shown, why, both)
-
-
-def _demand_puts(server: Server) -> None:
-    gets, puts = len(server.held["get"]), len(server.held["put"])
-    shown = f"`get` ran {gets} times, and `put` never."
-    demand(puts > 0 or gets == 0, "no-put", shown, "Is it called, and is the call awaited?")
-
-
-def _judge_broken(make: type, push: Callable[..., Any]) -> None:
-    server = Server(seed=4)
-    server.broken_puts = 1
-
-    async def scene() -> list[Any]:
-        server.trainer = make(server)
-        return await asyncio.gather(*_pushes(server), return_exceptions=True)
-
-    errors = list(filter(None, play(scene, of=push, hints=_LOCK_HINTS).result))
-    shown = "the server once did not answer a `put`, and no ConnectionError came out of `push`."
-    why = "The update is lost, and nothing says so. Let errors out."
-    demand(any(isinstance(error, ConnectionError) for error in errors), "swallowed", shown, why)
-    shown = f"one `put` failed, and {len(errors)} pushes raised."
-    demand(len(errors) == 1, "spread", shown, "One error concerns one `push`.")
 
 
 # ---- 04-owner ----
@@ -344,7 +175,7 @@ def _judge_owner(server: Server, ended_s: float, closed_s: float) -> None:
     more = "Go on until you get None; 0 is a gradient like any other."
     demand(ended_s >= closed_s - 1e-9, "too-soon", shown, why, more)
     if server.params != right:
-        _demand_puts(server)
+        server.demand_puts()
     shown = f"in the end the parameter is {server.params}, expected was {right}."
     is_late = bool(puts) and max(server.put_at) > ended_s + 1e-9
     is_crowd = server.at_once > 1 and server.params != right and len(server.held["get"]) == puts

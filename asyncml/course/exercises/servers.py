@@ -4,6 +4,8 @@ import asyncio
 import random
 from typing import Any
 
+from asyncml.course.exercises.scenes import demand
+
 TRIP_S = 0.05  # to the server, and as long back
 UPDATE_S = 5 * TRIP_S  # one get and one put
 
@@ -62,3 +64,9 @@ class Server:
         self.params = params
         self.put_at.append(asyncio.get_running_loop().time())
         await asyncio.sleep(TRIP_S)
+
+    def demand_puts(self) -> None:
+        """Demand that what was read was written, too."""
+        gets, puts = len(self.held["get"]), len(self.held["put"])
+        shown = f"`get` ran {gets} times, and `put` never."
+        demand(puts > 0 or gets == 0, "no-put", shown, "Is it called, and is the call awaited?")

@@ -12,14 +12,21 @@ from types import FrameType
 from typing import Any
 
 from asyncml.course.exercises import Wrong, said_by
-from asyncml.course.exercises.answers import codes_of, names_of
-from asyncml.course.exercises.scenes import Hints, demand
+from asyncml.course.exercises.answers import codes_of, demand_method, names_of
+from asyncml.course.exercises.scenes import Hints, demand, hinting, refuse
 
 _NEVER_S = 0.2  # for what may never come
 _BLOCKED_S = 0.01  # for a thread that waits for a lock, so will not come
 _LIMIT_S = 3.0  # for an `add` that never returns
 _MOST = 40  # moments of one `add` that are tried
 _IN_INIT = "Write `self.lock = threading.Lock()` in `__init__`, and `with self.lock:` in `add`."
+_HINTS: Hints = {
+    "context manager": (
+        "asyncio-lock",
+        "A lock of asyncio is for tasks of one loop. For threads there is `threading.Lock`.",
+    ),
+    "release unlocked lock": ("acquire", "The lock was released where it was not held."),
+}
 
 
 class AsGiven:
@@ -63,8 +70,9 @@ class _Counts(dict[Any, int]):
         super().__setitem__(key, value)
 
 
-def _locks_of(tally: Any, make: type) -> list[Any]:
+def _locks_of(tally: Any) -> list[Any]:
     """Return the locks that an answer keeps: in itself, in its class, or beside it."""
+    make = type(tally)
     methods = [each for each in vars(make).values() if hasattr(each, "__globals__")]
     kept = [*getattr(tally, "__dict__", {}).values(), *vars(make).values()]
     kept += [m.__globals__.get(name) for m in methods for name in names_of(m)]
@@ -90,10 +98,8 @@ def _are_held(locks: list[Any]) -> bool:
 class _Call:
     """One `add` in a thread of its own, which ends with the check."""
 
-    def __init__(
-        self, tally: Any, image: Any, hints: Hints, tell: Callable[[str], None] | None = None
-    ) -> None:
-        self.tally, self.image, self.hints, self.tell = tally, image, hints, tell
+    def __init__(self, tally: Any, image: Any, tell: Callable[[str], None] | None = None) -> None:
+        self.tally, self.image, self.tell = tally, image, tell
         self.error: BaseException | None = None
         self.is_over = False
         self.thread = threading.Thread(target=self._run, name="add", daemon=True)
@@ -108,8 +114,7 @@ class _Call:
             sys.settrace(None)
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
-        methods = vars(type(self.tally)).values()
-        if frame.f_code not in codes_of(*methods):
+        if frame.f_code not in codes_of(*vars(type(self.tally)).values()):
             return None
         if self.is_over:
             raise SystemExit
@@ -125,34 +130,50 @@ class _Call:
             why = "Does it wait for a lock that is never released?"
             more = "`with self.lock:` releases the lock however its block ends."
             raise Wrong("stuck", "an `add` was still running after some seconds.", why, more)
-        if self.error is None or may_raise:
-            return
-        message = f"`add` raised {said_by(self.error)}."
-        for words, (code, *said) in self.hints.items():
-            if words in message:
-                raise Wrong(code, message, *said)
-        raise Wrong("raised", message, "`add` is called with one image, and returns nothing.")
+        if self.error is not None and not may_raise:
+            with hinting(_HINTS):
+                why = "`add` is called with one image, and returns nothing."
+                raise Wrong("raised", f"`add` raised {said_by(self.error)}.", why)
 
     def _end(self) -> None:
         """End the thread: at its next line, or by releasing the lock that it waits for."""
         self.is_over = True
-        for lock in _locks_of(self.tally, type(self.tally)):
+        for lock in _locks_of(self.tally):
             with contextlib.suppress(Exception):  # it may belong to the thread that holds it
                 lock.release()
         self.thread.join(_NEVER_S)
 
 
-def judge(make: type, hints: Hints) -> None:
+def judge_tally(answer: Any) -> None:
     """Raise `Wrong` unless no update is lost, predictions overlap, and an error frees the lock."""
-    _judge_one(make, hints)
+    demand_method(answer, "add", AsGiven, is_async=False)
+    _judge_one(answer)
     for moment in range(1, _MOST):
-        if len(_judge_race(make, hints, moment)) < moment:
+        if len(_judge_race(answer, moment)) < moment:
             break
-    _judge_overlap(make, hints)
-    _judge_error(make, hints)
+    _judge_overlap(answer)
+    _judge_error(answer)
 
 
-def _judge_one(make: type, hints: Hints) -> None:
+def _made(make: type, predict: Any, counts: _Counts) -> Any:
+    try:
+        return make(predict, counts)
+    except Exception as error:
+        shown = f"`{make.__name__}(predict, counts)` raised {said_by(error)}."
+        raise Wrong("raised", shown, "`__init__` takes these two, as in the class above.") from None
+
+
+def _add(tally: Any, *images: Any, may_raise: bool = False) -> list[BaseException | None]:
+    """Let a thread add each image, all at the same time, and return the errors."""
+    calls = [_Call(tally, image) for image in images]
+    for call in calls:
+        call.thread.start()
+    for call in calls:
+        call.finish(may_raise)
+    return [call.error for call in calls]
+
+
+def _judge_one(make: type) -> None:
     counts, seen = _Counts(), list[Any]()
 
     def predict(image: Any) -> str:
@@ -161,9 +182,7 @@ def _judge_one(make: type, hints: Hints) -> None:
 
     tally = _made(make, predict, counts)
     for image in (1, 0, 1):
-        call = _Call(tally, image, hints)
-        call.thread.start()
-        call.finish()
+        _add(tally, image)
     shown = f"`predict` was called for {seen!r:.60}, and once for each image was expected."
     demand(seen == [1, 0, 1], "predict", shown, "Call `self.predict(image)` once in each `add`.")
     found, right = dict(counts.items()), {"shirt": 2, "coat": 1}
@@ -172,16 +191,7 @@ def _judge_one(make: type, hints: Hints) -> None:
     demand(found == right, "value" if found else "elsewhere", shown, why)
 
 
-def _made(make: type, predict: Any, counts: _Counts) -> Any:
-    try:
-        tally = make(predict, counts)
-    except Exception as error:
-        shown = f"`{make.__name__}(predict, counts)` raised {said_by(error)}."
-        raise Wrong("raised", shown, "`__init__` takes these two, as in the class above.") from None
-    return tally
-
-
-def _judge_race(make: type, hints: Hints, moment: int) -> list[str]:
+def _judge_race(make: type, moment: int) -> list[str]:
     """Let a second thread run at one moment of the first; return the moments that there were."""
     predicted = threading.Event()
     told: list[str] = []
@@ -204,45 +214,45 @@ def _judge_race(make: type, hints: Hints, moment: int) -> list[str]:
 
     counts = _Counts(tell)
     tally = _made(make, predict, counts)
-    locks = _locks_of(tally, make)
-    first, second = _Call(tally, "first", hints, tell), _Call(tally, "second", hints)
+    locks = _locks_of(tally)
+    first, second = _Call(tally, "first", tell), _Call(tally, "second")
     first.thread.start()
     first.finish()
     if second.thread.ident is not None:
         second.finish()
         if dict.get(counts, "shirt") != 2:
-            _explain_loss(make, hints, dict.get(counts, "shirt"))
+            _explain_loss(make, dict.get(counts, "shirt"))
     return told
 
 
-def _explain_loss(make: type, hints: Hints, count: Any) -> None:
-    shown = f"two threads counted one shirt each, and `counts` says {count}."
+def _explain_loss(make: type, count: Any) -> None:
+    held: dict[str, list[bool]] = {"read": [], "write": []}
+    tally = _made(make, lambda _: "shirt", _Counts(lambda w: held[w].append(_are_held(locks))))
+    locks = _locks_of(tally)
     is_own = bool(names_of(vars(make).get("add")) & {"Lock", "RLock", "Semaphore"})
-    why = "Each `add` makes a lock of its own, and no other thread ever waits for that."
-    demand(not is_own, "own-lock", shown, why, _IN_INIT)
-    why = "Between which two lines must no other thread come?"
-    held: list[tuple[str, bool]] = []
-    counts = _Counts(lambda what: held.append((what, _are_held(locks))))
-    tally = _made(make, lambda image: "shirt", counts)
-    locks = _locks_of(tally, make)
-    demand(bool(locks), "no-lock", shown, why, _IN_INIT)
-    alone = _Call(tally, "alone", hints)
-    alone.thread.start()
-    alone.finish()
+    if locks and not is_own:
+        _add(tally, "alone")
+    reads, writes = held["read"], held["write"]
     both = "Put asking, reading and writing into one `with self.lock:`."
-    reads, writes = ([is_held for what, is_held in held if what == w] for w in ("read", "write"))
-    why = "No lock keeps a thread out at a read or a write. Does `add` enter it, and how many does "
-    why += "it let in at a time?"
-    demand(any(reads + writes), "wide", shown, why, _IN_INIT)
-    why = "The lock is not held at each read. Is what was read still true at the write?"
-    demand(all(reads), "read-outside", shown, why, both)
-    why = "The lock is held at the read. What may have happened before the write?"
-    demand(all(writes), "write-outside", shown, why, both)
-    why = "The lock is held at each step. Is it held between them, too?"
-    raise Wrong("two-blocks", shown, why, both)
+    own = "Each `add` makes a lock of its own, and no other thread ever waits for that."
+    wide = (
+        "No lock keeps a thread out at a read or a write. Does `add` enter it, and how many does "
+    )
+    wide += "does it let in at a time?"
+    read = "The lock is not held at each read. Is what was read still true at the write?"
+    write = "The lock is held at the read. What may have happened before the write?"
+    refuse(
+        f"two threads counted one shirt each, and `counts` says {count}.",
+        (is_own, "own-lock", own, _IN_INIT),
+        (not locks, "no-lock", "Between which two lines must no other thread come?", _IN_INIT),
+        (not any(reads + writes), "wide", wide, _IN_INIT),
+        (not all(reads), "read-outside", read, both),
+        (not all(writes), "write-outside", write, both),
+        (True, "two-blocks", "The lock is held at each step. Is it held between them, too?", both),
+    )
 
 
-def _judge_overlap(make: type, hints: Hints) -> None:
+def _judge_overlap(make: type) -> None:
     together, alone = threading.Barrier(2), list[Any]()
 
     def predict(image: Any) -> str:
@@ -252,32 +262,19 @@ def _judge_overlap(make: type, hints: Hints) -> None:
             alone.append(image)
         return "shirt"
 
-    tally = _made(make, predict, _Counts())
-    calls = [_Call(tally, image, hints) for image in range(2)]
-    for call in calls:
-        call.thread.start()
-    for call in calls:
-        call.finish()
+    _add(_made(make, predict, _Counts()), 0, 1)
     shown = "no update is lost, but the threads predict one after the other."
     why = "`predict` is slow, and touches nothing that is shared. Does it need the lock?"
     demand(not alone, "serial", shown, why, "Call `self.predict(image)` before `with self.lock:`.")
 
 
-def _judge_error(make: type, hints: Hints) -> None:
-    def predict(image: Any) -> Any:
-        return image
-
-    counts = _Counts()
-    tally = _made(make, predict, counts)
-    call = _Call(tally, ["no", "key"], hints)  # a list cannot be a key of a dictionary
-    call.thread.start()
-    call.finish(may_raise=True)
+def _judge_error(make: type) -> None:
+    tally = _made(make, lambda image: image, _Counts())
+    errors = _add(tally, ["no", "key"], may_raise=True)  # a list cannot be a key of a dictionary
     shown = "counting failed with a TypeError inside `add`, and no error came out of it."
-    demand(call.error is not None, "swallowed", shown, "Let errors out: nothing else reports them.")
-    call = _Call(tally, "shirt", hints)
-    call.thread.start()
+    demand(errors != [None], "swallowed", shown, "Let errors out: nothing else reports them.")
     try:
-        call.finish()
+        _add(tally, "shirt")
     except Wrong as wrong:
         if wrong.code != "stuck":
             raise

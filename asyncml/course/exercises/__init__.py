@@ -37,6 +37,8 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     steppers   judges tasks of one's own, and those that can be cancelled
     sockets    judges a future for a socket
     tasks      a loop's parts, of our own
+    hearts     judges what keeps a loop free, by a heart that beats beside it
+    recipes    judges a program that loads, trains and reports
     nightly    a slow program that loads, trains and reports, to be mended
     tallies    judges a class that counts for many threads
     predictions  what formulas and experience say of lessons 04, 05 and 08

@@ -1,26 +1,18 @@
-"""The exercises of lesson 05: how many at once, nine bets, a heartbeat, and a program to mend."""
+"""The exercises of lesson 05: how many at once, nine bets, a heartbeat, and a program to mend.
 
-import asyncio
-import inspect
+`hearts` and `recipes` judge three of them.
+"""
+
 import math
 import random
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from asyncml.clock import compute
-from asyncml.course.exercises import Wrong, answers, exercise, expect, plain
-from asyncml.course.exercises.attempts import Attempt, check_kind
-from asyncml.course.exercises.nightly import MOST, Job, ours
-from asyncml.course.exercises.scenes import (
-    NOT_AWAITABLE,
-    Hints,
-    check_plain,
-    demand,
-    heart,
-    play,
-    quietly,
-)
+from asyncml.course.exercises import answers, exercise, expect
+from asyncml.course.exercises.hearts import judge_heart, judge_heartbeat
+from asyncml.course.exercises.nightly import ours
+from asyncml.course.exercises.recipes import judge_recipe, latest
+from asyncml.course.exercises.scenes import check_plain, demand, play, quietly, refuse
 from asyncml.failures import shorten
 
 _K = "Loading hands out a batch every load / k seconds. How often does the trainer need one?"
@@ -63,26 +55,28 @@ def smallest_k_of(answer: Any) -> str:
 
 
 def _judge_k(found: Any, load_s: float, train_s: float, right: int) -> None:
-    shown = f"for a load of {load_s:g} s and a training of {train_s:g} s "
-    demand(found is not None, "no-return", shown + "it returned None.", "Is there a `return`?")
-    got = f"{shown}it returned {shorten(found)}"
-    demand(answers.is_number(found), "kind", f"{got}, which is not a number.")
+    shown = f"for a load of {load_s:g} s and a training of {train_s:g} s it returned "
+    demand(found is not None, "no-return", f"{shown}None.", "Is there a `return`?")
+    shown, quotient = f"{shown}{shorten(found)}", load_s / train_s
+    demand(answers.is_number(found), "kind", f"{shown}, which is not a number.")
     is_whole = abs(found) > 1e9 or found == found // 1
     why = "There is no such thing as half a load: round up."
-    demand(is_whole, "fraction", f"{got}.", why, "`math.ceil` rounds up.")
-    got, quotient = f"{got}; {right} is the fewest.", load_s / train_s
+    demand(is_whole, "fraction", f"{shown}.", why, "`math.ceil` rounds up.")
     is_inverse = found < right and found == math.ceil(train_s / load_s)
-    why = "Did you divide the training by the loading? It is the other way round."
-    demand(not is_inverse, "upside-down", got, why)
-    every_s = load_s / min(max(found, 1), right)
-    why = f"Then a batch comes every {every_s:.3g} s. Is that often enough?"
-    demand(found >= right, "too-few", got, why, "Round up: `math.ceil`, and not `round` or `//`.")
-    why = f"{load_s:g} / {train_s:g} is {quotient!r} in Python."
-    more = f"{why} Take away what rounding may have added before you round up: 1e-9 is plenty."
+    inverse = "Did you divide the training by the loading? It is the other way round."
+    few = f"Then a batch comes every {load_s / min(max(found, 1), right):.3g} s. Is that often "
+    few += "enough?"
     is_rounding = found == right + 1 and right < quotient < right + 1e-9
-    demand(not is_rounding, "rounding", got, why, more)
-    why = f"{load_s:g} / {train_s:g} is {quotient:.3g}: rounded up, that is enough."
-    demand(found == right, "too-many", got, why)
+    rounding = f"{load_s:g} / {train_s:g} is {quotient!r} in Python."
+    less = "Take away what rounding may have added before you round up: 1e-9 is plenty."
+    many = f"{load_s:g} / {train_s:g} is {quotient:.3g}: rounded up, that is enough."
+    refuse(
+        f"{shown}; {right} is the fewest.",
+        (is_inverse, "upside-down", inverse),
+        (found < right, "too-few", few, "Round up: `math.ceil`, and not `round` or `//`."),
+        (is_rounding, "rounding", rounding, f"{rounding} {less}"),
+        (found != right, "too-many", many),
+    )
 
 
 # ---- 05-half ----
@@ -152,173 +146,38 @@ def grid(answer: Any) -> str:
 def _judge_bet(name: str, how: str, bet: Any, right: int) -> None:
     shown = f"{name}, {how}: not {shorten(bet)}."
     demand(answers.is_number(bet), "kind", f"{shown} A number is asked for.")
-    why = "A job that waits needs no core and holds no lock. How many can wait at once?"
-    demand(name != "waiting" or bet == right, "waiting", shown, why)
-    why = "Four cores compute for four jobs at a time. The others wait for a core."
-    demand(bet != 8 or right != 4, "cores", shown, why)
+    waits = "A job that waits needs no core and holds no lock. How many can wait at once?"
+    cores = "Four cores compute for four jobs at a time. The others wait for a core."
     reason = name if how == "thread" else how
-    demand(bet == right, reason.split()[-1].lower(), shown, *_GRID.get(reason, ()))
-
-
-# ---- 05-heart ----
-_BEAT_HINTS: Hints = {
-    "still running": (
-        "endless",
-        "What in the loop lets others run? Only an `await` that waits does.",
-        "`await asyncio.sleep(every_s)`, with the `await`; and a cancellation must end it.",
-    ),
-}
+    refuse(
+        shown,
+        (name == "waiting" and bet != right, "waiting", waits),
+        (bet == 8 and right == 4, "cores", cores),
+        (bet != right, reason.split()[-1].lower(), *_GRID.get(reason, ())),
+    )
 
 
 @exercise("05-heart")
 @quietly
-def heart_of_ones_own(answer: Any) -> str:
+def heart(answer: Any) -> str:
     """Check a coroutine that notes how late each of its beats comes."""
-    check_kind(answer, True)
-    lags: list[Any] = []
-
-    async def scene() -> bool:
-        beating = asyncio.create_task(answer(lags, 0.1), name="heart")
-        await asyncio.sleep(0.25)
-        compute(1)
-        await asyncio.sleep(0.25)
-        ended = beating.done()
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=not ended)
-        return ended
-
-    ended = play(scene, of=answer, hints=_BEAT_HINTS).result
-    seen = [lag for lag in plain(lags) if answers.is_number(lag)]
-    shown = f"`lags` is to hold numbers, and holds {shorten(lags)}."
-    demand(len(seen) == len(lags), "kind", shown)
-    shown = f"it ended by itself, after {len(seen)} of its beats."
-    demand(not ended, "ends", shown, "A heart beats until it is cancelled: `while True`.")
-    demand(bool(seen), "silent", "it noted no beat in 1.5 s.", "Append to `lags` after each sleep.")
-    told = ", ".join(f"{lag * 1000:.0f}" for lag in seen[:6])
-    shown = f"beats of 100 ms, and beside them a second of computing: it noted {told} ms; "
-    shown += "0, 0, 950, 0, 0 were expected."
-    is_elapsed = abs(min(seen) - 0.1) < 0.01 and abs(max(seen) - 1.05) < 0.01
-    why = "That is the time since the beat before. By how much is it later than it was due?"
-    demand(not is_elapsed, "elapsed", shown, why, "Take away `every_s`.")
-    is_right = min(seen) > -0.001 and abs(max(seen) - 0.95) < 0.001 and len(seen) >= 5
-    why = "When is a beat due, when do you look, and on which clock?"
-    more = "In the loop, before the sleep: `due = loop.time() + every_s`. After it: "
-    demand(is_right, "lag", shown, why, f"{more}`loop.time() - due`.")
+    judge_heart(answer)
     return "on time while the loop is free, and 950 ms late when a second of computing holds it."
-
-
-# ---- 05-heartbeat ----
-_LAG_S, _EVERY_S = 0.050, 0.010
-_HEART_HINTS: Hints = {
-    **dict.fromkeys(
-        ("coroutine expected", "object is not callable"),
-        ("not-called", "Hand it over uncalled: `asyncio.to_thread(label, image)` calls it."),
-    ),
-    **dict.fromkeys(
-        (*NOT_AWAITABLE, "an awaitable is required"),
-        (
-            "await-plain",
-            "`label` is a plain function: it returns the label, and there is nothing to await.",
-            "Call `label(image)`, then give others a turn: `await asyncio.sleep(0)`.",
-        ),
-    ),
-    "label() takes": ("one-by-one", "`label` takes one image at a time."),
-}
-
-
-class _Room:
-    """Images that take 8 to 14 ms each to label, and a heart that notes how late it beats."""
-
-    def __init__(self, seed: int) -> None:
-        chance = random.Random(seed)
-        self.images = chance.sample(range(1000, 10_000), chance.randint(25, 35))
-        self.costs = {image: chance.randint(8, 14) / 1000 for image in self.images}
-        self.labels = {image: chance.randint(0, 9) for image in self.images}
-        self.asked: list[int] = []
-        self.lags: list[float] = []
-        self.took_s = 0.0
-
-    def label(self, image: int) -> int:
-        is_one = isinstance(image, int)
-        got = f"`label` takes one image at a time, and got a {type(image).__name__}."
-        demand(is_one, "one-by-one", got)
-        self.asked.append(image)
-        compute(self.costs[image])
-        return self.labels[image]
-
-    async def run(self, label_all: Callable[..., Any]) -> Any:
-        loop = asyncio.get_running_loop()
-        async with heart(self.lags, _EVERY_S):
-            await asyncio.sleep(0.025)
-            start = loop.time()
-            result = await label_all(list(self.images), self.label)
-            self.took_s = loop.time() - start
-            await asyncio.sleep(0.025)  # a beat that is late comes now
-        return result
 
 
 @exercise("05-heartbeat")
 @quietly
 def heartbeat(answer: Any) -> str:
     """Check a coroutine that computes for long, and lets a heart beat meanwhile."""
-    shown = "with `yield` it hands out the labels one by one; a list of them all was asked for."
-    why = "Collect them in a list, and `return` that."
-    demand(not inspect.isasyncgenfunction(answer), "generator", shown, why)
-    check_kind(answer, True)
-    latest = 0.0
-    for seed in range(1, 3):
-        room = _Room(seed)
-        run = play(room.run, answer, of=answer, hints=_HEART_HINTS)
-        _judge_labels(room, run.result)
-        _judge_lag(room, run)
-        latest = max(latest, *room.lags)
-    late = f"no beat was more than {latest * 1000:.0f} ms late" if latest else "no beat was late"
-    return f"the right labels, in no more time than the work takes, and {late}."
+    late_s = judge_heartbeat(answer)
+    return f"the right labels, in no more time than the work takes, and {latest(late_s)}."
 
 
-def _judge_labels(room: _Room, found: Any) -> None:
-    right = [room.labels[image] for image in room.images]
-    answers.demand_returned(found)
-    parts = [found, *found] if isinstance(found, list | tuple) else [found]
-    shown = "it returned something that still has to be awaited."
-    why = "`await` it; if there are many, `await asyncio.gather(...)`."
-    demand(not any(map(inspect.isawaitable, parts)), "not-awaited", shown, why)
-    found = answers.read_results(found)
-    kinds, every = len(set(room.asked)), len(room.images)
-    shown = f"`label` was called {len(room.asked)} times, for {kinds} of the {every} images."
-    is_each = sorted(room.asked) == sorted(room.images)
-    demand(is_each, "calls", shown, "Call it once for each image of this call.")
-    is_mixed = found != right and answers.is_mixed_up(found, right)
-    why = "Several at once, taken as they come, arrive in another order. `gather` keeps the order."
-    demand(not is_mixed, "order", "the right labels, not in the order of the images.", why)
-    shown = f"{len(found)} results; {len(right)} labels were expected, those of `label`."
-    demand(found == right, "results", shown, "One for each image, in the order of the images.")
-
-
-def _judge_lag(room: _Room, run: Attempt) -> None:
-    work_s, lag_s = sum(room.costs.values()), max(room.lags)
-    assert run.timeline is not None
-    block_s = run.timeline.statistics().longest_block_s
-    is_late = lag_s >= _LAG_S
-    shown = f"a beat was {lag_s * 1000:.0f} ms late, and less than 50 was asked for."
-    seen = f"{shown} All {work_s * 1000:.0f} ms of work were done in one piece."
-    why = "What in it lets others run? Neither `async def` does, nor an `await` that never waits."
-    more = "After each image `await asyncio.sleep(0)`; or let a thread do the work: "
-    more += "`await asyncio.to_thread(...)`."
-    demand(not is_late or block_s <= work_s - 0.001, "no-turn", seen, why, more)
-    seen = f"{shown} No piece of work was longer than {block_s * 1000:.0f} ms, but all of them "
-    seen += "were in the queue before the beat was due."
-    why = "A beat that falls due queues behind all the tasks that are ready. How many are?"
-    more = "One task, and a turn after each image: `await asyncio.sleep(0)`."
-    demand(not is_late or lag_s <= 3 * block_s + 0.001, "in-line", seen, why, more)
-    seen = f"{shown} The longest piece of work without a turn took {block_s * 1000:.0f} ms."
-    why = "How many images do you label between two turns? And how many pieces can delay a beat?"
-    more = "Up to three pieces can delay a beat: `await asyncio.sleep(0)` after each image."
-    demand(not is_late, "too-rarely", seen, why, more)
-    shown = f"no beat was late, but the work takes {work_s:.2f} s, and yours took {room.took_s:.2f}"
-    why = "The others need a turn, not a pause."
-    more = "`await asyncio.sleep(0)` waits for nothing: it only goes to the end of the line."
-    demand(room.took_s <= 1.25 * work_s, "slow", f"{shown} s.", why, more)
+@exercise("05-recipe", ours=ours)
+@quietly
+def recipe(answer: Any) -> str:
+    """Check a program that loads, trains and reports, and tell what remains over the bound."""
+    return judge_recipe(answer)
 
 
 # ---- 05-paper ----
@@ -361,110 +220,3 @@ def paper(answer: Any) -> str:
     more += "load and the last report are exposed."
     demand(is_right, "bound", f"{shown} {slow}", why, more)
     return "24 x 180 ms as it is; at best the training, the first load and the last report."
-
-
-# ---- 05-recipe ----
-_OVER = 0.05  # what may remain over the bound
-_BEAT_S = 0.02
-_JOBS = ((24, 0.09, 0.03, 0.06), (17, 0.1, 0.04, 0.07))
-_RECIPE_HINTS: Hints = {
-    "the store takes": (
-        "too-many",
-        "Start no more loads than the trainer needs: how many is that?",
-        "`aml.Pipeline(job.keys).map(load, concurrency=3)` keeps three loads under way.",
-    ),
-    **dict.fromkeys(
-        NOT_AWAITABLE,
-        (
-            "await-plain",
-            "`job.train` is a plain function: there is nothing in it to await.",
-            "`await asyncio.to_thread(job.train, batch)` runs it beside the loop.",
-        ),
-    ),
-    "object is not callable": (
-        "called",
-        "`asyncio.to_thread(job.train, batch)` calls `job.train` for you: hand it over uncalled.",
-    ),
-}
-
-
-@exercise("05-recipe", ours=ours)
-@quietly
-def recipe(answer: Any) -> str:
-    """Check a program that loads, trains and reports, and tell what remains over the bound."""
-    check_kind(answer, True)
-    jobs, worst, beat_s = [], 0.0, 0.0
-    for numbers in _JOBS:
-        job = Job(*numbers)
-        play(job.run, answer, of=answer, hints=_RECIPE_HINTS)
-        _judge_work(job)
-        _judge_waits(job)
-        _judge_beats(job)
-        jobs.append(job)
-        worst = max(worst, job.took_s / job.bound_s - 1)
-        beat_s = max(beat_s, *job.lags)
-    rest = f"at most {worst:.1%} remain" if worst > 0.0005 else "nothing remains"
-    late = f"no beat was more than {beat_s * 1000:.0f} ms late" if beat_s else "no beat was late"
-    gain = f"{jobs[0].took_s:.2f} s in place of {jobs[0].before_s:.2f}"
-    return f"{gain}: {rest} over the bound, and {late}."
-
-
-def _judge_work(job: Job) -> None:
-    count, trained = len(job.keys), [key for key, _ in job.trained]
-    shown = f"{len(trained)} trainings on {len(set(trained))} of {count} shards."
-    demand(sorted(trained) == job.keys, "calls", shown, "Train on each shard once.")
-    shown = f"{job.most_loading} loads were under way at once, and the store takes {MOST}."
-    demand(job.most_loading <= MOST, "too-many", shown, *_RECIPE_HINTS["the store takes"][1:])
-    shown = f"{job.most_training} trainings ran at the same time."
-    why = "They share one model, and each would overwrite the others' steps: one at a time."
-    more = "Await each `asyncio.to_thread(job.train, batch)` before the next one begins."
-    demand(job.most_training == 1, "at-once", shown, why, more)
-    shown = "the shards were not trained on in the order of `job.keys`."
-    why = "The model depends on the order. Load ahead, but train in order."
-    demand(trained == job.keys, "order", shown, why, "`Pipeline.map` and `gather` keep the order.")
-    missing = count - len(set(job.reported))
-    shown = f"{missing} of {count} reports had not arrived when the program ended."
-    why = "What waits for the reports that are still under way at the end?"
-    more = "`async with asyncio.TaskGroup()` waits for its tasks before it goes on."
-    demand(missing == 0, "left", shown, why, more)
-    shown = f"{len(job.reported)} reports arrived for {count} shards."
-    demand(len(job.reported) == count, "calls", shown, "Report each shard once.")
-
-
-def _judge_beats(job: Job) -> None:
-    late_s = max(job.lags)
-    shown = f"{_score(job)}, and a beat of the heart came {late_s * 1000:.0f} ms late."
-    why = "What computes on the loop? Take step 3 of the recipe."
-    more = "`await asyncio.to_thread(job.train, batch)` computes beside the loop."
-    demand(late_s < _BEAT_S, "lag", shown, why, more)
-
-
-def _score(job: Job) -> str:
-    over = job.took_s / job.bound_s - 1
-    return f"{job.took_s:.2f} s; the bound is {job.bound_s:.2f} s, so {over:.0%} remain over it"
-
-
-def _judge_waits(job: Job) -> None:
-    if job.took_s <= (1 + _OVER) * job.bound_s:
-        return
-    hungry_s, held_s = job.waits()
-    shown = f"{_score(job)}."
-    why = "No wait is hidden: everything still happens in turn. What could go on meanwhile?"
-    more = "Load ahead while the trainer works, and let each report go on beside the next training."
-    demand(job.took_s < 0.98 * job.before_s, "in-turn", shown, why, more)
-    if held_s > hungry_s:
-        seen = f"{shown} For {held_s:.2f} s a batch lay ready and the trainer did not take it."
-        why = "What does your program await between two trainings?"
-        more = "Do not await a report before the next training: start it as a task in a TaskGroup."
-        raise Wrong("held", seen, why, more)
-    seen = f"{shown} For {hungry_s:.2f} s the trainer had no batch."
-    if not job.loads_meanwhile():
-        why = "No load went on while it trained. In rounds, loads hide only behind each other."
-        more = "`aml.Pipeline(job.keys).map(load, concurrency=3)` loads while you train."
-        raise Wrong("rounds", seen, why, more)
-    every = job.load_s / job.most_loading
-    why = f"With {job.most_loading} at once, a load ends every {every * 1000:.0f} ms at best."
-    why += " How often does the trainer need one?"
-    if every <= job.train_s + 1e-9:
-        why = "Sometimes too few loads were under way. When does the next load begin?"
-    raise Wrong("too-few", seen, why, f"{why} The store takes up to {MOST} at once.")

@@ -341,6 +341,7 @@ STOPPABLE = [
                 for compiled, code in COMPILED
             ),
             (kernel_of(RUN + AWAIT, last="pass"), "pause"),
+            (f"names = dict(names)\n{kernel_of(RUN + AWAIT)}", "names", "`names` did not have"),
             ("...", "open"),
         ],
     ),

@@ -348,6 +348,7 @@ BY_CLOSURE = (
 )
 LOOPS = [
     ([], "passed"),
+    (("            callback(*args)", "            callback(args)"), "calls"),
     ([("Exception as", "BaseException as")], "interrupt"),
     ([("self.errors.append(error)", "pass")], "errors"),
     ([("self.errors.append(error)", "self.errors = [error]")], "errors"),
@@ -578,6 +579,7 @@ CANCELS = [
     ([("            self.waits_for = awaited\n", "")], "not-woken"),
     ([("self.set_exception(failure)", "pass")], "error-lost"),
     ((CALL, "while True: pass"), "endless", "must not wait"),
+    ((CALL, f"if self.waits_for: {CALL}"), "lost", "before its first step"),
 ]
 
 # ---- 03-readable ----

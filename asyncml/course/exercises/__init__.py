@@ -89,6 +89,25 @@ class Wrong(Exception):
         self.code, self.message, self.hint, self.more = code, message, hint, more or hint
 
 
+def demand(is_right: bool, code: str, message: str, hint: str = "", more: str = "") -> None:
+    """Raise `Wrong`, unless it is right."""
+    if not is_right:
+        raise Wrong(code, message, hint, more)
+
+
+def refuse(shown: str, *faults: tuple[bool | str, ...]) -> None:
+    """Raise `Wrong` for the first of several faults that is there.
+
+    Args:
+        shown: what was seen, whichever it is.
+        faults: whether it is there, its code, the hint, and the fuller hint.
+    """
+    for is_there, *said in faults:
+        if is_there:
+            code, *hints = map(str, said)
+            raise Wrong(code, shown, *hints)
+
+
 def exercise(name: str, ours: Any = None) -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
     """Register a check: a function of the answer that returns a sentence, or raises `Wrong`.
 

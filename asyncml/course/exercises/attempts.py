@@ -20,7 +20,7 @@ from typing import Any
 
 from asyncml.clock import Deadlock, compute, simulate
 from asyncml.clock.turns import hold
-from asyncml.course.exercises import Wrong, said_by
+from asyncml.course.exercises import Wrong, demand, said_by
 from asyncml.course.exercises.verdicts import keep
 from asyncml.failures import shorten
 from asyncml.timeline.recorder import record
@@ -75,26 +75,19 @@ def attempt(
     run = _Run(function, args, is_async)
     run.go()
     keep(run.timeline)
-    if run.is_endless:
-        raise Wrong(
-            "endless",
-            f"it was still running after {_LIMIT_S:g} s, so it was stopped.",
-            "Which loop in it has no end, or no `await` that could let others run?",
-        )
-    if run.slept_s and not may_block:
-        raise Wrong(
-            "blocking",
-            f"`time.sleep` held the whole event loop for {run.slept_s:.3g} s.",
-            "Nothing else can run meanwhile: wait with `await asyncio.sleep(...)`.",
-        )
-    if isinstance(run.error, Deadlock) and not isinstance(run.error, may_raise):
-        name, why, where = run.error.waits[0]
-        raise Wrong(
-            "deadlock",
-            f"`{name}` waits for {why} in {where}, and nothing is left that could end that.",
-            "Who was to wake it?",
-        )
+    shown = f"it was still running after {_LIMIT_S:g} s, so it was stopped."
+    why = "Which loop in it has no end, or no `await` that could let others run?"
+    demand(not run.is_endless, "endless", shown, why)
+    shown = f"`time.sleep` held the whole event loop for {run.slept_s:.3g} s."
+    why = "Nothing else can run meanwhile: wait with `await asyncio.sleep(...)`."
+    demand(may_block or not run.slept_s, "blocking", shown, why)
     if run.error is not None and not isinstance(run.error, may_raise):
+        if isinstance(run.error, Deadlock):
+            name, what, where = run.error.waits[0]
+            shown = (
+                f"`{name}` waits for {what} in {where}, and nothing is left that could end that."
+            )
+            raise Wrong("deadlock", shown, "Who was to wake it?")
         why = "Call it in a cell of its own to see the whole traceback."
         raise Wrong("raised", _tell(run.error, function), why)
     return Attempt(run.result, run.error, run.seconds, run.timeline)
@@ -188,19 +181,17 @@ def _unraisable_ends_hidden() -> Iterator[None]:
 
 def check_kind(function: Any, is_async: bool) -> None:
     """Demand a function of the right kind that is not a stub; raise `Wrong` otherwise."""
-    if function is ... or function is None:
-        raise Wrong("open", "put your answer in place of the `...`")
-    if not callable(function):
-        message = f"the answer is a function, got {shorten(function)}."
-        raise Wrong("kind", message, "Without the `()`?")
-    if is_stub(function):
-        raise Wrong("open", f"write the body of `{function.__name__}` in place of the `...`")
+    is_given = function is not ... and function is not None
+    demand(is_given, "open", "put your answer in place of the `...`")
+    shown = f"the answer is a function, got {shorten(function)}."
+    demand(callable(function), "kind", shown, "Without the `()`?")
     name = getattr(function, "__name__", "it")
-    if is_async and inspect.isasyncgenfunction(function):
-        message = f"`{name}` has a `yield` in it, which makes it a generator."
-        raise Wrong("kind", message, "Give the result back with `return`.")
-    if is_async and not inspect.iscoroutinefunction(function):
-        raise Wrong("kind", f"`{name}` must be an `async def`.", "Put `async` before its `def`.")
+    demand(not is_stub(function), "open", f"write the body of `{name}` in place of the `...`")
+    is_generator = is_async and inspect.isasyncgenfunction(function)
+    shown = f"`{name}` has a `yield` in it, which makes it a generator."
+    demand(not is_generator, "kind", shown, "Give the result back with `return`.")
+    is_right = not is_async or inspect.iscoroutinefunction(function)
+    demand(is_right, "kind", f"`{name}` must be an `async def`.", "Put `async` before its `def`.")
 
 
 def is_stub(function: Any) -> bool:

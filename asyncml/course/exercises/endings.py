@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from asyncml.clock import compute
-from asyncml.course.exercises import Wrong, answers, plain
+from asyncml.course.exercises import answers, plain
 from asyncml.course.exercises.feeders import called
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
+from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play, refuse
 from asyncml.network.optimizers import Adam
 from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.training.step import Step
 
 _FOR = ("for", "Steps have to be waited for: `async for step in`, and no `await` before the steps.")
-_LOOPS: Hints = dict.fromkeys(
-    ("object is not iterable", "'async for' requires", "write `async for", *NOT_AWAITABLE), _FOR
-)
+_LOOPS: Hints = {
+    f"object is not iterable / 'async for' requires / write `async for / {UNAWAITABLE}": _FOR
+}
 _NOT_AWAITED = "A coroutine function gives you its result when you await the call."
 
 # ---- early stopping ----
@@ -62,7 +62,7 @@ class Epochs:
         return self.scores[max(self.steps - 1, 0) // self.per_epoch]
 
 
-_RULES: Hints = {
+_RULES = {
     "previous": (
         "Is a score compared with the best so far, or with the one before?",
         "An epoch that only makes up for a bad one before it is no better than the best.",
@@ -111,15 +111,16 @@ def judge_early(answer: Callable[..., Any]) -> None:
 def judge_moments(epochs: Epochs) -> None:
     """Demand an evaluation at the end of each epoch, and at no other moment."""
     found, each = epochs.evaluated, epochs.per_epoch
-    if found and found == [each * number for number in range(1, len(found) + 1)]:
-        return
-    after = ", ".join(map(str, found[:4])) or "none"
-    shown = f"epochs of {each} steps, and it evaluated after these steps: {after}."
-    why = "By then training was over. What decides while it is still going on?"
-    is_early = not found or found[0] < each * len(epochs.scores)
-    demand(is_early, "too-late", shown, why, "Evaluate inside the `async for`.")
+    is_right = found != [] and found == [each * number for number in range(1, len(found) + 1)]
+    is_late = not is_right and found != [] and found[0] >= each * len(epochs.scores)
+    late = "By then training was over. What decides while it is still going on?"
     why = "The first step of an epoch has index 0. Which index has its last?"
-    raise Wrong("moments", shown, why, "Once an epoch, when `step.index == per_epoch - 1`.")
+    refuse(
+        f"epochs of {each} steps, and it evaluated after these steps: "
+        f"{', '.join(map(str, found[:4])) or 'none'}.",
+        (is_late, "too-late", late, "Evaluate inside the `async for`."),
+        (not is_right, "moments", why, "Once an epoch, when `step.index == per_epoch - 1`."),
+    )
 
 
 def judge_end(epochs: Epochs) -> None:
@@ -130,15 +131,18 @@ def judge_end(epochs: Epochs) -> None:
     shown = f"after the last score {beyond} more steps were taken."
     is_over = done != right or not beyond
     demand(is_over, "goes-on", shown, "What ends a loop at once?", "`break`, or `return`.")
+    if done == right:
+        return
     row = ", ".join(f"{score:g}" for score in scores[: max(done, right)])
-    shown = f"scores {row}; patience {patience}: it ended after {done} epochs, not {right}."
-    is_used = done == right or patience == 3 or done != ends_after(scores, 3)
-    demand(is_used, "hard-coded", shown, "`patience` is handed in: is it used?")
-    for rule, said in _RULES.items():
-        is_other = done == right or done != ends_after(scores, patience, rule)
-        demand(is_other, rule, shown, *said)
+    is_fixed = patience != 3 and done == ends_after(scores, 3)
     why = "How many poor epochs in a row are enough? `patience` says it. Count from the best score."
-    demand(done == right, "end", shown, why)
+    ends = {rule: ends_after(scores, patience, rule) for rule in _RULES}
+    refuse(
+        f"scores {row}; patience {patience}: it ended after {done} epochs, not {right}.",
+        (is_fixed, "hard-coded", "`patience` is handed in: is it used?"),
+        *((done == ends[rule], rule, *said) for rule, said in _RULES.items()),
+        (True, "end", why),
+    )
 
 
 # ---- going on after a kill ----
@@ -292,14 +296,16 @@ def _is_due(done: int) -> bool:
 
 
 def _refuse_count(shown: str, steps: int, since: int) -> None:
-    more = "`fit(..., resume_from=step)`."
-    why = "The weights were put back. Does `fit` know where to go on?"
-    demand(not since or steps != _TOTAL, "place", shown, why, more)
-    code, *said = _WHOLE_RUN
-    is_whole = since + steps > _TOTAL or (since + steps) % _SHARDS > 0
-    demand(is_whole, code, shown, *said)
+    is_lost = since > 0 and steps == _TOTAL
+    place = "The weights were put back. Does `fit` know where to go on?"
+    is_rest = since + steps <= _TOTAL and (since + steps) % _SHARDS == 0
     why = "Each step of the run is to be done once. What ends the loop, and where does it begin?"
-    raise Wrong("count", shown, why)
+    refuse(
+        shown,
+        (is_lost, "place", place, "`fit(..., resume_from=step)`."),
+        (is_rest, *_WHOLE_RUN),
+        (True, "count", why),
+    )
 
 
 def judge_resume(answer: Callable[..., Any]) -> None:

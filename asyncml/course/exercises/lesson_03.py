@@ -120,13 +120,11 @@ _CALL = "Let `call_soon` queue a method of yours that calls the callback inside 
 _OWN_LIST = "Make the list in `__init__`: one for each loop."
 _ERROR_PATH_HINTS: Hints = {
     "still running": ("endless", "Does a callback that failed go back into the queue?"),
-    "pop from an empty": ("cleared", "Leave the queue alone: `run` counts on what is in it."),
     "recursion": (
         "recursion",
         "Your `call_soon` calls itself.",
         "The one of VirtualLoop: `super().call_soon(...)`.",
     ),
-    "has no attribute 'errors'": ("no-errors", "Make the list `self.errors` in `__init__`."),
     "has no attribute 'ready' / has no attribute 'order'": (
         "no-super",
         "Begin your `__init__` with `super().__init__()`.",

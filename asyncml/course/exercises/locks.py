@@ -135,9 +135,7 @@ def _judge_broken(make: Any) -> None:
         server.trainer = make(server)
         return await asyncio.gather(*_pushes(server), return_exceptions=True)
 
-    errors = list(filter(None, play(scene, of=make.push, hints=_HINTS).result))
+    errors = play(scene, of=make.push, hints=_HINTS).result
     shown = "the server once did not answer a `put`, and no ConnectionError came out of `push`."
     why = "The update is lost, and nothing says so. Let errors out."
     demand(any(isinstance(error, ConnectionError) for error in errors), "swallowed", shown, why)
-    shown = f"one `put` failed, and {len(errors)} pushes raised."
-    demand(len(errors) == 1, "spread", shown, "One error concerns one `push`.")

@@ -10,12 +10,10 @@ import random
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from asyncml.clock.turns import hold
-from asyncml.course.exercises import Wrong
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
+from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play, refuse
 from asyncml.failures import shorten
 from asyncml.internals import running_loop
 
@@ -31,14 +29,13 @@ SPINS: Hints = {
 _HINTS: Hints = {
     **SIGNATURE,
     "'coroutine' object": ("no-await", "`open_file` is a coroutine function: await its call."),
-    "an awaitable is required": ("no-call", "The call makes the coroutine: `file.read()`."),
-    **dict.fromkeys(
-        ("object method can't be used", "'method' object can't be awaited"),
-        ("no-call", "The call makes the coroutine: `file.read()`."),
+    "an awaitable is required / object method can't be / 'method' object can't be awaited": (
+        "no-call",
+        "The call makes the coroutine: `file.read()`.",
     ),
-    **dict.fromkeys(
-        NOT_AWAITABLE,
-        ("plain-file", "The functions of this file are plain ones: there is nothing to await."),
+    UNAWAITABLE: (
+        "plain-file",
+        "The functions of this file are plain ones: there is nothing to await.",
     ),
     "local variable": (
         "unopened",
@@ -99,12 +96,23 @@ class Seen:
     result: Any = None
 
 
-class File:
-    """A file of coroutines, which notes what is done to it."""
+class _Noting:
+    """What is done to a file."""
+
+    close_calls = 0
+    is_reading = is_closed = closes_read = False
 
     def __init__(self, case: Case, number: int) -> None:
         self.case, self.data = case, random.Random(number).randbytes(4)
-        self.close_calls, self.is_reading, self.is_closed, self.closes_read = 0, False, False, False
+
+    def _outcome(self) -> bytes:
+        if self.case.error is not None:
+            raise self.case.error
+        return self.data
+
+
+class File(_Noting):
+    """A file of coroutines, which notes what is done to it."""
 
     async def open(self) -> "File":
         """Open it."""
@@ -122,11 +130,6 @@ class File:
             self.is_reading = False
         return self._outcome()
 
-    def _outcome(self) -> bytes:
-        if self.case.error is not None:
-            raise self.case.error
-        return self.data
-
     def close(self) -> Coroutine[Any, Any, None]:
         """Close it, which takes a while."""
         self.close_calls += 1
@@ -140,13 +143,10 @@ class File:
         self.is_closed = True
 
 
-class BlockingFile:
+class BlockingFile(_Noting):
     """A file of plain functions, which hold the thread that calls them; called to be opened."""
 
-    def __init__(self, case: Case, number: int) -> None:
-        self.case, self.data = case, random.Random(number).randbytes(4)
-        self.close_calls, self.is_reading, self.is_closed, self.closes_read = 0, False, False, False
-        self.is_by_hand = False
+    is_by_hand = False
 
     def __call__(self) -> "BlockingFile":
         """Open it, at once."""
@@ -154,19 +154,16 @@ class BlockingFile:
 
     def read(self) -> bytes:
         """Return its data, and hold the thread for a while."""
-        if running_loop() is not None:
-            shown = "`read` was called on the event loop, which stands still meanwhile."
-            why = "`asyncio.to_thread(function)` calls it in another thread; with "
-            why += "`to_thread(function())` you call it yourself, first."
-            raise Wrong("blocking", shown, why)
+        shown = "`read` was called on the event loop, which stands still meanwhile."
+        why = "`asyncio.to_thread(function)` calls it in another thread; with "
+        why += "`to_thread(function())` you call it yourself, first."
+        demand(running_loop() is None, "blocking", shown, why)
         self.is_reading = True
         self.is_by_hand = not hold(self.case.read_s)  # the clock knows the threads of pools only
         self.is_reading = False
         if self.is_closed:
             raise ValueError("I/O operation on closed file")
-        if self.case.error is not None:
-            raise self.case.error
-        return self.data
+        return self._outcome()
 
     def close(self) -> None:
         """Close it, at once."""
@@ -177,12 +174,7 @@ class BlockingFile:
         """Return the file."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close the file."""
         self.close()
 
@@ -204,9 +196,7 @@ def run_case(answer: Any, case: Case, file: File | BlockingFile, open_file: Any)
         seen.error = task.exception()
         if seen.error is None:
             seen.result = task.result()
-        elif (
-            not isinstance(seen.error, OSError) and not file.closes_read
-        ):  # of which TimeoutError is one
+        elif not (isinstance(seen.error, OSError) or file.closes_read):  # TimeoutError is one
             raise seen.error
         return seen
 
@@ -227,9 +217,9 @@ def no_pool_awaits(file: Any) -> Iterator[None]:
     def watched(pool: ThreadPoolExecutor, wait: bool = True, **kwargs: Any) -> None:
         is_held = wait and file.is_reading and running_loop() is not None
         shutdown(pool, wait=wait and not is_held, **kwargs)
-        if is_held:
-            shown = "the `with` block of the pool held the event loop until its thread had ended."
-            raise Wrong("holds", shown, "`asyncio.to_thread` uses a pool that nobody has to close.")
+        shown = "the `with` block of the pool held the event loop until its thread had ended."
+        why = "`asyncio.to_thread` uses a pool that nobody has to close."
+        demand(not is_held, "holds", shown, why)
 
     ThreadPoolExecutor.shutdown = watched  # type: ignore[method-assign, assignment]
     try:
@@ -240,54 +230,51 @@ def no_pool_awaits(file: Any) -> Iterator[None]:
 
 def demand_outcome(case: Case, seen: Seen) -> None:
     """Demand that an error, a stop or a time-out came out as it has to."""
-    if inspect.iscoroutine(seen.result):
+    is_coroutine, is_stopped = inspect.iscoroutine(seen.result), case.stop_at_s is not None
+    name = seen.result.__name__ if is_coroutine else ""
+    if is_coroutine:
         seen.result.close()
-        shown = f"it returned a coroutine, `{seen.result.__name__}`, and not its result."
-        why = "Where is the `await`? And `to_thread` takes plain functions, not coroutines."
-        raise Wrong("coroutine", shown, why)
-    if case.stop_at_s is not None:
-        shown = "it was cancelled from outside while it read, and carried on as if time were up."
-        why = "Your `except` takes every CancelledError for the time-out's. Whose was this one?"
-        more = "Catch `TimeoutError`, around the block: only your own limit becomes one."
-        demand(seen.was_cancelled, "swallowed", shown, why, more)
-        return
+    shown = f"it returned a coroutine, `{name}`, and not its result."
+    why = "Where is the `await`? And `to_thread` takes plain functions, not coroutines."
+    demand(not is_coroutine, "coroutine", shown, why)
+    shown = "it was cancelled from outside while it read, and carried on as if time were up."
+    why = "Your `except` takes every CancelledError for the time-out's. Whose was this one?"
+    more = "Catch `TimeoutError`, around the block: only your own limit becomes one."
+    demand(seen.was_cancelled or not is_stopped, "swallowed", shown, why, more)
     shown = f"{case.told}, and a CancelledError came out."
-    demand(not seen.was_cancelled, "cancelled", shown, "Whose CancelledError is it?")
+    why = "Whose CancelledError is it?"
+    demand(is_stopped or not seen.was_cancelled, "cancelled", shown, why)
+    if not is_stopped:
+        _demand_error(case, seen.error)
+
+
+def _demand_error(case: Case, error: BaseException | None) -> None:
     if isinstance(case.error, TimeoutError):
         shown = f"{case.told}, long before your limit, and it did not come out."
         why = "Two time-outs raise the same TimeoutError. Which of them was yours?"
         more = "`async with asyncio.timeout(seconds) as limit:`, and in the `except`: "
         more += "`if not limit.expired(): raise`."
-        is_out = isinstance(seen.error, TimeoutError) and seen.error.args == case.error.args
+        is_out = isinstance(error, TimeoutError) and error.args == case.error.args
         demand(is_out, "not-yours", shown, why, more)  # from a thread comes a copy of it
         return
-    if isinstance(seen.error, TimeoutError):
-        raise Wrong(
-            "escaped",
-            f"{case.told}, and a TimeoutError came out; None was to be returned.",
-            "Inside the block of the time-out it is still a CancelledError. Where does it change?",
-            "`try:` around the whole `async with asyncio.timeout(...)`, then "
-            "`except TimeoutError`, and in it None if `limit.expired()`.",
-        )
+    shown = f"{case.told}, and a TimeoutError came out; None was to be returned."
+    why = "Inside the block of the time-out it is still a CancelledError. Where does it change?"
+    more = "`try:` around the whole `async with asyncio.timeout(...)`, then "
+    more += "`except TimeoutError`, and in it None if `limit.expired()`."
+    demand(not isinstance(error, TimeoutError), "escaped", shown, why, more)
     shown = f"{case.told}, and it did not come out."
     why = "Only a time-out is answered with None. Is there a `return` in your `finally`?"
     more = "`except TimeoutError`, and not `except Exception`; and no `return` in the `finally`."
-    demand(seen.error is case.error, "lost-error", shown, why, more)
+    demand(error is case.error, "lost-error", shown, why, more)
 
 
 def demand_closed(case: Case, file: File | BlockingFile, seen: Seen) -> None:
     """Demand that the file was closed, and only once."""
-    shown = f"{case.told}, and the file was never closed."
-    why = "Which lines run however it ends?"
-    demand(
-        file.close_calls > 0,
-        "not-closed",
-        shown,
-        why,
-        "Close it in a `finally`, or use a `with`: both act however it ends.",
-    )
-    shown = f"{case.told}, and `close` was called {file.close_calls} times."
-    demand(file.close_calls == 1, "twice", shown, "One `finally` is enough for all ways out.")
+    shown, calls = f"{case.told}, and the file was never closed.", file.close_calls
+    more = "Close it in a `finally`, or use a `with`: both act however it ends."
+    demand(calls > 0, "not-closed", shown, "Which lines run however it ends?", more)
+    shown = f"{case.told}, and `close` was called {calls} times."
+    demand(calls == 1, "twice", shown, "One `finally` is enough for all ways out.")
 
 
 def demand_idle(case: Case, file: File, seen: Seen) -> None:
@@ -300,38 +287,32 @@ def demand_idle(case: Case, file: File, seen: Seen) -> None:
 
 def demand_whole(case: Case, file: File, seen: Seen) -> None:
     """Demand that closing was awaited, to its end."""
-    if seen.was_closed:
-        return
-    if case.told == "reading was done just in time":
-        raise Wrong(
-            "cut-off",
-            f"{case.told}, and `close` was cut off in the middle: the time was up.",
-            "What does the time-out limit: the reading, or the closing as well?",
-            "Only `await file.read()` stands in the block of the time-out; the `try ... finally` "
-            "with `await file.close()` stands around that block.",
-        )
-    raise Wrong(
-        "not-awaited",
-        f"{case.told}; `close` was called, and the file was still open at the end.",
-        "`close` is a coroutine, and takes 0.2 s. Who waits for it?",
-        "`await file.close()`, in the `finally`: an `await` is allowed there.",
-    )
+    is_cut = not seen.was_closed and case.told == "reading was done just in time"
+    shown = f"{case.told}, and `close` was cut off in the middle: the time was up."
+    why = "What does the time-out limit: the reading, or the closing as well?"
+    more = "Only `await file.read()` stands in the block of the time-out; the `try ... finally` "
+    more += "with `await file.close()` stands around that block."
+    demand(not is_cut, "cut-off", shown, why, more)
+    shown = f"{case.told}; `close` was called, and the file was still open at the end."
+    why = "`close` is a coroutine, and takes 0.2 s. Who waits for it?"
+    more = "`await file.close()`, in the `finally`: an `await` is allowed there."
+    demand(seen.was_closed, "not-awaited", shown, why, more)
 
 
 def demand_result(case: Case, file: File | BlockingFile, seen: Seen) -> None:
     """Demand the data, or None if it was late."""
     if case.error is not None or case.stop_at_s is not None:
         return
-    is_late = case.read_s > case.seconds
-    shown = f"{case.told}: {case.read_s:g} s at a limit of {case.seconds:g} s, and it returned "
-    if is_late:
-        shown += f"{shorten(seen.result)}."
-        why = "What ends the waiting when time is up?"
-        demand(seen.result is None or seen.took_s < case.read_s, "no-time-out", shown, why, LIMIT)
-        demand(seen.result is None, "not-none", shown, "When time is up, return None.")
-        return
-    why = "From when on does the time count? Only the reading is limited."
-    is_opening = seen.result is None and case.open_s + case.read_s > case.seconds
-    demand(not is_opening, "opening", f"{shown}None.", why, "Open the file before the time-out.")
+    got, is_late = seen.result, case.read_s > case.seconds
+    is_endless = is_late and got is not None and seen.took_s >= case.read_s
+    is_opening = got is None and not is_late and case.open_s + case.read_s > case.seconds
+    opening = "From when on does the time count? Only the reading is limited."
     why = f"The file holds {file.data!r}. Is there a `return`?"
-    demand(seen.result == file.data, "result", f"{shown}{seen.result!r:.40}.", why)
+    refuse(
+        f"{case.told}: {case.read_s:g} s at a limit of {case.seconds:g} s, and it returned "
+        f"{shorten(got)}.",
+        (is_endless, "no-time-out", "What ends the waiting when time is up?", LIMIT),
+        (is_late and got is not None, "not-none", "When time is up, return None."),
+        (is_opening, "opening", opening, "Open the file before the time-out."),
+        (not is_late and got != file.data, "result", why),
+    )

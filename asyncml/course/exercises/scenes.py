@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 from asyncml.course.exercises import Wrong
-from asyncml.course.exercises.attempts import Attempt, attempt, is_stub
+from asyncml.course.exercises import demand as demand
+from asyncml.course.exercises import refuse as refuse
+from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
 from asyncml.failures import shorten
 
 T = TypeVar("T")
@@ -68,36 +70,13 @@ def hinting(hints: Hints) -> Iterator[None]:
         raise
 
 
-def demand(is_right: bool, code: str, message: str, hint: str = "", more: str = "") -> None:
-    """Raise `Wrong`, unless it is right."""
-    if not is_right:
-        raise Wrong(code, message, hint, more)
-
-
-def refuse(shown: str, *faults: tuple[bool | str, ...]) -> None:
-    """Raise `Wrong` for the first of several faults that is there.
-
-    Args:
-        shown: what was seen, whichever it is.
-        faults: whether it is there, its code, the hint, and the fuller hint.
-    """
-    for is_there, *said in faults:
-        if is_there:
-            code, *hints = map(str, said)
-            raise Wrong(code, shown, *hints)
-
-
 def check_plain(function: Any) -> None:
     """Demand a function that is not async, and not a stub."""
-    is_empty = function is ... or function is None
-    demand(not is_empty, "open", "put your answer in place of the `...`")
-    name = getattr(function, "__name__", "it")
-    demand(not is_stub(function), "open", f"write the body of `{name}` in place of the `...`")
-    is_function = isinstance(function, types.FunctionType)
+    check_kind(function, False)
     shown = f"a function was expected, got {shorten(function)}."
-    demand(is_function, "kind", shown, "Without the `()`?")
+    demand(isinstance(function, types.FunctionType), "kind", shown, "Without the `()`?")
     is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-    demand(not is_async, "kind", f"`{name}` must be a plain `def`.")
+    demand(not is_async, "kind", f"`{function.__name__}` must be a plain `def`.")
 
 
 @contextlib.asynccontextmanager

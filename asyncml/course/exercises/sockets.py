@@ -16,7 +16,6 @@ _HINTS: Hints = {
         "too-soon",
         "Nothing was sent yet, so do not read now.",
     ),
-    "Future.__init__": ("loop", "A future needs its loop: `Future(loop)`."),
     "positional argument": ("arguments", "The callback is called without arguments."),
     "not registered": ("unregister", "Unregister it once, in the callback."),
 }

@@ -24,8 +24,7 @@ _HINTS: Hints = {
     "context manager": (
         "asyncio-lock",
         "A lock of asyncio is for tasks of one loop. For threads there is `threading.Lock`.",
-    ),
-    "release unlocked lock": ("acquire", "The lock was released where it was not held."),
+    )
 }
 
 

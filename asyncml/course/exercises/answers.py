@@ -9,9 +9,7 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
-from asyncml.course.exercises import Wrong, exercise, expect, plain
-from asyncml.course.exercises.attempts import check_kind
-from asyncml.course.exercises.scenes import demand
+from asyncml.course.exercises import Wrong, demand, exercise, expect, plain
 from asyncml.failures import shorten
 
 
@@ -83,11 +81,68 @@ def read_lines(answer: Any, lines: Mapping[str, str], count: int, word: str) -> 
     return letters
 
 
+def check_kind(function: Any, is_async: bool) -> None:
+    """Demand a function of the right kind that is not a stub; raise `Wrong` otherwise."""
+    is_given = function is not ... and function is not None
+    demand(is_given, "open", "put your answer in place of the `...`")
+    shown = f"the answer is a function, got {shorten(function)}."
+    demand(callable(function), "kind", shown, "Without the `()`?")
+    name = getattr(function, "__name__", "it")
+    demand(not is_stub(function), "open", f"write the body of `{name}` in place of the `...`")
+    is_generator = is_async and inspect.isasyncgenfunction(function)
+    shown = f"`{name}` has a `yield` in it, which makes it a generator."
+    demand(not is_generator, "kind", shown, "Give the result back with `return`.")
+    is_right = not is_async or inspect.iscoroutinefunction(function)
+    demand(is_right, "kind", f"`{name}` must be an `async def`.", "Put `async` before its `def`.")
+
+
+def is_stub(function: Any) -> bool:
+    """Tell whether the body of a function is still nothing but `...`, after any docstring."""
+    code = getattr(function, "__code__", None)
+    if code is None or set(code.co_consts) - {None, function.__doc__}:
+        return False
+    kind = "async def" if inspect.iscoroutinefunction(function) else "def"
+    scope: dict[str, Any] = {}
+    exec(f"{kind} bare(): ...\n{kind} told():\n    'doc'\n    ...", scope)
+    return any(code.co_code == scope[name].__code__.co_code for name in ("bare", "told"))
+
+
+def check_plain(function: Any) -> None:
+    """Demand a function that is not async, and not a stub."""
+    check_kind(function, False)
+    shown = f"a function was expected, got {shorten(function)}."
+    demand(isinstance(function, types.FunctionType), "kind", shown, "Without the `()`?")
+    _demand_plain(function)
+
+
+def _demand_plain(function: Any, why: str = "") -> None:
+    is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    demand(not is_async, "kind", f"`{function.__name__}` must be a plain `def`.", why)
+
+
 def demand_class(answer: Any) -> None:
     """Demand a class."""
     demand_given(answer, "your class")
     shown = f"a class was expected, got {shorten(answer)}."
     demand(isinstance(answer, type), "kind", shown, "Without the `()`?")
+
+
+def read_class(answer: Any, names: str = "", why_plain: str = "") -> types.FunctionType:
+    """Demand a class of plain methods that are written, and return one of them.
+
+    Args:
+        answer: the learner's.
+        names: of the methods that must be written, with spaces; by default all.
+        why_plain: the hint where `__await__` is an `async def`.
+    """
+    demand_class(answer)
+    methods = {n: one for n, one in vars(answer).items() if isinstance(one, types.FunctionType)}
+    demand(bool(methods), "kind", f"`{answer.__name__}` has no methods of its own.")
+    for name, method in methods.items():
+        _demand_plain(method, why_plain if name == "__await__" else "")
+    is_open = any(is_stub(methods.get(name)) for name in names.split() or methods)
+    demand(not is_open, "open", f"write the methods of `{answer.__name__}` in place of each `...`")
+    return next(iter(methods.values()))
 
 
 def demand_method(answer: Any, name: str, given: type, is_async: bool) -> None:
@@ -103,9 +158,8 @@ def demand_method(answer: Any, name: str, given: type, is_async: bool) -> None:
     method = getattr(answer, name, None)
     demand(callable(method), "kind", f"`{answer.__name__}` has no method `{name}`.")
     check_kind(method, is_async)
-    is_plain = not (inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method))
-    why = "Threads call it, and no loop runs there."
-    demand(is_async or is_plain, "kind", f"`{name}` must be a plain `def`.", why)
+    if not is_async:
+        _demand_plain(method, "Threads call it, and no loop runs there.")
     is_given = all(
         _code(getattr(answer, one)) == _code(getattr(given, one)) for one in (name, "__init__")
     )

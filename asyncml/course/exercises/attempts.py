@@ -21,8 +21,9 @@ from typing import Any
 from asyncml.clock import Deadlock, compute, simulate
 from asyncml.clock.turns import hold
 from asyncml.course.exercises import Wrong, demand, said_by
+from asyncml.course.exercises.answers import check_kind as check_kind
+from asyncml.course.exercises.answers import is_stub as is_stub
 from asyncml.course.exercises.verdicts import keep
-from asyncml.failures import shorten
 from asyncml.timeline.recorder import record
 from asyncml.timeline.timeline import Timeline
 
@@ -177,32 +178,6 @@ def _unraisable_ends_hidden() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = tell
-
-
-def check_kind(function: Any, is_async: bool) -> None:
-    """Demand a function of the right kind that is not a stub; raise `Wrong` otherwise."""
-    is_given = function is not ... and function is not None
-    demand(is_given, "open", "put your answer in place of the `...`")
-    shown = f"the answer is a function, got {shorten(function)}."
-    demand(callable(function), "kind", shown, "Without the `()`?")
-    name = getattr(function, "__name__", "it")
-    demand(not is_stub(function), "open", f"write the body of `{name}` in place of the `...`")
-    is_generator = is_async and inspect.isasyncgenfunction(function)
-    shown = f"`{name}` has a `yield` in it, which makes it a generator."
-    demand(not is_generator, "kind", shown, "Give the result back with `return`.")
-    is_right = not is_async or inspect.iscoroutinefunction(function)
-    demand(is_right, "kind", f"`{name}` must be an `async def`.", "Put `async` before its `def`.")
-
-
-def is_stub(function: Any) -> bool:
-    """Tell whether the body of a function is still nothing but `...`, after any docstring."""
-    code = getattr(function, "__code__", None)
-    if code is None or set(code.co_consts) - {None, function.__doc__}:
-        return False
-    kind = "async def" if inspect.iscoroutinefunction(function) else "def"
-    scope: dict[str, Any] = {}
-    exec(f"{kind} bare(): ...\n{kind} told():\n    'doc'\n    ...", scope)
-    return any(code.co_code == scope[name].__code__.co_code for name in ("bare", "told"))
 
 
 def _tell(error: BaseException, function: Callable[..., Any]) -> str:

@@ -1,13 +1,10 @@
 """Judges a future of one's own, as lesson 03 has it written, on a loop that is only a queue."""
 
-import inspect
 import random
-import types
 from collections.abc import Callable
 from typing import Any
 
-from asyncml.course.exercises.answers import demand_class
-from asyncml.course.exercises.attempts import is_stub
+from asyncml.course.exercises.answers import read_class
 from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play
 from asyncml.course.exercises.tasks import Loop
 
@@ -25,25 +22,6 @@ _HINTS: Hints = {
 }
 
 
-def read_class(answer: Any, names: str = "") -> types.FunctionType:
-    """Demand a class of plain methods that are written, and return one of them.
-
-    Args:
-        answer: the learner's.
-        names: of the methods that must be written, with spaces; by default all.
-    """
-    demand_class(answer)
-    methods = {n: one for n, one in vars(answer).items() if isinstance(one, types.FunctionType)}
-    demand(bool(methods), "kind", f"`{answer.__name__}` has no methods of its own.")
-    for name, method in methods.items():
-        is_async = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
-        why = _AWAIT if name == "__await__" else ""
-        demand(not is_async, "kind", f"`{name}` must be a plain `def`.", why)
-    is_open = any(is_stub(methods.get(name)) for name in names.split() or methods)
-    demand(not is_open, "open", f"write the methods of `{answer.__name__}` in place of each `...`")
-    return next(iter(methods.values()))
-
-
 def judge_future(answer: Any) -> None:
     """Raise `Wrong` unless it is done when it has a result, calls back soon, and can be awaited."""
     see_all(answer, "", _HINTS, _see_states, _see_callbacks, _see_await)
@@ -58,7 +36,7 @@ def see_all(answer: Any, names: str, hints: Hints, *scenes: Callable[..., Any]) 
         hints: errors that are typical.
         scenes: called with the class and the result.
     """
-    method = read_class(answer, names)
+    method = read_class(answer, names, _AWAIT)
     for result in (f"batch {random.Random(3).randint(10, 99)}", None):
         for scene in scenes:
             play(scene, answer, result, of=method, hints=hints)

@@ -22,6 +22,7 @@ from asyncml.course.exercises import (
     steppers,
     tasks,
 )
+from asyncml.course.exercises.answers import read_class
 from asyncml.course.exercises.scenes import Hints, check_plain, demand, play, quietly
 from asyncml.failures import shorten
 
@@ -137,7 +138,7 @@ _ERROR_PATH_HINTS: Hints = {
 @quietly
 def error_path(answer: Any) -> str:
     """Check a loop that goes on when a callback raises, and keeps what was raised."""
-    method = futures.read_class(answer)
+    method = read_class(answer)
     for scene in (_see_errors, _see_interrupt):
         play(scene, answer, of=method, hints=_ERROR_PATH_HINTS)
     return "if one fails, the others run; the errors are kept, and Ctrl+C still stops the loop."

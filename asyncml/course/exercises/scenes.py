@@ -7,7 +7,6 @@ import gc
 import inspect
 import logging
 import traceback
-import types
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
@@ -15,8 +14,8 @@ from typing import Any, TypeVar
 from asyncml.course.exercises import Wrong
 from asyncml.course.exercises import demand as demand
 from asyncml.course.exercises import refuse as refuse
-from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
-from asyncml.failures import shorten
+from asyncml.course.exercises.answers import check_plain as check_plain
+from asyncml.course.exercises.attempts import Attempt, attempt
 
 T = TypeVar("T")
 # words of a message, or several with " / " between: the code, the hint, the fuller hint
@@ -68,15 +67,6 @@ def hinting(hints: Hints) -> Iterator[None]:
             if any(word in message for word in words.split(" / ")):
                 raise Wrong(code, message, *said) from None
         raise
-
-
-def check_plain(function: Any) -> None:
-    """Demand a function that is not async, and not a stub."""
-    check_kind(function, False)
-    shown = f"a function was expected, got {shorten(function)}."
-    demand(isinstance(function, types.FunctionType), "kind", shown, "Without the `()`?")
-    is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-    demand(not is_async, "kind", f"`{function.__name__}` must be a plain `def`.")
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ import pytest
 
 from asyncml.clock import compute, simulate
 from asyncml.course.exercises import anywhere, check
-from tests.course.tables import every, rows, table, values, written
+from tests.course.tables import changed, every, rows, table, values, written
 
 MODULES = {"ast": ast, "asyncio": asyncio, "contextlib": contextlib, "inspect": inspect}
 MODULES |= {"time": time, "types": types, "threading": threading, "concurrent": concurrent}
@@ -122,212 +122,219 @@ COMPILED = [
 AWAIT = "if made is not None: await made"
 
 
-def loop_with(end, pause="await asyncio.sleep(every_s)"):
-    return f"""try:
+REPORT = """
+async def report(progress, every_s, reports):
+    try:
+        while True:
+            reports.append(progress())
+            await asyncio.sleep(every_s)
+    except asyncio.CancelledError:
+        reports.append(progress())
+        raise
+"""
+CAUGHT = "except asyncio.CancelledError:\n        reports.append(progress())\n        raise\n"
+FINALLY = "finally:\n        reports.append(progress())\n"
+SLEEP = "await asyncio.sleep(every_s)"
+REPORTS = [
+    ([], "passed"),
+    ((CAUGHT, FINALLY), "passed"),
+    ((CAUGHT, "except BaseException:\n        reports += [progress()]\n        raise"), "passed"),
+    ((CAUGHT, "finally:\n        pass"), "no-last"),
+    ((CAUGHT, "except asyncio.CancelledError:\n        raise"), "no-last"),
+    (("asyncio.CancelledError", "Exception"), "no-last", "CancelledError is not an `Exception`"),
+    (("        raise\n", ""), "swallowed"),
+    ((CAUGHT, "finally:\n        reports += [progress(), progress()]"), "twice"),
+    ((CAUGHT, f"{FINALLY}        await asyncio.sleep(2)"), "late"),
+    ((CAUGHT, "finally:\n        progress()"), "values"),
+    (("True", "len(reports) < 9"), "ended"),
+    ((SLEEP, "await asyncio.sleep(1)"), "pause"),
+    ((SLEEP, "await asyncio.sleep(0)"), "no-pause"),
+    ((SLEEP, "asyncio.sleep(every_s)"), "no-pause", "is the sleep awaited?"),
+    ((SLEEP, "time.sleep(every_s)"), "blocking"),
+]
+OTHER_REPORTS = """
+passed
     while True:
         reports.append(progress())
-        {pause}
-{end}"""
-
-
-REPORTS = [
-    (
-        loop_with("except asyncio.CancelledError:\n    reports.append(progress())\n    raise"),
-        "passed",
-    ),
-    (loop_with("finally:\n    reports.append(progress())"), "passed"),
-    (loop_with("except BaseException:\n    reports += [progress()]\n    raise"), "passed"),
-    (
-        """
-            while True:
-                reports.append(progress())
-                try:
-                    await asyncio.sleep(every_s)
-                except asyncio.CancelledError:
-                    reports.append(progress())
-                    raise
-            """,
-        "passed",
-    ),
-    (
-        """
-            async def go_on():
-                while True:
-                    reports.append(progress())
-                    await asyncio.sleep(every_s)
-            going = asyncio.create_task(go_on())
-            try:
-                await going
-            finally:
-                reports.append(progress())
-            """,
-        "passed",
-    ),
-    ("...", "open"),
-    (loop_with("finally:\n    pass"), "no-last"),
-    (loop_with("except asyncio.CancelledError:\n    raise"), "no-last"),
-    (
-        loop_with("except Exception:\n    reports.append(progress())\n    raise"),
-        "no-last",
-        "CancelledError is not an `Exception`",
-    ),
-    (loop_with("except asyncio.CancelledError:\n    reports.append(progress())"), "swallowed"),
-    (loop_with("finally:\n    reports += [progress(), progress()]"), "twice"),
-    (
-        loop_with("finally:\n    await asyncio.sleep(2)\n    reports.append(progress())"),
-        "late",
-    ),
-    (loop_with("finally:\n    progress()"), "values"),
-    (
-        """
-            while True:
-                try:
-                    reports.append(progress())
-                    await asyncio.sleep(every_s)
-                except asyncio.CancelledError:
-                    reports.append(progress())
-            """,
-        "goes-on",
-    ),
-    (
-        """
-            while True:
-                try:
-                    reports.append(progress())
-                    await asyncio.sleep(every_s)
-                finally:
-                    reports.append(progress())
-            """,
-        "twice",
-    ),
-    ("while True:\n    await asyncio.sleep(every_s)", "nothing"),
-    ("while True:\n    progress()\n    await asyncio.sleep(every_s)", "lost"),
-    (
-        "while True:\n    reports = reports + [progress()]\n    await asyncio.sleep(every_s)",
-        "lost",
-    ),
-    (
-        "while True:\n    reports.append(progress)\n    await asyncio.sleep(every_s)",
-        "not-called",
-    ),
-    (
-        "now = progress()\nwhile True:\n    reports.append(now)\n    await asyncio.sleep(every_s)",
-        "stale",
-    ),
-    ("reports.append(progress())\nawait asyncio.sleep(every_s)", "ended"),
-    (
-        loop_with("finally:\n    reports.append(progress())").replace("True", "len(reports) < 9"),
-        "ended",
-    ),
-    (
-        "while True:\n    await asyncio.sleep(every_s)\n    reports.append(progress())",
-        "first",
-    ),
-    (loop_with("finally:\n    reports.append(progress())", "await asyncio.sleep(1)"), "pause"),
-    (loop_with("finally:\n    pass", "await asyncio.sleep(0)"), "no-pause"),
-    (
-        loop_with("finally:\n    pass", "asyncio.sleep(every_s)"),
-        "no-pause",
-        "is the sleep awaited?",
-    ),
-    (loop_with("finally:\n    pass", "time.sleep(every_s)"), "blocking"),
-    (
-        "while True:\n    reports.append(await progress())\n    await asyncio.sleep(every_s)",
-        "plain-progress",
-    ),
-    (
-        "while True:\n    reports.append(progress(1))\n    await asyncio.sleep(every_s)",
-        "signature",
-    ),
-    (
-        "while True:\n    reports.append((1, progress()))\n    await asyncio.sleep(every_s)",
-        "values",
-    ),
-    (
-        "asyncio.get_running_loop().call_later(every_s, progress)\nreports.append(progress())",
-        "ended",
-    ),
-    (
-        """
-            due = asyncio.get_running_loop().time()
-            try:
-                while True:
-                    reports.append(progress())
-                    due += every_s
-                    await asyncio.sleep(due - asyncio.get_running_loop().time())
-            finally:
-                reports.append(progress())
-            """,
-        "catches-up",
-    ),
-    ("yield progress()", "kind"),
-    ("while True: pass", "endless"),
-    (
-        "while True:\n    print(progress())\n    await asyncio.sleep(every_s)",
-        "lost",
-        "does not print",
-    ),
-]
-
-
-def steps_with(line):
-    return f"for number in range(count):\n    {line}"
-
-
-CATCHES = "except asyncio.CancelledError: pass"
-STOPPABLE = [
-    (
-        steps_with("step(number); await asyncio.sleep(0)"),
-        "passed",
-        "ends it after 4 steps: `sleep(0)`",
-    ),
-    (steps_with("await asyncio.sleep(0); step(number)"), "passed"),
-    (steps_with("step(number); await asyncio.sleep(0.001)"), "passed"),
-    (
-        steps_with("await asyncio.to_thread(step, number)"),
-        "passed",
-        "ends it after 3 steps.",
-    ),
-    ("...", "open"),
-    (steps_with("step(number)"), "late"),
-    (steps_with("step(number); asyncio.sleep(0)"), "late"),
-    (steps_with("step(number); time.sleep(0)"), "late"),
-    (steps_with("step(number)") + "\nawait asyncio.sleep(0)", "late"),
-    (steps_with("step(number)\n    if number % 5 == 0: await asyncio.sleep(0)"), "late"),
-    (steps_with(f"step(number)\n    try: await asyncio.sleep(0)\n    {CATCHES}"), "late"),
-    (
-        "async def one(number): step(number)\n" + steps_with("await one(number)"),
-        "late",
-    ),
-    (
-        "try:\n    for number in range(count):\n        step(number)\n"
-        f"        await asyncio.sleep(0)\n{CATCHES}",
-        "swallowed",
-    ),
-    (
-        "def all_of_them():\n    for number in range(count): step(number)\n"
-        "await asyncio.to_thread(all_of_them)",
-        "in-thread",
-    ),
-    (
-        "await asyncio.gather(*(asyncio.to_thread(step, n) for n in range(count)))",
-        "at-once",
-    ),
-    (
-        "async def one(n): await asyncio.sleep(1); step(n)\n"
-        + steps_with("asyncio.create_task(one(number))"),
-        "not-awaited",
-    ),
-    (steps_with("step(number); await asyncio.sleep(0.1)"), "slow"),
-    (steps_with("step(number + 1); await asyncio.sleep(0)"), "numbers"),
-    (steps_with("step(count - 1 - number); await asyncio.sleep(0)"), "numbers"),
-    (steps_with("asyncio.to_thread(step, number)"), "not-run"),
-    (steps_with("await step(number)"), "plain-step"),
-    (steps_with("step(); await asyncio.sleep(0)"), "signature"),
-    (steps_with("await asyncio.to_thread(step(number))"), "called"),
-    (steps_with("asyncio.run(step(number))"), "run"),
-    ("while True: pass", "endless"),
-]
+        try:
+            await asyncio.sleep(every_s)
+        except asyncio.CancelledError:
+            reports.append(progress())
+            raise
+passed
+    async def go_on():
+        while True:
+            reports.append(progress())
+            await asyncio.sleep(every_s)
+    going = asyncio.create_task(go_on())
+    try:
+        await going
+    finally:
+        reports.append(progress())
+open
+    ...
+goes-on
+    while True:
+        try:
+            reports.append(progress())
+            await asyncio.sleep(every_s)
+        except asyncio.CancelledError:
+            reports.append(progress())
+twice
+    while True:
+        try:
+            reports.append(progress())
+            await asyncio.sleep(every_s)
+        finally:
+            reports.append(progress())
+nothing
+    while True:
+        await asyncio.sleep(every_s)
+lost
+    while True:
+        progress()
+        await asyncio.sleep(every_s)
+lost
+    while True:
+        reports = reports + [progress()]
+        await asyncio.sleep(every_s)
+lost | does not print
+    while True:
+        print(progress())
+        await asyncio.sleep(every_s)
+not-called
+    while True:
+        reports.append(progress)
+        await asyncio.sleep(every_s)
+stale
+    now = progress()
+    while True:
+        reports.append(now)
+        await asyncio.sleep(every_s)
+ended
+    reports.append(progress())
+    await asyncio.sleep(every_s)
+ended
+    asyncio.get_running_loop().call_later(every_s, progress)
+    reports.append(progress())
+first
+    while True:
+        await asyncio.sleep(every_s)
+        reports.append(progress())
+plain-progress
+    while True:
+        reports.append(await progress())
+        await asyncio.sleep(every_s)
+signature
+    while True:
+        reports.append(progress(1))
+        await asyncio.sleep(every_s)
+values
+    while True:
+        reports.append((1, progress()))
+        await asyncio.sleep(every_s)
+catches-up
+    due = asyncio.get_running_loop().time()
+    try:
+        while True:
+            reports.append(progress())
+            due += every_s
+            await asyncio.sleep(due - asyncio.get_running_loop().time())
+    finally:
+        reports.append(progress())
+kind
+    yield progress()
+endless
+    while True:
+        pass
+"""
+IN_STEPS = """
+passed | ends it after 4 steps: `sleep(0)`
+        step(number)
+        await asyncio.sleep(0)
+passed
+        await asyncio.sleep(0)
+        step(number)
+passed
+        step(number)
+        await asyncio.sleep(0.001)
+passed | ends it after 3 steps.
+        await asyncio.to_thread(step, number)
+late
+        step(number)
+late
+        step(number)
+        asyncio.sleep(0)
+late
+        step(number)
+        time.sleep(0)
+late
+        step(number)
+    await asyncio.sleep(0)
+late
+        step(number)
+        if number % 5 == 0:
+            await asyncio.sleep(0)
+late
+        step(number)
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            pass
+slow
+        step(number)
+        await asyncio.sleep(0.1)
+numbers
+        step(number + 1)
+        await asyncio.sleep(0)
+numbers
+        step(count - 1 - number)
+        await asyncio.sleep(0)
+not-run
+        asyncio.to_thread(step, number)
+plain-step
+        await step(number)
+signature
+        step()
+        await asyncio.sleep(0)
+called
+        await asyncio.to_thread(step(number))
+run
+        asyncio.run(step(number))
+"""
+OTHER_STOPPABLE = """
+open
+    ...
+late
+    async def one(number):
+        step(number)
+    for number in range(count):
+        await one(number)
+swallowed
+    try:
+        for number in range(count):
+            step(number)
+            await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        pass
+in-thread
+    def all_of_them():
+        for number in range(count):
+            step(number)
+    await asyncio.to_thread(all_of_them)
+at-once
+    await asyncio.gather(*(asyncio.to_thread(step, n) for n in range(count)))
+not-awaited
+    async def one(n):
+        await asyncio.sleep(1)
+        step(n)
+    for number in range(count):
+        asyncio.create_task(one(number))
+endless
+    while True:
+        pass
+"""
+STEPS = "async def stoppable(step, count):"
 
 
 @every(
@@ -346,8 +353,10 @@ STOPPABLE = [
         ],
     ),
     answers("02-kernel", "kernel(cells)", [("await asyncio.sleep(1)", "signature")]),
-    answers("02-report", "report(progress, every_s, reports)", REPORTS),
-    answers("02-stoppable", "stoppable(step, count)", STOPPABLE),
+    changed("02-report", MODULES, REPORT, *REPORTS),
+    table("02-report", MODULES, REPORT.split("\n")[1], OTHER_REPORTS),
+    table("02-stoppable", MODULES, f"{STEPS}\n    for number in range(count):", IN_STEPS),
+    table("02-stoppable", MODULES, STEPS, OTHER_STOPPABLE),
 )
 def test_a_coroutine_gets_its_verdict(case, capsys):
     case.judge()

@@ -21,9 +21,9 @@ def ask_number(
     Args:
         name: of the exercise.
         right: the one right number.
-        passed: what is said to it.
-        hint: what is said to any other, except to
-        wrong: typical ones, each with its code and its hint.
+        passed: what is said of it.
+        hint: for any other number but the typical ones.
+        wrong: these, each with its code and its hint.
     """
 
     @exercise(name)

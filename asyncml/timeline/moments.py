@@ -105,7 +105,8 @@ def _pieces(timeline: Lanes, track: Track, places: list[int]) -> Iterator[Piece]
             is_back = before.startswith("while")  # from a task that it started eagerly
             ended = rank = ended + 1.4 if is_back or number >= len(places) else places[number]
             work = site_within(timeline, start, end)
-            sites = shown([work]) if work else ()
+            begins = stands if number == 0 else ()
+            sites = shown([work]) if work else begins
         before = reason
         yield Piece(state, start, end, reason, kind, sites, rank)
     if track.outcome != "pending":

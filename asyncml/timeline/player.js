@@ -372,7 +372,7 @@ function showSource(run) {
 	if (run.shown !== code) write(run, run.shown = code);
 	const put = (at, className, why) => { const row = run.rows.get(at) ?? el("div"); row.className = className; row.dataset.why = why; return row; };
 	if (next) put(next[1], "then", "then waits here");
-	const row = put(line, "now", works.length ? "works here" : isFirst ? "begins here" : isOn ? "goes on here" : lane.waits() ? "waits here" : "is to go on here");
+	const row = put(line, "now", isFirst ? "begins here" : works.length ? "works here" : isOn ? "goes on here" : lane.waits() ? "waits here" : "is to go on here");
 	run.pre.scrollTop = row.offsetTop - run.pre.clientHeight / 2;
 }
 function write(run, code) {

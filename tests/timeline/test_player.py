@@ -121,6 +121,22 @@ def test_each_piece_knows_its_line():
     assert all(line >= 1 for chain in found["sites"] for _, line in chain)
 
 
+def test_a_task_that_runs_at_once_begins_on_its_first_line():
+    async def main():
+        await asyncio.gather(child(), child())
+
+    async def child():
+        await asyncio.sleep(1)
+
+    story = moments.story(simulate(record(main())))
+    begins = [
+        next(piece for piece in pieces if piece.state == "running")
+        for pieces in story.lanes.values()
+    ]
+    lines = [[site.code.co_name for site in piece.sites] for piece in begins]
+    assert lines == [["main"], ["child"], ["child"]]
+
+
 def test_findings_have_a_place():
     code, message, at, lane = data(kitchen())["marks"][0]
     assert (code, at, lane) == ("blocked", 0, "kitchen")

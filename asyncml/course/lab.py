@@ -9,6 +9,7 @@ import argparse
 import copy
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from asyncml.course.routes import Route, part_of, routes
 
 _FOLDER = "my-course"
 _GLOSSARY = "glossary.md"
+_SETTINGS = Path(__file__).with_name("jupyter")  # code wraps, the glossary opens rendered, no news
 _RECORD = ".lessons.json"  # what each copy was made from, and how it was then
 _APART = """\
 Yours first. Then compare it with ours: [solutions/{name}](solutions/{name}).
@@ -82,9 +84,15 @@ def main(arguments: Sequence[str]) -> int:
         print(f'To begin: "{sys.executable}" -m jupyterlab "{first}"')
         return 0
     try:
-        return subprocess.run(command, check=False).returncode
+        return subprocess.run(command, env=_environment(), check=False).returncode
     except KeyboardInterrupt:  # how a server is ended
         return 0
+
+
+def _environment() -> dict[str, str]:
+    """Return that of JupyterLab, with defaults of ours, which a reader's own settings override."""
+    paths = [str(_SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    return {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
 
 
 def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) -> list[str]:

@@ -1,6 +1,7 @@
 """A learner's copy: without outputs or answers, and never overwritten."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -135,16 +136,23 @@ def test_the_command_says_how_to_begin(course, tmp_path, capsys, monkeypatch):
 
 
 def test_the_command_opens_jupyterlab(course, tmp_path, monkeypatch):
-    commands = []
+    commands, environments = [], []
 
-    def run(command, check):
+    def run(command, env, check):
         commands.append(command)
+        environments.append(env)
         return subprocess.CompletedProcess(command, 0)
 
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "elsewhere")
     monkeypatch.setattr(subprocess, "run", run)
     assert lab.main(["--folder", str(tmp_path / "mine")]) == 0
     assert commands[0][:3] == [sys.executable, "-m", "jupyterlab"]
     assert Path(commands[0][3]) == tmp_path / "mine" / "00_first.ipynb"
+    ours, theirs = environments[0]["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    assert theirs == "elsewhere"
+    defaults = read(Path(ours) / "labconfig" / "default_setting_overrides.json")
+    assert defaults["@jupyterlab/notebook-extension:tracker"]["codeCellConfig"]["lineWrap"]
+    assert defaults["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"]["markdown"]
 
 
 def test_a_lesson_that_there_is_not(course, tmp_path, capsys):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tests import notebook_minutes, notebook_words
 from tests.notebook_compare import EXPECTS_ERROR, IMAGE, NOT_COMPARED, tags
 
 LONG = "long"
@@ -25,6 +26,10 @@ CLOSING = ["Key points", "Further reading"]
 START = "00_start_here"
 EXAMS = ("exam_before", "exam_after")
 WITHOUT_EXERCISES = (START, "12_capstone", "13_questions_and_answers", *EXAMS)
+TO_LOOK_UP = ("13_questions_and_answers", *EXAMS)  # not read from end to end
+NEAR_ENOUGH = 0.25  # of the minutes that are stated, or two minutes
+WITHOUT_DOING, WITHOUT_WRITING = 7, 15  # minutes at most
+STILL_TOO_LONG = {"10_async_inference": 19, "11_distributed_training": 17}  # without writing
 NOTEBOOK_METADATA = {"kernelspec", "language_info"}
 CELL_METADATA = {"tags", "jupyter", "cellView", "editable", "slideshow"}
 MACHINE = re.compile(
@@ -257,7 +262,9 @@ def folds_its_solutions(nb: Notebook, name: str) -> list[str]:
     found, heading = [], ""
     for label, cell in _cells(nb):
         if cell["cell_type"] == "markdown":
-            heading = next((title for _, title in reversed(_headings_of(cell))), heading)
+            heading = next(
+                (title for _, title in reversed(notebook_minutes.headings(cell))), heading
+            )
         elif SOLUTION in tags(cell):
             if not heading.lower().startswith("solution"):
                 found.append(f"{label}: a solution needs a heading 'Solution ...' above it")
@@ -317,6 +324,60 @@ def has_exercises(nb: Notebook, name: str) -> list[str]:
     return found
 
 
+@rule
+def states_its_minutes(nb: Notebook, name: str) -> list[str]:
+    """The title and the line half-way say what the rule of `notebook_minutes` says, roughly."""
+    if name in EXAMS:
+        return []
+    main, *optional = notebook_minutes.parts(nb["cells"])
+    stated, another = notebook_minutes.stated(source(nb["cells"][0]))
+    left = notebook_minutes.half_way(main if another else nb["cells"])
+    more = sum(map(notebook_minutes.minutes, optional))
+    taken = notebook_minutes.minutes(main)
+    checked = [("it takes", stated, taken if another else taken + more)]
+    checked += [("the optional parts take", another, more)] if another else []
+    checked += [("half-way, what is left takes", *left)] if left else []
+    return [
+        f"{what} {computed:.0f} minutes, and {said} are stated"
+        for what, said, computed in checked
+        if abs(computed - said) > max(NEAR_ENOUGH * said, 2)
+    ]
+
+
+@rule
+def keeps_its_reader_busy(nb: Notebook, name: str) -> list[str]:
+    """Something to predict every few minutes, and something to write each quarter of an hour."""
+    if name in TO_LOOK_UP:
+        return []
+    found = []
+    writing = STILL_TOO_LONG.get(name, WITHOUT_WRITING)
+    for part in notebook_minutes.parts(nb["cells"]):
+        for what, limit, ends in (
+            ("do", WITHOUT_DOING, notebook_minutes.asks),
+            ("write", writing, notebook_minutes.asks_to_write),
+        ):
+            took, cell = notebook_minutes.longest(part, ends)
+            if took > limit:
+                found.append(f"{took:.1f} minutes without anything to {what}, up to {cell!r}")
+    return found
+
+
+@rule
+def links_its_words(nb: Notebook, name: str) -> list[str]:
+    """A word of the glossary is a link where the lesson uses it first."""
+    if name in WITHOUT_EXERCISES[1:]:
+        return []
+    uses = {
+        entry: notebook_words.first_use(nb["cells"], word)
+        for entry, word in notebook_words.words().items()
+    }
+    return [
+        f"{use.cell['id']!r} uses {entry!r} first, without a link to glossary.md"
+        for entry, use in uses.items()
+        if use and not use.linked
+    ]
+
+
 def broken(nb: Notebook, name: str) -> list[str]:
     """Everything that a notebook breaks, rule by rule."""
     return [f"{rule.__name__}: {what}" for rule in RULES for what in rule(nb, name)]
@@ -360,12 +421,7 @@ def _has_image(output: dict[str, Any]) -> bool:
 
 def _headings(nb: Notebook) -> list[tuple[int, str]]:
     markdown = [cell for cell in nb["cells"] if cell["cell_type"] == "markdown"]
-    return [heading for cell in markdown for heading in _headings_of(cell)]
-
-
-def _headings_of(cell: dict[str, Any]) -> list[tuple[int, str]]:
-    text = re.sub(r"^```.*?^```", "", source(cell), flags=re.MULTILINE | re.DOTALL)
-    return [(len(m[1]), m[2].strip()) for m in re.finditer(r"^(#{1,6}) (.+)$", text, re.MULTILINE)]
+    return [heading for cell in markdown for heading in notebook_minutes.headings(cell)]
 
 
 def _missing(opening: str) -> list[str]:

@@ -14,10 +14,11 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 OPENING = """# Measure a thing
 
 **What you'll do:** measure. **What you'll learn:** how. **What you need:** lesson 00.
-**How long it takes:** 30 + 15 minutes.
+**How long it takes:** 2 minutes, and 15 for the exercises.
 
 Words stand in the [glossary](glossary.md)."""
 NEXT = "Next: [05 Another thing](05_another_thing.ipynb)."
+HALF_WAY = "*Half-way: about 2 minutes are left.*"
 FOLDED = {
     "tags": [SOLUTION, HIDE_INPUT],
     "cellView": "form",
@@ -65,7 +66,7 @@ def error():
 def lesson():
     """A notebook that breaks no rule."""
     cells = [markdown(OPENING, "opening"), code("plot()", "plot", 1, [figure()])]
-    cells.append(markdown("The line rises.\n\n*Half-way: about 15 minutes are left.*", "caption"))
+    cells.append(markdown("The line rises.\n\n" + HALF_WAY, "caption"))
     for n in (1, 2, 3):
         cells.append(markdown(f"## Exercise {n}", f"exercise-{n}"))
         cells.append(markdown(f"### Solution {n}", f"heading-{n}"))
@@ -151,6 +152,16 @@ BREACHES = {
         change(2, source="The line rises."),
         lambda nb: nb["cells"][-1].update(source=nb["cells"][-1]["source"].replace(NEXT, "")),
     ],
+    "states_its_minutes": [
+        change(0, source=OPENING.replace("2 minutes", "30 minutes")),
+        change(0, source=OPENING.replace("the exercises.", "them, and another 9 minutes.")),
+        change(2, source=HALF_WAY.replace("2", "15")),
+    ],
+    "keeps_its_reader_busy": [
+        change(2, source="word " * 1500 + "\n\n" + HALF_WAY),
+        change(2, source="What do you expect? " * 600 + "\n\n" + HALF_WAY),
+    ],
+    "links_its_words": [change(2, source="A coroutine waits.\n\n" + HALF_WAY)],
     "is_small": [change(2, source="x" * 600_000)],
     "opens_as_a_lesson": [
         change(0, source=OPENING.replace("# ", "## ", 1)),
@@ -218,6 +229,32 @@ def test_longer_cells_and_measured_cells_are_allowed_where_marked():
 def test_every_notebook_keeps_every_rule():
     found = {path.name: broken(read(path), path.stem) for path in NOTEBOOKS}
     assert {name: complaints for name, complaints in found.items() if complaints} == {}
+
+
+def test_a_word_is_a_link_where_prose_uses_it_first():
+    notebook = lesson()
+    text = "Up.\n\n## A coroutine\n\n`coroutine`, a [*coroutine*](glossary.md), two coroutines.\n\n"
+    notebook["cells"][2].update(source=text + HALF_WAY)
+    assert broken(notebook, "04_measure") == []
+
+
+def test_the_optional_parts_have_minutes_of_their_own():
+    notebook = lesson()
+    notebook["cells"].insert(6, markdown("## More (optional)\n\n" + "word " * 900, "more"))
+    assert {c.split(":")[0] for c in broken(notebook, "04_measure")} == {"states_its_minutes"}
+    opening = OPENING.replace("the exercises.", "them. More takes another 5 minutes.")
+    notebook["cells"][0].update(source=opening)
+    assert broken(notebook, "04_measure") == []
+
+
+def test_the_readme_states_the_minutes_of_the_lessons():
+    readme = (NOTEBOOKS[0].parent.parent / "README.md").read_text("utf-8")
+    for path in NOTEBOOKS:
+        if path.stem not in EXAMS:
+            (row,) = re.findall(rf"\(notebooks/{path.name}\) \| (\d+)(?: \+ (\d+))?", readme)
+            title = "".join(read(path)["cells"][0]["source"])
+            assert f"takes:** {row[0]} minutes" in title, path.name
+            assert not row[1] or f"and {row[1]} for" in title, path.name
 
 
 def test_the_lessons_are_linked_in_order():

@@ -12,7 +12,7 @@ import inspect
 import secrets
 import socket
 import traceback
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from importlib import import_module
 from typing import Any
 
@@ -29,8 +29,10 @@ from asyncml.threads import ThreadPool
 from asyncml.training.blas import BlasThreads, threads_for
 
 JOIN_S = 30.0  # seconds that a worker has to connect
+HELLO_S = 10.0  # and then to say who it is
+ACCEPT_S = 0.01  # how often to look for a connection
 GONE_S = 3.0  # and a client to find its scheduler again
-GLANCE_S = 0.25  # how often to look
+GLANCE_S = 0.25  # how often to look for the scheduler
 
 
 class ClusterLost(Fatal):
@@ -147,11 +149,8 @@ class Cluster:
             key = f"asyncml-worker-{member.number}-{secrets.token_hex(8)}"
             future = self._client.submit(run_worker, *place, token, key=key, workers=[address])
             try:
-                channel = await self._joined(listener, token, future)
-                try:
+                with closing(await self._joined(listener, token, future)) as channel:
                     await self._serve(channel, member, size)
-                finally:
-                    channel.close()
             except ConnectionError as error:
                 await asyncio.sleep(GLANCE_S)  # is it the scheduler that is gone, and all with it?
                 if self._client.status != "running":
@@ -163,32 +162,29 @@ class Cluster:
                 future.release()
 
     async def _joined(self, listener: socket.socket, token: bytes, future: Any) -> Channel:
-        """Wait until a worker has connected that knows the token."""
-        accepting = asyncio.create_task(self._accept(listener, token))
-        try:
-            for _ in range(round(JOIN_S / GLANCE_S)):
-                if (await asyncio.wait([accepting], timeout=GLANCE_S))[0]:
-                    return accepting.result()
-                if future.status == "error":
-                    error = future.exception()
-                    raise await error if inspect.isawaitable(error) else error
-        finally:
-            accepting.cancel()
+        """Wait until a worker has connected that knows the token.
+
+        A connection that nobody closes would keep its worker waiting, and so its place on the
+        cluster taken. Hence nothing is awaited between `accept` and the block that closes it:
+        `sock_accept` loses the connection where it is cancelled just then.
+        """
+        until_s = self._run.now() + JOIN_S
+        while self._run.now() < until_s:
+            with suppress(OSError), ExitStack() as stack:
+                channel = stack.enter_context(closing(Channel(listener.accept()[0])))
+                async with asyncio.timeout(HELLO_S):
+                    await channel.receive()
+                    if hmac.compare_digest(await channel.read(len(token)), token):
+                        stack.pop_all()
+                        return channel
+            if future.status == "error":
+                error = future.exception()
+                raise await error if inspect.isawaitable(error) else error
+            await asyncio.sleep(ACCEPT_S)
         raise TimeoutError(
             f"it has not connected to {self._host} within {JOIN_S:g} s: is it busy with another "
             "task, and can it reach this address?"
         )
-
-    async def _accept(self, listener: socket.socket, token: bytes) -> Channel:
-        while True:
-            sock, _ = await asyncio.get_running_loop().sock_accept(listener)
-            channel = Channel(sock)
-            with suppress(OSError):
-                header = await channel.receive()
-                said = await channel.read(min(header.size, len(token)))
-                if header.kind == wire.HELLO and hmac.compare_digest(said, token):
-                    return channel
-            channel.close()
 
     async def _serve(self, channel: Channel, member: Member, size: int) -> None:
         server, sent = self._run.server, set[int]()

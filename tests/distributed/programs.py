@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -46,15 +47,30 @@ async def everything(client):
             report["the same bits"] = same
     report["copies"] = await copies(client)
     report["too few"] = await message(client, [*parts.shards(), []])
+    other = [max(client.ncores())]
+    client.run(parts.let_it_be_late, workers=other)
     failing = parts.server(aml.Sync(), parts.Fails)
     report["raises"] = await message(client, parts.shards(), failing, on_lost_worker="raise")
-    client.run(parts.let_it_hang, workers=[max(client.ncores())])
+    report["left after"] = {"an error": await left(client)}
+    client.run(parts.let_it_hang, workers=other)
     hangs = parts.server(aml.Async(), parts.Hangs)
     report["hangs"] = await trained(hangs, parts.shards(), client, worker_timeout=1.0)
-    await asyncio.sleep(4)
-    report["left"] = sum(map(len, client.processing().values()))
+    report["left after"]["a hang"] = await left(client)
     report["killed"] = await killed(client)
     return report
+
+
+async def left(client):
+    """Return how many tasks the workers have, once they have none or after a while."""
+    for _ in range(200):
+        if not (count := sum(client.run(tasks_of).values())):
+            break
+        await asyncio.sleep(0.05)
+    return count
+
+
+def tasks_of(dask_worker):
+    return len(dask_worker.state.tasks)
 
 
 async def message(client, batches, server=None, **options):
@@ -107,6 +123,7 @@ def with_a_cluster():
         ):
             return (await trained(parts.server(aml.Async()), parts.shards(), client))["shares"]
 
+    gc.disable()  # it would close, some time, what nobody has closed
     options = {"n_workers": 2, "processes": True, "threads_per_worker": 1}
     with LocalCluster(**options, **QUIET) as cluster, Client(cluster) as client:
         report = asyncio.run(everything(client))

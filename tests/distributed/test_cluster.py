@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 import asyncml as aml
+from asyncml.distributed import cluster
+from asyncml.distributed.channel import Channel
 from tests.distributed.models import blobs
 
 pytest.importorskip("distributed", reason="not installed: see requirements.txt")
@@ -45,6 +47,19 @@ class Hangs(aml.MLP):
 
 def let_it_hang():
     os.environ["HANG"] = "yes"
+
+
+class Late(Channel):
+    """The connection of a worker that takes half a second to say who it is, once."""
+
+    async def send(self, *message, **more):
+        cluster.Channel = Channel
+        await asyncio.sleep(0.5)
+        await super().send(*message, **more)
+
+
+def let_it_be_late():
+    cluster.Channel = Late
 
 
 class Fails(aml.MLP):
@@ -97,14 +112,7 @@ def test_a_vector_is_copied_once_a_step(reports):
     assert copies == steps + 2  # of the parameters, for a worker; and for its first step
 
 
-def skip_if_unconnected(reports):
-    """Skip where a worker of Dask did not connect after a worker had hung: not understood yet."""
-    if "has not connected" in json.dumps([reports.get("killed"), reports.get("hangs")]):
-        pytest.skip("a Dask worker did not connect in time")
-
-
 def test_a_worker_that_is_killed_is_lost_and_no_batch_is(reports):
-    skip_if_unconnected(reports)
     killed = reports["killed"]
     assert killed["shares"] == [[0, 40], [0, 40]]
     assert killed["unseen"] == ""
@@ -118,14 +126,15 @@ def test_an_error_comes_with_its_worker_and_its_place(reports):
 
 
 def test_one_that_hangs_is_lost(reports):
-    skip_if_unconnected(reports)
     (lost,) = [each for each in reports["hangs"]["lost"] if each]
     assert "TimeoutError: no gradient within 1 s" in lost
     assert reports["hangs"]["shares"] == [[0, 6], [0, 6]]
 
 
-def test_nothing_runs_on_the_cluster_afterwards(reports):
-    assert reports["left"] == 0
+@pytest.mark.parametrize("afterwards", ["an error", "a hang"])
+def test_nothing_runs_on_the_cluster_afterwards(reports, afterwards):
+    """After the error one of them has connected, and has not said yet who it is."""
+    assert reports["left after"][afterwards] == 0
 
 
 def test_too_few_workers_are_an_error_at_once(reports):

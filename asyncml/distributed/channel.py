@@ -8,24 +8,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import Any, NamedTuple
+from typing import Any
 
-_HEADER = struct.Struct("<Bq3q2d")
+_NUMBERS = 5
+_HEADER = struct.Struct(f"<Bq{_NUMBERS}d")
 
-# what a message is
-HELLO, MODEL, NEXT, PART, END, PUSH, PARAMS, ERROR = range(8)
-
-
-class Header(NamedTuple):
-    """What comes before the bytes: the kind, how many bytes, three counts and two times."""
-
-    kind: int
-    size: int
-    a: int
-    b: int
-    c: int
-    x: float
-    y: float
+DATA, END, NEXT, PUSH, ERROR = range(5)  # what a message is
 
 
 class Channel:
@@ -40,35 +28,29 @@ class Channel:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._sock, self._loop = sock, asyncio.get_running_loop()
-        self._room = bytearray(_HEADER.size)
 
-    async def send(
-        self, kind: int, data: Any = b"", a: int = 0, b: int = 0, c: int = 0, x: float = 0.0,
-        y: float = 0.0,
-    ) -> None:  # fmt: skip
-        """Send a message; `data` is bytes or an array."""
+    async def send(self, kind: int, data: Any = b"", *numbers: float) -> None:
+        """Send a message: `data` is bytes or an array, and a few numbers go before it."""
         view = memoryview(data).cast("B")
-        header = _HEADER.pack(kind, len(view), a, b, c, x, y)
-        await self._loop.sock_sendall(self._sock, header)
+        rest = [0.0] * (_NUMBERS - len(numbers))
+        await self._loop.sock_sendall(self._sock, _HEADER.pack(kind, len(view), *numbers, *rest))
         if view:
             await self._loop.sock_sendall(self._sock, view)
 
-    async def receive(self) -> Header:
-        """Return the header of the next message, whose bytes are to be read then."""
-        await self._fill(memoryview(self._room))
-        return Header(*_HEADER.unpack(self._room))
+    async def receive(self) -> tuple[int, int, list[float]]:
+        """Return the kind of the next message, how many bytes are to be read then, its numbers."""
+        kind, size, *numbers = _HEADER.unpack(await self.read(_HEADER.size))
+        return kind, size, numbers
 
     async def read(self, size: int) -> bytearray:
         """Return so many bytes."""
         room = bytearray(size)
-        await self._fill(memoryview(room))
+        await self.read_into(room)
         return room
 
-    async def read_into(self, vector: Any) -> None:
-        """Fill a vector."""
-        await self._fill(memoryview(vector).cast("B"))
-
-    async def _fill(self, view: memoryview) -> None:
+    async def read_into(self, room: Any) -> None:
+        """Fill a vector, or whatever has memory."""
+        view = memoryview(room).cast("B")
         while view:
             got = await self._loop.sock_recv_into(self._sock, view)
             if not got:

@@ -47,10 +47,11 @@ async def run_worker(host: str, port: int, token: bytes) -> None:
     sock = await asyncio.to_thread(socket.create_connection, (host, port), JOIN_S)
     channel, pool = Channel(sock), ThreadPool(1, name="worker")
     try:
-        await channel.send(wire.HELLO, token)
-        model, optimizer, size = await _loaded(channel, (await channel.receive()).size)
+        await channel.send(wire.DATA, token)
+        _, n_bytes, _ = await channel.receive()
+        model, optimizer, size = await _loaded(channel, n_bytes)
         with BlasThreads(threads_for(model, None)) as blas, ShortSwitches():
-            link, computer = _Link(channel), Threaded(model, optimizer, pool, blas)
+            link, computer = _Link(channel), Threaded(model, optimizer, pool=pool, blas=blas)
             working = asyncio.create_task(work(link, computer, link.open_part, size))
             # a step may be long, or never end, and the server be gone meanwhile
             while not (await asyncio.wait([working], timeout=1.0))[0] and not channel.has_ended():
@@ -78,24 +79,24 @@ class _Link:
 
     async def next_part(self, params: Any) -> Part | None:
         await self._channel.send(wire.NEXT)
-        header = await self._channel.receive()
-        if header.kind == wire.END:
+        kind, n_bytes, numbers = await self._channel.receive()
+        if kind == wire.END:
             return None
-        part = Part(header.a, header.b, header.c)
-        if header.size:
-            self._batches[part.share] = await _loaded(self._channel, header.size)
+        part = Part(*map(int, numbers[: len(Part._fields)]))
+        if n_bytes:
+            self._batches[part.share] = await _loaded(self._channel, n_bytes)
         await self._params(params)
         return part
 
     async def push(self, gradient: Gradient, params: Any) -> bool:
-        sent = gradient.examples, gradient.batches, 0, gradient.loss, gradient.busy_s
-        await self._channel.send(wire.PUSH, gradient.vector, *sent)
+        known = gradient.loss, gradient.examples, gradient.batches, gradient.busy_s
+        await self._channel.send(wire.PUSH, gradient.vector, *known)
         return await self._params(params)
 
     async def _params(self, params: Any) -> bool:
-        header = await self._channel.receive()
+        _, _, (counts, *_) = await self._channel.receive()
         await self._channel.read_into(params)
-        return bool(header.a)
+        return bool(counts)
 
 
 # in the process of the caller
@@ -189,26 +190,25 @@ class Cluster:
     async def _serve(self, channel: Channel, member: Member, size: int) -> None:
         server, sent = self._run.server, set[int]()
         optimizer = server.optimizer if server.policy.local_steps else None
-        await channel.send(wire.MODEL, _dumps((server.model, optimizer, size)))
+        await channel.send(wire.DATA, _dumps((server.model, optimizer, size)))
         params, grads = (np.empty_like(server.model.params) for _ in range(2))
         while True:
-            header = await channel.receive()
-            if header.kind == wire.PUSH:
+            kind, n_bytes, (loss, examples, batches, busy_s, _) = await channel.receive()
+            if kind == wire.PUSH:
                 await channel.read_into(grads)
-                gradient = Gradient(grads, header.x, header.a, header.b, header.y)
-                taken = await member.push(gradient, params)
-                await channel.send(wire.PARAMS, params, taken)
-            elif header.kind == wire.NEXT:
+                gradient = Gradient(grads, loss, int(examples), int(batches), busy_s)
+                await channel.send(wire.DATA, params, await member.push(gradient, params))
+            elif kind == wire.NEXT:
                 part = await member.next_part(params)
                 if part is None:
                     await channel.send(wire.END)
                     return
                 data = b"" if part.share in sent else _dumps(self._batches[part.share])
                 sent.add(part.share)
-                await channel.send(wire.PART, data, *part)
-                await channel.send(wire.PARAMS, params)
+                await channel.send(wire.DATA, data, *part)
+                await channel.send(wire.DATA, params)
             else:
-                raise await _loaded(channel, header.size)
+                raise await _loaded(channel, n_bytes)
 
     def check(self) -> None:
         """Raise ClusterLost if the client has been without its scheduler for too long."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -223,9 +223,6 @@ class _Updates(Sequence[Update]):
         mine = slice(h._ends[i - 1] if i else 0, h._ends[i])
         workers, stalenesses = tuple(h._workers[mine]), tuple(h._stalenesses[mine])
         return Update(h._times[i], workers, stalenesses, h._losses[i])
-
-    def __iter__(self) -> Iterator[Update]:
-        return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
         return f"<{len(self)} updates>"

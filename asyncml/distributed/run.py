@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -135,7 +136,7 @@ class Run:
         self.is_over = False
         self._gone = 0  # those without batches whose gradients are in hand
         self._in_hand: list[Gradient] = []
-        self._slowest, self._at_clock = 0, {0: workers}  # of the active, by clock
+        self._slowest, self._at_clock = 0, Counter({0: workers})  # of the active, by clock
         self._has_moved = False  # the slowest
         self._waiting: dict[Member, asyncio.Future[None]] = {}  # for permission
         self._idle: dict[Member, asyncio.Future[None]] = {}  # for batches
@@ -178,7 +179,9 @@ class Run:
         gradient.share, gradient.upto = share, (share.epoch, share.taken)
         member.pending += 1
         self._in_hand.append(gradient)
-        self._step_of(member)
+        self._count(member.clock + 1, 1)
+        self._count(member.clock, -1)
+        member.clock += 1
         self._settle()
         return True
 
@@ -263,8 +266,8 @@ class Run:
             self._ask([gradient.member for gradient in taken])
         if self._policy.drops_stale:
             for member in self.members:
-                if member.interrupt is not None and not member.interrupt.done():
-                    member.interrupt.set_result(True)
+                if member.interrupt is not None:
+                    set_once(member.interrupt, True)
 
     def _mean(self, gradients: list[Gradient], examples: int, out: Any) -> None:
         first, *others = gradients
@@ -281,15 +284,11 @@ class Run:
     def _ask(self, members: Iterable[Member]) -> None:
         for member in members:
             if member in self._waiting and self.may_go_on(member):
-                future = self._waiting.pop(member)
-                if not future.done():
-                    future.set_result(None)
+                set_once(self._waiting.pop(member), None)
 
     def _wake_idle(self) -> None:
-        idle, self._idle = self._idle, {}
-        for future in idle.values():
-            if not future.done():
-                future.set_result(None)
+        while self._idle:
+            set_once(self._idle.popitem()[1], None)
 
     def _resume(self) -> None:
         self._settle()
@@ -305,33 +304,31 @@ class Run:
 
     # clocks
 
-    def _step_of(self, member: Member) -> None:
-        at, clock = self._at_clock, member.clock
-        member.clock = clock + 1
-        at[clock + 1] = at.get(clock + 1, 0) + 1
-        at[clock] -= 1
-        if not at[clock]:
-            self._empty(clock)
-
     def _enter(self, member: Member) -> None:
         member.is_active = True
         self.active += 1
         self._gone -= member.pending > 0
         member.clock = max(member.clock, self._slowest)
-        self._at_clock[member.clock] = self._at_clock.get(member.clock, 0) + 1
+        self._count(member.clock, 1)
 
     def _leave(self, member: Member) -> None:
         member.is_active = False
         self.active -= 1
         self._gone += member.pending > 0
-        self._at_clock[member.clock] -= 1
-        if not self._at_clock[member.clock]:
-            self._empty(member.clock)
+        self._count(member.clock, -1)
 
-    def _empty(self, clock: int) -> None:
-        del self._at_clock[clock]
-        if clock == self._slowest and self._at_clock:
-            self._slowest, self._has_moved = min(self._at_clock), True
+    def _count(self, clock: int, more: int) -> None:
+        self._at_clock[clock] += more
+        if not self._at_clock[clock]:
+            del self._at_clock[clock]
+            if clock == self._slowest and self._at_clock:
+                self._slowest, self._has_moved = min(self._at_clock), True
+
+
+def set_once(future: asyncio.Future[Any], result: Any) -> None:
+    """Let whoever waits for it go on, unless that has been done, or it is cancelled."""
+    if not future.done():
+        future.set_result(result)
 
 
 def _check_finite(member: Member, gradient: Gradient) -> None:

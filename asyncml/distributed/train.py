@@ -26,7 +26,7 @@ from asyncml.distributed.cluster import GLANCE_S, Cluster
 from asyncml.distributed.history import History
 from asyncml.distributed.run import Fatal, Member, Run
 from asyncml.distributed.server import ParameterServer
-from asyncml.distributed.worker import ComputeTime, Network, Simulated, Threaded, work
+from asyncml.distributed.worker import Computer, ComputeTime, Network, Simulated, Threaded, work
 from asyncml.failures import said, shorten
 from asyncml.switching import ShortSwitches
 from asyncml.threads import ThreadPool
@@ -133,36 +133,36 @@ async def train_distributed(
                 jobs = [partial(cluster.attend, member, size) for member in run.members]
                 check = cluster.check
             else:
-                computers: Iterator[Simulated | Threaded] = (
-                    _simulated(run, compute_time, network, seed)
-                    if simulated
-                    else _threaded(run, stack)
-                )
+                computers = _computers(run, stack, compute_time, network, seed)
                 jobs = [
                     partial(work, member, computer, lambda part: worker_batches[part.share], size)
                     for member, computer in zip(run.members, computers, strict=True)
                 ]
-            await supervise(run, jobs, on_lost_worker == "raise", worker_timeout, check)
+            timeout = math.inf if worker_timeout is None else worker_timeout
+            await supervise(run, jobs, on_lost_worker == "raise", timeout, check)
     finally:
         server.is_running = False
     return run.history
 
 
-def _simulated(
-    run: Run, compute_time: ComputeTime | None, network: Network | None, seed: int
-) -> Iterator[Simulated]:
-    seeds = np.random.SeedSequence(seed).spawn(len(run.members))
-    for member, rng in zip(run.members, map(np.random.default_rng, seeds), strict=True):
-        yield Simulated(member, *own_copy(run.server), compute_time, network, rng)
-
-
-def _threaded(run: Run, stack: AsyncExitStack) -> Iterator[Threaded]:
+def _computers(
+    run: Run,
+    stack: AsyncExitStack,
+    compute_time: ComputeTime | None,
+    network: Network | None,
+    seed: int,
+) -> list[Computer]:
+    copies = [own_copy(run.server) for _ in run.members]
+    if compute_time is not None or network is not None:
+        rngs = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(len(copies)))
+        times: Any = {"compute_time": compute_time, "network": network}
+        each = zip(copies, run.members, rngs, strict=True)
+        return [Simulated(*own, member=member, rng=rng, **times) for own, member, rng in each]
     stack.enter_context(ShortSwitches())
     blas = stack.enter_context(BlasThreads(threads_for(run.server.model, None)))
-    pool = ThreadPool(len(run.members), name="worker")
+    pool = ThreadPool(len(copies), name="worker")
     stack.callback(pool.shutdown, wait=False)
-    for _ in run.members:
-        yield Threaded(*own_copy(run.server), pool, blas)
+    return [Threaded(*own, pool=pool, blas=blas) for own in copies]
 
 
 def own_copy(server: ParameterServer) -> tuple[Any, Any]:
@@ -177,7 +177,7 @@ async def supervise(
     run: Run,
     jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     raises: bool,
-    timeout: float | None,
+    timeout: float,
     check: Callable[[], None] | None,
 ) -> None:
     """Run the workers' coroutines to their end; none of them is left, however this ends.
@@ -186,7 +186,7 @@ async def supervise(
         run: whose workers they are.
         jobs: for each worker, what starts its coroutine.
         raises: whether the run ends when a worker is lost.
-        timeout: after how many seconds of work on one gradient it is.
+        timeout: after how many seconds of work on one gradient it is; inf: never.
         check: called now and then; raises what ends the run.
     """
     tasks = [
@@ -196,8 +196,7 @@ async def supervise(
     pending = {*tasks}
     try:
         while pending:
-            wait_s = math.inf if timeout is None else _until_late(run, timeout)
-            wait_s = wait_s if check is None else min(wait_s, GLANCE_S)
+            wait_s = min(_until_late(run, timeout), math.inf if check is None else GLANCE_S)
             done, pending = await asyncio.wait(
                 pending,
                 timeout=None if wait_s == math.inf else wait_s,
@@ -207,7 +206,7 @@ async def supervise(
                 check()
             for task in done:
                 task.result()  # raises what ends the run
-            for member in run.late(timeout) if timeout is not None else ():
+            for member in run.late(timeout):
                 tasks[member.number].cancel()
     finally:
         run.is_over = True

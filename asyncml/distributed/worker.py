@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from asyncml.distributed.run import Gradient, Member
+from asyncml.distributed.run import Gradient, Member, set_once
 from asyncml.distributed.shares import Part
 from asyncml.failures import add_note
 from asyncml.threads import ThreadPool
@@ -36,9 +36,7 @@ class Link(Protocol):
         """Give a gradient, and fill in the newest parameters; say whether it counts."""
 
 
-async def work(
-    link: Link, computer: Simulated | Threaded, open_part: Callable[[Part], Any], size: int
-) -> None:
+async def work(link: Link, computer: Computer, open_part: Callable[[Part], Any], size: int) -> None:
     """Compute gradients until every batch is done.
 
     Args:
@@ -85,33 +83,40 @@ def at_epoch(batches: Any, epoch: int) -> Any:
     return batches
 
 
-def gradient_of(model: Any, optimizer: Any, group: Group) -> tuple[float, int]:
-    """Compute a gradient into `model.grads`, or step by step into `model.params`.
+class Computer:
+    """What computes for a worker; how long that takes is for the subclasses.
 
     Args:
         model: the worker's own.
-        optimizer: the worker's own, if it takes the steps itself; else None.
-        group: the batches.
-
-    Returns:
-        the mean loss of the examples, and how many there are.
+        optimizer: its own, if it takes the steps itself; else None.
     """
-    total, examples = 0.0, 0
-    for x, y in group:
-        total += model.loss_and_grads(x, y) * len(y)
-        examples += len(y)
-        if optimizer is not None:
-            optimizer.step()
-    return total / examples, examples
+
+    def __init__(self, model: Any, optimizer: Any) -> None:
+        self._model, self._optimizer = model, optimizer
+        self._vector = model.grads if optimizer is None else model.params
+        self.params = model.params
+
+    async def compute(self, group: Group) -> Gradient:
+        """Compute the gradient of a group, by `params`."""
+        raise NotImplementedError
+
+    def _computed(self, group: Group, busy_s: float) -> Gradient:
+        """Compute at once."""
+        total, examples = 0.0, 0
+        for x, y in group:
+            total += self._model.loss_and_grads(x, y) * len(y)
+            examples += len(y)
+            if self._optimizer is not None:
+                self._optimizer.step()
+        return Gradient(self._vector, total / examples, examples, len(group), busy_s)
 
 
-class Simulated:
+class Simulated(Computer):
     """Computes in no time, and says that it took as long as the caller's functions tell.
 
     Args:
+        *own: model and optimizer.
         member: the worker.
-        model: its own.
-        optimizer: its own, or None.
         compute_time: seconds for a batch.
         network: seconds for a message.
         rng: the worker's own.
@@ -119,42 +124,39 @@ class Simulated:
 
     def __init__(
         self,
+        *own: Any,
         member: Member,
-        model: Any,
-        optimizer: Any,
         compute_time: ComputeTime | None,
         network: Network | None,
         rng: np.random.Generator,
     ) -> None:
-        self._member, self._number = member, member.number
-        self._model, self._optimizer = model, optimizer
+        super().__init__(*own)
+        self._member, self._loop = member, asyncio.get_running_loop()
         self._compute_time, self._network, self._rng = compute_time, network, rng
-        self._loop = asyncio.get_running_loop()
-        self._vector = model.grads if optimizer is None else model.params
-        self.params = model.params
 
     async def compute(self, group: Group) -> Gradient:
         """Let the time pass, and compute; where it is interrupted, the gradient is not computed."""
         busy_s = messages_s = 0.0
         if self._compute_time is not None:
             for _ in group:
-                busy_s += _seconds("compute_time", self._compute_time(self._rng, self._number))
+                seconds = self._compute_time(self._rng, self._member.number)
+                busy_s += _checked("compute_time", seconds)
         if self._network is not None:
             for _ in ("parameters here", "and a gradient back"):
-                messages_s += _seconds("network", self._network(self._rng, self._vector.nbytes))
+                messages_s += _checked("network", self._network(self._rng, self._vector.nbytes))
         begun_s = self._loop.time()
         if not self._member.drops_stale:
             await asyncio.sleep(messages_s + busy_s)
         elif await self._is_interrupted(messages_s + busy_s):
             return Gradient(self._vector, 0.0, 0, 0, min(busy_s, self._loop.time() - begun_s))
-        loss, examples = gradient_of(self._model, self._optimizer, group)
-        return Gradient(self._vector, loss, examples, len(group), busy_s)
+        return self._computed(group, busy_s)
 
     async def _is_interrupted(self, seconds: float) -> bool:
         """Wait, and say whether an update has made this gradient stale meanwhile."""
         member = self._member
         end: asyncio.Future[bool] = self._loop.create_future()
-        member.interrupt, timer = end, self._loop.call_later(seconds, _end, end)
+        member.interrupt = end
+        timer = self._loop.call_later(seconds, set_once, end, False)
         try:
             return await end
         finally:
@@ -162,42 +164,34 @@ class Simulated:
             timer.cancel()
 
 
-def _seconds(name: str, seconds: float) -> float:
+def _checked(name: str, seconds: float) -> float:
     if not seconds >= 0:
         raise ValueError(f"`{name}` must return seconds, >= 0, got {seconds!r}")
     return seconds
 
 
-def _end(future: asyncio.Future[bool]) -> None:
-    if not future.done():
-        future.set_result(False)
-
-
-class Threaded:
-    """Computes in a thread.
+class Threaded(Computer):
+    """Computes in a thread, while the event loop runs other workers.
 
     Args:
-        model: the worker's own.
-        optimizer: its own, or None.
+        *own: model and optimizer.
         pool: whose threads compute.
         blas: how many threads BLAS may take in each.
     """
 
-    def __init__(self, model: Any, optimizer: Any, pool: ThreadPool, blas: BlasThreads) -> None:
-        self._model, self._optimizer, self._pool, self._blas = model, optimizer, pool, blas
-        self._vector = model.grads if optimizer is None else model.params
-        self.params = model.params
+    def __init__(self, *own: Any, pool: ThreadPool, blas: BlasThreads) -> None:
+        super().__init__(*own)
+        self._pool, self._blas = pool, blas
 
     async def compute(self, group: Group) -> Gradient:
-        """Compute, while the event loop runs other workers."""
+        """Compute, and measure how long it takes."""
         loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(self._pool, self._timed, group)
-        loss, examples, busy_s = await job
-        return Gradient(self._vector, loss, examples, len(group), busy_s)
+        return await loop.run_in_executor(self._pool, self._timed, group)
 
-    def _timed(self, group: Group) -> tuple[float, int, float]:
+    def _timed(self, group: Group) -> Gradient:
         self._blas.apply()
         begun_s = time.perf_counter()
         with np.errstate(over="ignore", invalid="ignore"):  # the server looks at what comes of it
-            loss, examples = gradient_of(self._model, self._optimizer, group)
-        return loss, examples, time.perf_counter() - begun_s
+            gradient = self._computed(group, 0.0)
+        gradient.busy_s = time.perf_counter() - begun_s
+        return gradient

@@ -1,9 +1,13 @@
 """Small models through the protocol of training, and workers' data."""
 
+import asyncio
+
 import numpy as np
 
 import asyncml as aml
 from asyncml.clock import simulate
+
+EVERY = [aml.Sync(), aml.KSync(2), aml.SoftSync(2), aml.Async(), aml.StaleSync(1)]
 
 
 class Quadratic:
@@ -68,6 +72,13 @@ def blobs(batches, *, size=8, seed=0):
 def server_of(policy, model=None, lr=0.1):
     model = Quadratic() if model is None else model
     return aml.ParameterServer(model, Descent(model, lr), policy)
+
+
+def train(how, server, worker_batches, **options):
+    """Run in virtual time or in threads."""
+    if how == "virtual":
+        return run(server, worker_batches, **options)
+    return asyncio.run(aml.train_distributed(server, worker_batches, **options))
 
 
 def run(server, worker_batches, *, compute_time=exponential, **options):

@@ -87,10 +87,15 @@ def reports():
         for name in names
     ]
     reports = {}
-    for program in programs:
-        out, errors = program.communicate(timeout=100)
-        assert program.returncode == 0, errors
-        reports |= json.loads(out.splitlines()[-1])
+    try:
+        for program in programs:
+            out, errors = program.communicate(timeout=100)
+            assert program.returncode == 0, errors
+            reports |= json.loads(out.splitlines()[-1])
+    finally:
+        for program in programs:
+            program.kill()
+            program.communicate()
     return reports
 
 

@@ -9,9 +9,7 @@ import pytest
 
 import asyncml as aml
 from asyncml.clock import simulate
-from tests.distributed.models import Quadratic, Times, blobs, run, server_of
-
-EVERY = [aml.Sync(), aml.KSync(2), aml.SoftSync(2), aml.Async(), aml.StaleSync(1)]
+from tests.distributed.models import EVERY, Quadratic, Times, blobs, run, server_of
 
 
 class Breaks:

@@ -8,22 +8,9 @@ import pytest
 
 import asyncml as aml
 from asyncml.clock import simulate
-from tests.distributed.models import (
-    Quadratic,
-    Times,
-    blobs,
-    run,
-    server_of,
-)
+from tests.distributed.models import EVERY, Quadratic, Times, blobs, run, server_of, train
 
-POLICIES = [
-    aml.Sync(),
-    aml.KSync(2),
-    aml.SoftSync(2),
-    aml.Async(),
-    aml.StaleSync(1),
-    aml.LocalSGD(2),
-]
+POLICIES = [*EVERY, aml.LocalSGD(2)]
 
 
 def network(policy, optimizer=aml.SGD):
@@ -37,10 +24,7 @@ class TestSync:
     def test_the_weights_are_those_of_one_process_on_the_concatenated_batch(self, workers, how):
         shards = [blobs(6, size=4 + i, seed=i) for i in range(workers)]
         server = network(aml.Sync(), aml.Adam)
-        if how == "virtual":
-            run(server, shards, epochs=2)
-        else:
-            asyncio.run(aml.train_distributed(server, shards, epochs=2))
+        train(how, server, shards, epochs=2)
         alone = network(aml.Sync(), aml.Adam)
         for _ in range(2):
             for parts in zip(*shards, strict=True):
@@ -86,10 +70,7 @@ class TestEveryPolicy:
             for worker in range(3)
         ]
         server = server_of(policy, model, lr=1.0)
-        if how == "virtual":
-            history = run(server, shards, epochs=2)
-        else:
-            history = asyncio.run(aml.train_distributed(server, shards, epochs=2))
+        history = train(how, server, shards, epochs=2)
         if not policy.local_steps:
             assert len(history.staleness) == 2 * (4 + 3 + 2)
         assert server.state_dict()["shares"] == [[1, 4], [1, 3], [1, 2]]

@@ -165,7 +165,7 @@ def real() -> dict[str, float]:
               for i in range(P)]  # fmt: skip
     from distributed import Client, LocalCluster
 
-    options = {"n_workers": P, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": P, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with (
         LocalCluster(processes=True, silence_logs=logging.CRITICAL, **options) as cluster,
         Client(cluster) as client,

@@ -17,7 +17,7 @@ import asyncml as aml
 from asyncml.distributed import run
 from tests.distributed import test_cluster as parts
 
-QUIET = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+QUIET = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
 
 
 def facts(server):
@@ -135,7 +135,7 @@ SCHEDULER = """
 import asyncio
 from distributed import Scheduler, Worker
 async def main():
-    async with Scheduler(host="127.0.0.1", port=0, dashboard_address=None) as scheduler:
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
         print(scheduler.address, flush=True)
         await scheduler.finished()
 asyncio.run(main())

@@ -6,9 +6,8 @@ Lesson 10 builds such a batcher.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +18,7 @@ from asyncml.serving.calling import Model
 from asyncml.serving.dispatch import Dispatcher
 from asyncml.serving.line import Request, Rows, WaitingLine
 from asyncml.serving.stacking import joined
-from asyncml.serving.statistics import BatcherStatistics, Meter
+from asyncml.serving.statistics import BatcherStatistics
 
 
 class QueueFull(Exception):
@@ -96,7 +95,7 @@ class MicroBatcher:
         self._model = Model(predict_fn, executor, self.concurrency)
         self._line = WaitingLine(self.max_pending)
         self._batches: Dispatcher | None = None
-        self._meter = Meter()
+        self._counts = BatcherStatistics()
 
     async def __aenter__(self) -> Self:
         """Begin to take requests.
@@ -110,7 +109,7 @@ class MicroBatcher:
         self._batches = Dispatcher(
             self._model, self._line, self.max_batch_size, self.max_wait_s, self.concurrency
         )
-        self._meter = self._batches.meter
+        self._counts = self._batches.counts
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -149,9 +148,9 @@ class MicroBatcher:
         batches = self._batches
         if batches is None or batches.is_closing:
             raise _outside()
-        weights = None if self._weigh is None else self._weights([x])
+        weight = 1 if self._weigh is None else self._weight(x)
         answer = batches.loop.create_future()
-        request = Request(answer, x, batches.loop.time(), weights)
+        request = Request(answer, x, batches.loop.time(), weight)
         batches.enter(request)
         try:
             return await answer
@@ -177,19 +176,15 @@ class MicroBatcher:
             Exception: what `predict_fn` raised for a batch with some of these rows.
         """
         batches, rows = self._open(), _rows(xs)
-        weights = None if self._weigh is None else self._weights(rows)
-        size = min(self.max_batch_size, self.max_pending)
-        ahead = max(2, self.max_pending // size)  # pieces that are queued, or run
+        ahead = max(2, self.max_pending // self.max_batch_size)  # pieces that are queued, or run
         asked: list[Rows] = []
         batches.entering += 1
         try:
-            for start in range(0, len(rows), size):
+            for some, weight in self._pieces(rows):
                 if len(asked) >= ahead:
                     await asked[-ahead].answer
-                some = rows[start : start + size]
-                weigh = weights and weights[start : start + size]
                 answer = batches.loop.create_future()
-                asked.append(Rows(answer, some, batches.loop.time(), weigh))
+                asked.append(Rows(answer, some, batches.loop.time(), weight))
                 batches.enter(asked[-1])
             return joined([await request.answer for request in asked])
         except BaseException:
@@ -207,10 +202,12 @@ class MicroBatcher:
             x: as for a call.
 
         Raises:
-            QueueFull: `max_pending` rows wait already.
+            QueueFull: `max_pending` rows wait already, and none of them can leave now.
             RuntimeError, ValueError: as for a call.
         """
-        return self._submit(Request, x, [x])
+        batches, weight = self._open(), self._weight(x)
+        self.check_room()
+        return batches.submit(Request, x, weight)
 
     def try_submit_many(self, xs: Any) -> "asyncio.Future[Any]":
         """Return the future of the output for several rows, or refuse all of them at once.
@@ -222,18 +219,16 @@ class MicroBatcher:
             QueueFull: there is no room for all of them, or never will be.
             RuntimeError, ValueError: as for a call.
         """
-        rows = _rows(xs)
-        return self._submit(Rows, rows, rows)
-
-    def _submit(self, kind: type[Request], x: Any, rows: Any) -> "asyncio.Future[Any]":
-        batches = self._open()
-        weights = None if self._weigh is None else self._weights(rows)
+        batches, rows = self._open(), _rows(xs)
+        pieces = list(self._pieces(rows))
         self.check_room(len(rows))
-        answer = batches.loop.create_future()
-        request = kind(answer, x, batches.loop.time(), weights)
-        batches.enter(request)
-        answer.add_done_callback(partial(batches.has_answer, request))
-        return answer
+        answers = [batches.submit(Rows, some, weight) for some, weight in pieces]
+        if len(answers) == 1:
+            return answers[0]
+        together = asyncio.gather(*answers)
+        whole = batches.loop.create_task(_joined(together))
+        whole.add_done_callback(lambda _: together.cancel())
+        return whole
 
     def check_room(self, rows: int = 1) -> None:
         """Refuse rows at once if there is no room for all of them.
@@ -241,8 +236,10 @@ class MicroBatcher:
         Raises:
             QueueFull: as `try_submit` would.
         """
+        if self._batches and not self._line.has_room(rows):
+            self._batches.make_room()  # what has come in this turn may have found the model idle
         if not self._line.has_room(rows):
-            self._meter.rejected += rows
+            self._counts.rejected += rows
             never = rows > self.max_pending
             raise QueueFull(
                 f"{self._line.rows} rows wait already, and {rows} more would be over max_pending="
@@ -251,7 +248,7 @@ class MicroBatcher:
 
     def statistics(self) -> BatcherStatistics:
         """Return what has happened since the block began."""
-        return self._meter.summary(self._line.rows)
+        return self._counts.now(self._line.rows)
 
     def _open(self) -> Dispatcher:
         batches = self._batches
@@ -261,25 +258,44 @@ class MicroBatcher:
             raise RuntimeError("this MicroBatcher is in use on another event loop")
         return batches
 
-    def _weights(self, rows: Any) -> list[float]:
-        assert self._weigh is not None
-        weights = []
-        for row in rows:
-            try:
-                weight = check_number("weigh", self._weigh(row), "a number > 0")
-            except (Exception, asyncio.CancelledError) as error:
-                raise noted("weigh", error, f"`weigh` was given {shorten(row)}") from None
-            if not 0 < weight <= self.max_batch_size:
-                raise HeavyRow(
-                    f"a row must weigh more than 0 and at most max_batch_size="
-                    f"{self.max_batch_size}, got {weight:g} for {shorten(row)}"
-                )
-            weights.append(weight)
-        return weights
+    def _weight(self, row: Any) -> float:
+        if self._weigh is None:
+            return 1
+        try:
+            weight = check_number("weigh", self._weigh(row), "a number > 0")
+        except (Exception, asyncio.CancelledError) as error:
+            raise noted("weigh", error, f"`weigh` was given {shorten(row)}") from None
+        if not 0 < weight <= self.max_batch_size:
+            raise HeavyRow(
+                f"a row must weigh more than 0 and at most max_batch_size={self.max_batch_size}, "
+                f"got {weight:g} for {shorten(row)}"
+            )
+        return weight
+
+    def _pieces(self, rows: Any) -> Iterator[tuple[Any, float]]:
+        """Cut rows into pieces that fit into a batch, and into the queue, each with its weight."""
+        size = min(self.max_batch_size, self.max_pending)
+        if self._weigh is None:
+            for start in range(0, len(rows), size):
+                piece = rows[start : start + size]
+                yield piece, len(piece)
+            return
+        weights = [self._weight(row) for row in rows]  # none enters if one is too heavy
+        start, sum_of = 0, 0.0
+        for stop, weight in enumerate(weights):
+            if sum_of + weight > self.max_batch_size or stop - start == self.max_pending:
+                yield rows[start:stop], sum_of
+                start, sum_of = stop, 0.0
+            sum_of += weight
+        yield rows[start:], sum_of
 
 
 def _outside() -> RuntimeError:
     return RuntimeError("a MicroBatcher takes requests inside its block: `async with ...`")
+
+
+async def _joined(pieces: "asyncio.Future[list[Any]]") -> Any:
+    return joined(await pieces)
 
 
 def _rows(xs: Any) -> Any:

@@ -19,7 +19,7 @@ from asyncml.failures import (
     ExecutorError,
     PlainFunctionError,
     check_plain,
-    is_asked_to_end,
+    is_end,
     ordinary,
     refused,
 )
@@ -71,19 +71,16 @@ class Model:
         try:
             if self._is_async:
                 return await self._fn(batch)
-            return await self._submit(self._executor, batch)
+            try:
+                loop = asyncio.get_running_loop()
+                job = loop.run_in_executor(self._executor, _plain, self._fn, self.name, batch)
+            except Exception as error:
+                raise refused(self._executor, error) from error
+            return await job
         except BaseException as error:
-            is_asked = isinstance(error, asyncio.CancelledError) and is_asked_to_end()
-            if is_asked or _is_theirs(error):
+            if is_end(error) or _is_theirs(error):
                 raise
             raise ordinary(self.name, error) from error
-
-    def _submit(self, executor: Executor | None, batch: Any) -> "asyncio.Future[Any]":
-        try:
-            loop = asyncio.get_running_loop()
-            return loop.run_in_executor(executor, _plain, self._fn, self.name, batch)
-        except Exception as error:
-            raise refused(executor, error) from error
 
 
 def _is_theirs(error: BaseException) -> bool:

@@ -45,20 +45,19 @@ class _Collector:
         for reason, count in now.reasons.items():
             left.add_metric([self._model, reason], count)
         yield left
-        rows = sum(size * count for size, count in now.sizes.items())
-        for name, what, mean, count in (
-            ("wait", "Seconds from the call to the batch.", now.wait_s, rows),
-            ("service", "Seconds that a batch took.", now.service_s, now.batches),
+        for name, what, seconds in (
+            ("wait", "Seconds from the call to the batch.", now.waited_s),
+            ("service", "Seconds that a batch took.", now.served_s),
         ):
             total = CounterMetricFamily(f"asyncml_{name}_seconds", what, labels=[*labels])
-            total.add_metric([self._model], mean * count)
+            total.add_metric([self._model], seconds)
             yield total
         sizes = HistogramMetricFamily("asyncml_batch_rows", "Rows in a batch.", labels=[*labels])
         buckets = [
             (str(float(bound)), sum(n for size, n in now.sizes.items() if size <= bound))
             for bound in _BOUNDS
         ]
-        sizes.add_metric([self._model], [*buckets, ("+Inf", now.batches)], rows)
+        sizes.add_metric([self._model], [*buckets, ("+Inf", now.batches)], now.rows)
         yield sizes
 
 

@@ -9,6 +9,7 @@ Data Extension".
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -21,19 +22,14 @@ Array = npt.NDArray[Any]
 
 LENGTH_HEADER = "inference-header-content-length"
 INPUT, OUTPUT = "input", "output"
-DATATYPES = {
-    "BOOL": "?",
-    "UINT8": "u1",
-    "UINT16": "u2",
-    "UINT32": "u4",
-    "UINT64": "u8",
-    "INT8": "i1",
-    "INT16": "i2",
-    "INT32": "i4",
-    "INT64": "i8",
-    "FP16": "f2",
-    "FP32": "f4",
-    "FP64": "f8",
+DATATYPES = {"BOOL": "?"} | {
+    f"{name}{8 * size}": f"{code}{size}"
+    for name, code, sizes in (
+        ("UINT", "u", (1, 2, 4, 8)),
+        ("INT", "i", (1, 2, 4, 8)),
+        ("FP", "f", (2, 4, 8)),
+    )
+    for size in sizes
 }
 _NAMES = {np.dtype(code): name for name, code in DATATYPES.items()}
 # numbers that are written, and bytes that are read, without a look at other threads
@@ -112,9 +108,8 @@ def read(
     most = most_rows * math.prod(tensor.shape)
     if text.count(b",") > most + _COMMAS:  # before it costs memory
         raise BadRequest(f"a request may have {most} numbers, in {most_rows} rows")
-    message = _object(_parse(text), "the request")
-    for key in message.keys() - {"id", "parameters", "inputs", "outputs"}:
-        raise BadRequest(f"the request has no field {shorten(key)}")
+    fields = "id", "parameters", "inputs", "outputs"
+    message = _object(_parse(text), "the request", fields)
     identity = message.get("id")
     if not isinstance(identity, str | None):
         raise BadRequest(f"`id` must be a string, got {shorten(identity)}")
@@ -122,7 +117,7 @@ def read(
     inputs = message.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1:
         raise BadRequest(f"`inputs` must hold one tensor, {tensor.name!r}")
-    rows = _rows(_object(inputs[0], "a tensor of `inputs`"), rest, tensor, most_rows)
+    rows = _rows(inputs[0], rest, tensor, most_rows)
     return Request(rows, identity, _wants_binary(message, parameters), _timeout_s(parameters))
 
 
@@ -200,15 +195,18 @@ def _refuse_constant(word: str) -> NoReturn:
     raise BadRequest(f"JSON has no {word}: numbers must be finite")
 
 
-def _object(value: Any, what: str) -> dict[str, Any]:
+def _object(value: Any, what: str, fields: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return a JSON object that has no other fields than these; with None, any."""
     if not isinstance(value, dict):
         raise BadRequest(f"{what} must be a JSON object, got {shorten(value)}")
+    for key in () if fields is None else value.keys() - {*fields}:
+        raise BadRequest(f"{what} has no field {shorten(key)}")
     return value
 
 
-def _rows(given: dict[str, Any], rest: memoryview | None, tensor: Tensor, most_rows: int) -> Array:
-    for key in given.keys() - {"name", "shape", "datatype", "parameters", "data"}:
-        raise BadRequest(f"a tensor has no field {shorten(key)}")
+def _rows(given: Any, rest: memoryview | None, tensor: Tensor, most_rows: int) -> Array:
+    fields = "name", "shape", "datatype", "parameters", "data"
+    given = _object(given, "a tensor of `inputs`", fields)
     if given.get("name") != tensor.name:
         raise BadRequest(f"the input is called {tensor.name!r}, got {shorten(given.get('name'))}")
     if given.get("datatype") != tensor.datatype:

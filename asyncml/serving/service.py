@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -69,21 +69,20 @@ class Service:
     def app(self) -> Starlette:
         """Return the application."""
         model = f"/v2/models/{self._name}"
-        gets = {
-            "/v2": self.about,
-            "/v2/health/live": self.live,
-            "/v2/health/ready": self.ready,
-            model: self.metadata,
-            f"{model}/ready": self.ready,
-            "/metrics": self.metrics,
-            "/openapi.json": self.openapi,
+        gets: dict[str, Callable[[], dict[str, Any]]] = {
+            "/v2": _about,
+            "/v2/health/live": lambda: {"live": True},
+            "/v2/health/ready": lambda: {"ready": bool(self._ready())},
+            model: self._metadata,
+            f"{model}/ready": lambda: {"ready": bool(self._ready())},
+            "/openapi.json": partial(document, self._name, self._input),
         }
-        infer = Route(f"{model}/infer", self.infer, methods=["POST"])
-        return Starlette(
-            routes=[infer, *(Route(path, call, methods=["GET"]) for path, call in gets.items())],
-            lifespan=self.lifespan,
-            exception_handlers={HTTPException: _refused, BadRequest: _bad},
-        )
+        routes = [Route(path, _telling(what), methods=["GET"]) for path, what in gets.items()]
+        routes.append(Route("/metrics", self.metrics, methods=["GET"]))
+        routes.append(Route(f"{model}/infer", self.infer, methods=["POST"]))
+        handlers: Any = {HTTPException: _refused, BadRequest: _bad, HeavyRow: _bad}
+        handlers[QueueFull] = _full
+        return Starlette(routes=routes, lifespan=self.lifespan, exception_handlers=handlers)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: object) -> AsyncIterator[None]:
@@ -98,89 +97,43 @@ class Service:
             finally:
                 self._output = None
 
-    # what is asked about it
+    def _ready(self) -> Tensor:
+        if self._output is None:
+            raise HTTPException(503, "the server is starting, or shutting down", _LATER)
+        return self._output
 
-    async def about(self, request: Request) -> Response:
-        """Say what server this is."""
-        extensions = ["binary_tensor_data"]
-        return JSONResponse(
-            {"name": "asyncml", "version": version("asyncml"), "extensions": extensions}
-        )
-
-    async def live(self, request: Request) -> Response:
-        """Say that it lives."""
-        return JSONResponse({"live": True})
-
-    async def ready(self, request: Request) -> Response:
-        """Say whether it takes requests."""
-        self._ready()
-        return JSONResponse({"ready": True})
-
-    async def metadata(self, request: Request) -> Response:
-        """Describe the model."""
-        tensors = {"outputs": [self._ready().metadata()], "inputs": [self._input.metadata()]}
-        return JSONResponse({"name": self._name, "versions": [], "platform": "asyncml", **tensors})
+    def _metadata(self) -> dict[str, Any]:
+        tensors = {"inputs": [self._input.metadata()], "outputs": [self._ready().metadata()]}
+        return {"name": self._name, "versions": [], "platform": "asyncml", **tensors}
 
     async def metrics(self, request: Request) -> Response:
         """Give the statistics to Prometheus."""
         body, kind = exposition(self._batcher.statistics(), self._name)
         return Response(body, media_type=kind)
 
-    async def openapi(self, request: Request) -> Response:
-        """Describe the routes."""
-        return JSONResponse(document(self._name, self._input))
-
-    def _ready(self) -> Tensor:
-        if self._output is None:
-            raise HTTPException(503, "the server is starting, or shutting down", _LATER)
-        return self._output
-
-    # inference
-
     async def infer(self, request: Request) -> Response:
         """Answer an inference request."""
         output, body = self._ready(), bytearray()
+        self._batcher.check_room()
         try:
-            self._batcher.check_room()
             await self._read(request, body)
             length = request.headers.get(protocol.LENGTH_HEADER)
             read = partial(protocol.read, body, length, self._input, self._batcher.max_pending)
             wanted = await asyncio.to_thread(read) if len(body) > _LARGE else read()
-            self._ready()
-            answer = self._batcher.try_submit_many(wanted.rows)
-        except QueueFull as full:
-            raise HTTPException(503, str(full), _LATER) from None
-        except HeavyRow as error:
-            raise BadRequest(str(error)) from None
-        except (BadRequest, HTTPException):
-            raise
-        except Exception as error:  # of `weigh`
-            raise _failed(error) from None
         finally:
             self._held -= len(body)
         del read, body
-        rows = await self._answered(request, answer, wanted.timeout_s)
-        rows = self._checked(rows, len(wanted.rows), output)
+        self._ready()
+        with _failures_of_the_model():
+            answer = self._batcher.try_submit_many(wanted.rows)
+            rows = await self._answered(request, answer, wanted.timeout_s)
+            rows = _checked(rows, (len(wanted.rows), *output.shape), output.dtype)
         write = partial(protocol.write, rows, output, self._name, wanted)
         text, head = await asyncio.to_thread(write) if rows.nbytes > _LARGE else write()
         if head is None:
             return Response(text, media_type="application/json")
         headers = {protocol.LENGTH_HEADER: str(head)}
         return Response(text, headers=headers, media_type="application/octet-stream")
-
-    def _checked(self, rows: Any, count: int, output: Tensor) -> Any:
-        """Return the model's output as what the metadata say that it is."""
-        try:
-            array = np.asarray(rows)
-            shape = count, *output.shape
-            if array.shape != shape or not np.can_cast(array.dtype, output.dtype, "same_kind"):
-                raise ValueError(
-                    f"the model must return {output.dtype} of shape {shape}, as for the example, "
-                    f"got {array.dtype} of {array.shape}"
-                )
-            return array.astype(output.dtype, copy=False)
-        except Exception as error:
-            raise _failed(error) from None
 
     async def _read(self, request: Request, body: bytearray) -> None:
         """Read the body, if it is one that is taken, and comes in time."""
@@ -216,8 +169,6 @@ class Service:
             )
             if answer.done():
                 return answer.result()
-        except Exception as error:
-            raise _failed(error) from None
         finally:
             gone.cancel()
             answer.cancel()
@@ -226,9 +177,38 @@ class Service:
         raise HTTPException(503, "the deadline of the request was over before its turn came")
 
 
-def _failed(error: Exception) -> HTTPException:
-    _log.error("the model failed", exc_info=error)
-    return HTTPException(500, "the model failed on this request")
+@contextlib.contextmanager
+def _failures_of_the_model() -> Iterator[None]:
+    """Show nothing of an error that is neither the request's nor the queue's."""
+    try:
+        yield
+    except (HTTPException, QueueFull, HeavyRow):
+        raise
+    except Exception as error:
+        _log.error("the model failed", exc_info=error)
+        raise HTTPException(500, "the model failed on this request") from None
+
+
+def _checked(rows: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return the model's output as what the metadata say that it is."""
+    array = np.asarray(rows)
+    if array.shape != shape or not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise ValueError(
+            f"the model must return {dtype} of shape {shape}, as for the example, got "
+            f"{array.dtype} of {array.shape}"
+        )
+    return array.astype(dtype, copy=False)
+
+
+def _telling(what: Callable[[], dict[str, Any]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return JSONResponse(what())
+
+    return answer
+
+
+def _about() -> dict[str, Any]:
+    return {"name": "asyncml", "version": version("asyncml"), "extensions": ["binary_tensor_data"]}
 
 
 async def _disconnect(request: Request) -> None:
@@ -244,3 +224,7 @@ async def _refused(request: Request, error: Any) -> Response:
 
 async def _bad(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
+
+
+async def _full(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 503, _LATER)

@@ -1,11 +1,10 @@
 """What a micro-batcher has done: how large its batches were, why they left, and who waited."""
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Self
 
 from asyncml.look import printable
-from asyncml.serving.line import Part
 from asyncml.units import figure
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 Reason = Literal["full", "idle", "waited", "busy", "closing"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class BatcherStatistics:
     """What a `MicroBatcher` has done since its block began.
 
@@ -27,8 +26,8 @@ class BatcherStatistics:
         sizes: rows in a batch -> how many batches had so many.
         reasons: why batches left -> how many: "full"; "idle": nothing ran; "waited": `max_wait_s`
             was over; "busy": a place became free, and they had gathered meanwhile; "closing".
-        wait_s: mean seconds from the call to the batch.
-        service_s: mean seconds that a batch took.
+        waited_s: seconds from the call to the batch, of all rows together.
+        served_s: seconds that all batches took together.
         queued: rows that wait now.
         rejected: refused, since the queue was full.
         cancelled: given up by their callers.
@@ -38,20 +37,39 @@ class BatcherStatistics:
     requests: int = 0
     answered: int = 0
     batches: int = 0
-    sizes: dict[int, int] = field(default_factory=dict)
-    reasons: dict[str, int] = field(default_factory=dict)
-    wait_s: float = 0.0
-    service_s: float = 0.0
+    sizes: Counter[int] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    waited_s: float = 0.0
+    served_s: float = 0.0
     queued: int = 0
     rejected: int = 0
     cancelled: int = 0
     failed: int = 0
 
+    def now(self, queued: int) -> Self:
+        """Return a copy that does not change any more, for so many rows that wait."""
+        sizes = Counter(dict(sorted(self.sizes.items())))
+        return replace(self, queued=queued, sizes=sizes, reasons=self.reasons.copy())
+
+    @property
+    def rows(self) -> int:
+        """Rows that were in a batch."""
+        return sum(size * count for size, count in self.sizes.items())
+
+    @property
+    def wait_s(self) -> float:
+        """Mean seconds from the call to the batch; 0 where there was none."""
+        return self.waited_s / self.rows if self.batches else 0.0
+
+    @property
+    def service_s(self) -> float:
+        """Mean seconds that a batch took; 0 where there was none."""
+        return self.served_s / self.batches if self.batches else 0.0
+
     @property
     def mean_size(self) -> float:
         """Rows a batch, on average; 0 where there was none."""
-        rows = sum(size * count for size, count in self.sizes.items())
-        return rows / self.batches if self.batches else 0.0
+        return self.rows / self.batches if self.batches else 0.0
 
     def __str__(self) -> str:
         return printable("\n".join(f"{name:10} {value}" for name, value in self._rows()))
@@ -65,7 +83,7 @@ class BatcherStatistics:
         return f"<table>{''.join(rows)}</table>"
 
     def _rows(self) -> list[tuple[str, str]]:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.items())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common())
         return [
             ("requests", f"{self.requests}, {self.answered} answered"),
             ("batches", f"{self.batches} of {self.mean_size:.1f} rows on average"),
@@ -96,40 +114,3 @@ class BatcherStatistics:
         ax.set_ylabel("batches")
         ax.spines[["top", "right"]].set_visible(False)
         return ax
-
-
-class Meter:
-    """Counts what happens, for the statistics."""
-
-    def __init__(self) -> None:
-        self.requests = self.answered = self.batches = 0
-        self.rejected = self.cancelled = self.failed = 0
-        self.sizes: Counter[int] = Counter()
-        self.reasons: Counter[str] = Counter()
-        self.waited_s = self.served_s = 0.0
-
-    def left(self, parts: list[Part], reason: Reason, now_s: float) -> None:
-        """Count a batch that leaves."""
-        rows = sum([stop - start for _, start, stop in parts])
-        came_s = sum([request.came_s * (stop - start) for request, start, stop in parts])
-        self.waited_s += now_s * rows - came_s
-        self.batches += 1
-        self.sizes[rows] += 1
-        self.reasons[reason] += 1
-
-    def summary(self, queued: int) -> BatcherStatistics:
-        """Turn the counts into statistics."""
-        rows, batches = sum(k * n for k, n in self.sizes.items()), self.batches
-        return BatcherStatistics(
-            requests=self.requests,
-            answered=self.answered,
-            batches=batches,
-            sizes=dict(sorted(self.sizes.items())),
-            reasons=dict(self.reasons.most_common()),
-            wait_s=self.waited_s / rows if rows else 0.0,
-            service_s=self.served_s / batches if batches else 0.0,
-            queued=queued,
-            rejected=self.rejected,
-            cancelled=self.cancelled,
-            failed=self.failed,
-        )

@@ -158,7 +158,7 @@ WRONG = [
     (body(tensor={"name": "x"}), "the input is called 'input', got 'x'"),
     (body(tensor={"datatype": "FP64"}), "`datatype` of 'input' must be FP32, got 'FP64'"),
     (body(tensor={"datatype": ["FP32"]}), "`datatype` of 'input' must be FP32"),
-    (body(tensor={"extra": 1}), "a tensor has no field 'extra'"),
+    (body(tensor={"extra": 1}), "a tensor of `inputs` has no field 'extra'"),
     (body(tensor={"shape": [2, 2]}), "`data` must have 4 numbers, flat or as [2, 2], got [2]"),
     (body(tensor={"shape": [1, 3]}), "`shape` must be [n, 2] with n >= 1, got [1, 3]"),
     (body(tensor={"shape": [0, 2], "data": []}), "`shape` must be [n, 2] with n >= 1"),

@@ -228,6 +228,7 @@ class MicroBatcher:
         together = asyncio.gather(*answers)
         whole = batches.loop.create_task(_joined(together))
         whole.add_done_callback(lambda _: together.cancel())
+        together.add_done_callback(lambda _: together.cancelled() or together.exception())  # heard
         return whole
 
     def check_room(self, rows: int = 1) -> None:
@@ -264,7 +265,8 @@ class MicroBatcher:
         try:
             weight = check_number("weigh", self._weigh(row), "a number > 0")
         except (Exception, asyncio.CancelledError) as error:
-            raise noted("weigh", error, f"`weigh` was given {shorten(row)}") from None
+            mended = noted("weigh", error, f"`weigh` was given {shorten(row)}")
+            raise mended from mended.__cause__
         if not 0 < weight <= self.max_batch_size:
             raise HeavyRow(
                 f"a row must weigh more than 0 and at most max_batch_size={self.max_batch_size}, "

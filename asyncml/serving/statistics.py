@@ -37,8 +37,8 @@ class BatcherStatistics:
     requests: int = 0
     answered: int = 0
     batches: int = 0
-    sizes: Counter[int] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
+    sizes: dict[int, int] = field(default_factory=Counter)
+    reasons: dict[str, int] = field(default_factory=Counter)
     waited_s: float = 0.0
     served_s: float = 0.0
     queued: int = 0
@@ -48,8 +48,8 @@ class BatcherStatistics:
 
     def now(self, queued: int) -> Self:
         """Return a copy that does not change any more, for so many rows that wait."""
-        sizes = Counter(dict(sorted(self.sizes.items())))
-        return replace(self, queued=queued, sizes=sizes, reasons=self.reasons.copy())
+        reasons = dict(Counter(self.reasons).most_common())
+        return replace(self, queued=queued, sizes=dict(sorted(self.sizes.items())), reasons=reasons)
 
     @property
     def rows(self) -> int:
@@ -83,7 +83,7 @@ class BatcherStatistics:
         return f"<table>{''.join(rows)}</table>"
 
     def _rows(self) -> list[tuple[str, str]]:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.items())
         return [
             ("requests", f"{self.requests}, {self.answered} answered"),
             ("batches", f"{self.batches} of {self.mean_size:.1f} rows on average"),

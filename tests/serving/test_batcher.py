@@ -237,6 +237,29 @@ def test_those_who_gave_up_do_not_pile_up_in_the_queue_nor_before_it(max_pending
     simulate(main())
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_rows_submitted_together_are_one_future_whatever_becomes_of_it(turns):
+    async def main():
+        model = Model()
+        async with MicroBatcher(model, 2, max_pending=12) as batcher:
+            good = batcher.try_submit_many(range(5))
+            bad = batcher.try_submit_many([5, 6, -7])
+            gone = batcher.try_submit_many([8, 9, 10])
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            gone.cancel()
+            with pytest.raises(ValueError, match="negative"):
+                await bad
+            assert await good == [0, 2, 4, 6, 8]
+            with pytest.raises(asyncio.CancelledError):
+                await gone
+            assert await batcher(11) == 22
+        assert adds_up(batcher.statistics())
+        assert [row for batch in model.batches for row in batch if row > 7] == [11]
+
+    simulate(main())
+
+
 def test_a_place_that_is_given_to_somebody_who_is_just_cancelled_goes_to_the_next():
     async def main():
         async with MicroBatcher(Model(), 1, max_pending=1) as batcher:

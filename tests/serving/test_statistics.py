@@ -1,7 +1,5 @@
 """The statistics of a batcher, as people read them."""
 
-from collections import Counter
-
 import pytest
 
 from asyncml.serving.statistics import BatcherStatistics
@@ -18,6 +16,6 @@ from asyncml.serving.statistics import BatcherStatistics
     ],
 )
 def test_times_are_never_written_as_a_power_of_ten(seconds, expected):
-    text = str(BatcherStatistics(batches=1, sizes=Counter([1]), waited_s=seconds, served_s=seconds))
+    text = str(BatcherStatistics(batches=1, sizes={1: 1}, waited_s=seconds, served_s=seconds))
     assert f"waited     {expected} on average" in text
     assert f"service    {expected} a batch" in text

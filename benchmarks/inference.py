@@ -11,13 +11,15 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import asyncml as aml
+from benchmarks import batching
+from benchmarks.clients import BATCH, CLIENTS, LARGE, SMALL, clients, floor
 from benchmarks.measuring import in_child, machine
 from benchmarks.peers import BATCHERS, US, Peer, installed
 from benchmarks.results import (
@@ -32,8 +34,6 @@ from benchmarks.results import (
 )
 from benchmarks.workloads import Limit
 
-CLIENTS, BATCH = 256, 64
-SMALL, LARGE = [784, 128, 10], [784, 1024, 1024, 10]
 REQUESTS = 40_000
 CEILING, FULL = "ceiling", "full"  # keys of what bounds everybody
 NAMES = {
@@ -60,15 +60,14 @@ NOTES = f"""\
 - Full batches: a row's share of the model's time for {BATCH} rows that are stacked already. The
   ceiling: that, and the time to stack them, and the time in which the clients ask and are answered
   with nothing in between.
-- Where a limit is missed, in µs a request by the processor's clock: to wake a client that awaits a
-  future 1.9, whoever answers it; ours besides, with a no-op model, 2.7: to make a request and queue
-  it 0.8, to take, count and sort it 0.6, to stack and to hand out 0.6, and the calls between them.
-  By hand that is 1.1. The network takes 3.0, but a batch of 64 takes 410 in place of 190 µs while
-  the event loop is at work: it and the thread compete for the interpreter's lock and the processor,
-  so that running side by side gains nothing. `many` reads rows that are in no cache, too.
+- Parts: each by itself, {BATCH} rows after {BATCH} rows; they add up to the last line but one. The
+  calls between: what they lack of the same batcher with the model on the event loop, an `async
+  def`. In a thread: what that adds, or saves where the model computes while the event loop works.
+  How little it saves is not the interpreter's lock alone, as the last line shows: one core slows
+  the other down. A shorter switch interval than 0.1 ms, or none, changes nothing here.
+- `many`: each line has one thing more than the one above it. Our limit is set by the first of them;
+  from rows that are in no cache, as those of a `many` are, nobody gets that.
 """
-
-Ask = Callable[[Any], Awaitable[Any]]
 
 
 def main(
@@ -87,6 +86,7 @@ def main(
     """
     keys = [peer.key for peer in BATCHERS if not only or peer.key in (US.key, *only)]
     on, found = machine(), in_child("benchmarks.inference", rounds, requests, *keys, threads=1)
+    steps = in_child("benchmarks.batching", rounds, requests, threads=1)
     table = rows(found)
     peers = [peer for peer in BATCHERS if any(peer.key in row.figures for row in table)]
     absent = [missing_line(p) for p in BATCHERS if p.key in keys and p not in peers]
@@ -95,6 +95,7 @@ def main(
         limits_table(table),
         figures_table(table, [*peers, *bounds]),
         ratios_table(table, peers),
+        *batching.tables(steps),
     )
     print(*absent, "", *(plain(each) + "\n" for each in tables), sep="\n")
     if not only:
@@ -134,7 +135,7 @@ def measure(rounds: int, requests: int, keys: Sequence[str]) -> dict[str, dict[s
             if name != "no-op":
                 full, stacking = _full(predict, x[:BATCH])
                 note(name, FULL, full)
-                note(name, CEILING, full + stacking + asyncio.run(_floor(count)))
+                note(name, CEILING, full + stacking + asyncio.run(floor(count)))
         for peer, kind in peers.items():
             note("lone", peer.key, asyncio.run(_lone(kind, small.forward, x[:300])))
             if hasattr(kind, "many") or peer.key == US.key:
@@ -152,38 +153,7 @@ def _same(rows: Any) -> Any:
 
 async def _loop(kind: Any, predict: Callable[[Any], Any], data: Sequence[Any]) -> float:
     async with kind(predict) as batcher:
-        return await _clients(batcher.ask, data)
-
-
-async def _clients(ask: Ask, data: Sequence[Any]) -> float:
-    """Return the seconds of a request, with many clients in a closed loop."""
-    left = iter(data)
-
-    async def client() -> None:
-        for x in left:
-            await ask(x)
-
-    begun = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    return (time.perf_counter() - begun) / len(data)
-
-
-async def _floor(count: int) -> float:
-    """Return the seconds of a request that is answered at once, with as many others."""
-    loop, waiting = asyncio.get_running_loop(), list[asyncio.Future[None]]()
-
-    def answer() -> None:
-        for future in waiting:
-            future.set_result(None)
-        waiting.clear()
-
-    async def ask(x: object) -> None:
-        if not waiting:
-            loop.call_soon(answer)
-        waiting.append(future := loop.create_future())
-        await future
-
-    return await _clients(ask, range(count))
+        return await clients(batcher.ask, data)
 
 
 def _full(predict: Callable[[Any], Any], x: Any) -> tuple[float, float]:

@@ -2,8 +2,10 @@
 
     python -m benchmarks.over_http
 
-The load comes from h2load, of nghttp2 (Debian: `apt install nghttp2-client`): it asks at a fixed
-rate, however long the answers take, and notes each of them.
+The load comes from h2load, of nghttp2 (Debian: `apt install nghttp2-client`). Each connection asks
+at a fixed rate, and has one request under way at most. With 256 of them, begun one after the other
+so that they do not ask in step, requests come at that rate however long the answers take: an open
+loop. With 16 all of them wait as soon as there is more to do than can be done: a closed one.
 """
 
 import json
@@ -17,10 +19,11 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.measuring import THREADS, machine
 from benchmarks.results import digits, markdown, plain, write_section
@@ -29,6 +32,7 @@ LAYERS = [784, 2048, 2048, 10]  # about 2 ms for one row, 10 ms for 32
 SERVERS = {"http_ours": "asyncml", "http_fastapi": "FastAPI, one by one"}
 CONNECTIONS = 1, 16, 256
 ENOUGH = 64  # connections that ask again at once: the batches are full, and nobody is refused
+REFUSED_BY = 16
 LOADS = 0.5, 0.8, 1.0, 1.5
 KEPT, LIMIT = 0.9, "at least 90 % of its peak"
 PATH = "/v2/models/model/infer"
@@ -36,11 +40,13 @@ PATH = "/v2/models/model/infer"
 NOTES = f"""\
 - The same network, {"-".join(map(str, LAYERS))}, and the same requests, 784 numbers as JSON; server
   and load share the machine. Capacity: what a server answers when {ENOUGH} connections ask again at
-  once. The load: h2load asks at that share of it, whatever the answers; where all connections wait
-  it cannot, so with one that rate is not reached. Its connections ask in step: 256 requests
-  come at once, and meet a queue of 64, so that some are refused at any load.
-- Answered: with 200, a second. p50, p99: of those answers, in ms, from when the request was sent.
-  Refused: 503 a second.
+  once. The load: h2load asks at that share of it. A connection asks again only when it is answered,
+  so that n of them have n requests under way at most. Where "asked" stays below the load, all of
+  them wait for answers: a closed loop, in which more than the capacity cannot be offered, and in
+  which 16 connections cannot fill a queue of 64. With 256 it is the open loop that overloads.
+- Asked, answered (200), refused (503): a second. p50, p99: of the answers, in ms, from when the
+  request was sent. Cores: how many the server had, on average.
+- Refused: with a model that takes longer than the run, so that nobody is served meanwhile.
 """
 
 
@@ -49,32 +55,29 @@ class Answers:
     """What came back.
 
     Args:
+        asked: requests a second.
         answered: a second, with 200.
         refused: a second, with another status.
-        p50_ms, p99_ms: of those that were answered.
+        p50_ms, p99_ms: of those that were answered; of all where none was.
+        cores: of the processor, that the server had.
     """
 
+    asked: float
     answered: float
     refused: float
     p50_ms: float
     p99_ms: float
+    cores: float
 
 
-def main(folder: Path = Path(__file__).parent, seconds: float = 0.8) -> None:
+def main(folder: Path = Path(__file__).parent, seconds: float = 1.0) -> None:
     """Measure, print and write the section of the results."""
     if not shutil.which("h2load"):
         print("h2load is missing: apt install nghttp2-client")
         return
     on = machine()
     found = {key: measure(key, seconds) for key in SERVERS}
-    kept = [["connections", "answered at 1.5 of capacity", LIMIT, "kept?"]]
-    for connections in CONNECTIONS:
-        runs = found["http_ours"][connections]
-        peak = max(run.answered for run in runs.values())
-        over = runs[1.5].answered
-        verdict = "yes" if over >= KEPT * peak else "NO"
-        kept.append([str(connections), digits(over), digits(KEPT * peak), verdict])
-    tables = [kept, rows(found)]
+    tables = [kept(found["http_ours"]), rows(found), refusals(seconds)]
     print(*(plain(table) + "\n" for table in tables), sep="\n")
     draw(found, folder / "over_http.png")
     head = f"`python -m benchmarks.over_http`: {_versions()}. {on}."
@@ -83,14 +86,37 @@ def main(folder: Path = Path(__file__).parent, seconds: float = 0.8) -> None:
     write_section(folder / "RESULTS.md", "Inference over HTTP", text)
 
 
+def kept(runs: dict[int, dict[float, Answers]]) -> list[list[str]]:
+    """Set what is answered at one and a half times the capacity beside our limit."""
+    table = [["connections", "asked, of capacity", "answered", LIMIT, "kept?"]]
+    (capacity,) = runs[ENOUGH].values()
+    for connections in CONNECTIONS:
+        over = runs[connections][LOADS[-1]]
+        most = KEPT * max(run.answered for run in runs[connections].values())
+        verdict = "yes" if over.answered >= most else "NO"
+        asked = f"{over.asked / capacity.answered:.2f}"
+        table.append([str(connections), asked, digits(over.answered), digits(most), verdict])
+    return table
+
+
+def refusals(seconds: float) -> list[list[str]]:
+    """Measure what it costs to refuse."""
+    with serving("http_full") as server:
+        run = load(server, REFUSED_BY, 0, seconds)
+    each_ms = 1e3 * run.cores / run.refused
+    head = ["connections", "refused a second", "processor, ms", "p50, ms", "p99, ms"]
+    cells = map(digits, (run.refused, each_ms, run.p50_ms, run.p99_ms))
+    return [head, [str(REFUSED_BY), *cells]]
+
+
 def measure(key: str, seconds: float) -> dict[int, dict[float, Answers]]:
     """Return what a server answers, by connections and by load; 0 is its capacity."""
-    with serving(key) as url:
-        load(url, 16, 0, seconds)  # until its threads have started
-        most = load(url, ENOUGH, 0, seconds)
+    with serving(key) as server:
+        load(server, 16, 0, seconds)  # until its threads have started
+        most = load(server, ENOUGH, 0, 2 * seconds)
         loads = {
             connections: {
-                share: load(url, connections, share * most.answered, seconds) for share in LOADS
+                share: load(server, connections, share * most.answered, seconds) for share in LOADS
             }
             for connections in CONNECTIONS
         }
@@ -99,59 +125,88 @@ def measure(key: str, seconds: float) -> dict[int, dict[float, Answers]]:
 
 def rows(found: dict[str, dict[int, dict[float, Answers]]]) -> list[list[str]]:
     """Lay out all that was measured."""
-    table = [["server", "connections", "load", "answered", "refused", "p50", "p99"]]
+    table = [["server", "connections", "load", *Answers.__dataclass_fields__]]
     for key, by_connections in found.items():
         for connections, by_load in by_connections.items():
             for share, run in by_load.items():
-                figures = (run.answered, run.refused, run.p50_ms, run.p99_ms)
                 name = f"{share:g}" if share else "capacity"
-                table.append([SERVERS[key], str(connections), name, *map(digits, figures)])
+                figures = map(digits, astuple(run))
+                table.append([SERVERS[key], str(connections), name, *figures])
     return table
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server in a process of its own.
+
+    Args:
+        process: that process.
+        url: its address.
+    """
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+
+    def busy_s(self) -> float:
+        """Return the seconds of processor that it has had."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def serving(key: str) -> Iterator[str]:
-    """Run a server in a process of its own, with one thread for BLAS; yield its address."""
+def serving(key: str) -> Iterator[Server]:
+    """Run a server with one thread for BLAS."""
     with socket.socket() as it:
         it.bind(("127.0.0.1", 0))
         port = it.getsockname()[1]
     options = ["--port", str(port), "--log-level", "error", "--no-access-log"]
     command = [sys.executable, "-m", "uvicorn", f"benchmarks.peers.{key}:app", *options]
-    server = subprocess.Popen(command, env=os.environ | dict.fromkeys(THREADS, "1"))
-    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(command, env=os.environ | dict.fromkeys(THREADS, "1"))
+    server = Server(process, f"http://127.0.0.1:{port}")
     try:
         for _ in range(600):
             with suppress(OSError):
-                urllib.request.urlopen(f"{url}/v2/health/ready").close()
+                urllib.request.urlopen(f"{server.url}/v2/health/ready").close()
                 break
             time.sleep(0.05)
-        yield url
+        yield server
     finally:
-        server.terminate()
-        server.wait()
+        process.terminate()
+        process.wait()
 
 
-def load(url: str, connections: int, rate: float, seconds: float) -> Answers:
+def load(server: Server, connections: int, rate: float, seconds: float) -> Answers:
     """Ask at a rate, or with 0 as fast as answers come, and return what came back."""
     image = np.random.default_rng(0).random(LAYERS[0]).round(3).tolist()
     tensor = {"name": "input", "shape": [1, LAYERS[0]], "datatype": "FP32", "data": image}
+    begin_s = connections / rate if rate else 0.0  # until all connections have begun
     with tempfile.TemporaryDirectory() as folder:
         body, log = Path(folder, "body.json"), Path(folder, "log")
         body.write_text(json.dumps({"inputs": [tensor]}), encoding="ascii")
-        command = [
-            "h2load",
-            "--h1",
-            f"--clients={connections}",
-            f"--duration={1000 * seconds:.0f}ms",
-        ]
-        command += [f"--data={body}", "--header=content-type: application/json"]
-        command += [f"--log-file={log}", *([f"--rps={rate / connections}"] if rate else [])]
-        subprocess.run([*command, url + PATH], check=True, stdout=subprocess.DEVNULL)
-        start_us, status, took_us = np.loadtxt(log, ndmin=2).T
-    span_s = (np.max(start_us + took_us) - start_us.min()) / 1e6
-    right = status == 200
-    p50, p99 = np.percentile(took_us[right], (50, 99)) / 1e3
-    return Answers(right.sum() / span_s, (~right).sum() / span_s, p50, p99)
+        command = ["h2load", "--h1", f"--clients={connections}", f"--data={body}"]
+        command += ["--header=content-type: application/json", f"--log-file={log}"]
+        if rate:  # each connection asks at its own times, evenly spread
+            command += [f"--rps={rate / connections}", f"-n{round(rate * (seconds + begin_s))}"]
+            at_once = min(connections, max(1, round(rate / 100)))
+            command += [f"--rate={at_once}", "--rate-period=10ms"]
+        else:
+            command += [f"--duration={1000 * seconds:.0f}ms"]
+        busy_s, begun_s = server.busy_s(), time.perf_counter()
+        subprocess.run([*command, server.url + PATH], check=True, stdout=subprocess.DEVNULL)
+        cores = (server.busy_s() - busy_s) / (time.perf_counter() - begun_s)
+        return answers(np.loadtxt(log, ndmin=2), begin_s, seconds, cores)
+
+
+def answers(log: npt.NDArray[np.float64], begin_s: float, seconds: float, cores: float) -> Answers:
+    """Read what h2load has noted of the `seconds` after all connections had begun."""
+    log[:, 0] -= log[:, 0].min() + 1e6 * begin_s
+    asked = log[(log[:, 0] >= 0) & (log[:, 0] < 1e6 * seconds)]
+    ended_s = (log[:, 0] + log[:, 2]) / 1e6
+    ended = log[(ended_s >= 0) & (ended_s < seconds)]
+    right = ended[:, 1] == 200
+    p50, p99 = np.percentile(ended[right if right.any() else ..., 2] / 1e3, (50, 99))
+    answered, refused = float(right.sum() / seconds), float((~right).sum() / seconds)
+    return Answers(len(asked) / seconds, answered, refused, float(p50), float(p99), cores)
 
 
 def draw(found: dict[str, dict[int, dict[float, Answers]]], file: Path) -> None:

@@ -10,6 +10,7 @@ from asyncml.network import layers
 from benchmarks import __main__ as command
 from benchmarks import (
     accuracy,
+    batching,
     distributed,
     epochs,
     figure,
@@ -17,6 +18,7 @@ from benchmarks import (
     inference,
     loading,
     million,
+    over_http,
     overlap,
     parts,
     threads,
@@ -215,6 +217,33 @@ class TestInference:
         page = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
         assert "## Inference" in page
         assert "| rows of one `many` | µs |" in page
+        assert [part for part in batching.PARTS if f"| {part} |" not in page] == []
+
+    def test_the_parts_of_a_request_add_up(self):
+        found = batching.microseconds(1, 2000)
+        for name in ("no-op", "small", "large"):
+            parts = {part: found[name][part] for part in batching.PARTS}
+            assert found[name][batching.BESIDE] > 0
+            assert min(parts[part] for part in batching.ALONE) > 0
+            assert parts.pop(batching.WHOLE) == pytest.approx(sum(parts.values()))
+        assert [*found["many"]] == [*batching.MANY_WAYS]
+        steps = batching.tables({"many": dict.fromkeys(batching.MANY_WAYS, 3.0)})[1]
+        assert [line[2] for line in steps[1:]] == ["3.00", "0", "0", "0", "0"]
+
+    def test_the_page_that_is_committed_has_every_part(self):
+        results = (Path(inference.__file__).parent / "RESULTS.md").read_text(encoding="utf-8")
+        page = results.partition("\n## Inference\n")[2].partition("\n## ")[0]
+        for part in (*batching.PARTS, *batching.MANY_WAYS):
+            assert f"| {part} |" in page
+        assert inference.NOTES.strip() in page
+
+    def test_what_h2load_notes_is_counted_while_all_connections_ask(self):
+        start_us = np.arange(0, 1e6, 1e4)  # a hundred a second, each tenth of them refused
+        log = np.stack([start_us, np.where(np.arange(100) % 10, 200, 503), start_us * 0 + 5e3], 1)
+        found = over_http.answers(log, 0.1, 0.8, 0.5)
+        assert (found.asked, found.cores) == (pytest.approx(100, rel=0.03), 0.5)
+        assert found.answered == pytest.approx(90, rel=0.03)
+        assert (found.p50_ms, found.p99_ms) == (5.0, 5.0)
 
 
 US_TRAINS = TRAINERS[0]

@@ -35,7 +35,8 @@ class MicroBatcher:
     A batch leaves as soon as there is a place for it: at once if nothing is running, otherwise when
     a running batch ends, with everything that has gathered by then. Requests are served in the
     order in which they came. Those whose shape or dtype differs from the rest of their batch run in
-    a call of their own.
+    a call of their own. Rows that come together, as in `many`, are cut into pieces of a batch at
+    most; a piece is not cut again to fill the batch before it.
 
     If a call of the model fails, its batch is halved until the bad row is found, and only that row
     gets the error. One bad row among n costs about 2 log2(n) more calls, and n bad rows cost
@@ -52,7 +53,8 @@ class MicroBatcher:
             `async def` on the loop.
         max_batch_size: the most rows, or the most weight, in a batch.
         max_wait_s: how many seconds a request may wait for a fuller batch while nothing is running.
-        max_pending: how many rows may be queued; further callers wait for room.
+        max_pending: how many rows may be queued, besides those that can leave at once; further
+            callers wait for room.
         concurrency: how many batches may run at once.
         weigh: takes a row and returns its weight; None: each weighs 1.
         executor: where a plain `predict_fn` runs; None: `concurrency` threads of its own.

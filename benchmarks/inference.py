@@ -63,8 +63,9 @@ NOTES = f"""\
 - Parts: each by itself, {BATCH} rows after {BATCH} rows; they add up to the last line but one. The
   calls between: what they lack of the same batcher with the model on the event loop, an `async
   def`. In a thread: what that adds, or saves where the model computes while the event loop works.
-  How little it saves is not the interpreter's lock alone, as the last line shows: one core slows
-  the other down. A shorter switch interval than 0.1 ms, or none, changes nothing here.
+  The last line tells what the machine's other core was worth meanwhile: where the model takes
+  longer there, a thread saves less, or nothing. A shorter switch interval than 0.1 ms, or none,
+  changes nothing here.
 - `many`: each line has one thing more than the one above it. Our limit is set by the first of them;
   from rows that are in no cache, as those of a `many` are, nobody gets that.
 """

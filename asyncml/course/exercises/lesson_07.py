@@ -135,7 +135,7 @@ def window(answer: Any) -> str:
         stream, slow = _Stream(seed), _Stream(seed)
         run = play(_consume, answer, stream, 0.0, of=answer, hints=hints)
         _judge_order(stream)
-        play(_consume, answer, slow, 0.5, of=answer)
+        play(_consume, answer, slow, 0.5, of=answer, hints=hints)
         ahead = max(ahead, _judge_ahead(slow, stream))
         _judge_pace(stream, run.seconds, _reference_s(_Stream(seed)))
     return f"in order, {AT_ONCE} in flight, {ahead} ahead: a straggler does not hold up the others."

@@ -94,6 +94,8 @@ swallowed
 report
     images, failures = await right(fetch, keys)
     return images, {key: ValueError(key) for key in failures}
+image
+    await fetch(key) => [await fetch(key)]
 left-running
     return await right(lambda key: asyncio.shield(fetch(key)), keys)
 late-key

@@ -126,6 +126,8 @@ TEXTS = {
     + IDLE
     + BATCHERS
     + """
+sizes
+    await take(queue, most) => [await queue.get() for _ in range(2)]
 passed
     await take(queue, most) => [await queue.get() for _ in range(most)]
 passed
@@ -357,6 +359,8 @@ passed
     return found
 largest
     return most
+late
+    return max(2, most - 1)
 throughput
     return max(range(1, most + 1), key=lambda n: n / seconds(n))
 one

@@ -19,8 +19,11 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     anywhere   judges a function that runs a coroutine whether or not a loop is running
     fetches    judges functions that fetch many keys
     settling   judges a function that settles a future with what comes of another
-    loaders    judges parts of a loader: workers, stages, a prefetch, a buffer
+    loaders    judges what loads several keys at a time: workers, and a buffer that they share
+    windows    judges what keeps four fetches in flight: all the data, or each as its turn comes
+    stages     judges a pipeline of two stages, and a generator that loads ahead
     retries    judges a fetch that is tried again
+    harvests   judges a function that fetches all keys, some of which are broken
     readings   judges functions that read a file within a time
     troubles   judges functions that clean up, however they end
     patients   judges a blocked loop and a deadlock, mended
@@ -32,6 +35,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     loops      judges a training loop by the rows that its model sees
     bucket     the bucket from hell
     batchers   judges micro-batchers
+    shedding   judges a call that is refused where the queue is full
     drivers    judges what resumes coroutines, in turns or when they have slept
     futures    judges futures of one's own
     steppers   judges tasks of one's own, and those that can be cancelled

@@ -87,12 +87,8 @@ def _judge_four(
 
     shapes, wanted = [each.shape for each in found], [each.shape for each in parameters]
     is_mixed = shapes != wanted and sorted(shapes) == sorted(wanted)
-    demand(
-        not is_mixed,
-        "order",
-        "the gradients are in another order.",
-        "Return `[dW1, db1, dW2, db2]`.",
-    )
+    shown = "the gradients are in another order."
+    demand(not is_mixed, "order", shown, "Return `[dW1, db1, dW2, db2]`.")
     dh, mask = dz @ parameters[2].T, "`da = dh * (h > 0)`. (`h >= 0` holds everywhere.)"
     relu: Mistakes = {
         "no-relu": (x.T @ dh, "Where `a` was negative, the ReLU lets nothing pass back.", mask),

@@ -8,7 +8,7 @@ from typing import Any
 
 from asyncml.clock import compute
 from asyncml.course.exercises import Wrong, plain
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
+from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play
 from asyncml.failures import shorten
 
 T0_S, PER_ROW_S = 1.0, 0.1  # a batch of b rows takes T0_S + b * PER_ROW_S
@@ -18,10 +18,7 @@ IN_THREAD = "`outputs = await asyncio.to_thread(model, rows)`."
 TAKE_ALL = "Take one with `await queue.get()`, then `get_nowait()` while there are more, to `most`."
 HINTS: Hints = {
     "positional argument": ("kind", "Three arguments: `queue, model, most`."),
-    **dict.fromkeys(
-        NOT_AWAITABLE,
-        ("await-plain", "`model` is a plain function: a thread can run it.", IN_THREAD),
-    ),
+    UNAWAITABLE: ("await-plain", "`model` is a plain function: a thread can run it.", IN_THREAD),
     "QueueEmpty": (
         "queue-empty",
         "`get_nowait` raises where the queue is empty. Ask `queue.empty()` first.",
@@ -203,9 +200,8 @@ def _judge_end(desk: Desk) -> None:
     if isinstance(desk.error, BadRow):
         shown = f"{desk.error}, and serving ended: nobody was answered any more."
         why = "Where does the error of the model go, if nobody catches it?"
-        raise Wrong(
-            "died", shown, why, "`try:` around the call, and `answer.set_exception(error)`."
-        )
+        more = "`try:` around the call, and `answer.set_exception(error)`."
+        raise Wrong("died", shown, why, more)
     if desk.has_ended:
         shown = f"it ended while callers were waiting. Batches: {len(desk.batches)}."
         why = "A server goes on for ever. What goes around its whole body?"

@@ -21,10 +21,6 @@ def called(call: str) -> Hints:
 _BY_ROOM = "Acquire an `asyncio.Semaphore(ahead)` before each load, and release it as you take the "
 _BY_ROOM += "batch, before its step."
 _HINTS: Hints = {
-    "object is not callable": (
-        "not-called",
-        "A thread calls the function itself: hand over `step` and `batch`, without calling.",
-    ),
     "list index": ("beyond", "The batches are 0 to `count - 1`. Which is the last one to load?"),
 } | called("train_ahead(load, step, count, ahead)")
 
@@ -165,10 +161,8 @@ def _judge_room(run: _Run) -> None:
     demand(most != ahead + 1, "one-more", shown, why, _BY_ROOM)
     why = "What stops the feeder while there is no room? (A queue of size 0 has no limit.)"
     demand(most <= ahead, "unbounded", shown, why, _BY_ROOM)
-    seen, best, slowest = (
-        run.ended_s,
-        *(on_paper(run.loads_s, run.train_s, n) for n in (ahead, 0)),
-    )
+    best, slowest = (on_paper(run.loads_s, run.train_s, n) for n in (ahead, 0))
+    seen = run.ended_s
     shown = f"{count} batches, {ahead} ahead: {seen:.3f} s, and {best:.3f} s are possible. "
     shown += f"Never more than {most} were loading or waiting."
     why, more = "Nothing was loaded while a step ran.", "The feeder is a task of its own. "

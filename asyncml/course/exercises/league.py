@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from asyncml.clock import Deadlock
-from asyncml.course.exercises import Wrong
+from asyncml.course.exercises import Wrong, said_by
 from asyncml.course.exercises.attempts import is_stub
 from asyncml.course.exercises.bucket import (
     HOPELESS,
@@ -78,15 +78,14 @@ def _score(task: tuple[Loader, int, int]) -> Score:
         explain(run.error, bucket)
         play(_empty, loader, Bucket(seed, images), [], of=loader)  # says what was raised, and where
     judge_images(bucket, delivered)
-    demand(
-        run.seconds >= bucket.bound_s() - 1e-6,
-        "unfair",
-        f"it took {run.seconds:.2f} s, and no loader can take less than {bucket.bound_s():.2f} s.",
-        "Was the bucket asked in a loop of another thread, where virtual time does not pass, or "
-        "looked into?",
-        "Await `get`, the one that the loader was given, in its own event loop.",
+    bound_s = bucket.bound_s()
+    shown = f"it took {run.seconds:.2f} s, and no loader can take less than {bound_s:.2f} s."
+    why = (
+        "Was the bucket asked in another thread, where virtual time does not pass, or looked into?"
     )
-    return Score(run.seconds, bucket.bound_s(), bucket.refused)
+    more = "Await `get`, the one that the loader was given, in its own event loop."
+    demand(run.seconds >= bound_s - 1e-6, "unfair", shown, why, more)
+    return Score(run.seconds, bound_s, bucket.refused)
 
 
 def score(loader: Any, seed: int = SEED, images: int = IMAGES) -> Score:
@@ -127,23 +126,18 @@ async def _empty(loader: Loader, bucket: Bucket, delivered: list[Any]) -> None:
 
 def refuse_storm(bucket: Bucket) -> None:
     """Refuse a loader that asked so much that the bucket answered no more."""
-    demand(
-        bucket.refused <= PATIENCE,
-        "storm",
-        f"the bucket refused {PATIENCE} requests, and then answered none any more.",
-        f"It takes {RATE} requests a second. How many are in flight, and what do you do when it "
-        "says 429?",
+    shown = f"the bucket refused {PATIENCE} requests, and then answered none any more."
+    why = f"It takes {RATE} a second. How many are in flight, and what do you do when it says 429?"
+    more = (
         f"By Little's law, {RATE} a second at a mean of 64 ms are 13 in flight: bound them. After "
-        "a 429 pause, longer each time, and for a random time.",
     )
+    more += "a 429 pause, longer each time, and for a random time."
+    demand(bucket.refused <= PATIENCE, "storm", shown, why, more)
     worst = max(bucket.asked.values(), default=0)
-    demand(
-        worst <= HOPELESS,
-        "hopeless",
-        f"one key was asked for {worst} times, without end.",
-        "Which errors does another attempt mend? And does a time-out leave answers time to come?",
-        "Retry around `get` alone, and decode outside of that `try`.",
-    )
+    why = "Which errors does another attempt mend? And does a time-out leave answers time to come?"
+    more = "Retry around `get` alone, and decode outside of that `try`."
+    shown = f"one key was asked for {worst} times, without end."
+    demand(worst <= HOPELESS, "hopeless", shown, why, more)
 
 
 def explain(error: BaseException, bucket: Bucket) -> None:
@@ -155,28 +149,19 @@ def explain(error: BaseException, bucket: Bucket) -> None:
         name, why, where = error.waits[0]
         message = f"`{name}` waits for {why} in {where}, and nothing is left that could end that."
         raise Wrong("deadlock", message, "What was to wake it?")
-    if isinstance(error, TooManyRequests):
-        raise Wrong(
-            "refused",
-            f"a `TooManyRequests` ended it, after {sum(bucket.asked.values())} requests.",
-            f"More than {RATE} a second will be refused now and then: ask again, after a pause.",
-            "Catch it where you catch `RequestFailed`: each is a ConnectionError.",
-        )
-    if isinstance(error, RequestFailed):
-        raise Wrong(
-            "lost",
-            f"{error}, and that ended it.",
-            f"One request in {1 / LOST:.0f} is lost. The image is still there: ask again.",
-            f"In {IMAGES} images some are lost three times in a row: allow for eight retries.",
-        )
-    if isinstance(error, ValueError) and "does not decode" in str(error):
-        raise Wrong(
-            "stopped",
-            "a damaged image ended it: " + str(error).split(" (")[0] + ".",
-            "Nothing will mend that one. But the others?",
-            "Catch the ValueError of `decode_png`, and leave that image out: "
-            '`on_error="skip"` in a Pipeline.',
-        )
+    shown = f"a `TooManyRequests` ended it, after {bucket.asked.total()} requests."
+    why = f"More than {RATE} a second will be refused now and then: ask again, after a pause."
+    more = "Catch it where you catch `RequestFailed`: each is a ConnectionError."
+    demand(not isinstance(error, TooManyRequests), "refused", shown, why, more)
+    why = f"One request in {1 / LOST:.0f} is lost. The image is still there: ask again."
+    more = f"In {IMAGES} images some are lost three times in a row: allow for eight retries."
+    is_lost = isinstance(error, RequestFailed)
+    demand(not is_lost, "lost", f"{said_by(error)}, and that ended it.", why, more)
+    is_damaged = isinstance(error, ValueError) and "does not decode" in str(error)
+    shown = f"a damaged image ended it: {said_by(error).split(' (')[0]}."
+    more = "Catch the ValueError of `decode_png`, and leave that image out: "
+    more += '`on_error="skip"` in a Pipeline.'
+    demand(not is_damaged, "stopped", shown, "Nothing will mend that one. But the others?", more)
 
 
 def judge_images(bucket: Bucket, delivered: list[Any]) -> None:
@@ -201,9 +186,7 @@ def _judge_keys(bucket: Bucket, found: list[str]) -> None:
     right, counts = list(bucket.good), Counter(found)
     twice = [key for key, count in counts.items() if count > 1]
     shown = f"{len(twice)} images came more than once, {_some(twice)}."
-    demand(
-        not twice, "twice", shown, "Was an image delivered again after it had been asked for again?"
-    )
+    demand(not twice, "twice", shown, "Was an image delivered again that was asked for again?")
     missing = [key for key in right if key not in counts]
     tried = [key for key in missing if bucket.asked[key]]
     lost = [key for key in tried if bucket.fate(key, bucket.asked[key])[1]]
@@ -220,12 +203,8 @@ def _judge_keys(bucket: Bucket, found: list[str]) -> None:
     demand(not wrong, "order", shown, why, "A reorder window, or `aml.Pipeline` as it is.")
     unasked = [key for key in bucket.keys if key not in bucket.asked]
     shown = f"{len(unasked)} keys were never asked for, {_some(unasked)}."
-    demand(
-        not unasked,
-        "unasked",
-        shown,
-        "Ask for every key: which ones are damaged is not known before.",
-    )
+    why = "Ask for every key: which ones are damaged is not known before."
+    demand(not unasked, "unasked", shown, why)
 
 
 def _some(keys: list[str]) -> str:

@@ -82,14 +82,9 @@ def gradient(answer: Any) -> str:
     codes = answers.codes_of(answer, *(answer.__globals__.get(name) for name in names))
     steps = " ".join(step.opname for code in codes for step in dis.get_instructions(code))
     has_loop = "FOR_ITER" in steps or "BACKWARD" in steps or bool(names & _LOOPING)
+    shown = "it works in a loop, its own or that of what it calls."
     why = "The sum over the examples is what a product of matrices does. Which two?"
-    demand(
-        not has_loop,
-        "loop",
-        "it works in a loop, its own or that of what it calls.",
-        why,
-        _RIGHT_SIDE,
-    )
+    demand(not has_loop, "loop", shown, why, _RIGHT_SIDE)
     return "it agrees with central differences, whatever the shapes."
 
 

@@ -20,7 +20,7 @@ from asyncml.course.exercises.attempts import attempt, check_kind, is_stub
 from asyncml.course.exercises.endings import judge_early, judge_resume
 from asyncml.course.exercises.feeders import called, judge_feeder, on_paper
 from asyncml.course.exercises.scenes import (
-    NOT_AWAITABLE,
+    UNAWAITABLE,
     Hints,
     check_plain,
     demand,
@@ -113,9 +113,8 @@ def choose_ahead(answer: Any) -> str:
         best = next(ahead for ahead in range(_MOST + 1) if run(ahead) <= _SLACK * run(_MOST))
         shown = f"with {found} ahead {run(found):.3f} s, with {best} {run(best):.3f} s, with 64 "
         shown += f"{run(_MOST):.3f} s, and 2 % more are {_SLACK * run(_MOST):.3f} s."
-        demand(
-            found <= best, "bigger", shown, f"{best} would be enough, and take less memory.", more
-        )
+        why = f"{best} would be enough, and take less memory."
+        demand(found <= best, "bigger", shown, why, more)
         demand(found == best, "too-few", shown, "That is more than 2 % longer.", more)
     return "the fewest that are enough: in the six runs tried, between 0 and 11."
 
@@ -135,7 +134,7 @@ _STEP_S = 0.1
 _IN_A_THREAD = "A thread can run a plain function, and you can await that."
 _CALLED_HERE = ("called-here", _IN_A_THREAD, "`await asyncio.to_thread(train_step)`, without `()`.")
 _STOP_HINTS: Hints = {
-    **dict.fromkeys(("object is not callable", *NOT_AWAITABLE), _CALLED_HERE),
+    f"object is not callable / {UNAWAITABLE}": _CALLED_HERE,
     "Event.wait": ("waits", "`stop.wait()` waits for the stop; `stop.is_set()` only asks."),
     **called("train_until(train_step, epochs, steps, stop)"),
 }
@@ -200,9 +199,7 @@ def _judge_stop(bench: _Bench, found: Any) -> None:
     demand(late <= 0, "late", shown, why, more)
     told = "before anybody set `stop`" if stop_s is None else f"until the stop at {stop_s} s"
     shown = f"{len(began)} of {possible} steps began {told}."
-    why = (
-        "Is each step awaited, `stop.is_set()` written with its `()`, and nothing else waited for?"
-    )
+    why = "Is each step awaited, `stop.is_set()` written with its `()`, and nothing else awaited?"
     demand(not late, "count", shown, why)
     shown = f"it returned {shorten(found)}, and did {len(began)} steps."
     is_right = answers.is_number(found) and found == len(began)
@@ -210,14 +207,11 @@ def _judge_stop(bench: _Bench, found: Any) -> None:
 
 
 # ---- 09-interval ----
-_MANAGER = (
-    "no-context",
-    "What makes a generator function work in a `with`?",
-    "`@contextlib.contextmanager` above its `def`, and one `yield` in it: there the block runs.",
-)
 _INTERVAL_HINTS: Hints = {
-    **dict.fromkeys(
-        ("context manager protocol", "generator didn't", "object is not an iterator"), _MANAGER
+    "context manager protocol / generator didn't / object is not an iterator": (
+        "no-context",
+        "What makes a generator function work in a `with`?",
+        "`@contextlib.contextmanager` above its `def`, and one `yield`: there the block runs.",
     ),
     **called("switch_interval(seconds)"),
 }
@@ -331,10 +325,8 @@ async def _interrupt(snapshot: Callable[..., Any], seed: int, stop_after: int) -
 
 def _judge_parts(kept: Any, course: _Course) -> None:
     answers.demand_returned(kept)
-    shown = (
-        f"it returned {type(kept).__name__}, and not a dict with the keys params, optimizer, data."
-    )
-    demand(isinstance(kept, dict), "kind", shown)
+    shown = f"it returned {type(kept).__name__}, and not a dict with the keys "
+    demand(isinstance(kept, dict), "kind", f"{shown}{', '.join(_FORGOTTEN)}.")
     for key, why in _FORGOTTEN.items():
         is_there, shown = kept.get(key) is not None, f"there is nothing under the key {key!r}."
         demand(is_there, f"{key}-forgotten", shown, why)

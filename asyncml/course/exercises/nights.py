@@ -17,7 +17,7 @@ import numpy as np
 
 from asyncml.clock import compute
 from asyncml.course.exercises import Wrong, answers, plain
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
+from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play
 from asyncml.failures import shorten
 from asyncml.network.optimizers import Adam
 from asyncml.network.sequential import MLP
@@ -64,7 +64,7 @@ _HINTS: Hints = {
         "The first time the folder is empty. Is the file there?",
         "`if path.exists():` before you read it.",
     ),
-    **dict.fromkeys(NOT_AWAITABLE, ("for", "`async for step in aml.fit(...)`, without `await`.")),
+    UNAWAITABLE: ("for", "`async for step in aml.fit(...)`, without `await`."),
 }
 
 

@@ -9,7 +9,7 @@ from asyncml.clock.turns import hold
 from asyncml.course.exercises import Wrong, readings
 from asyncml.course.exercises.answers import is_mixed_up, read_results
 from asyncml.course.exercises.readings import no_pool_awaits
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, heart, play
+from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, heart, play
 from asyncml.course.exercises.troubles import HINTS
 from asyncml.failures import shorten
 from asyncml.internals import running_loop
@@ -18,13 +18,10 @@ from asyncml.internals import running_loop
 _IN_THREAD = "`await asyncio.to_thread(parse, message)`: the function and its argument, not a call."
 _CALLED: Hints = {
     "Result is not set": ("not-awaited", "You asked for a result before it was there. Who waits?"),
-    **dict.fromkeys(
-        NOT_AWAITABLE,
-        (
-            "called",
-            "`parse` is a plain function: its call holds the loop, `await` or not.",
-            _IN_THREAD,
-        ),
+    UNAWAITABLE: (
+        "called",
+        "`parse` is a plain function: its call holds the loop, `await` or not.",
+        _IN_THREAD,
     ),
     **readings.SIGNATURE,
     "object is not callable": (
@@ -127,6 +124,23 @@ def _refuse_coroutines(found: list[Any]) -> None:
 
 
 # ---- patient 7: two locks ----
+_LOCK_HINTS: Hints = {
+    **HINTS,
+    "'str' object does not": (
+        "names",
+        "`first` and `second` are names. Where are the locks?",
+        "`locks[first]` and `locks[second]`.",
+    ),
+    "context manager protocol": ("no-with", "A lock needs `async with`."),
+    "Lock is not acquired": ("no-with", "`acquire()` only makes a coroutine. Who awaits it?"),
+    "not supported between instances of": (
+        "no-order",
+        "Locks have no order of their own. What do you know of each, that has one?",
+        "Sort the names, and not the locks: `for name in sorted((first, second))`.",
+    ),
+}
+
+
 class _SlowLock(asyncio.Lock):
     """Takes a moment to be had, as one on a server does: nobody gets two at a stroke."""
 
@@ -242,34 +256,12 @@ def judge_locks(answer: Any) -> None:
 
 
 def _play_locks(scene: Callable[..., Any], answer: Any, *pairs: str) -> Any:
-    hints = {
-        **HINTS,
-        "'str' object does not": (
-            "names",
-            "`first` and `second` are names. Where are the locks?",
-            "`locks[first]` and `locks[second]`.",
-        ),
-        "context manager protocol": ("no-with", "A lock needs `async with`."),
-        "Lock is not acquired": ("no-with", "`acquire()` only makes a coroutine. Who awaits it?"),
-        "different event loop": (
-            "other-loop",
-            "A lock of your own belongs to the loop that it was first used on. Is one needed?",
-        ),
-    }
-    hints["not supported between instances of"] = (
-        "no-order",
-        "Locks have no order of their own. What do you know of each, that has one?",
-        "Sort the names, and not the locks: `for name in sorted((first, second))`.",
-    )
-    done = play(scene, answer, *pairs, of=answer, hints=hints, may_raise=(Deadlock,))
-    if isinstance(done.error, Deadlock):
-        calls = ", ".join(pair.replace(" ", " and ") for pair in pairs) or "model and disk"
-        raise Wrong(
-            "deadlock",
-            f"calls that wanted {calls}, in this order, at the same time, waited for ever.",
-            "Each holds what the other wants. What if all asked for the same lock first?",
-            "Take them in an order that is the same for every caller: `sorted((first, second))`.",
-        )
+    done = play(scene, answer, *pairs, of=answer, hints=_LOCK_HINTS, may_raise=(Deadlock,))
+    calls = ", ".join(pair.replace(" ", " and ") for pair in pairs) or "model and disk"
+    shown = f"calls that wanted {calls}, in this order, at the same time, waited for ever."
+    why = "Each holds what the other wants. What if all asked for the same lock first?"
+    more = "Take them in an order that is the same for every caller: `sorted((first, second))`."
+    demand(not isinstance(done.error, Deadlock), "deadlock", shown, why, more)
     return done.result
 
 

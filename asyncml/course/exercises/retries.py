@@ -138,14 +138,8 @@ def _judge_end(store: _Flaky, came: Any) -> None:
     got = f"it returned {came.result()!r}" if isinstance(came, asyncio.Task) else f"came {came!r}"
     more = "In the last round `raise`, so that the error of the last try goes on to the caller."
     shown = f"after {TRIES} lost tries {got}."
-    is_error = isinstance(came, RequestFailed)
-    demand(
-        is_error,
-        "swallowed",
-        shown,
-        "The caller takes that for data. What should it get instead?",
-        more,
-    )
+    why = "The caller takes that for data. What should it get instead?"
+    demand(isinstance(came, RequestFailed), "swallowed", shown, why, more)
     late = store.ended_s - store.tries["b"][-1] - 0.01
     shown = f"after the last try it paused for {late:.2f} s more, and raised only then."
     why = f"Nothing comes after that pause: {TRIES} tries have three pauses between them."

@@ -19,13 +19,10 @@ _TRY_HINTS: Hints = {
     **HINTS,
     "ExceptionGroup": ("group", "The caller expects a ConnectionError: raise the last one itself."),
     "cannot reuse": ("reused", "A coroutine runs once. Call `fetch()` anew for each try."),
-    **dict.fromkeys(
-        ("local variable", "No active exception"),
-        (
-            "raise-after",
-            "Behind its `except` block the error is gone, and so is the name that `as` gave it.",
-            "`raise` within the `except`, in the last round, or keep it: `last = error`.",
-        ),
+    "local variable / No active exception": (
+        "raise-after",
+        "Behind its `except` block the error is gone, and so is the name that `as` gave it.",
+        "`raise` within the `except`, in the last round, or keep it: `last = error`.",
     ),
 }
 
@@ -103,9 +100,8 @@ def _judge_last_try(answer: Any) -> None:
     more = f"`raise` in the `except` if `attempt == {_TRIES - 1}`."
     demand(isinstance(end.error, ConnectionError), "lost-error", shown, why, more)
     shown = f"all {_TRIES} tries failed, and out came {end.error!r:.60}, not the last error."
-    demand(
-        str(end.error) == f"try {_TRIES}", "other-error", shown, "Raise it, not a new one.", more
-    )
+    is_last = str(end.error) == f"try {_TRIES}"
+    demand(is_last, "other-error", shown, "Raise it, not a new one.", more)
 
 
 def _play_tries(answer: Any, lossy: _Lossy, *stops_at_s: float) -> End:

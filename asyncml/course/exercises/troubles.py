@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncml.course.exercises import Wrong, readings
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
+from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play
 
 _GROUP = "A `TaskGroup` wraps each error in a group, also one that its own block raises."
-_CALL = "What you gave is a coroutine function: call it, and await what the call gives."
-_NOTHING_TO_AWAIT = "`cancel()` returns True or False at once: there is nothing to await."
+_CALL = "no-call", "What you gave is a coroutine function: call it, and await what that gives."
 HINTS: Hints = {
-    **dict.fromkeys(
-        ("object bool can't", "'bool' object can't"),
-        ("await-cancel", _NOTHING_TO_AWAIT, "`await asyncio.wait([task])` waits for its end."),
+    "object bool can't / 'bool' object can't": (
+        "await-cancel",
+        "`cancel()` returns True or False at once: there is nothing to await.",
+        "`await asyncio.wait([task])` waits for its end.",
     ),
     **readings.SIGNATURE,
     **readings.SPINS,
@@ -26,15 +26,8 @@ HINTS: Hints = {
         _GROUP,
         "Start the task with `asyncio.create_task`, and cancel it yourself.",
     ),
-    **dict.fromkeys(
-        (
-            "coroutine was expected",
-            "function was expected",
-            "awaitable is required",
-            *NOT_AWAITABLE,
-        ),
-        ("no-call", _CALL),
-    ),
+    "coroutine was expected / function was expected / awaitable is required": _CALL,
+    UNAWAITABLE: _CALL,
 }
 
 
@@ -190,9 +183,7 @@ def _judge_closed(file: _Closing, end: End, was_closed: bool, was_cut: bool) -> 
     demand(not was_cut, "cut-off", shown, why, more)
     shown = f"{told}; you were done at {end.at_s:g} s, and the closing was not."
     if not file.trouble.stops_at_s:
-        demand(
-            was_closed, "not-awaited", shown, "Who waits for it?", "`await` it, in the `finally`."
-        )
+        demand(was_closed, "not-awaited", shown, "Who waits?", "`await` it, in the `finally`.")
     why = "`shield` keeps the closing alive, and not your wait for it. Who waits afterwards?"
     more = "`while not closing.done():`, and in it `await asyncio.shield(closing)` in a `try` that "
     more += "keeps the CancelledError for later."

@@ -822,6 +822,8 @@ called
 not-awaited
     return [asyncio.to_thread(parse, message) for message in messages]
 not-awaited
+    return asyncio.to_thread(lambda: [parse(message) for message in messages])
+not-awaited
     return [asyncio.ensure_future(asyncio.to_thread(parse, message)) for message in messages]
 not-awaited
     def parse_one => def one

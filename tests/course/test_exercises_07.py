@@ -795,6 +795,14 @@ no-slot
     +         return await fetch(key)
 goes-on
     return await => await
+results
+    return await fetch(key) => return key, await fetch(key)
+swallowed
+    + try:
+    +     return await right(fetch, key, slots)
+    + except KeyError:
+    +     return None
+      for attempt in range(4):
 not-started
     await fetch => fetch
 signature

@@ -359,6 +359,8 @@ passed
     return found
 largest
     return most
+range
+    return most + 1
 late
     return max(2, most - 1)
 throughput

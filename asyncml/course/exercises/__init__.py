@@ -48,6 +48,7 @@ and the same everywhere, and says what was seen, what was expected, and what to 
     predictions  what formulas and experience say of lessons 04, 05 and 08
     fleets     workers of a distributed training run, and parameters that are away
     feeders    judges what trains ahead of its data
+    snapshots  judges a snapshot from which a training run goes on
     endings    judges early stopping, and runs that go on after a kill
     ours       our own answers to exercises of lessons 01 and 09
     league     loaders that empty it, and their scores

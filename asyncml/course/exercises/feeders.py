@@ -20,9 +20,7 @@ def called(call: str) -> Hints:
 
 _BY_ROOM = "Acquire an `asyncio.Semaphore(ahead)` before each load, and release it as you take the "
 _BY_ROOM += "batch, before its step."
-_HINTS: Hints = {
-    "list index": ("beyond", "The batches are 0 to `count - 1`. Which is the last one to load?"),
-} | called("train_ahead(load, step, count, ahead)")
+_HINTS = called("train_ahead(load, step, count, ahead)")
 
 
 def on_paper(loads_s: list[float], train_s: float, ahead: int) -> float:

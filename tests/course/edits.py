@@ -1,8 +1,8 @@
-"""Wrong answers as changes to a right one, so that a test shows the mistake and nothing else.
+"""Wrong answers as changes to another one, so that a test shows the mistake and nothing else.
 
 In a text of `answers`, a line names the code of a verdict and, after bars, words of the first
-verdict and of the second, as in `tables`. Below the first such line stands a right answer, below
-each other one of these:
+verdict and of the second, as in `tables`. Below the first such line stands an answer, most often a
+right one, and below each other line one of these:
 
     last-key                                        what comes in place of a text
         in keys => in reversed(keys)
@@ -11,14 +11,14 @@ each other one of these:
         -     return await fetch(key)
         + return [await fetch(key) for key in keys]
     none                                            a body of its own, under the same head
-        return await right(fetch, [])
+        return await base(fetch, [])
     signature                                       an answer of its own
         async def first(fetch):
             return await fetch("a")
 
-What is replaced stands once in the right answer; a line without a sign, beside those with one,
-says where, and `...` parts two such places. What stands below `given`, and `right`, is known to
-all.
+What is replaced stands in the first answer once; a line without a sign, beside those with one, says
+where, and `...` parts two such places. All answers know the first one as `base`, and what stands
+below `given`.
 """
 
 import re
@@ -48,9 +48,9 @@ def answers(
         change = textwrap.dedent(change).rstrip()
         if code == "given":
             exec(change, scope)
-        elif "right" not in scope:
-            scope["right"] = _written(change, scope)
-            yield Case(exercise, scope["right"], code, tuple(words))
+        elif "base" not in scope:
+            scope["base"] = _written(change, scope)
+            yield Case(exercise, scope["base"], code, tuple(words))
             head, body = change.split(":\n", 1)
             body = textwrap.dedent(f"{body}\n")
             yield from _of_any_kind(exercise, scope, head, body) if any_kind else ()
@@ -76,11 +76,11 @@ def _of_any_kind(exercise: str, scope: dict[str, Any], head: str, body: str) -> 
         ("blocking", f"{head}:\n    time.sleep(1)\n{textwrap.indent(body, '    ')}"),
         ("endless", f"{head}:\n    while True:\n        pass{yields}"),
     ):
-        yield Case(exercise, written(source, scope), code)
+        yield Case(exercise, _written(source, scope), code)
 
 
 def _changed(head: str, body: str, change: str) -> str:
-    """Return the text of an answer: a right one's with a change, or one of its own."""
+    """Return the text of an answer: the first one's with a change, or one of its own."""
     if not re.search(r"^(?!async def |def |class |@|[ )\n])", change, re.MULTILINE):
         return change  # nothing but definitions
     if " => " in change:

@@ -92,12 +92,12 @@ swallowed
     -         group.create_task(one(key))
     + await asyncio.wait([asyncio.create_task(one(key)) for key in keys])
 report
-    images, failures = await right(fetch, keys)
+    images, failures = await base(fetch, keys)
     return images, {key: ValueError(key) for key in failures}
 image
     await fetch(key) => [await fetch(key)]
 left-running
-    return await right(lambda key: asyncio.shield(fetch(key)), keys)
+    return await base(lambda key: asyncio.shield(fetch(key)), keys)
 late-key
     (key): => ():
     (one(key)) => (one())
@@ -106,10 +106,10 @@ late-key
     fetch(key) => fetching
     (one(key)) => (one(fetch(key)))
 swapped
-    return (await right(fetch, keys))[::-1]
+    return (await base(fetch, keys))[::-1]
 stop-swallowed
     try:
-        return await right(fetch, keys)
+        return await base(fetch, keys)
     except asyncio.CancelledError:
         pass
 group | does not take a group | into a small `async def` of your own
@@ -153,7 +153,7 @@ unreported
     pairs = zip(keys, results, strict=True)
     return {key: result for key, result in pairs if isinstance(result, bytes)}, {}
 report
-    images, failures = await right(fetch, keys)
+    images, failures = await base(fetch, keys)
     return images, {key: str(error) for key, error in failures.items()}
 swallowed | Only a ValueError is a failure | `except ValueError`
     images, failures = {}, {}
@@ -188,12 +188,12 @@ not-awaited
 not-awaited
     return {key: fetch(key) for key in keys}, {}
 kind
-    images, _ = await right(fetch, keys)
+    images, _ = await base(fetch, keys)
     return list(images.values())
 kind
-    await right(fetch, keys)
+    await base(fetch, keys)
 kind
-    images, failures = await right(fetch, keys)
+    images, failures = await base(fetch, keys)
     return images, list(failures)
 not-awaited
     results = asyncio.gather(*map(fetch, keys), return_exceptions=True)
@@ -227,14 +227,14 @@ early
         tasks = {key: group.create_task(fetch(key)) for key in keys}
         return {key: task.result() for key, task in tasks.items()}, {}
 which-key
-    images, failures = await right(fetch, keys)
+    images, failures = await base(fetch, keys)
     names = [key for key in keys if key in images]
     return dict(zip(names, reversed(images.values()), strict=True)), failures
 sequence
-    await right(fetch, keys)
-    return await right(fetch, keys)
+    await base(fetch, keys)
+    return await base(fetch, keys)
 both
-    images, failures = await right(fetch, keys)
+    images, failures = await base(fetch, keys)
     return {**images, **dict.fromkeys(failures)}, failures
 which-key
     return {"17": b"\x00\x01\x02\x03"}, {"18": ValueError("18 is broken")}
@@ -242,19 +242,22 @@ which-key
     "06-close-anyhow": r"""
 given
     async def close_nothing(): ...
-passed
+cut-off | What can stand between | `await asyncio.shield(
     async def close_anyhow(work, close):
         try:
             return await work()
         finally:
-            closing, stop = asyncio.create_task(close()), None
-            while not closing.done():
-                try:
-                    await asyncio.shield(closing)
-                except asyncio.CancelledError as again:
-                    stop = again
-            if stop is not None:
-                raise stop
+            await close()
+passed
+    -     await close()
+    +     closing, stop = asyncio.create_task(close()), None
+    +     while not closing.done():
+    +         try:
+    +             await asyncio.shield(closing)
+    +         except asyncio.CancelledError as again:
+    +             stop = again
+    +     if stop is not None:
+    +         raise stop
 passed
     stops = 0
     try:
@@ -290,11 +293,6 @@ passed
         await closing
 early
     return (await asyncio.gather(work(), close()))[0]
-cut-off | What can stand between | `await asyncio.shield(
-    try:
-        return await work()
-    finally:
-        await close()
 not-closed
     result = await work()
     await close()
@@ -306,61 +304,45 @@ not-closed
         await close()
         raise
 cut-off
-    try:
-        return await work()
-    finally:
-        closing = asyncio.create_task(close())
-        await closing
+    -     await close()
+    +     closing = asyncio.create_task(close())
+    +     await closing
 left | not your wait | `while not closing.done():`
-    try:
-        return await work()
-    finally:
-        await asyncio.shield(close())
+    close() => asyncio.shield(close())
 third
-    try:
-        return await work()
-    finally:
-        closing = asyncio.create_task(close())
-        try:
-            await asyncio.shield(closing)
-        except asyncio.CancelledError:
-            await closing
-            raise
+    -     await close()
+    +     closing = asyncio.create_task(close())
+    +     try:
+    +         await asyncio.shield(closing)
+    +     except asyncio.CancelledError:
+    +         await closing
+    +         raise
 third
-    try:
-        return await work()
-    finally:
-        closing = asyncio.create_task(close())
-        try:
-            await asyncio.shield(closing)
-        except asyncio.CancelledError:
-            await asyncio.shield(closing)
-            raise
+    -     await close()
+    +     closing = asyncio.create_task(close())
+    +     try:
+    +         await asyncio.shield(closing)
+    +     except asyncio.CancelledError:
+    +         await asyncio.shield(closing)
+    +         raise
 swallowed
-    try:
-        return await work()
-    finally:
-        closing = asyncio.create_task(close())
-        while not closing.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(closing)
+    -     await close()
+    +     closing = asyncio.create_task(close())
+    +     while not closing.done():
+    +         with contextlib.suppress(asyncio.CancelledError):
+    +             await asyncio.shield(closing)
 swallowed
-    try:
-        return await work()
-    except asyncio.CancelledError:
-        return None
-    finally:
-        await close()
+          return await work()
+    + except asyncio.CancelledError:
+    +     return None
 twice
-    try:
-        return await work()
-    finally:
-        while True:
-            try:
-                await close()
-                break
-            except asyncio.CancelledError:
-                pass
+    -     await close()
+    +     while True:
+    +         try:
+    +             await close()
+    +             break
+    +         except asyncio.CancelledError:
+    +             pass
 not-stopped
     working = asyncio.create_task(work())
     stop = None
@@ -376,39 +358,39 @@ not-stopped
         raise stop
     return working.result()
 not-awaited
-    try:
-        return await work()
-    finally:
-        closing = asyncio.create_task(close())
-        assert closing
+    -     await close()
+    +     closing = asyncio.create_task(close())
+    +     assert closing
 no-call
-    try:
-        return await work()
-    finally:
-        await asyncio.shield(close)
+    close() => asyncio.shield(close)
 lost-error
     try:
         return await work()
     except OSError:
         return None
     finally:
-        await right(close_nothing, close)
+        await base(close_nothing, close)
 result
-    await right(work, close)
+    await base(work, close)
 """,
     "06-read-within": r"""
-passed
+not-yours
     async def read_within(open_file, seconds):
         file = await open_file()
         try:
-            async with asyncio.timeout(seconds) as limit:
+            async with asyncio.timeout(seconds):
                 return await file.read()
         except TimeoutError:
-            if not limit.expired():
-                raise
             return None
         finally:
             await file.close()
+passed
+    -     async with asyncio.timeout(seconds):
+    +     async with asyncio.timeout(seconds) as limit:
+    ...
+      except TimeoutError:
+    +     if not limit.expired():
+    +         raise
 passed
     async with contextlib.aclosing(await open_file()) as file:
         reading = asyncio.create_task(file.read())
@@ -432,7 +414,7 @@ passed
         if file is not None:
             await file.close()
 not-none
-    data = await right(open_file, seconds)
+    data = await base(open_file, seconds)
     return b"" if data is None else data
 late
     file, loop = await open_file(), asyncio.get_running_loop()
@@ -461,21 +443,11 @@ not-yours
     finally:
         await file.close()
     return data
-not-yours
-    -     async with asyncio.timeout(seconds) as limit:
-    +     async with asyncio.timeout(seconds):
-    ...
-    -     if not limit.expired():
-    -         raise
 unopened
-    try:
-        file = await open_file()
-        async with asyncio.timeout(seconds):
-            return await file.read()
-    except TimeoutError:
-        return None
-    finally:
-        await file.close()
+    - file = await open_file()
+    ...
+      try:
+    +     file = await open_file()
 not-closed
     file = await open_file()
     try:
@@ -494,41 +466,26 @@ not-closed
     await file.close()
     return data
 swallowed
-    file = await open_file()
-    try:
-        async with asyncio.timeout(seconds):
-            return await file.read()
-    except (TimeoutError, asyncio.CancelledError):
-        return None
-    finally:
-        await file.close()
+    TimeoutError => (TimeoutError, asyncio.CancelledError)
 swallowed | Whose was this one? | Catch `TimeoutError`
-    file = await open_file()
-    try:
-        async with asyncio.timeout(seconds):
-            try:
-                return await file.read()
-            except asyncio.CancelledError:
-                return None
-    finally:
-        await file.close()
+    -         return await file.read()
+    - except TimeoutError:
+    -     return None
+    +         try:
+    +             return await file.read()
+    +         except asyncio.CancelledError:
+    +             return None
 escaped | Where does it change? | `try:` around the whole
-    file = await open_file()
-    try:
-        async with asyncio.timeout(seconds):
-            try:
-                return await file.read()
-            except TimeoutError:
-                return None
-    finally:
-        await file.close()
+    -         return await file.read()
+    - except TimeoutError:
+    -     return None
+    +         try:
+    +             return await file.read()
+    +         except TimeoutError:
+    +             return None
 escaped
-    file = await open_file()
-    try:
-        async with asyncio.timeout(seconds):
-            return await file.read()
-    finally:
-        await file.close()
+    - except TimeoutError:
+    -     return None
 lost-error
     file = await open_file()
     data = None
@@ -539,32 +496,17 @@ lost-error
         await file.close()
         return data
 lost-error
-    file = await open_file()
-    try:
-        return await asyncio.wait_for(file.read(), seconds)
-    except Exception:
-        return None
-    finally:
-        await file.close()
+    -     async with asyncio.timeout(seconds):
+    -         return await file.read()
+    - except TimeoutError:
+    +     return await asyncio.wait_for(file.read(), seconds)
+    + except Exception:
 not-awaited | Who waits for it? | `await file.close()`
-    file = await open_file()
-    try:
-        async with asyncio.timeout(seconds):
-            return await file.read()
-    except TimeoutError:
-        return None
-    finally:
-        file.close()
+    await file.close => file.close
 not-awaited
-    file = await open_file()
-    try:
-        async with asyncio.timeout(seconds):
-            return await file.read()
-    except TimeoutError:
-        return None
-    finally:
-        closing = asyncio.create_task(file.close())
-        assert closing
+    -     await file.close()
+    +     closing = asyncio.create_task(file.close())
+    +     assert closing
 cut-off | What does the time-out limit | stands around that block
     file = await open_file()
     try:
@@ -601,14 +543,7 @@ runs-on
     finally:
         await file.close()
 coroutine
-    file = await open_file()
-    try:
-        async with asyncio.timeout(seconds):
-            return await asyncio.to_thread(file.read)
-    except TimeoutError:
-        return None
-    finally:
-        await file.close()
+    file.read() => asyncio.to_thread(file.read)
 no-call
     file = await open_file()
     try:
@@ -632,11 +567,7 @@ late
     await file.close()
     return reading.result() if reading.done() else reading.cancel() and None
 twice
-    -     async with asyncio.timeout(seconds) as limit:
-    +     async with asyncio.timeout(seconds):
-    ...
-    -     if not limit.expired():
-    -         raise
+      except TimeoutError:
     +     await file.close()
 no-await
     return await open_file().read()
@@ -648,17 +579,13 @@ no-with
     finally:
         await file.close()
 group
-    file = await open_file()
-    try:
-        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
-            task = group.create_task(file.read())
-        return task.result()
-    except TimeoutError:
-        return None
-    finally:
-        await file.close()
+    -     async with asyncio.timeout(seconds):
+    -         return await file.read()
+    +     async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+    +         task = group.create_task(file.read())
+    +     return task.result()
 result
-    await right(open_file, seconds)
+    await base(open_file, seconds)
 not-none
     file = await open_file()
     await file.close()
@@ -689,7 +616,7 @@ passed
     return reading.result() if done else None
 not-yours
     with contextlib.suppress(TimeoutError):
-        return await right(open_file, seconds)
+        return await base(open_file, seconds)
 under-it | Does it end the thread? | with open_file() as file:
     with open_file() as file:
         try:
@@ -742,7 +669,7 @@ lost-error
         return None
 swallowed
     try:
-        return await right(open_file, seconds)
+        return await base(open_file, seconds)
     except asyncio.CancelledError:
         return None
 coroutine
@@ -839,13 +766,13 @@ by-hand
     with ThreadPoolExecutor(1) as pool:
         return list(pool.map(parse, messages))
 order
-    return (await right(parse, messages))[::-1]
+    return (await base(parse, messages))[::-1]
 calls
     return [await asyncio.to_thread(parse, messages[0])]
 kind
-    await right(parse, messages)
+    await base(parse, messages)
 result
-    await right(parse, messages)
+    await base(parse, messages)
     return messages
 swallowed
     results = []
@@ -893,7 +820,7 @@ hopeless
     ConnectionError => OSError
 other-error
     with contextlib.suppress(ConnectionError):
-        return await right(fetch)
+        return await base(fetch)
     raise ConnectionError("gave up")
 raise-after
     for _ in range(4):
@@ -909,7 +836,7 @@ raise-after
     raise
 reused
     once = fetch()
-    return await right(lambda: once)
+    return await base(lambda: once)
 swallowed
     ConnectionError => BaseException
 hopeless
@@ -946,15 +873,15 @@ goes-on
             data = await fetch()
     return data
 result
-    await right(fetch)
+    await base(fetch)
 swallowed
     try:
-        return await right(fetch)
+        return await base(fetch)
     except asyncio.CancelledError:
         return None
 lost-error
     try:
-        return await right(fetch)
+        return await base(fetch)
     except ZeroDivisionError:
         return None
 no-call
@@ -1051,12 +978,12 @@ no-with
         return await work()
 swallowed
     with contextlib.suppress(OSError):
-        return await right(locks, first, second, work)
+        return await base(locks, first, second, work)
 stop-swallowed
     with contextlib.suppress(asyncio.CancelledError):
-        return await right(locks, first, second, work)
+        return await base(locks, first, second, work)
 result
-    await right(locks, first, second, work)
+    await base(locks, first, second, work)
 no-call
     work() => work
 not-awaited
@@ -1123,12 +1050,12 @@ calls
     return await work()
 lost-error
     try:
-        return await right(watchdog, work)
+        return await base(watchdog, work)
     except OSError:
         return None
 swallowed
     try:
-        return await right(watchdog, work)
+        return await base(watchdog, work)
     except asyncio.CancelledError:
         return None
 no-call
@@ -1138,7 +1065,7 @@ signature
     async def takes_other_arguments(it):
         return it
 result
-    await right(watchdog, work)
+    await base(watchdog, work)
 await-cancel
     -     dog.cancel()
     -     await asyncio.wait([dog])

@@ -127,7 +127,7 @@ passed
 passed
     return [data async for data in aml.Pipeline(keys).map(fetch, concurrency=4)]
 passed
-    data = await right(fetch, keys[::-1])
+    data = await base(fetch, keys[::-1])
     return data[::-1]
 too-many
     return await asyncio.gather(*[fetch(key) for key in keys])
@@ -182,20 +182,20 @@ order
     await asyncio.gather(*map(one, keys))
     return data
 kind
-    await right(fetch, keys)
+    await base(fetch, keys)
 results
-    return await right(fetch, keys[:4])
+    return await base(fetch, keys[:4])
 results
-    return (await right(fetch, keys))[:-1]
+    return (await base(fetch, keys))[:-1]
 not-started
     return [fetch(key) for key in keys]
 no-return
     async def quiet(key):
         await fetch(key)
-    return await right(quiet, keys)
+    return await base(quiet, keys)
 uncalled
     async with asyncio.Semaphore:
-        return await right(fetch, keys)
+        return await base(fetch, keys)
 unpack
     return await asyncio.gather([fetch(key) for key in keys])
 deadlock
@@ -216,7 +216,7 @@ signature
         return keys
 run-inside
     async def runs_inside(fetch, keys, *rest):
-        return asyncio.run(right(fetch, keys))
+        return asyncio.run(base(fetch, keys))
 with
     async def a_plain_with(fetch, keys, *rest):
         with asyncio.Semaphore(4):
@@ -350,7 +350,7 @@ unbounded
     async for data in aml.Pipeline(keys).map(fetch, concurrency=4, ordered=False):
         await queue.put(data)
 results
-    await right(fetch, keys, queue)
+    await base(fetch, keys, queue)
     await queue.put(None)
 """,
     "07-window": AHEAD
@@ -390,30 +390,30 @@ passed | 12 ahead
     async for data in workers_and_a_window(fetch, keys):
         yield data
 passed | 11 ahead
-    async for data in right(fetch, keys, ahead=11):
+    async for data in base(fetch, keys, ahead=11):
         yield data
 kind
-    return [data async for data in right(fetch, keys)]
+    return [data async for data in base(fetch, keys)]
 unbounded | 13 keys
-    async for data in right(fetch, keys, ahead=13):
+    async for data in base(fetch, keys, ahead=13):
         yield data
 unbounded
-    async for data in right(fetch, keys, ahead=16):
+    async for data in base(fetch, keys, ahead=16):
         yield data
 unbounded
-    async for data in right(fetch, keys, ahead=1000):
+    async for data in base(fetch, keys, ahead=1000):
         yield data
 unbounded
     for data in await four(fetch, keys):
         yield data
 too-many
-    async for data in right(fetch, keys, at_once=12):
+    async for data in base(fetch, keys, at_once=12):
         yield data
 head | three slots are free | 12 ahead with 4 in flight
-    async for data in right(fetch, keys, ahead=4):
+    async for data in base(fetch, keys, ahead=4):
         yield data
 slow
-    async for data in right(fetch, keys, ahead=8):
+    async for data in base(fetch, keys, ahead=8):
         yield data
 order
     slots = asyncio.Semaphore(4)
@@ -452,7 +452,7 @@ global
     for data in await asyncio.gather(*[of_all(fetch, key) for key in keys]):
         yield data
 results
-    async for data in right(fetch, keys):
+    async for data in base(fetch, keys):
         yield (data, 1)
 blocking
     time.sleep(0.1)
@@ -477,13 +477,13 @@ passed
     slots = asyncio.Semaphore(2)
     return aml.Pipeline(keys).map(get, concurrency=4).map(decoded)
 passed
-    return right(get, decode, keys).prefetch(2)
+    return base(get, decode, keys).prefetch(2)
 kind
-    right(get, decode, keys)
+    base(get, decode, keys)
 by-name
     return aml.Pipeline(keys).map(get, 4).map(decode, 2)
 kind
-    return list(right(get, decode, keys))
+    return list(base(get, decode, keys))
 on-loop
     async def both(key):
         return decode(await get(key))
@@ -508,9 +508,9 @@ order
 turned
     return aml.Pipeline(keys).map(decode, concurrency=2).map(get, concurrency=4)
 results
-    return right(get, decode, keys[:8])
+    return base(get, decode, keys[:8])
 results
-    return right(get, decode, keys).batch(4)
+    return base(get, decode, keys).batch(4)
 signature
     def stages(get, keys):
         return []
@@ -751,7 +751,7 @@ with
             return await fetch(keys)
 renamed
     try:
-        return await right(fetch, key, slots)
+        return await base(fetch, key, slots)
     except aml.RequestFailed as lost:
         raise RuntimeError("gave up") from lost
 hopeless
@@ -799,7 +799,7 @@ results
     return await fetch(key) => return key, await fetch(key)
 swallowed
     + try:
-    +     return await right(fetch, key, slots)
+    +     return await base(fetch, key, slots)
     + except KeyError:
     +     return None
       for attempt in range(4):
@@ -865,7 +865,7 @@ late
     raise error
 not-released
     async with slots:
-        return await right(fetch, key, slots)
+        return await base(fetch, key, slots)
 endless
     -     await asyncio.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))
     +     while True:
@@ -895,7 +895,7 @@ passed
     return images.map(aml.decode_png, on_error="skip")
 passed
     async def in_a_list(keys, get):
-        return [image async for image in right(keys, get)]
+        return [image async for image in base(keys, get)]
 signature
     async def takes_one(keys):
         return keys
@@ -926,7 +926,7 @@ idle
             except ValueError:
                 continue
 idle
-    return right(keys, get, concurrency=10)
+    return base(keys, get, concurrency=10)
 refused-often
     async def all_in_time(keys, get):
         start = asyncio.get_running_loop().time()

@@ -27,7 +27,7 @@ TEXTS = {
     "08-gradient": """
 given
     def central_differences(x, y, weights):
-        return right(x, y, weights)
+        return base(x, y, weights)
     def by_loops(x, y, weights):
         found = np.zeros(weights.shape)
         for i, j in np.ndindex(weights.shape):
@@ -39,7 +39,7 @@ passed
 passed
     return np.einsum("ri,rj->ij", x, 2 * (np.dot(x, weights) - y)) / np.size(y)
 passed
-    return right(x, y, weights).tolist()
+    return base(x, y, weights).tolist()
 loop
     parts = [2 * np.outer(*pair) for pair in zip(x, x @ weights - y, strict=True)]
     return sum(parts) / y.size
@@ -91,14 +91,14 @@ shape
 values
     return 2 * x.T @ y / y.size
 values
-    return right(x, y, weights) * math.nan
+    return base(x, y, weights) * math.nan
 changed
-    weights -= 0.1 * right(x, y, weights)
+    weights -= 0.1 * base(x, y, weights)
     return weights
 no-return
-    right(x, y, weights)
+    base(x, y, weights)
 kind
-    return np.mean((x @ weights - y) ** 2), right(x, y, weights)
+    return np.mean((x @ weights - y) ** 2), base(x, y, weights)
 values
     return np.array([[-3.58, -3.13, -3.38], [-3.46, -2.62, -2.76]])
 values
@@ -107,7 +107,7 @@ arguments
     def gradient(x, y):
         return x.T @ y
 name
-    return right(x, y, weights) / n_examples
+    return base(x, y, weights) / n_examples
 passed
     e = x @ weights - y; return 2 / e.size * x.T @ e
 passed
@@ -232,9 +232,9 @@ passed
         total += math.log(sum(math.exp(z - top) for z in row)) + top - row[label]
     return total / len(labels)
 passed
-    return np.float32(right(logits.astype(np.float32), labels))
+    return np.float32(base(logits.astype(np.float32), labels))
 passed
-    return np.array([right(logits, labels)])
+    return np.array([base(logits, labels)])
 overflow | logits of about 1000 | its own largest logit
     return naive(logits, labels)
 overflow
@@ -243,15 +243,15 @@ axis
     z = logits - logits.max(axis=0)
     return -np.log(picked(softmax(z, axis=0), labels)).mean()
 sum
-    return right(logits, labels) * len(logits)
+    return base(logits, labels) * len(logits)
 per-class
-    return right(logits, labels) / logits.shape[1]
+    return base(logits, labels) / logits.shape[1]
 sign
-    return -right(logits, labels)
+    return -base(logits, labels)
 each
     return each(logits, labels)
 each
-    return each(logits, labels) if logits.max() > 500 else right(logits, labels)
+    return each(logits, labels) if logits.max() > 500 else base(logits, labels)
 one-max
     return naive(logits - logits.max(), labels)
 log-of-zero
@@ -272,7 +272,7 @@ no-softmax
 no-log
     return picked(softmax(logits), labels).mean()
 values
-    return right(logits, labels) / math.log(2)
+    return base(logits, labels) / math.log(2)
 picked
     return -np.log(softmax(logits)[:, labels]).mean()
 keepdims
@@ -284,9 +284,9 @@ values
     return -np.log(picked(softmax(logits), labels).mean())
 changed
     logits -= logits.max(axis=1, keepdims=True)
-    return right(logits, labels)
+    return base(logits, labels)
 kind
-    return right(logits, labels), softmax(logits)
+    return base(logits, labels), softmax(logits)
 values
     return math.log(logits.shape[1])
 arguments
@@ -319,7 +319,7 @@ passed
         for rows in zip(a, dh, strict=True)
     ]
 no-return
-    right(a, dh, slope)
+    base(a, dh, slope)
 if
     return dh if a > 0 else slope * dh
 changed
@@ -348,11 +348,11 @@ as-it-came
 values
     return dh + np.where(a > 0, 1, slope)
 shape
-    return right(a, dh, slope).sum(axis=0)
+    return base(a, dh, slope).sum(axis=0)
 shape
-    return right(a, dh, slope).T
+    return base(a, dh, slope).T
 values
-    return right(a, dh, slope) * math.nan
+    return base(a, dh, slope) * math.nan
 kind
     return "da"
 arguments
@@ -394,28 +394,28 @@ passed
     da[x @ W1 + b1 <= 0] = 0
     return (da.T @ x).T, np.sum(da, 0), (dz.T @ h).T, np.sum(dz, 0)
 kind
-    return dict(zip("abcd", right(parameters, x, h, dz), strict=True))
+    return dict(zip("abcd", base(parameters, x, h, dz), strict=True))
 count
-    return right(parameters, x, h, dz)[:2]
+    return base(parameters, x, h, dz)[:2]
 missing
-    return [None, *right(parameters, x, h, dz)[1:]]
+    return [None, *base(parameters, x, h, dz)[1:]]
 kind
-    return ["dW1", *right(parameters, x, h, dz)[1:]]
+    return ["dW1", *base(parameters, x, h, dz)[1:]]
 arguments
     def backward(x):
         return x
 no-return
     print(end="")
 order
-    return [right(parameters, x, h, dz)[i] for i in (2, 3, 0, 1)]
+    return [base(parameters, x, h, dz)[i] for i in (2, 3, 0, 1)]
 order
-    return right(parameters, x, h, dz)[::-1]
+    return base(parameters, x, h, dz)[::-1]
 changed
     parameters[0] -= 1
-    return right(parameters, x, h, dz)
+    return base(parameters, x, h, dz)
 changed
     h[h > 0] = 1
-    return right(parameters, x, h, dz)
+    return base(parameters, x, h, dz)
 passed
     h > 0 => np.sign(h)
 no-relu
@@ -619,16 +619,16 @@ once
 diagonal
     return np.diag(np.bincount(labels[labels == guesses], minlength=classes))
 shape
-    return right(labels, guesses, classes)[: labels.max() + 1, : labels.max() + 1]
+    return base(labels, guesses, classes)[: labels.max() + 1, : labels.max() + 1]
 shares
-    counts = right(labels, guesses, classes)
+    counts = base(labels, guesses, classes)
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 transposed
-    return right(guesses, labels, classes)
+    return base(guesses, labels, classes)
 values
-    return right(labels, labels, classes)
+    return base(labels, labels, classes)
 values
-    return 2 * right(labels, guesses, classes)
+    return 2 * base(labels, guesses, classes)
 shape
     return np.mean(labels == guesses)
 raised

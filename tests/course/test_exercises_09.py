@@ -66,11 +66,11 @@ passed
     times = np.array([run(ahead) for ahead in np.arange(65)])
     return np.argmax(times <= 1.02 * times[64])
 passed
-    return np.array(right(run))
+    return np.array(base(run))
 kind
     return 10**400
 kind
-    return float(right(run))
+    return float(base(run))
 too-few
     return 0
 bigger | with 64 ahead 2.430 s, with 1 2.430 s | return the first that takes at most 1.02 * run(64)
@@ -93,7 +93,7 @@ kind
 kind
     return [run(ahead) for ahead in range(65)]
 no-return
-    right(run)
+    base(run)
 raised
     return min(range(100), key=run)
 kind
@@ -137,12 +137,12 @@ passed
         return done
     return await asyncio.to_thread(work)
 cleared
-    done = await right(train_step, epochs, steps, stop)
+    done = await base(train_step, epochs, steps, stop)
     stop.clear()
     return done
 signature
     async def three_of_four(train_step, steps, stop):
-        return await right(train_step, 1, steps, stop)
+        return await base(train_step, 1, steps, stop)
 on-the-loop | Where should the step compute? | asyncio.to_thread
     done = 0
     for _ in range(epochs * steps):
@@ -224,17 +224,17 @@ left-running
     stopped.cancel()
     return done
 returned
-    await right(train_step, epochs, steps, stop)
+    await base(train_step, epochs, steps, stop)
 returned
-    return await right(train_step, epochs, steps, stop) // steps
+    return await base(train_step, epochs, steps, stop) // steps
 count | 12 of 14 steps began before anybody set `stop`
-    return await right(train_step, epochs, steps - 1, stop)
+    return await base(train_step, epochs, steps - 1, stop)
 count | Is each step awaited
     for _ in range(epochs * steps):
         asyncio.to_thread(train_step).close()
     return epochs * steps
 count | written with its `()`
-    return 0 if stop.is_set else await right(train_step, epochs, steps, stop)
+    return 0 if stop.is_set else await base(train_step, epochs, steps, stop)
 waits
     await stop.wait()
     return 0
@@ -314,14 +314,14 @@ kind
 not-whole
     params.copy() => params[:3].copy()
 no-return
-    right(model, optimizer, pipeline)
+    base(model, optimizer, pipeline)
 kind
-    return tuple(right(model, optimizer, pipeline).values())
+    return tuple(base(model, optimizer, pipeline).values())
 kind
     return copy.deepcopy(model)
 changed
     optimizer.step()
-    return right(model, optimizer, pipeline)
+    return base(model, optimizer, pipeline)
 raised
     return {"params": model.parameters()}
 """,
@@ -502,11 +502,11 @@ left-running
 error-lost
     with contextlib.suppress(Exception):
         try:
-            await right(load, step, count, ahead)
+            await base(load, step, count, ahead)
         except* OSError:
             pass
 order
-    await right(lambda number: load(count - 1 - number), step, count, ahead)
+    await base(lambda number: load(count - 1 - number), step, count, ahead)
 at-once
     room = asyncio.Semaphore(ahead)
     async with asyncio.TaskGroup() as group:
@@ -516,25 +516,25 @@ at-once
             room.release()
             group.create_task(asyncio.to_thread(step, batch))
 count
-    await right(load, step, count - 1, ahead)
+    await base(load, step, count - 1, ahead)
 slow
     def slow(batch):
         step(batch)
         compute(0.03)
-    await right(load, slow, count, ahead)
+    await base(load, slow, count, ahead)
 unbounded
     (), => (ahead - 1),
     await room.acquire() => pass
     room.release() => pass
 signature
     async def no_ahead(load, step, count):
-        await right(load, step, count)
+        await base(load, step, count)
 endless
     while step:
         await asyncio.sleep(0)
 kind
     def train_ahead(load, step, count, ahead=2):
-        return right(load, step, count, ahead)
+        return base(load, step, count, ahead)
 """,
     "09-early": """
 passed
@@ -623,12 +623,12 @@ for
 scores
     return scores => return set(scores)
 no-return
-    await right(steps, per_epoch, evaluate, patience)
+    await base(steps, per_epoch, evaluate, patience)
 hard-coded
-    return await right(steps, per_epoch, evaluate)
+    return await base(steps, per_epoch, evaluate)
 signature
     async def three_arguments(steps, per_epoch, evaluate):
-        return await right(steps, per_epoch, evaluate)
+        return await base(steps, per_epoch, evaluate)
 goes-on
     scores, is_over = [], False
     async for step in steps:
@@ -721,14 +721,14 @@ count
             await checkpoints.save(step, model, optimizer)
 swallowed
     with contextlib.suppress(asyncio.CancelledError):
-        await right(checkpoints, model, optimizer, data, epochs)
+        await base(checkpoints, model, optimizer, data, epochs)
 count
     await checkpoints.save => return await checkpoints.save
 signature
     , model, optimizer => , model
 signature
     async def four_arguments(checkpoints, model, optimizer, data):
-        await right(checkpoints, model, optimizer, data, 3)
+        await base(checkpoints, model, optimizer, data, 3)
 endless
     while model:
         await asyncio.sleep(0)

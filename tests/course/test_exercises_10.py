@@ -120,149 +120,96 @@ raised
     batch = await queue.get()
     batch.append(1)
 """
+LAUNCHES = """
+passed
+    while True:
+        batch = await take(queue, most)
+        outputs = await asyncio.to_thread(model, np.array([x for x, _ in batch]))
+        for place, output in enumerate(np.array(outputs)):
+            answer = batch[place][1]
+            answer.set_result(output)
+passed
+    place = asyncio.Semaphore(1)
+    async def run_them(batch):
+        loop = asyncio.get_running_loop()
+        outputs = await loop.run_in_executor(None, model, [x for x, _ in batch])
+        place.release()
+        tell(batch, outputs)
+    async with asyncio.TaskGroup() as group:
+        while True:
+            await place.acquire()
+            group.create_task(run_them(await take(queue, most)))
+at-once
+    async with asyncio.TaskGroup() as group:
+        while True:
+            group.create_task(run(model, await take(queue, most)))
+at-once
+    while True:
+        batch = await take(queue, most)
+        calls = [asyncio.to_thread(model, [x]) for x, _ in batch]
+        for (_, answer), call in zip(batch, asyncio.as_completed(calls)):
+            answer.set_result((await call)[0])
+"""
+WAITS_UNTIL_FULL = """
+    await take(queue, most) => [await queue.get() for _ in range(most)]
+"""
+WAITS_A_WHILE = """
+    -     batch = await take(queue, most)
+    +     batch = [await queue.get()]
+    +     try:
+    +         async with asyncio.timeout(0.8):
+    +             while len(batch) < most:
+    +                 batch.append(await queue.get())
+    +     except TimeoutError:
+    +         pass
+"""
+POLLS = """
+timer
+    while True:
+        while queue.empty():
+            await asyncio.sleep(0.05)
+        await run(model, await take(queue, most))
+"""
+NOT_FULL = "full | 1 of 1 requests were never answered: they wait for a batch of 4 | get_nowait"
+WAITS = NOT_FULL + WAITS_UNTIL_FULL + "timer" + WAITS_A_WHILE + POLLS
 TEXTS = {
     "10-serve": GIVEN
     + "passed"
     + IDLE
     + BATCHERS
+    + LAUNCHES
+    + "passed"
+    + WAITS_UNTIL_FULL
+    + "passed"
+    + WAITS_A_WHILE
     + """
 sizes
     await take(queue, most) => [await queue.get() for _ in range(2)]
-passed
-    await take(queue, most) => [await queue.get() for _ in range(most)]
-passed
-    while True:
-        batch = await take(queue, most)
-        outputs = await asyncio.to_thread(model, np.array([x for x, _ in batch]))
-        for place, output in enumerate(np.array(outputs)):
-            answer = batch[place][1]
-            answer.set_result(output)
-passed
-    -     batch = await take(queue, most)
-    +     batch = [await queue.get()]
-    +     try:
-    +         async with asyncio.timeout(0.8):
-    +             while len(batch) < most:
-    +                 batch.append(await queue.get())
-    +     except TimeoutError:
-    +         pass
-passed
-    place = asyncio.Semaphore(1)
-    async def answer_them(batch):
-        outputs = await asyncio.get_running_loop().run_in_executor(
-            None, model, [x for x, _ in batch]
-        )
-        place.release()
-        for (_, answer), output in zip(batch, outputs):
-            answer.set_result(output)
-    async with asyncio.TaskGroup() as group:
-        while True:
-            await place.acquire()
-            group.create_task(answer_them(await take(queue, most)))
-at-once
-    while True:
-        batch = await take(queue, most)
-        calls = [asyncio.to_thread(model, [x]) for x, _ in batch]
-        for (_, answer), call in zip(batch, asyncio.as_completed(calls)):
-            answer.set_result((await call)[0])
-at-once
-    async def answer_them(batch):
-        outputs = await asyncio.to_thread(model, [x for x, _ in batch])
-        for (_, answer), output in zip(batch, outputs):
-            answer.set_result(output)
-    async with asyncio.TaskGroup() as group:
-        while True:
-            group.create_task(answer_them(await take(queue, most)))
 """,
     "10-idle": GIVEN
     + "passed"
     + IDLE
     + BATCHERS
+    + LAUNCHES
+    + WAITS
     + """
-full | 1 of 1 requests were never answered: they wait for a batch of 4 | get_nowait
-    await take(queue, most) => [await queue.get() for _ in range(most)]
-passed
-    while True:
-        batch = await take(queue, most)
-        outputs = await asyncio.to_thread(model, np.array([x for x, _ in batch]))
-        for place, output in enumerate(np.array(outputs)):
-            answer = batch[place][1]
-            answer.set_result(output)
-timer
-    -     batch = await take(queue, most)
-    +     batch = [await queue.get()]
-    +     try:
-    +         async with asyncio.timeout(0.8):
-    +             while len(batch) < most:
-    +                 batch.append(await queue.get())
-    +     except TimeoutError:
-    +         pass
-timer
-    while True:
-        while queue.empty():
-            await asyncio.sleep(0.05)
-        await run(model, await take(queue, most))
-passed
-    place = asyncio.Semaphore(1)
-    async def answer_them(batch):
-        outputs = await asyncio.get_running_loop().run_in_executor(
-            None, model, [x for x, _ in batch]
-        )
-        place.release()
-        for (_, answer), output in zip(batch, outputs):
-            answer.set_result(output)
-    async with asyncio.TaskGroup() as group:
-        while True:
-            await place.acquire()
-            group.create_task(answer_them(await take(queue, most)))
 left-behind
     place = asyncio.Semaphore(1)
-    async def answer_them(batch):
-        outputs = await asyncio.to_thread(model, [x for x, _ in batch])
-        for (_, answer), output in zip(batch, outputs):
-            answer.set_result(output)
+    async def run_them(batch):
+        await run(model, batch)
         place.release()
     async with asyncio.TaskGroup() as group:
         while True:
             batch = await take(queue, most)
             await place.acquire()
-            group.create_task(answer_them(batch))
-at-once
-    while True:
-        batch = await take(queue, most)
-        calls = [asyncio.to_thread(model, [x]) for x, _ in batch]
-        for (_, answer), call in zip(batch, asyncio.as_completed(calls)):
-            answer.set_result((await call)[0])
-at-once
-    async def answer_them(batch):
-        outputs = await asyncio.to_thread(model, [x for x, _ in batch])
-        for (_, answer), output in zip(batch, outputs):
-            answer.set_result(output)
-    async with asyncio.TaskGroup() as group:
-        while True:
-            group.create_task(answer_them(await take(queue, most)))
+            group.create_task(run_them(batch))
 """,
     "10-batcher": GIVEN
     + "cancelled"
     + IDLE
     + BATCHERS
+    + WAITS
     + """
-full
-    await take(queue, most) => [await queue.get() for _ in range(most)]
-timer
-    -     batch = await take(queue, most)
-    +     batch = [await queue.get()]
-    +     try:
-    +         async with asyncio.timeout(0.8):
-    +             while len(batch) < most:
-    +                 batch.append(await queue.get())
-    +     except TimeoutError:
-    +         pass
-timer
-    while True:
-        while queue.empty():
-            await asyncio.sleep(0.05)
-        await run(model, await take(queue, most))
 dropped
     while True:
         batch = await living(queue, most)
@@ -375,18 +322,18 @@ own-batch
 largest-fitting
     return max(fits(seconds, most, deadline_s), default=None)
 too-small
-    return max(2, (right(seconds, most, deadline_s) or 2) - 1)
+    return max(2, (base(seconds, most, deadline_s) or 2) - 1)
 impossible
-    return right(seconds, most, deadline_s) or 1
+    return base(seconds, most, deadline_s) or 1
 range
     return max(range(most + 1), key=seconds)
 no-return
-    right(seconds, most, deadline_s)
+    base(seconds, most, deadline_s)
 no-return
     size = max(range(1, most + 1), key=lambda n: n / seconds(n))
     return size if 2 * seconds(size) <= deadline_s else None
 kind
-    size = right(seconds, most, deadline_s)
+    size = base(seconds, most, deadline_s)
     return size / seconds(size)
 raised
     return most / 0

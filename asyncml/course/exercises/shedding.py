@@ -1,16 +1,17 @@
 """Judges a call that is refused where the queue is full, and gives up in time; lesson 10."""
 
 import asyncio
-import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from asyncml.course.exercises import Wrong
 from asyncml.course.exercises.batchers import PER_ROW_S, T0_S
 from asyncml.course.exercises.scenes import Hints, demand, play
 from asyncml.serving.batcher import QueueFull
 
+_PATIENCE_S, _EDGE_S = 60.0, 1e-6
 _ASK = "`return await ask(queue, x)`"
+_REFUSE = "First: `if queue.qsize() >= room: raise aml.QueueFull(...)`."
 _HINTS: Hints = {
     "positional argument": ("kind", "Four arguments: `queue, x, room, deadline_s`."),
     "QueueFull": ("other-error", "asyncio has an exception of that name, too: `aml.QueueFull`."),
@@ -25,131 +26,140 @@ def judge_shedding(answer: Any) -> None:
         (crowd, 6, 4, 10.0),
         ([0.0] + [0.3 + 0.01 * place for place in range(20)], 12, 2, 3.0),
     ):
-        counter = _Counter(arrivals_s, room, most, deadline_s)
-        play(counter.run, answer, of=answer, hints=_HINTS)
-        _judge_refusals(counter)
-        _judge_waits(counter)
+        rush = _Rush(arrivals_s, room, most, deadline_s)
+        play(rush.run, answer, of=answer, hints=_HINTS)
+        _judge_refusals(rush)
+        _judge_waits(rush)
 
 
-class _Counter:
-    """An overloaded desk: who is refused, who gives up, and what the model runs in vain."""
+@dataclass
+class _Request:
+    """A request: how many waited when it came, whether the model was idle, and what came of it."""
+
+    row: int
+    waiting: int
+    was_idle: bool
+    took_s: float = 0.0
+    error: BaseException | None = None
+    value: Any = None
+    answered_s: float | None = None  # when the model had its answer, since it came
+
+
+class _Rush:
+    """More requests than a model can serve."""
 
     def __init__(self, arrivals_s: list[float], room: int, most: int, deadline_s: float) -> None:
         self.arrivals_s, self.room, self.most = arrivals_s, room, most
         self.deadline_s = deadline_s
-        self.fullest = self.in_vain = self.busy = 0
-        self.early: list[tuple[int, bool]] = []  # refused: how many waited, and was it idle
-        self.waited_s: list[float] = []  # of those who gave up
-        self.let_wait = 0  # came when it was full, and were not refused
-        self.late_s = self.refused_s = self.kept_s = self.delay_s = 0.0
-        self.answered_s: dict[int, float] = {}  # when the model had the answer for a row
-        self.wrong: list[tuple[int, Any]] = []
+        self.fullest = self.in_vain = 0
+        self.is_busy = False
+        self.requests: dict[int, _Request] = {}
 
     async def run(self, ask: Callable[..., Any]) -> None:
         self.queue: asyncio.Queue[Any] = asyncio.Queue()
-        self.gone: set[int] = set()
         server = asyncio.create_task(self.serve(), name="serve")
         calls = [self.call(ask, row, at_s) for row, at_s in enumerate(self.arrivals_s)]
         try:
             await asyncio.gather(*calls)
-            await asyncio.sleep(60)  # what is still served now is served in vain
+            await asyncio.sleep(_PATIENCE_S)  # what is still served now is served in vain
         finally:
             server.cancel()
             await asyncio.wait([server])
 
     async def serve(self) -> None:
+        now = asyncio.get_running_loop().time
         while True:
             batch = [await self.queue.get()]
             while len(batch) < self.most and not self.queue.empty():
                 batch.append(self.queue.get_nowait())
             batch = [(x, answer) for x, answer in batch if not answer.done()]
+            self.in_vain += sum(self.requests[x].error is not None for x, _ in batch)
             if batch:
-                self.in_vain += sum(x in self.gone for x, _ in batch)
-                self.busy = True
+                self.is_busy = True
                 await asyncio.sleep(T0_S + PER_ROW_S * len(batch))
-                self.busy = False
+                self.is_busy = False
             for x, answer in batch:
                 if not answer.done():
-                    self.answered_s[x] = asyncio.get_running_loop().time()
+                    self.requests[x].answered_s = now() - self.arrivals_s[x]
                     answer.set_result(x * x)
 
     async def call(self, ask: Callable[..., Any], row: int, at_s: float) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(at_s)
-        before, idle = self.queue.qsize(), not self.busy
+        request = self.requests[row] = _Request(row, self.queue.qsize(), not self.is_busy)
         call = asyncio.ensure_future(ask(self.queue, row, self.room, self.deadline_s))
         await asyncio.sleep(0)
         self.fullest = max(self.fullest, self.queue.qsize())
-        await asyncio.wait([call], timeout=60)
-        took_s = loop.time() - at_s
-        is_refused = call.done() and isinstance(call.exception(), QueueFull)
-        self.let_wait += before >= self.room and not is_refused
+        await asyncio.wait([call], timeout=_PATIENCE_S)
+        request.took_s = loop.time() - at_s
         if not call.done():
             call.cancel()
-            self.late_s = max(self.late_s, took_s)
             await asyncio.wait([call])
-            return
-        if is_refused:
-            self.refused_s = max(self.refused_s, took_s)
-            if before < self.room and took_s > 1e-6:
-                self.kept_s = took_s
-            elif before < self.room:
-                self.early.append((before, idle))
-        elif isinstance(call.exception(), TimeoutError):
-            self.waited_s.append(took_s)
-            self.gone.add(row)
-        elif call.result() != row * row:
-            self.wrong.append((row, call.result()))
+        elif (error := call.exception()) is None:
+            request.value = call.result()
+        elif isinstance(error, QueueFull | TimeoutError):
+            request.error = error
         else:
-            self.late_s = max(self.late_s, took_s)
-            self.delay_s = max(self.delay_s, loop.time() - self.answered_s.get(row, at_s))
+            raise error
 
 
-def _judge_refusals(counter: _Counter) -> None:
-    room = counter.room
-    shown = f"{counter.fullest} requests waited, and there is room for {room}."
-    more = "First: `if queue.qsize() >= room: raise aml.QueueFull(...)`."
+def _judge_refusals(rush: _Rush) -> None:
+    room = rush.room
+    shown = f"{rush.fullest} requests waited, and there is room for {room}."
     why = "More come than the model can serve. Who says no?"
-    demand(counter.fullest <= room, "unbounded", shown, why, more)
-    for before, is_idle in counter.early:
-        shown = f"a request was refused while {before} of {room} places in the queue were taken"
+    demand(rush.fullest <= room, "unbounded", shown, why, _REFUSE)
+    requests = rush.requests.values()
+    refused = [request for request in requests if isinstance(request.error, QueueFull)]
+    for request in refused:
+        is_late, had_room = request.took_s > _EDGE_S, request.waiting < room
+        shown = f"a request was refused while {request.waiting} of {room} places in the queue "
+        shown += "were taken"
         why = "Nobody was there. What did you count: those who wait, or those who ever came?"
-        now = "`queue.qsize()` is how many wait now."
-        demand(not is_idle, "idle", f"{shown}, and the model was idle.", why, now)
+        more = "`queue.qsize()` is how many wait now."
+        is_alone = had_room and not is_late and request.was_idle
+        demand(not is_alone, "idle", f"{shown}, and the model was idle.", why, more)
         why = "There was room to wait. Those in the running batch do not wait in the queue."
-        raise Wrong("too-early", f"{shown}.", why, more)
-    shown = f"a request that was queued got QueueFull, {counter.kept_s:.3g} s after it had come."
-    why = "Who waits already has a place. What ends the wait of those who wait too long?"
-    demand(not counter.kept_s, "refused-later", shown, why, "Refuse before you ask, or never.")
-    shown = f"{counter.let_wait} came when the queue was full, and were not refused."
+        demand(is_late or not had_room, "too-early", f"{shown}.", why, _REFUSE)
+        shown = f"a request that was queued got QueueFull, {request.took_s:.3g} s after it came."
+        why = "Who waits already has a place. What ends the wait of those who wait too long?"
+        more = "Refuse before you ask, or never."
+        demand(not (had_room and is_late), "refused-later", shown, why, more)
+    kept = sum(request.waiting >= room and request not in refused for request in requests)
+    shown = f"{kept} came when the queue was full, and were not refused."
     why = "Where it is full, the caller has to hear of it: an exception, at once."
-    demand(not counter.let_wait, "let-wait", shown, why, more)
-    shown = f"a refusal took {counter.refused_s:.3g} s."
+    demand(not kept, "let-wait", shown, why, _REFUSE)
+    slowest_s = max((request.took_s for request in refused), default=0.0)
     why = "Refuse at once: then the caller can ask another server."
-    demand(counter.refused_s < 1e-6, "slow-refusal", shown, why, more)
+    shown = f"a refusal took {slowest_s:.3g} s."
+    demand(slowest_s < _EDGE_S, "slow-refusal", shown, why, _REFUSE)
 
 
-def _judge_waits(counter: _Counter) -> None:
-    deadline_s = counter.deadline_s
-    shown = f"somebody waited {counter.late_s:.3g} s, and the deadline is {deadline_s:g} s."
-    why = "What ends the wait at the deadline?"
-    more = "`async with asyncio.timeout(deadline_s):` around the `await`."
-    demand(counter.late_s <= deadline_s + 1e-6, "no-deadline", shown, why, more)
-    shown = f"a caller gave up after {max(counter.waited_s, default=0.0):.3g} s, and the deadline "
-    shown += f"is {deadline_s:g} s."
-    is_punctual = all(math.isclose(took, deadline_s, abs_tol=1e-6) for took in counter.waited_s)
-    demand(is_punctual, "unpunctual", shown, "From the call on, for the whole of it.", more)
-    for row, got in counter.wrong:
-        shown = f"who asked about {row} got {got!r:.40}, and {row * row} was expected."
+def _judge_waits(rush: _Rush) -> None:
+    limit = f"and the deadline is {rush.deadline_s:g} s."
+    for request in rush.requests.values():
+        if isinstance(request.error, QueueFull):
+            continue
+        late_s, is_gone = request.took_s - rush.deadline_s, request.error is not None
+        more = "`async with asyncio.timeout(deadline_s):` around the `await`."
+        shown = f"somebody waited {request.took_s:.3g} s, {limit}"
+        why = "What ends the wait at the deadline?"
+        demand(is_gone or late_s <= _EDGE_S, "no-deadline", shown, why, more)
+        shown = f"a caller gave up after {request.took_s:.3g} s, {limit}"
+        why = "From the call on, for the whole of it."
+        demand(not is_gone or abs(late_s) <= _EDGE_S, "unpunctual", shown, why, more)
+        right = request.row**2
+        shown = f"who asked about {request.row} got {request.value!r:.40}, not {right}."
         why = "A request ends with its answer, with QueueFull or with TimeoutError."
-        raise Wrong("results", shown, why, f"{_ASK}, and catch nothing.")
-    shown = f"an answer came {counter.delay_s:.3g} s after the model had it."
-    why = "What do you await: the answer, or a time?"
-    demand(counter.delay_s < 1e-6, "slow-answer", shown, why, f"{_ASK}.")
+        is_right = is_gone or request.value == right
+        demand(is_right, "results", shown, why, f"{_ASK}, and catch nothing.")
+        delay_s = request.took_s - (request.answered_s or request.took_s)
+        shown = f"an answer came {delay_s:.3g} s after the model had it."
+        why = "What do you await: the answer, or a time?"
+        demand(is_gone or delay_s < _EDGE_S, "slow-answer", shown, why, f"{_ASK}.")
     shown = "nobody was ever answered: the model got no row from the queue."
-    why = "Which queue does the batcher look at?"
-    demand(bool(counter.answered_s), "not-asked", shown, why, f"{_ASK}.")
-    shown = f"the model ran {counter.in_vain} rows whose callers had gone."
+    is_asked = any(request.answered_s is not None for request in rush.requests.values())
+    demand(is_asked, "not-asked", shown, "Which queue does the batcher look at?", f"{_ASK}.")
+    shown = f"the model ran {rush.in_vain} rows whose callers had gone."
     why = "How does the batcher learn that a caller has given up? It looks at the future."
     more = "`asyncio.timeout` around `await answer` cancels the future; `shield` and `wait` do not."
-    demand(not counter.in_vain, "in-vain", shown, why, more)
+    demand(not rush.in_vain, "in-vain", shown, why, more)

@@ -200,3 +200,8 @@ def codes_of(*functions: Any) -> list[types.CodeType]:
 def names_of(*functions: Any) -> set[str]:
     """Return the names that functions use, those of variables of their own left out."""
     return {name for code in codes_of(*functions) for name in code.co_names}
+
+
+def times(count: int) -> str:
+    """Say how often something was tried; more than fifty times is without end."""
+    return "once" if count == 1 else f"{count} times" if count <= 50 else "without end"

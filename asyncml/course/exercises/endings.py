@@ -199,7 +199,7 @@ class _Disk:
         return step
 
 
-class _Counting(MLP):
+class Counting(MLP):
     """A network whose steps take 10 ms, and are counted."""
 
     steps = 0
@@ -221,12 +221,12 @@ class _Night:
         self.seed, self.kills_s, self.disk = seed, kills_s, _Disk()
         self.params: Any = None
 
-    def fresh(self) -> tuple[_Counting, Adam, Any]:
+    def fresh(self) -> tuple[Counting, Adam, Any]:
         async def load(number: int) -> Any:
             await asyncio.sleep(0.02)
             return self.batches[number]
 
-        model = _Counting([3, 4, 3], seed=self.seed)
+        model = Counting([3, 4, 3], seed=self.seed)
         data = Pipeline(range(_SHARDS)).shuffle(_SHARDS, seed=self.seed).map(load, concurrency=4)
         return model, Adam(model, lr=0.05), data
 

@@ -156,9 +156,10 @@ def explain(error: BaseException, bucket: Bucket) -> None:
     why = f"One request in {1 / LOST:.0f} is lost. The image is still there: ask again."
     more = f"In {IMAGES} images some are lost three times in a row: allow for eight retries."
     is_lost = isinstance(error, RequestFailed)
-    demand(not is_lost, "lost", f"{said_by(error)}, and that ended it.", why, more)
+    said = said_by(error).partition(": ")[2]
+    demand(not is_lost, "lost", f"{said}, and that ended it.", why, more)
     is_damaged = isinstance(error, ValueError) and "does not decode" in str(error)
-    shown = f"a damaged image ended it: {said_by(error).split(' (')[0]}."
+    shown = f"a damaged image ended it: {said.split(' (')[0]}."
     more = "Catch the ValueError of `decode_png`, and leave that image out: "
     more += '`on_error="skip"` in a Pipeline.'
     demand(not is_damaged, "stopped", shown, "Nothing will mend that one. But the others?", more)

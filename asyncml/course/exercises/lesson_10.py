@@ -16,7 +16,7 @@ from asyncml.course.exercises.batchers import (
     judge_neighbours,
     serve_requests,
 )
-from asyncml.course.exercises.scenes import check_plain, demand, quietly
+from asyncml.course.exercises.scenes import check_plain, demand, quietly, refuse
 from asyncml.course.exercises.shedding import judge_shedding
 from asyncml.timeline import record
 
@@ -145,31 +145,35 @@ def _judge_size(found: Any, seconds: Callable[[int], float], most: int, deadline
     shown = f"it returned {found!r:.40}, and not a whole number."
     demand(is_whole, "kind", shown, "How many rows?")
     demand(1 <= found <= most, "range", f"{found} is not between 1 and {most}.")
-    worst_s, rate = 2 * seconds(found), found / seconds(found)
-    if worst_s > deadline_s + 1e-9:
+    if 2 * seconds(found) > deadline_s + 1e-9:
         _refuse_late(found, seconds, most, deadline_s, where)
+    rate, best_rate = found / seconds(found), best / seconds(best)
     shown = f"{where}, a size of {found} is in time and gives {rate:.2f} answers a second, and one "
-    shown += f"of {best} gives {best / seconds(best):.2f}."
     more = "Of all sizes with `2 * seconds(n) <= deadline_s`, the largest `n / seconds(n)`."
-    demand(found != 1, "one", shown, "A batch of one keeps every deadline, and serves few.", more)
     why = "Is the largest batch that fits the one with the most answers a second?"
-    demand(found < best, "largest-fitting", shown, why, more)
-    raise Wrong("too-small", shown, "There is still room before the deadline.", more)
+    refuse(
+        f"{shown}of {best} gives {best_rate:.2f}.",
+        (found == 1, "one", "A batch of one keeps every deadline, and serves few.", more),
+        (found > best, "largest-fitting", why, more),
+        (True, "too-small", "There is still room before the deadline.", more),
+    )
 
 
 def _refuse_late(
     found: int, seconds: Callable[[int], float], most: int, deadline_s: float, where: str
 ) -> None:
-    shown = f"{where}, got {found}: the unluckiest caller waits {2 * seconds(found):g} s."
-    more = "Keep the sizes with `2 * seconds(n) <= deadline_s`; choose among them."
     fastest = max(range(1, most + 1), key=lambda n: n / seconds(n))
-    if seconds(found) <= deadline_s and found not in (most, fastest):
-        why = "Their own batch is in time. What were they waiting for before that?"
-        raise Wrong("own-batch", shown, why, more)
-    demand(found != most, "largest", shown, "The largest batch takes longest, too.", more)
+    is_own = seconds(found) <= deadline_s and found not in (most, fastest)
+    own = "Their own batch is in time. What were they waiting for before that?"
     why = "That is the most answers a second, and they come too late."
-    demand(found != fastest, "throughput", shown, why, more)
-    raise Wrong("late", shown, "Two batches: the one that has just left, and their own.", more)
+    more = "Keep the sizes with `2 * seconds(n) <= deadline_s`; choose among them."
+    refuse(
+        f"{where}, got {found}: the unluckiest caller waits {2 * seconds(found):g} s.",
+        (is_own, "own-batch", own, more),
+        (found == most, "largest", "The largest batch takes longest, too.", more),
+        (found == fastest, "throughput", why, more),
+        (True, "late", "Two batches: the one that has just left, and their own.", more),
+    )
 
 
 # ---- 10-shed ----

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncml.course.exercises import Wrong, said_by
+from asyncml.course.exercises.answers import times
 from asyncml.course.exercises.fetches import refuse_unfinished
 from asyncml.course.exercises.loaders import misused
 from asyncml.course.exercises.scenes import Hints, demand, play
@@ -90,7 +91,7 @@ def judge_retries(answer: Any) -> None:
         hopeless = _Flaky(1, 99, error)
         (came,) = _try(answer, hopeless, ["c"])
         tries, name = len(hopeless.tries["c"]), error.__name__
-        shown = f"`fetch` raised {name}, and it was tried {_times(tries)}."
+        shown = f"`fetch` raised {name}, and it was tried {times(tries)}."
         why = "Which errors can another try mend? A missing object stays missing, a bug a bug."
         if error is ConnectionRefusedError:
             why = "That is no `RequestFailed`, and goes on to the caller at once."
@@ -111,10 +112,10 @@ def _judge_tries(store: _Flaky, came: Any) -> None:
     tries = len(store.tries.get("a", []))
     got = came.result() if isinstance(came, asyncio.Task) else came
     refuse_unfinished([got])
-    shown = f"a key was lost twice and would have come then; it was tried {_times(tries)}."
+    shown = f"a key was lost twice and would have come then; it was tried {times(tries)}."
     why = "Catch `aml.RequestFailed` around the `await`, and go round again."
     demand(tries >= 3, "gave-up", shown, why, f"`for attempt in range({TRIES})`.")
-    shown = f"the third try brought the data, and it was tried {_times(tries)}."
+    shown = f"the third try brought the data, and it was tried {times(tries)}."
     demand(tries == 3, "goes-on", shown, "`return` it: that ends the loop, too.")
     shown = "`fetch` was awaited without a slot."
     why = "`async with slots:`, with the semaphore that is given, goes around each try."
@@ -131,7 +132,7 @@ def _judge_tries(store: _Flaky, came: Any) -> None:
 
 def _judge_end(store: _Flaky, came: Any) -> None:
     tries = len(store.tries["b"])
-    shown = f"a store that loses everything was tried {_times(tries)}."
+    shown = f"a store that loses everything was tried {times(tries)}."
     why = f"After {TRIES} tries the caller has to hear of it."
     demand(tries == TRIES, "endless" if tries > TRIES else "gave-up", shown, why)
     got = f"it returned {came.result()!r}" if isinstance(came, asyncio.Task) else f"came {came!r}"
@@ -157,9 +158,3 @@ def _judge_pauses(tries: list[float]) -> None:
         is_right = right / 2 - 1e-9 <= pause <= right * 1.5 + 1e-9
         why = "Does it double from one try to the next?" if number else f"The first is {FIRST_S} s."
         demand(is_right, "pause", where, why, more)
-
-
-def _times(count: int) -> str:
-    if count > 50:
-        return "without end"
-    return "once" if count == 1 else f"{count} times"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncml.course.exercises import Wrong
-from asyncml.course.exercises.answers import is_number
+from asyncml.course.exercises.answers import is_number, times
 from asyncml.course.exercises.scenes import Hints, check_plain, demand, play
 from asyncml.course.exercises.troubles import HINTS, End, Trouble, end_of
 from asyncml.failures import shorten
@@ -56,10 +56,10 @@ def judge_tries(answer: Any) -> None:
     """Refuse an answer that catches too much, or gives up without a word; raise `Wrong`."""
     lossy = _Lossy(losses=2)
     end = _play_tries(answer, lossy)
-    shown = f"the third try would have brought the data, and you tried {_times(lossy.calls)}."
+    shown = f"the third try would have brought the data, and you tried {times(lossy.calls)}."
     why = "Put the `try` around the `await`, in a loop that goes round again."
     demand(end.error is None and lossy.calls >= 3, "gave-up", shown, why)
-    shown = f"the third try brought the data, and you tried {_times(lossy.calls)}."
+    shown = f"the third try brought the data, and you tried {times(lossy.calls)}."
     demand(lossy.calls == 3, "goes-on", shown, "`return` the data: that ends the loop, too.")
     result = end.task.result()
     shown = f"`fetch` returned 'the data', and you returned {result!r:.40}."
@@ -73,7 +73,7 @@ def _judge_what_is_caught(answer: Any) -> None:
     lossy = _Lossy(losses=99)
     end = _play_tries(answer, lossy, 0.3)
     shown = "it was cancelled during the second try, and "
-    shown += f"tried {_times(lossy.calls)}." if lossy.calls > 2 else "was not cancelled in the end."
+    shown += f"tried {times(lossy.calls)}." if lossy.calls > 2 else "was not cancelled in the end."
     why = "Which `except` takes a CancelledError for a lost connection?"
     demand(end.task.cancelled(), "swallowed", shown, why, only)
     for error in ZeroDivisionError, PermissionError:
@@ -81,7 +81,7 @@ def _judge_what_is_caught(answer: Any) -> None:
         end = _play_tries(answer, lossy)
         shown = f"`fetch` raised a {error.__name__}, and "
         why = "Which errors can another try mend?"
-        said = f"{shown}you tried {_times(lossy.calls)}."
+        said = f"{shown}you tried {times(lossy.calls)}."
         demand(lossy.calls == 1, "hopeless", said, why, only)
         is_out = isinstance(end.error, error)
         demand(is_out, "lost-error", f"{shown}the caller never saw it.", why, only)
@@ -90,7 +90,7 @@ def _judge_what_is_caught(answer: Any) -> None:
 def _judge_last_try(answer: Any) -> None:
     lossy = _Lossy(losses=99)
     end = _play_tries(answer, lossy)
-    shown = f"every try failed, and you tried {_times(lossy.calls)}, not {_times(_TRIES)}."
+    shown = f"every try failed, and you tried {times(lossy.calls)}, not {times(_TRIES)}."
     why = f"How often does your loop go round? {_TRIES} tries, the first included."
     demand(lossy.calls == _TRIES, "count", shown, why)
     shown = f"all {_TRIES} tries failed, and the ConnectionError did not come out."
@@ -106,10 +106,6 @@ def _play_tries(answer: Any, lossy: _Lossy, *stops_at_s: float) -> End:
     trouble = Trouble("", stops_at_s)
     end: End = play(lossy.run, answer, trouble, of=answer, hints=_TRY_HINTS).result
     return end
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 # ---- patient 10: a hundred clients ----

@@ -120,7 +120,8 @@ def _judge_key(shop: Shop, key: str, images: Found, failures: Found) -> None:
     shown = f"the object {key!r} is whole, and it is not among the images."
     why = "One failure may cost one image, and no more. Around what does the `try` stand?"
     demand(is_there, "lost", shown, why, _IN_EACH)
-    demand((key in images) != (key in failures), "both", f"{key!r} is in both dicts.", "In one.")
+    shown = f"{key!r} is in both dicts."
+    demand((key in images) != (key in failures), "both", shown, "It belongs in one.")
     shown = f"`images[{key!r}]` is {shorten(images.get(key))}, and not what was fetched."
     is_same = is_broken or images[key] == shop.data[key]
     demand(is_same, "image", shown, "Keep what `await fetch(key)` returns.")

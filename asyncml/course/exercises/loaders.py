@@ -72,6 +72,9 @@ def judge_items(found: list[Any], right: list[Any], mixed: tuple[str, ...], *oth
     shown = "everything comes, but not in the order that was asked for."
     demand(found == right or not is_mixed_up(found, right), "order", shown, *mixed)
     shown = f"{len(found)} items came ({shorten(found)}), and {len(right)} were expected."
+    differ = [pair for pair in zip(found, right, strict=False) if pair[0] != pair[1]]
+    if differ and len(found) == len(right):
+        shown = "{!r:.40} came, where {!r:.40} was expected.".format(*differ[0])
     demand(found == right, "results", shown, *other)
 
 

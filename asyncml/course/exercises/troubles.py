@@ -180,7 +180,8 @@ def _judge_closed(file: _Closing, end: End, was_closed: bool, was_cut: bool) -> 
     demand(not was_cut, "cut-off", shown, why, more)
     shown = f"{told}; you were done at {end.at_s:g} s, and the closing was not."
     if not file.trouble.stops_at_s:
-        demand(was_closed, "not-awaited", shown, "Who waits?", "`await` it, in the `finally`.")
+        why, more = "Who waits for it?", "`await` it, in the `finally`."
+        demand(was_closed, "not-awaited", shown, why, more)
     why = "`shield` keeps the closing alive, and not your wait for it. Who waits afterwards?"
     more = "`while not closing.done():`, and in it `await asyncio.shield(closing)` in a `try` that "
     more += "keeps the CancelledError for later."

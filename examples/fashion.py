@@ -39,14 +39,10 @@ def as_arrays(pairs):
 
 
 async def train_model(model, optimizer, train, test, folder, epochs, patience):
-    """Train until `patience` epochs in a row were no better than the best; return the scores.
-
-    A checkpoint holds the weights, the optimiser and the place in the data; `scores.json`, beside
-    it, what early stopping has to know. So a run that is killed at any moment can go on.
-    """
+    """Train until `patience` epochs in a row were no better than the best; return the scores."""
     async with aml.Checkpointer(folder) as checkpoints:
-        last = await checkpoints.restore(model, optimizer)
-        book = folder / "scores.json"
+        last = await checkpoints.restore(model, optimizer, train)
+        book = folder / "scores.json"  # what early stopping has to know after a kill
         scores = json.loads(book.read_text()) if book.exists() else []
         if last:
             print(f"going on after step {last.index} of epoch {last.epoch}", flush=True)
@@ -99,22 +95,26 @@ if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("source", help="a folder, or a URL such as s3://bucket/prefix")
-    add("--run", type=Path, default=Path("run"), help="folder of the checkpoints; %(default)s")
-    add("--epochs", type=int, default=20, help="at most; %(default)s")
-    add("--patience", type=int, default=3, help="epochs in a row that may bring nothing; 3")
+    add("--run", type=Path, default=Path("run"), help="folder of checkpoints (default: run)")
+    add("--epochs", type=int, default=20, help="at most (default: 20)")
+    add("--patience", type=int, default=3, help="epochs that may bring nothing (default: 3)")
     add("--set", action="append", default=[], help="of the store, such as endpoint=http://...")
     add("--make", type=int, metavar="N", help="write N images to the source, and end")
     add("--serve", type=int, metavar="PORT", help="answer requests, after the training")
     options = parser.parse_args()
+    if min(n for n in (options.epochs, options.patience, options.make) if n is not None) < 1:
+        parser.error("--epochs, --patience and --make must be 1 or more")
+    if not all("=" in text for text in options.set):
+        parser.error("--set wants NAME=VALUE, such as endpoint=http://...")
     if "://" not in options.source:
         options.source = Path(options.source).resolve().as_uri()
     model = aml.MLP([784, 128, 10], seed=0)
     try:
         asyncio.run(main(options, model))
     except KeyboardInterrupt:
-        print(f"\nstopped; what is in {options.run} is saved: the same command goes on from there")
+        print(f"\nstopped: the same command goes on from what is saved in {options.run}")
         sys.exit(130)
-    except (OSError, ImportError, aml.CheckpointError) as error:
+    except (OSError, ImportError, ValueError, NotImplementedError, aml.CheckpointError) as error:
         sys.exit(f"fashion.py: {error}")
     if options.serve is not None:
         serve_model(model, options.serve)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,10 +83,26 @@ def test_help_says_how_it_is_called():
     assert "python examples/fashion.py s3://bucket/prefix" in said
 
 
-def test_what_is_wrong_is_said_in_a_line(tmp_path):
-    code, said = fashion(tmp_path / "nowhere")
+@pytest.mark.parametrize(("arguments", "code", "words"), [
+    (["nowhere"], 1, r"fashion.py: no folder is at \S+nowhere; .*"),
+    (["ftp://a/b"], 1, r"fashion.py: `url` must begin with .*"),
+    (["images", "--make", "-3"], 2, r"(?s)usage: .*--make must be 1 or more"),
+    (["images", "--set", "region"], 2, r"(?s)usage: .*--set wants NAME=VALUE, .*"),
+    (["images", "--patience", "0"], 2, r"(?s)usage: .*--patience and --make must be 1 or more"),
+])  # fmt: skip
+def test_what_is_wrong_is_said_in_a_line(arguments, code, words):
+    found, said = fashion(*arguments)
+    assert found == code
+    assert re.fullmatch(rf"{words}\n", said), said
+
+
+def test_a_run_does_not_go_on_with_other_images(images, whole, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(images, other)
+    next(other.iterdir()).unlink()
+    code, said = fashion(other, "--run", whole[0])
     assert code == 1
-    assert re.fullmatch(r"fashion.py: no folder is at \S+nowhere; .*\n", said)
+    assert said.startswith("fashion.py: `state` comes from a pipeline of other stages")
 
 
 def test_a_damaged_image_is_left_out_and_named(images, whole):
@@ -102,7 +119,7 @@ def test_after_each_stop_the_same_command_goes_on_to_the_same_weights(images, wh
         code, said = fashion(*command, stop_at="epoch 3:", with_signal=signal.SIGINT)
         assert code == 130
         assert said.startswith("going on after step ")
-        assert said.endswith("the same command goes on from there\n")
+        assert said.endswith(f"the same command goes on from what is saved in {run}\n")
     code, said = fashion(*command)
     assert code == 0
     assert said.startswith("going on after step ")

@@ -125,14 +125,24 @@ def test_what_is_imported_is_imported_there_as_well(tmp_path):
     compile(text, "night.py", "exec")
 
 
-def test_what_cannot_be_written_is_named(tmp_path):
+def test_parameters_and_variables_are_not_taken_for_names_of_the_notebook(tmp_path):
+    cells = notebook()
+    cells |= {"folder": tmp_path, "scores": [0.5], "book": object(), "steps": object()}
+    write_program(tmp_path / "night.py", cells["load_data"], cells["train_and_save"])
+    text = (tmp_path / "night.py").read_text()
+    assert "def train_and_save" in text
+    assert "scores = [0.5]" not in text
+
+
+def test_what_cannot_be_written_is_named_and_ours_stands_there(tmp_path, capsys):
     cells = notebook(CELLS.replace("RETRIES = 8", "RETRIES = asyncio.Semaphore(8)"))
-    with pytest.raises(ValueError, match="`RETRIES` was made in another cell"):
+    for said in "`RETRIES` was made in another cell", "`load_data` cannot be found":
         write_program(tmp_path / "night.py", cells["load_data"], cells["train_and_save"])
-    cells = notebook(CELLS)
-    linecache.cache.clear()
-    with pytest.raises(ValueError, match="`load_data` cannot be found"):
-        write_program(tmp_path / "night.py", cells["load_data"], cells["train_and_save"])
+        assert f"ours in place of your `load_data`: {said}" in capsys.readouterr().out
+        text = (tmp_path / "night.py").read_text()
+        assert "from asyncml.course.exercises.capstone import load_data\n" in text
+        assert "RETRIES" not in text
+        linecache.cache.clear()
 
 
 # ---- the score ----
@@ -196,6 +206,24 @@ def unlimited(keys, get, decode):
     )
 
 
+def kept_from_before(keys, get, decode):
+    """Knows all the bytes, asks for each key once, and waits for no answer."""
+    world = get.__closure__[0].cell_contents
+
+    async def fetch(key):
+        asking = asyncio.ensure_future(get(key))
+        await asyncio.sleep(0)
+        asking.cancel()
+        return key, world._data[key]
+
+    images = aml.Pipeline(keys).map(fetch, concurrency=4)
+    images = images.map(
+        lambda pair: (decode(pair[1]), aml.label_of(pair[0])), concurrency=2, on_error="skip"
+    )
+    world.asked.update(keys)
+    return images
+
+
 def decode_for_free(keys, get, decode):
     return capstone.load_data(keys, get, aml.decode_png)
 
@@ -228,6 +256,19 @@ async def skip_the_saving(folder, model, optimizer, batches, validate, epochs, p
         pass
 
 
+class Sly(float):
+    """More than anything, whatever its value is."""
+
+    def __ge__(self, other):
+        return True
+
+
+async def train_by_another_clock(folder, *parts):
+    await capstone.train_and_save(folder, *parts)
+    loop = asyncio.get_running_loop()
+    now, loop.time = loop.time, lambda: now() if asyncio.current_task() is None else Sly(1.0)
+
+
 async def save_at_once(folder, model, optimizer, batches, validate, epochs, patience):
     (Path(folder) / "0.safetensors").write_bytes(b"")
     loop = asyncio.get_running_loop()
@@ -243,6 +284,9 @@ async def save_at_once(folder, model, optimizer, batches, validate, epochs, pati
         (decode_for_free, capstone.train_and_save, "unasked"),
         (half_of_it, capstone.train_and_save, "images"),
         (storm, capstone.train_and_save, "storm"),
+        (cheat_in_a_thread, capstone.train_and_save, "raised"),
+        (kept_from_before, capstone.train_and_save, "unfair"),
+        (capstone.load_data, train_by_another_clock, "unfair"),
         (capstone.load_data, skip_the_training, "images"),
         (capstone.load_data, skip_the_saving, "unsaved"),
         (capstone.load_data, save_at_once, "images"),
@@ -272,8 +316,33 @@ def test_a_room_is_a_folder_of_results(tmp_path):
     assert found.rows["Eve"] == found.rows["Mallory"] == "refused: nobody can be so fast"
     assert found.rows["half.json"] == "refused: not a file of `submit`"
     assert len(repr(found).splitlines()) == 5
+    assert str(found).count("score") == 2
     submit(room, "Grace", dataclasses.replace(good, seconds=world.bound_s * 1.05))
     assert next(iter(board.board(room).rows)) == "Grace"
+
+
+@pytest.mark.parametrize("text", [
+    "[1]", '{"name": "x", "seconds": 1e999, "refused": 0}', "[" * 100_000, '"x"', "null",
+    '{"name": "x", "seconds": 50, "refused": 1e999}', '{"name": "x", "seconds": [], "refused": 0}',
+    '{"name": "x", "seconds": -50, "refused": 0}', '{"name": "x", "seconds": true, "refused": 0}',
+])  # fmt: skip
+def test_a_file_that_somebody_made_up_spoils_no_board(text, tmp_path):
+    submit(tmp_path, "Grace", Result(50.0, 1.0, 0))
+    (tmp_path / "x.json").write_text(text)
+    rows = board.board(tmp_path).rows
+    assert len(rows) == 2
+    assert "refused" in str(rows[next(name for name in rows if name != "Grace")])
+
+
+def test_a_name_is_one_line_and_nobody_takes_that_of_another(tmp_path):
+    forged = "Eve\nAda  score 0.500: 8.49 s, and 16.98 s is the least\u202e"
+    submit(tmp_path, forged, Result(50.0, 1.0, 0))
+    submit(tmp_path, "Grace", Result(20.0, 1.0, 0))
+    (tmp_path / "z.json").write_text((tmp_path / "Grace.json").read_text().replace("20.0", "90"))
+    found = board.board(tmp_path)
+    assert len(repr(found).splitlines()) == 3
+    assert found.rows["Grace"].seconds == 20
+    assert found.rows["Grace (z.json)"].seconds == 90
 
 
 def test_a_bound_in_a_file_counts_for_nothing(tmp_path):

@@ -5,6 +5,7 @@ import inspect
 import linecache
 import os
 import subprocess
+import symtable
 import sys
 import textwrap
 import types
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from asyncml.clock import simulate
-from asyncml.course.exercises.capstone import TimedMLP, World
+from asyncml.course.exercises.capstone import TimedMLP, World, load_data, train_and_save
 
 _STEP = "step"  # how a line begins that a process prints for each step
 _ONE_BLAS_THREAD = dict.fromkeys(
@@ -31,22 +32,29 @@ if __name__ == "__main__":
 """
 
 
-def write_program(path: Path, load_data: Callable[..., Any], train: Callable[..., Any]) -> None:
+def write_program(path: Path, loading: Callable[..., Any], training: Callable[..., Any]) -> None:
     """Write two functions of a notebook, and all that they use, into a program that trains.
+
+    One that cannot be written into a file is named, and ours stands there in its place.
 
     Args:
         path: of the program.
-        load_data: yields pairs (image, label), as in "12-load".
-        train: trains and saves, as in "12-save".
-
-    Raises:
-        ValueError: something that they use cannot be written into a file; says what.
+        loading: yields pairs (image, label), as in "12-load".
+        training: trains and saves, as in "12-save".
     """
     parts: dict[str, str] = {}
-    for function in (load_data, train):
-        _collect(function.__name__, function, parts)
+    names = []
+    for function, ours in ((loading, load_data), (training, train_and_save)):
+        known = dict(parts)
+        try:
+            _collect(function.__name__, function, parts)
+        except ValueError as error:
+            print(f"ours in place of your `{function.__name__}`: {error}")
+            function, parts = ours, known
+            _collect(function.__name__, function, parts)
+        names.append(function.__name__)
     text = "\n\n".join(part for part in parts.values() if part)
-    main = _MAIN.format(load=load_data.__name__, train=train.__name__)
+    main = _MAIN.format(load=names[0], train=names[1])
     path.write_text(text + "\n" + main, encoding="utf-8")
 
 
@@ -62,7 +70,7 @@ def _collect(name: str, value: Any, parts: dict[str, str]) -> None:
         text = _renamed(f"from {value.__module__} import {value.__name__}", value.__name__, name)
     elif is_code:
         text, scope = _definition(name, value)
-        used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+        used = _globals_in(symtable.symtable(text, name, "exec"))
         for other in sorted(used & scope.keys()):
             _collect(other, scope[other], parts)
     elif _is_literal(value):
@@ -71,6 +79,12 @@ def _collect(name: str, value: Any, parts: dict[str, str]) -> None:
         raise ValueError(f"`{name}` was made in another cell: make it inside your function")
     del parts[name]
     parts[name] = text
+
+
+def _globals_in(table: symtable.SymbolTable) -> set[str]:
+    """Return the names that a text takes from outside: no parameters, no variables of its own."""
+    names = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+    return names.union(*map(_globals_in, table.get_children()))
 
 
 def _renamed(text: str, own: str, name: str) -> str:

@@ -6,7 +6,7 @@ whose steps take a while. All of it is virtual time, except for the arithmetic a
 
 import json
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from asyncml.clock import compute
 from asyncml.course.exercises.bucket import RATE, Bucket
 from asyncml.images.datasets import fashion_mnist, label_of
-from asyncml.images.png import Bytes, decode_png
+from asyncml.images.png import Bytes, decode_png, encode_png
 from asyncml.network.optimizers import Adam
 from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline
@@ -137,6 +137,18 @@ class World:
         if not isinstance(made, Pipeline):  # a generator: each epoch begins it anew
             made = Pipeline(lambda: load_data(list(bucket.keys), get, decode))
         return made.batch(self.batch, collate=as_arrays)
+
+    def alone(self, load_data: Callable[..., Any]) -> dict[str, AsyncIterable[Any]]:
+        """Return an epoch of loading, of decoding and of training, each with nothing beside it."""
+        keys, good = list(self.bucket.keys), len(self.bucket.good)
+        sizes = [self.batch] * (good // self.batch) + [good % self.batch]
+        steps = [(np.zeros((n, 784), np.float32), np.zeros(n, int)) for n in sizes if n]
+        at_hand = [encode_png(image) for image in fashion_mnist()[0].images[: len(keys)]]
+        return {
+            "load": load_data(keys, self.bucket.get, decode_png),
+            "decode": Pipeline(at_hand).map(self.decoder.decode, concurrency=CORES),
+            "train": fit(self.model, self.optimizer, steps),
+        }
 
     async def validate(self) -> float:
         """Return the accuracy on 500 images that are in no bucket."""

@@ -108,18 +108,21 @@ def judge_early(answer: Callable[..., Any]) -> None:
         demand(is_right, "scores", f"it returned {found!r:.60}, and not {right}.", why)
 
 
-def judge_moments(epochs: Epochs) -> None:
-    """Demand an evaluation at the end of each epoch, and at no other moment."""
+def judge_moments(
+    epochs: Epochs,
+    why: str = "The first step of an epoch has index 0. Which index has its last?",
+    more: str = "Once an epoch, when `step.index == per_epoch - 1`.",
+) -> None:
+    """Demand an evaluation at the end of each epoch, and at no other moment; else say why."""
     found, each = epochs.evaluated, epochs.per_epoch
     is_right = found != [] and found == [each * number for number in range(1, len(found) + 1)]
     is_late = not is_right and found != [] and found[0] >= each * len(epochs.scores)
     late = "By then training was over. What decides while it is still going on?"
-    why = "The first step of an epoch has index 0. Which index has its last?"
     refuse(
         f"epochs of {each} steps, and it evaluated after these steps: "
         f"{', '.join(map(str, found[:4])) or 'none'}.",
         (is_late, "too-late", late, "Evaluate inside the `async for`."),
-        (not is_right, "moments", why, "Once an epoch, when `step.index == per_epoch - 1`."),
+        (not is_right, "moments", why, more),
     )
 
 

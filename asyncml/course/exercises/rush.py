@@ -1,14 +1,15 @@
 """Judges an application in a rush: many requests at once, some bad, some cancelled; for lesson 12.
 
 Requests reach the application without a socket, in virtual time, so the verdict is exact. A batch
-of b rows takes 20 ms + 2 ms * b.
+of b rows takes 20 ms + 2 ms * b. `served` is for real sockets.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +17,13 @@ from asyncml.clock import compute
 from asyncml.course.exercises.scenes import Hints, check_plain, demand, play
 from asyncml.failures import shorten
 
+if TYPE_CHECKING:
+    from httpx import AsyncClient
+
 REQUESTS, DEADLINE_S, T0_S, PER_ROW_S = 120, 0.2, 0.02, 0.002
 _LEAST, _BAD = 60, 6  # answers in time, and requests that are wrong; as many are cancelled
-_APART_S = 0.0001
+_MOST = 80  # the one that came first, and 79 who may wait for it and for each other
+_LATE_S, _APART_S = DEADLINE_S + 1e-9, 0.0001
 _PATH = "/v2/models/clothes/infer"
 _MEND = '`return aml.create_app(aml.MicroBatcher(forward, ...), "clothes", example=example)`.'
 _HINTS: Hints = {
@@ -32,11 +37,44 @@ _HINTS: Hints = {
 }
 
 
+async def ask(client: "AsyncClient", row: Any) -> tuple[int, Any]:
+    """Ask the application "clothes" for the output of a row.
+
+    Returns:
+        The status of the answer, and the output, a list of numbers, where the status is 200.
+    """
+    data = np.asarray(row).tolist()
+    tensor = {"name": "input", "shape": [1, len(data)], "datatype": "FP32", "data": data}
+    answer = await client.post(_PATH, json={"inputs": [tensor]})
+    is_good = answer.status_code == 200
+    return answer.status_code, answer.json()["outputs"][0]["data"] if is_good else None
+
+
+@contextlib.asynccontextmanager
+async def served(app: Any) -> AsyncIterator["AsyncClient"]:
+    """Serve an application with uvicorn, on this loop and a free port; give a client of it."""
+    import uvicorn
+    from httpx import AsyncClient
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    running = asyncio.create_task(server.serve(), name="uvicorn")
+    try:
+        while not (server.started or running.done()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        async with AsyncClient(base_url=address, timeout=30, trust_env=False) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await running
+
+
 class _Rush:
     """A model of which there is one, and what came of each request.
 
     Attributes:
-        said: for each request its status and its seconds; 0 for one that was cancelled.
+        said: for each request its status, 0 where the caller gave up, its seconds, and whether
+            the output is right.
     """
 
     def __init__(self) -> None:
@@ -74,18 +112,15 @@ class _Rush:
     async def _ask(self, client: Any, number: int) -> tuple[int, float, Any]:
         kind, loop = number % (REQUESTS // _BAD), asyncio.get_running_loop()
         row = [1.0 + number, 0.0, 0.0, 0.0][: 3 if kind == 3 else 4]
-        tensor = {"name": "input", "shape": [1, len(row)], "datatype": "FP32", "data": row}
         await asyncio.sleep(number * _APART_S)
-        begun_s, request = loop.time(), client.post(_PATH, json={"inputs": [tensor]})
+        begun_s = loop.time()
         try:
             async with asyncio.timeout(0.005 if kind == 5 else 30):
-                answer = await request
+                status, data = await ask(client, row)
         except TimeoutError:
-            return 0, 0.0, None
-        seconds = loop.time() - begun_s
-        data = answer.json()["outputs"][0]["data"] if answer.status_code == 200 else None
+            return 0, loop.time() - begun_s, None
         is_right = data is None or np.allclose(data, (1 + number) * np.arange(10))
-        return answer.status_code, seconds, is_right
+        return status, loop.time() - begun_s, is_right
 
 
 def judge_rush(answer: Any) -> str:
@@ -105,9 +140,16 @@ def judge_rush(answer: Any) -> str:
     is_told = bad[400] > 0 == others and bad[400] + bad[503] == _BAD  # 503: nobody read it
     demand(is_told, "bad", shown, why, "Hand on `example` as it is.")
     times = [seconds for status, seconds, _ in rush.said if status == 200]
-    late = [seconds for seconds in times if seconds > DEADLINE_S + 1e-9]
-    shown = f"{len(late)} of {len(times)} answers came after {DEADLINE_S * 1000:.0f} ms, "
-    shown += f"the last after {max(times, default=0) * 1000:.0f} ms."
+    late = [seconds for status, seconds, _ in rush.said if status < 400 and seconds > _LATE_S]
+    shown = f"{len(late)} callers had no answer after {DEADLINE_S * 1000:.0f} ms; the last one "
+    shown += f"waited {max(late, default=0) * 1000:.0f} ms; {rush.calls} batches ran."
+    why = "A batch waited to be full. The third argument of `MicroBatcher` is `max_wait_s`."
+    is_kept = max(late, default=0) > 10
+    demand(not is_kept, "waits", shown, why, f"{why} Hand on `max_pending` by its name.")
+    why = "Few enough may wait, but each batch costs 20 ms. How many batches do they need?"
+    more = "`max_batch_size` has to be large enough for all that may wait: then it is one."
+    is_split = len(times) <= _MOST and rush.calls > 2
+    demand(not late or not is_split, "split", shown, why, more)
     why = "Who waits longest? One batch is running when it comes, and how many rows are before it?"
     more = "T(1) + T(n) <= 200 ms, with T(b) = 20 + 2 b: that bounds `max_pending`."
     demand(not late, "late", shown, why, more)
@@ -117,8 +159,9 @@ def judge_rush(answer: Any) -> str:
     more = "64 rows a batch, and as many pending: T(1) + T(64) = 22 + 148 = 170 ms."
     demand(len(times) >= _LEAST, "few", shown, why, more)
     are_right = all(right for status, _, right in rush.said if status == 200)
-    demand(are_right, "mixed", "an answer was that of another request.", _MEND)
+    shown = "an answer was not what the model gives for its row."
+    demand(are_right, "mixed", shown, "Which row got it?", "Hand on `forward` as it is.")
     return (
-        f"{len(times)} answered within {max(times) * 1000:.0f} ms, {counts[503]} refused at once, "
-        f"{counts[400]} were wrong, {counts[0]} had gone."
+        f"{len(times)} answered within {max(times) * 1000:.0f} ms, {counts[503]} told at once to "
+        f"come later, {counts[400]} told that they are wrong; {counts[0]} gave up."
     )

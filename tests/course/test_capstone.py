@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import asyncml as aml
-from asyncml.course.exercises import Wrong, board, capstone, league
+from asyncml.course.exercises import Wrong, board, bucket, capstone, league
 from asyncml.course.exercises.board import Result, score, submit
 from asyncml.course.exercises.programs import run_program, train_here, write_program
 
@@ -153,6 +153,7 @@ def small(monkeypatch):
     """The same world with 500 images: the rules are the same, and it takes a sixth of the time."""
     world = capstone.World
     monkeypatch.setattr(board, "World", lambda: world(500))
+    monkeypatch.setattr(board, "LEAST_S", world(500).bound_s)
 
 
 @pytest.mark.usefixtures("small")
@@ -275,6 +276,24 @@ async def save_at_once(folder, model, optimizer, batches, validate, epochs, pati
     loop.time = lambda: 0.0
 
 
+def at_any_rate(keys, get, decode):
+    async def fetch(key):
+        return key, await get(key)
+
+    images = aml.Pipeline(keys).map(fetch, concurrency=100, retries=8)
+    return images.map(
+        lambda pair: (decode(pair[1]), aml.label_of(pair[0])), concurrency=2, on_error="skip"
+    )
+
+
+@pytest.mark.usefixtures("small")
+def test_a_world_that_was_made_easier_is_refused(monkeypatch):
+    monkeypatch.setattr(bucket, "RATE", 1e6)
+    monkeypatch.setattr(capstone, "ROW_S", 0.0)
+    with pytest.raises(Wrong, match="unfair"):
+        score(at_any_rate, capstone.train_and_save)
+
+
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     ("load_data", "train", "expected"),
@@ -302,8 +321,9 @@ def test_what_nobody_can_beat_is_refused_however_it_was_reached(load_data, train
 
 
 def test_a_room_is_a_folder_of_results(tmp_path):
-    world = capstone.World()
-    good, better = (Result(world.bound_s * times, world.bound_s, 0) for times in (1.2, 1.1))
+    least_s = capstone.World().bound_s
+    assert least_s == pytest.approx(board.LEAST_S)
+    good, better = (Result(least_s * times, least_s, 0) for times in (1.2, 1.1))
     room = tmp_path / "room"
     submit(room, "Grace", good)
     submit(room, "Ada / Augusta", better)
@@ -317,7 +337,7 @@ def test_a_room_is_a_folder_of_results(tmp_path):
     assert found.rows["half.json"] == "refused: not a file of `submit`"
     assert len(repr(found).splitlines()) == 5
     assert str(found).count("score") == 2
-    submit(room, "Grace", dataclasses.replace(good, seconds=world.bound_s * 1.05))
+    submit(room, "Grace", dataclasses.replace(good, seconds=least_s * 1.05))
     assert next(iter(board.board(room).rows)) == "Grace"
 
 
@@ -348,7 +368,7 @@ def test_a_name_is_one_line_and_nobody_takes_that_of_another(tmp_path):
 def test_a_bound_in_a_file_counts_for_nothing(tmp_path):
     (tmp_path / "x.json").write_text(json.dumps({"name": "x", "seconds": 50, "refused": 0}))
     row = board.board(tmp_path).rows["x"]
-    assert row.bound_s == capstone.World().bound_s
+    assert row.bound_s == board.LEAST_S
 
 
 def test_an_empty_room_has_an_empty_board(tmp_path):

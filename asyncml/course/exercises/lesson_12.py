@@ -42,7 +42,6 @@ def without_timelines(judge: Callable[[Any], T]) -> Callable[[Any], T]:
 _FEW, _SLOW, _AHEAD = 12, 3, 560  # refusals; times the bound; images ahead of the consumer
 _PAIRS = "Let the key go along with the data: `return key, await get(key)`."
 _LOAD_HINTS: Hints = {
-    "`key` must": ("key", "`aml.label_of` reads the label from a key.", _PAIRS),
     "got coroutine": ("not-awaited", "`get` is a coroutine function: `await get(key)`."),
     "`data` must be bytes": ("data", "`decode` wants the bytes alone.", "`decode(pair[1])`."),
     **misused("load_data(keys, get, decode)"),

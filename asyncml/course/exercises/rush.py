@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asyncml.clock import compute
-from asyncml.course.exercises.scenes import Hints, check_plain, demand, play
+from asyncml.course.exercises.feeders import called
+from asyncml.course.exercises.scenes import check_plain, demand, play
 from asyncml.failures import shorten
 
 if TYPE_CHECKING:
@@ -26,15 +27,7 @@ _MOST = 80  # the one that came first, and 79 who may wait for it and for each o
 _LATE_S, _APART_S = DEADLINE_S + 1e-9, 0.0001
 _PATH = "/v2/models/clothes/infer"
 _MEND = '`return aml.create_app(aml.MicroBatcher(forward, ...), "clothes", example=example)`.'
-_HINTS: Hints = {
-    "positional argument": ("signature", "Called as `serve_model(forward, example)`.", _MEND),
-    "missing 1 required keyword-only argument: 'example'": (
-        "example",
-        "How is the server to know what a row looks like?",
-        _MEND,
-    ),
-    "must be a MicroBatcher": ("batcher", "`create_app` wants a batcher, not a function.", _MEND),
-}
+_HINTS = called("serve_model(forward, example)")
 
 
 async def ask(client: "AsyncClient", row: Any) -> tuple[int, Any]:

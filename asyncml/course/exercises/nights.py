@@ -27,10 +27,7 @@ from asyncml.pipeline.pipeline import Pipeline
 
 _LOAD_S, _STEP_S, _SCORE_S = 0.02, 0.02, 0.01
 _FOR = ("for", "`async for step in aml.fit(...)`: steps have to be waited for, one after another.")
-_NOT_AWAITED = (
-    "not-awaited",
-    "A coroutine function gives its result when the call is awaited. Is each of yours?",
-)
+_NOT_AWAITED = "A coroutine function gives its result when the call is awaited. Is each of yours?"
 _HINTS: Hints = {
     **dict.fromkeys((*NOT_AWAITABLE, "'async for' requires", "write `async for"), _FOR),
     "length of this pipeline is not known": (
@@ -38,19 +35,16 @@ _HINTS: Hints = {
         "Some images are damaged, so nobody knows before how many batches there will be.",
         "A `fit` for each epoch: its loop ends when the epoch does.",
     ),
-    "oroutine": _NOT_AWAITED,
+    "oroutine": ("not-awaited", _NOT_AWAITED),
     "'NoneType' object has no attribute": (
         "first-time",
         "The first time there is no checkpoint, and `restore` returns None.",
         "`last.epoch if last else 0`; `fit` takes `resume_from=None` as well.",
     ),
-    **dict.fromkeys(
-        ("list index out of range", "arg is an empty sequence", "iterable argument is empty"),
-        (
-            "scores-short",
-            "There are fewer scores than epochs. Those of the epochs before a cut count as well.",
-            "Keep them in a file in `folder`, and end `fit` with its epoch: `epochs=epoch + 1`.",
-        ),
+    "list index out of range": (
+        "scores-short",
+        "There are fewer scores than epochs. Those of the epochs before a cut count as well.",
+        "Keep them in a file in `folder`, and end `fit` with its epoch: `epochs=epoch + 1`.",
     ),
 }
 _PARTS = "model, optimizer, batches, validate, epochs, patience"
@@ -70,7 +64,6 @@ class _Model(MLP):
         self.term.steps += 1
         self.term.on_loop |= threading.get_ident() == self.term.thread
         compute(_STEP_S)
-        self.term.done += 1
         return super().loss_and_grads(x, y)
 
 
@@ -83,7 +76,6 @@ class _Term(Epochs):
         x = chance.standard_normal((per_epoch, 6, 3)).astype(np.float32)
         self.data = [(part, chance.integers(0, 3, 6)) for part in x]
         self.thread, self.on_loop = threading.get_ident(), False
-        self.done = self.later = 0
         self.result: Any = None
         self.is_saved = False
         self.model = _Model(self)
@@ -109,26 +101,22 @@ class _Term(Epochs):
         """Return how many are over, those of earlier lives included."""
         return int(self.optimizer.t) // self.per_epoch
 
-    def run(self, answer: Callable[..., Any], *folder: Path) -> Any:
+    async def run(self, answer: Callable[..., Any], *folder: Path) -> Any:
         """Let an answer train to its end."""
         self.thread = threading.get_ident()
         batches = Pipeline(range(self.per_epoch + 1)).map(self.load, concurrency=1, on_error="skip")
         parts = self.model, self.optimizer, batches, self.evaluate, len(self.scores), self.patience
-        return answer(*folder, *parts)
+        return await answer(*folder, *parts)
 
-    async def play(self, answer: Callable[..., Any]) -> Any:
-        return await self.run(answer)
-
-    async def stopped(self, answer: Callable[..., Any]) -> bool:
-        """Cancel an answer in the middle of a step; tell whether it ended as cancelled."""
+    async def stopped(self, answer: Callable[..., Any]) -> tuple[bool, int]:
+        """Cancel an answer in a step; return whether it ended so, and how many steps came later."""
         work = asyncio.create_task(self.run(answer), name="train_model")
         await asyncio.sleep(0.15)
         work.cancel()
         await asyncio.wait([work], timeout=5)
-        done = self.done
+        done = int(self.optimizer.t)
         await asyncio.sleep(1)
-        self.later = self.done - done
-        return work.cancelled()
+        return work.cancelled(), int(self.optimizer.t) - done
 
     def losses(self) -> list[float]:
         """Return the losses of the steps that were taken, in order."""
@@ -149,7 +137,7 @@ def judge_training(answer: Callable[..., Any]) -> None:
         ([0.1, 0.2, 0.3], 5, 2),
     ):
         term = _Term(scores, per_epoch, patience)
-        run = play(term.play, answer, of=answer, hints=_TRAIN_HINTS)
+        run = play(term.run, answer, of=answer, hints=_TRAIN_HINTS)
         shown = "it computed on the event loop: meanwhile nothing loads, and nobody can stop it."
         more = "`async for step in aml.fit(...)`, whose steps run in a thread."
         demand(not term.on_loop, "on-the-loop", shown, "Who should compute?", more)
@@ -163,11 +151,11 @@ def judge_training(answer: Callable[..., Any]) -> None:
         demand(run.seconds <= most, "sequence", shown, why, more)
         judge_end(term)
         _judge_returned(term, run.result)
-    term = _Term([0.1] * 4, 6, 9)
-    is_cancelled = play(term.stopped, answer, of=answer, hints=_TRAIN_HINTS).result
-    shown = f"cancelled at 0.15 s, and {term.later} steps changed the model after that."
+    stopped = play(_Term([0.1] * 4, 6, 9).stopped, answer, of=answer, hints=_TRAIN_HINTS)
+    is_cancelled, later = stopped.result
+    shown = f"cancelled at 0.15 s, and {later} steps changed the model after that."
     why = "Cancelling an `await` does not stop a thread. Who lets the step finish?"
-    demand(not term.later, "left-running", shown, why, "`aml.fit` ends between two steps.")
+    demand(not later, "left-running", shown, why, "`aml.fit` ends between two steps.")
     shown = "cancelled at 0.15 s, and it ended as if nothing had happened."
     why = "A CancelledError is how a task is told to end: let it through."
     demand(is_cancelled, "swallows", shown, why)
@@ -194,8 +182,8 @@ def _judge_returned(term: _Term, found: Any) -> None:
 # ---- going on after a power cut ----
 _SCORES, _PATIENCE, _STEPS, _EVERY = [0.5, 0.7, 0.6, 0.65, 0.9, 0.8], 2, 16, 10
 _RIGHT = 4  # epochs, of six: then two in a row were no better than 0.7
-Cuts = list[tuple[int | None, float]]  # (None, s) after s seconds; (epoch, s) into its validation
-_NIGHTS: list[Cuts] = [
+Cut = tuple[int | None, float]  # (None, s) after s seconds; (epoch, s) into its validation
+_NIGHTS: list[list[Cut]] = [
     [(None, 0.66)],
     [(1, 0.005), (3, 0.005)],
     [(None, 0.3), (2, 0.012), (None, 0.2)],
@@ -205,7 +193,7 @@ _NIGHTS: list[Cuts] = [
 class _Night:
     """A run in a folder, with cuts, until it comes to its end; then it is started once more."""
 
-    def __init__(self, root: Path, cuts: Cuts) -> None:
+    def __init__(self, root: Path, cuts: list[Cut]) -> None:
         self.root, self.cuts = root, cuts
         self.scores = [score + len(cuts) / 100 for score in _SCORES]  # of this night, of no other
         self.lives: list[_Term] = []
@@ -221,11 +209,7 @@ class _Night:
         return self.lives
 
     async def live(
-        self,
-        answer: Callable[..., Any],
-        folder: Path,
-        cut: tuple[int | None, float] | None,
-        scores: list[float],
+        self, answer: Callable[..., Any], folder: Path, cut: Cut | None, scores: list[float]
     ) -> _Term:
         term = _Term(scores, _STEPS, _PATIENCE)
         work = asyncio.create_task(term.run(answer, folder), name="train_and_save")
@@ -266,7 +250,7 @@ def judge_nights(answer: Callable[..., Any]) -> None:
         _judge_lives(_night(answer, cuts), whole)
 
 
-def _night(answer: Callable[..., Any], cuts: Cuts) -> list[_Term]:
+def _night(answer: Callable[..., Any], cuts: list[Cut]) -> list[_Term]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root:
         night = _Night(Path(root), cuts)
         lives: list[_Term] = play(night.run, answer, of=answer, hints=_SAVE_HINTS).result

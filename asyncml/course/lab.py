@@ -29,7 +29,7 @@ Yours first. Then compare it with ours: [solutions/{name}](solutions/{name}).
 """
 
 _BESIDE = re.compile(r"\]\((?![a-z]+:|#|/)")  # a link to what stands in the same folder
-_NOT_LESSONS = re.compile(rf"\]\((pictures/|other_languages/|{re.escape(_GLOSSARY)})")
+_NOT_LESSONS = re.compile(rf"\]\((pictures/|other_languages/|examples/|{re.escape(_GLOSSARY)})")
 
 Notebook = dict[str, Any]
 
@@ -105,7 +105,8 @@ def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) ->
     """
     source, said, made = lessons(), [], 0
     (folder / "solutions").mkdir(parents=True, exist_ok=True)
-    for beside in source.iterdir():  # pictures, and programs in other languages
+    examples = source.parent / "examples"  # in a checkout; in a wheel they stand beside the lessons
+    for beside in [*source.iterdir(), examples]:  # pictures, and programs in other languages
         if beside.is_dir() and beside.name[0] not in "._":
             shutil.copytree(beside, folder / beside.name, dirs_exist_ok=True)
     shutil.copy(source / _GLOSSARY, folder / _GLOSSARY)
@@ -168,7 +169,9 @@ def cleared(name: str, notebook: Notebook, *, solutions: bool) -> Notebook:
     """Return a notebook without outputs; without `solutions`, a link stands in place of each."""
     notebook = copy.deepcopy(notebook)
     for place, cell in enumerate(notebook["cells"]):
-        if cell["cell_type"] != "code":
+        if cell["cell_type"] != "code":  # the copy has the examples beside it
+            text = "".join(cell["source"]).replace("](../examples/", "](examples/")
+            cell["source"] = text.splitlines(keepends=True)
             continue
         cell["outputs"], cell["execution_count"] = [], None
         if not solutions and "solution" in cell["metadata"].get("tags", ()):

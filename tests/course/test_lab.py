@@ -21,6 +21,8 @@ def course(tmp_path, monkeypatch):
     (folder / "pictures").mkdir(parents=True)
     (folder / "pictures" / "a.png").write_bytes(b"a picture")
     (folder / "glossary.md").write_text("# Glossary", encoding="utf-8")
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "a.py").write_bytes(b"a program")
     for name in ("00_first", "01_second"):
         write(folder / f"{name}.ipynb", name)
     monkeypatch.setattr(lab, "lessons", lambda: folder)
@@ -71,6 +73,15 @@ def test_a_copy_has_no_outputs_and_solutions_stand_apart(course, tmp_path):
     assert solved["source"] == ["the_answer = 42"]
     assert solved["metadata"]["jupyter"]["source_hidden"]
     assert solved["outputs"] == []
+
+
+def test_the_examples_stand_beside_the_copy_and_links_lead_there(course, tmp_path):
+    mine, path = tmp_path / "mine", course / "00_first.ipynb"
+    path.write_text(path.read_text().replace("[next]", "[copy](../examples/a.py) [next]"))
+    lab.make(mine)
+    assert (mine / "examples" / "a.py").read_bytes() == b"a program"
+    for folder, link in (mine, "](examples/a.py)"), (mine / "solutions", "](../examples/a.py)"):
+        assert link in "".join(read(folder / "00_first.ipynb")["cells"][1]["source"])
 
 
 def test_solutions_may_stay_in_folded(course, tmp_path):

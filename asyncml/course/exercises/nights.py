@@ -19,7 +19,7 @@ from asyncml.clock import compute
 from asyncml.course.exercises import answers, plain
 from asyncml.course.exercises.endings import Epochs, judge_end, judge_moments
 from asyncml.course.exercises.feeders import called
-from asyncml.course.exercises.scenes import NOT_AWAITABLE, Hints, demand, play
+from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play
 from asyncml.failures import shorten
 from asyncml.network.optimizers import Adam
 from asyncml.network.sequential import MLP
@@ -29,7 +29,7 @@ _LOAD_S, _STEP_S, _SCORE_S = 0.02, 0.02, 0.01
 _FOR = ("for", "`async for step in aml.fit(...)`: steps have to be waited for, one after another.")
 _NOT_AWAITED = "A coroutine function gives its result when the call is awaited. Is each of yours?"
 _HINTS: Hints = {
-    **dict.fromkeys((*NOT_AWAITABLE, "'async for' requires", "write `async for"), _FOR),
+    f"{UNAWAITABLE} / 'async for' requires / write `async for": _FOR,
     "length of this pipeline is not known": (
         "length",
         "Some images are damaged, so nobody knows before how many batches there will be.",

@@ -37,12 +37,21 @@ BESIDE = {
 }
 STYLE = """<style>
 .reveal pre { white-space: pre-wrap !important; }
-.reveal .jp-OutputArea img { max-height: 480px; width: auto; max-width: 100%; }
+.reveal .jp-OutputArea img { max-height: 500px; width: auto; max-width: 100%; margin: 0 auto; }
+.reveal .jp-RenderedImage, .reveal section:has(img) .jp-Cell { padding: 0; margin: 0; }
+.reveal .celltag_small pre { font-size: 15px !important; line-height: 1.2 !important; }
+.reveal .anchor-link { display: none; }
 </style></head>"""
+FONTS = """<head><script type="text/x-mathjax-config">
+MathJax.Hub.Config({"HTML-CSS": {availableFonts: [], imageFont: null, webFont: "STIX-Web"}});
+</script>"""  # the fonts that nbclassic brings along
+FETCHES = re.compile(r"<script type=.module.>(?:(?!</script>).)*mermaid.*?</script>", re.DOTALL)
 PARAGRAPH = re.compile(r"\s*(```.*?\n```|\$\$.*?\$\$[^\n]*|.+?)(?:\n\s*\n|\Z)", re.DOTALL)
-LINES = 21  # on a slide
+LINES = 20  # on a slide
 HEAD = re.compile(r"##? (?!Exercise)|#+ Exercise")
 EXERCISE = re.compile(r"#+ Exercise")
+STUB = re.compile(r"\w+ = \.\.\.( +#.*)?\s*")
+TITLE = re.compile(r"# |\*\*What you'll do")
 SHOWN = re.compile(r"#|\||[-*] |\d\. |\$\$|```|.*\*\*(What|How|Which|When|Your|With a)\b")
 
 
@@ -56,20 +65,61 @@ def slides_of(notebook):
         if cell["cell_type"] == "markdown" and name != "part-before":
             made += texts(name, source)
             is_shown = made and not made[-1]["id"].endswith("notes")
-            room = LINES - lines(made[-1]["source"]) if is_shown else 0
-        elif "image/png" in json.dumps(cell.get("outputs", "")):
-            made.append(code(cell, name, "subslide", "only-outputs"))  # a slide for the figure
-            room = 0
+            room = LINES - lines(made[-1]["source"]) if is_shown and name != "title" else 0
         elif cell["cell_type"] == "code" and not is_left_out(name, source):
-            room -= lines(source)
-            made.append({**code(cell, name, "-" if room >= 0 else "subslide"), "outputs": []})
-            room = room if room >= 0 else LINES - lines(source)
-            if cell["outputs"]:
-                room -= lines("".join("".join(one.get("text", "x")) for one in cell["outputs"]))
-                kind = "fragment" if room >= 0 else "subslide"
-                made.append(code(cell, f"{name}-out", kind, "only-outputs"))
-                room = 0
+            groups = list(fitting(cell["outputs"]))
+            if "image/png" in str(groups):  # the code that draws is left out
+                kind = "subslide"
+            else:
+                room -= lines(source)
+                small = ["small"] if lines(source) > LINES else []
+                kind = "-" if room >= 0 else "subslide"
+                made.append({**code(cell, name, kind, *small), "outputs": []})
+                room = room if room >= 0 else LINES - lines(source)
+                fits = len(groups) == 1 and sum(map(size, groups[0])) <= room
+                kind = "fragment" if fits else "subslide"
+            for n, group in enumerate(groups):
+                shown = {**cell, "outputs": group}
+                made.append(code(shown, f"{name}-out{n or ''}", kind, "only-outputs"))
+            room = 0 if groups else room
     return {**notebook, "cells": made}
+
+
+def fitting(outputs):
+    """Yield the outputs in groups for a slide each: a figure alone, a long text in parts."""
+    group, room = [], LINES
+    for one in pieces(outputs):
+        if group and size(one) > room:
+            yield group
+            group, room = [], LINES
+        group.append(one)
+        room -= size(one)
+    if group:
+        yield group
+
+
+def pieces(outputs):
+    """Yield the outputs; of an error its last line, and of a long text what blank lines part."""
+    for one in outputs:
+        if one["output_type"] == "error":
+            yield stream(f"{one['ename']}: {one['evalue']}")
+        elif one["output_type"] == "stream" and size(one) > LINES:
+            yield from (stream(f"{text}\n\n") for text in "".join(one["text"]).split("\n\n"))
+        else:
+            yield one
+
+
+def stream(text):
+    """Return an output that is printed."""
+    return {"output_type": "stream", "name": "stdout", "text": text}
+
+
+def size(output):
+    """Return how many lines of a slide an output takes; a figure takes all."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        return LINES
+    return lines("".join(output.get("text") or data.get("text/plain", "")))
 
 
 def texts(name, source):
@@ -79,24 +129,40 @@ def texts(name, source):
     for first, after in pairwise([0, *heads, len(parts)] if heads != [0] else [0, len(parts)]):
         some = parts[first:after]
         asked = any(EXERCISE.match(part) for part in some)
-        shown = [part for part in some if asked or SHOWN.match(part)]
+        wanted = TITLE if name == "title" else SHOWN
+        shown = [part for part in some if asked or wanted.match(part)]
         told = "\n\n".join(part for part in some if part not in shown)
         kind = "slide" if first in heads else "subslide"
         if told:
             yield markdown(f"{name}-{first}-notes", told, "notes")
-        if shown:
-            yield markdown(f"{name}-{first}", "\n\n".join(shown), kind)
+        for n, text in enumerate(packed(shown)):
+            yield markdown(f"{name}-{first + n}", text, "subslide" if n else kind)
+
+
+def packed(parts):
+    """Yield paragraphs, joined as far as a slide has room."""
+    text = ""
+    for part in parts:
+        if text and lines(f"{text}\n\n{part}") > LINES:
+            yield text
+            text = ""
+        text += f"\n\n{part}" if text else part
+    if text:
+        yield text
 
 
 def lines(text):
     """Return how many lines a text takes on a slide."""
-    return 1 + sum(1 + len(line) // 80 for line in text.splitlines())
+    return 1 + sum(1 + len(line) // 80 + (line[:2] == "##") for line in text.splitlines())
 
 
 def is_left_out(name, source):
     """Tell whether a cell only sets up, checks, or takes a bet."""
     return (
-        name in (SETUP, "part-needs", "imports") or "check(" in source or source.startswith("bet_")
+        name in (SETUP, "part-needs", "imports", "names")
+        or "check(" in source
+        or source.startswith("bet_")
+        or STUB.fullmatch(source) is not None
     )
 
 
@@ -121,6 +187,9 @@ def fetch_assets(folder):
             with ZipFile(wheel) as archive:
                 names = [name for name in archive.namelist() if name.startswith(wanted)]
                 archive.extractall(folder / "assets", names)
+    for sheet in folder.glob("assets/**/*.css"):  # fonts from elsewhere: the page would wait
+        text = sheet.read_text(encoding="utf-8")
+        sheet.write_text(re.sub(r"@import url\(http.*?\);", "", text), encoding="utf-8")
 
 
 def main(arguments=None):
@@ -144,6 +213,7 @@ def main(arguments=None):
     subprocess.run([*command, *map(str, given.folder.glob("*.ipynb"))], check=True)
     for page in given.folder.glob("*.slides.html"):
         text = page.read_text(encoding="utf-8").replace("</head>", STYLE, 1)
+        text = FETCHES.sub("", text, 1).replace("<head>", FONTS, 1)
         page.write_text(text, encoding="utf-8")
 
 

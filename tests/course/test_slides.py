@@ -24,6 +24,10 @@ def made_of(part):
     return slides.slides_of(part_of(json.loads(path.read_text(encoding="utf-8")), part))
 
 
+def lines_of(cell):
+    return slides.lines("".join(cell["source"]))
+
+
 def kind(cell):
     return cell["metadata"]["slideshow"]["slide_type"]
 
@@ -35,9 +39,9 @@ def test_a_result_comes_after_its_code_and_no_solution_comes_at_all(name):
     for cell in cells:
         if cell["cell_type"] == "code" and cell["outputs"]:
             assert "only-outputs" in cell["metadata"]["tags"]
-            if cell["id"].endswith("-out"):
+            assert kind(cell) in ("fragment", "subslide")
+            if kind(cell) == "fragment":
                 assert cell["id"] == f"{before}-out"
-                assert kind(cell) in ("fragment", "subslide")
         before = cell["id"]
     told = "".join("".join(cell["source"]) for cell in cells)
     assert "solution=True" not in told
@@ -88,3 +92,30 @@ def test_nbconvert_makes_a_page_of_them():
     page, _ = exporter.from_notebook_node(made)
     assert page.count("did not finish: storm") == 1
     assert page.count('class="fragment"') >= 2
+
+
+def test_a_figure_stands_alone_and_a_long_text_is_parted_at_a_blank_line():
+    picture = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "iVBORw0="}}
+    long = {"output_type": "stream", "name": "stdout", "text": "y\n" * 12 + "\n" + "z\n" * 12}
+    first, second, third = slides.fitting([long, picture])
+    assert [slides.size(one) for one in (*first, *second)] == [14, 15]
+    assert third == [picture]
+
+
+def test_of_an_error_the_last_line_is_shown():
+    error = {"output_type": "error", "ename": "KeyError", "evalue": "'d'", "traceback": ["x"] * 50}
+    ((shown,),) = slides.fitting([error])
+    assert shown["text"] == "KeyError: 'd'"
+
+
+@pytest.mark.parametrize("name", PARTS, ids="-".join)
+def test_no_slide_is_longer_than_the_screen(name):
+    height = 0
+    for cell in made_of(PARTS[name])["cells"]:
+        if kind(cell) == "notes":
+            continue
+        tags = cell["metadata"].get("tags", ())
+        taken = sum(map(slides.size, cell["outputs"])) if "only-outputs" in tags else lines_of(cell)
+        taken *= 0.8 if "small" in tags else 1
+        height = taken if kind(cell) in ("slide", "subslide") else height + taken
+        assert height <= slides.LINES + 2, cell["id"]

@@ -1,5 +1,7 @@
 """The workshop kit: the plans follow the tested routes, and name what is there."""
 
+import html
+import importlib.util
 import json
 import re
 from itertools import groupby
@@ -100,3 +102,24 @@ def test_the_page_of_a_system_shows_the_last_lines_as_they_are(system, capsys):
     assert "\n".join(f"       {line}" for line in lines) in page
     (first, last), minors = TESTED, re.search(r"need 3\.(11.+?14)|say 3\.(11.+?14)", page).group()
     assert all(f"3.{minor}" in minors for minor in range(first[1], last[1] + 1))
+
+
+@pytest.mark.parametrize("path", sorted(WORKSHOP.glob("*.md")), ids=lambda path: path.stem)
+def test_a_page_to_mail_needs_nothing_beside_it(path):
+    spec = importlib.util.spec_from_file_location("pages", WORKSHOP / "pages.py")
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    made = pages.page(path)
+    there = {f"{one.stem}.html" for one in WORKSHOP.glob("*.md")}
+    links = [html.unescape(link) for link in re.findall(r'(?:href|src)="([^"#]+)', made)]
+    assert all(link in there or link.startswith("https://") for link in links)
+    assert made.count("<table>") == len(re.findall(r"^\|[-|]+\|$", path.read_text("utf-8"), re.M))
+
+
+def test_the_two_questions_of_the_plan_are_those_of_the_exams():
+    plan = text("half_day.md")
+    for form in ("before", "after"):
+        path = NOTEBOOKS / f"exam_{form}.ipynb"
+        cells = {one["id"]: one for one in json.loads(path.read_text(encoding="utf-8"))["cells"]}
+        five = "".join(cells["question-5"]["source"]).split("\n\n")[1]
+        assert five in plan

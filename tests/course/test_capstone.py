@@ -371,6 +371,14 @@ def test_a_bound_in_a_file_counts_for_nothing(tmp_path):
     assert row.bound_s == board.LEAST_S
 
 
+def test_the_league_has_a_board_with_its_own_bound(tmp_path):
+    submit(tmp_path, "Grace", league.Score(seconds=2.39, bound_s=2.07, refused=39))
+    submit(tmp_path, "Eve", league.Score(seconds=1.0, bound_s=2.07, refused=0))
+    rows = board.board(tmp_path).rows
+    assert rows["Grace"].score == pytest.approx(1.15, abs=0.01)
+    assert rows["Eve"] == "refused: nobody can be so fast"
+
+
 def test_an_empty_room_has_an_empty_board(tmp_path):
     assert repr(board.board(tmp_path)) == "nobody yet"
 

@@ -2,7 +2,7 @@
 
 A score is the virtual time of one epoch of 3,000 images, loaded, trained on and saved, over the
 time that no program can beat; the same on every machine. A room shares a folder, into which
-everybody puts a file.
+everybody puts a file; the league of lesson 07 has its board in the same way.
 """
 
 import asyncio
@@ -18,8 +18,9 @@ from typing import Any
 
 from asyncml.clock import simulate
 from asyncml.course.exercises import Wrong, said_by
+from asyncml.course.exercises.bucket import Bucket
 from asyncml.course.exercises.capstone import World
-from asyncml.course.exercises.league import explain, refuse_storm
+from asyncml.course.exercises.league import Score, explain, refuse_storm
 from asyncml.course.exercises.scenes import demand, quietly
 
 # What no program can beat, in seconds: the bound of a `World()`. It is written here because a cell
@@ -99,12 +100,19 @@ def _score(functions: tuple[Callable[..., Any], Callable[..., Any]]) -> Result:
     return Result(seconds, LEAST_S, world.bucket.refused)
 
 
-def submit(folder: str | os.PathLike[str], name: str, result: Result) -> None:
-    """Put a result into the folder of a room; the same name replaces its own."""
+def submit(folder: str | os.PathLike[str], name: str, result: Result | Score) -> None:
+    """Put a result into the folder of a room; the same name replaces its own.
+
+    Args:
+        folder: is made if need be. A folder holds the results of one lesson.
+        name: a nickname.
+        result: a `score` of lesson 12, or one of the league.
+    """
     room = Path(folder)
     room.mkdir(parents=True, exist_ok=True)
     file = re.sub(r"\W+", "_", name).strip("_") or "nobody"
-    text = json.dumps({"name": name, **asdict(result)}, ensure_ascii=False)
+    lesson = "07" if isinstance(result, Score) else "12"
+    text = json.dumps({"name": name, "lesson": lesson, **asdict(result)}, ensure_ascii=False)
     (room / f"{file}.json").write_text(text, encoding="utf-8")
 
 
@@ -143,8 +151,10 @@ def _read(path: Path) -> tuple[str, Result | str]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         name, seconds, refused = str(found["name"]), float(found["seconds"]), int(found["refused"])
+        is_league = found.get("lesson") == "07"
     except (ArithmeticError, LookupError, OSError, RecursionError, TypeError, ValueError):
         return path.name, "refused: not a file of `submit`"
-    if not LEAST_S - _EDGE <= seconds < math.inf:
+    least_s = Bucket().bound_s() if is_league else LEAST_S
+    if not least_s - _EDGE <= seconds < math.inf:
         return name, "refused: nobody can be so fast"
-    return name, Result(seconds, LEAST_S, refused)
+    return name, Result(seconds, least_s, refused)

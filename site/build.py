@@ -21,6 +21,7 @@ ROOMS = [
 ]
 _CELL = re.compile(r"\[([^\]]*)\]\((?:(\w+)\.ipynb)?#cell-id=([\w-]+)\)")
 _HEADING = re.compile(r"(\]\(\w+\.ipynb#)([^)=]+)\)")
+_HREF = re.compile(r'(<a class="reference[^>]*) href="[^"]*"')
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # one prints the cheat sheet
 _EXAMS = ["exam_before", "exam_after"]
 
@@ -42,16 +43,26 @@ def main() -> int:
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if browser:
         with (source / "cheatsheet.md").open("a", encoding="utf-8") as sheet:
-            sheet.write('\n<a href="cheatsheet.pdf">This page as a PDF</a>\n')
+            sheet.write('\n<a class="to-pdf" href="cheatsheet.pdf">This page as a PDF</a>\n')
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     made = subprocess.run([*command, str(source), str(BUILD / "html")], check=False).returncode
-    if browser:
-        page = BUILD / "html" / "cheatsheet.html"
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
-        to_file = f"--print-to-pdf={page.with_suffix('.pdf')}"
-        printing = [browser, *options, "--no-pdf-header-footer", to_file, page.as_uri()]
-        subprocess.run(printing, check=True, capture_output=True)
+    if browser and not made:
+        _print(browser, BUILD / "html" / "cheatsheet.html")
     return made
+
+
+def _print(browser: str, page: Path) -> None:
+    """Print a page beside it as a PDF, whose links would lead to this machine: without them."""
+    bare = page.with_stem(f"{page.stem}-bare")
+    text = re.sub(
+        r'(<a class="reference[^>]*) href="[^"]*"', r"\1", page.read_text(encoding="utf-8")
+    )
+    bare.write_text(text, encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
+    to_file = f"--print-to-pdf={page.with_suffix('.pdf')}"
+    printing = [browser, *options, "--no-pdf-header-footer", to_file, bare.as_uri()]
+    subprocess.run(printing, check=True, capture_output=True)
+    bare.unlink()
 
 
 def _copy_lessons(folder: Path) -> list[str]:

@@ -1,5 +1,7 @@
 """Settings of the site; `python site/build.py` puts the pages together and runs Sphinx on them."""
 
+import re
+
 from asyncml import __version__
 from asyncml.course.address import REPOSITORY
 
@@ -24,6 +26,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "imported-members": True}
 default_role = "code"  # docstrings write code in single backticks
+python_maximum_signature_line_length = 72  # longer ones have a line for each parameter
 napoleon_google_docstring = True
 napoleon_use_ivar = True
 suppress_warnings = ["mystnb.unknown_mime_type"]
@@ -32,6 +35,7 @@ html_theme = "sphinx_book_theme"
 html_title = "asyncml"
 html_static_path = ["_static"]
 html_css_files = ["asyncml.css"]
+html_favicon = "_static/icon.svg"
 html_last_updated_fmt = None
 html_theme_options = {
     "use_download_button": True,
@@ -48,3 +52,30 @@ html_theme_options = {
         "colab_url": "https://colab.research.google.com" if REPOSITORY else "",
     },
 }
+
+_NUMPY = [  # types as they are written, and not as NumPy spells them out
+    (
+        re.compile(r"_Buffer \| _SupportsArray.*?_NestedSequence\[complex \| bytes \| str\]"),
+        "ArrayLike",
+    ),
+    (re.compile(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+)\]\]"), r"NDArray[\1]"),
+]
+
+
+def _shorter(app, what, name, obj, options, signature, returned):
+    for pattern, word in _NUMPY:
+        signature, returned = (text and pattern.sub(word, text) for text in (signature, returned))
+    return signature, returned
+
+
+def _map_as_a_list(app, what, name, obj, options, lines):
+    """Make a list of the map in the docstring of a room: one file a line, indented."""
+    if what == "module":
+        found = [(line, re.fullmatch(r" {4}(\w+) +(\S.*)", line)) for line in lines]
+        lines[:] = [f"- `{file[1]}`: {file[2]}" if file else line for line, file in found]
+
+
+def setup(app):
+    """Let docstrings be read as they are meant."""
+    app.connect("autodoc-process-signature", _shorter)
+    app.connect("autodoc-process-docstring", _map_as_a_list)

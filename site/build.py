@@ -23,6 +23,7 @@ _CELL = re.compile(r"\[([^\]]*)\]\((?:(\w+)\.ipynb)?#cell-id=([\w-]+)\)")
 _HEADING = re.compile(r"(\]\(\w+\.ipynb#)([^)=]+)\)")
 _HREF = re.compile(r'(<a class="reference[^>]*) href="[^"]*"')
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # one prints the cheat sheet
+_LESSON = re.compile(r"\[(\d\d [^\]]+)\]\(notebooks/(\w+)\.ipynb\)")
 _EXAMS = ["exam_before", "exam_after"]
 
 
@@ -147,18 +148,21 @@ def _copy_guide(folder: Path) -> list[str]:
 
 
 def _write_contents(index: Path, lessons: list[str], guide: list[str]) -> None:
+    """Add the README's table of the lessons to the first page, and what the sidebar shows."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in readme.splitlines() if re.match(r"\| \[\d\d ", line)]
+    titles = {name: title for title, name in _LESSON.findall("\n".join(rows))}
     parts = {
-        "Lessons": [f"notebooks/{name}" for name in lessons],
+        "Lessons": [f"{titles[name]} <notebooks/{name}>" for name in lessons],
         "Look it up": ["notebooks/glossary", "cheatsheet", *(f"notebooks/{e}" for e in _EXAMS)],
         "Teach": [f"workshop/{name}" for name in guide],
         "The module": ["api/index", "results"],
     }
     text = index.read_text(encoding="utf-8")
+    head = ["| lesson | minutes, with exercises | afterwards you can |", "|---|---|---|"]
+    text += "\n".join(["## The lessons", "", *head, *rows, "", ""])
     for caption, pages in parts.items():
-        if pages:
-            text += "\n".join(
-                ["```{toctree}", ":hidden:", f":caption: {caption}", *pages, "```", ""]
-            )
+        text += "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", *pages, "```", ""])
     index.write_text(text, encoding="utf-8")
 
 

@@ -29,7 +29,7 @@ Yours first. Then compare it with ours: [solutions/{name}](solutions/{name}).
 """
 
 _BESIDE = re.compile(r"\]\((?![a-z]+:|#|/)")  # a link to what stands in the same folder
-_NOT_LESSONS = re.compile(rf"\]\((pictures/|other_languages/|examples/|{re.escape(_GLOSSARY)})")
+_NOT_LESSONS = re.compile(rf"\]\((?=pictures/|other_languages/|examples/|{re.escape(_GLOSSARY)})")
 
 Notebook = dict[str, Any]
 
@@ -131,8 +131,8 @@ def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) ->
             said.append(f"{path.name} is as it was; yours is {kept.name} now")
         if not mine.exists() or again:
             _write(mine, cleared(path.name, notebook, solutions=solutions))
-            apart = _one_folder_down(cleared(path.name, notebook, solutions=True))
-            _write(folder / "solutions" / path.name, apart)
+            apart = cleared(path.name, notebook, solutions=True)
+            _write(folder / "solutions" / path.name, _one_folder_down(apart, _NOT_LESSONS))
             record[path.name] = {"from": print_of, "made": _digest(mine)}
             made += 1
     _write(folder / _RECORD, record)
@@ -156,41 +156,38 @@ def make_route(folder: Path, route: Route, *, solutions: bool = False) -> list[P
         name = f"{part.lesson}.ipynb"
         notebook = json.loads((lessons() / name).read_text(encoding="utf-8"))
         notebook = cleared(name, part_of(notebook, part), solutions=solutions)
-        for cell in notebook["cells"]:  # what stands beside a lesson is one folder further up
-            if cell["cell_type"] == "markdown":
-                cell["source"] = [_BESIDE.sub(r"](../", line) for line in cell["source"]]
         made.append(folder / route.name / name)
         if not made[-1].exists():
-            _write(made[-1], notebook)
+            _write(made[-1], _one_folder_down(notebook, _BESIDE))
     return made
 
 
 def cleared(name: str, notebook: Notebook, *, solutions: bool) -> Notebook:
     """Return a notebook without outputs; without `solutions`, a link stands in place of each."""
-    notebook = copy.deepcopy(notebook)
-    for place, cell in enumerate(notebook["cells"]):
-        if cell["cell_type"] != "code":  # the copy has the examples beside it
+    made: list[dict[str, Any]] = []
+    apart = _APART.format(name=name).splitlines(keepends=True)
+    for cell in copy.deepcopy(notebook["cells"]):
+        if cell["cell_type"] == "code":
+            if solutions or "solution" not in cell["metadata"].get("tags", ()):
+                cell |= {"outputs": [], "execution_count": None}
+            elif made and made[-1]["source"] == apart:
+                continue  # it has been said just above
+            else:
+                link = {"cell_type": "markdown", "metadata": {}, "source": apart}
+                cell = {**link, "id": cell["id"]}
+        else:  # the copy has the examples beside it
             text = "".join(cell["source"]).replace("](../examples/", "](examples/")
             cell["source"] = text.splitlines(keepends=True)
-            continue
-        cell["outputs"], cell["execution_count"] = [], None
-        if not solutions and "solution" in cell["metadata"].get("tags", ()):
-            text = _APART.format(name=name)
-            notebook["cells"][place] = {
-                "cell_type": "markdown",
-                "id": cell["id"],
-                "metadata": {},
-                "source": text.splitlines(keepends=True),
-            }
-    return notebook
+        made.append(cell)
+    return {**notebook, "cells": made}
 
 
-def _one_folder_down(notebook: Notebook) -> Notebook:
-    """Return a notebook whose links to what stands beside the lessons lead out of its folder."""
+def _one_folder_down(notebook: Notebook, links: re.Pattern[str]) -> Notebook:
+    """Return a notebook whose links, of those that the pattern finds, lead out of its folder."""
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            lines = "".join(cell["source"]).splitlines(keepends=True)
-            cell["source"] = [_NOT_LESSONS.sub(r"](../\1", line) for line in lines]
+            text = links.sub("](../", "".join(cell["source"]))
+            cell["source"] = text.splitlines(keepends=True)
     return notebook
 
 

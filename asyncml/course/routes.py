@@ -21,6 +21,7 @@ Notebook = dict[str, Any]
 
 SETUP = "setup"  # the cell that every lesson begins with
 _AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+_MINUTES = re.compile(r"(\*\*How long it takes:\*\* ).*?(?=\n\n|\Z)", re.DOTALL)
 _SAYS = """\
 **This is a part of lesson [{name}]({name}.ipynb).** The folded cell below holds what it uses of
 what is left out: run it, and go on.
@@ -98,7 +99,13 @@ def part_of(notebook: Notebook, part: Part) -> Notebook:
     start = [cells[places[SETUP]]] if SETUP in places else []
     if before:
         start += [_text("part-before", _SAYS.format(name=part.lesson)), _joined(before)]
-    return copy.deepcopy({**notebook, "cells": [*start, *made]})
+    whole = copy.deepcopy({**notebook, "cells": [*start, *made]})
+    for cell in whole["cells"]:
+        if cell["cell_type"] == "markdown":  # the title says how long all of the lesson takes
+            says = rf"\g<1>{part.minutes} minutes in a room, for this part of the lesson."
+            text = _MINUTES.sub(says, "".join(cell["source"]))
+            cell["source"] = text.splitlines(keepends=True)
+    return whole
 
 
 def needed(cells: Sequence[Cell], chosen: Iterable[int]) -> list[int]:

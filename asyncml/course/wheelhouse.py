@@ -50,8 +50,8 @@ _README = """\
 
 For Python {pythons} on {systems}.
 
-Copy this folder to your disk, and open a terminal in the copy. No Python, or another one? Get one
-of these from python.org first.
+Copy this folder to your disk, and open a terminal in the copy. No Python, or another one? Install
+one of these first: from beside this file, if your teacher has put it there, or from python.org.
 
 Linux and macOS, one line:
 
@@ -63,7 +63,8 @@ Windows, one line after the other, with the number of your Python:
     .venv\\Scripts\\python -m pip install --no-index --find-links . "{name}"
 
 Then `.venv/bin/python -m asyncml`, on Windows `.venv\\Scripts\\python -m asyncml`, says whether all
-is well, and the same with `lab` at its end opens the lessons. To start afresh, delete `.venv`.
+is well. The same with `lab` at its end opens the lessons, and with `lab --route half-day` those of
+half a day. To start afresh, delete `.venv`.
 """
 
 

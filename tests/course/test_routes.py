@@ -162,3 +162,13 @@ def test_the_minutes_of_a_route_fit_its_name():
     taken = {route.name: sum(part.minutes for part in route.parts) for route in routes()}
     assert taken.keys() == fits.keys()
     assert all(0.8 * fits[name] <= minutes <= fits[name] for name, minutes in taken.items())
+
+
+def test_a_part_says_its_own_minutes():
+    (half_day,) = (route for route in routes() if route.name == "half-day")
+    part = half_day.parts[-1]
+    path = Path(__file__).parents[2] / "notebooks" / f"{part.lesson}.ipynb"
+    cells = {one["id"]: one for one in part_of(json.loads(path.read_text("utf-8")), part)["cells"]}
+    title = "".join(cells["title"]["source"])
+    assert "**How long it takes:** 10 minutes in a room, for this part" in title
+    assert "80 minutes" not in title

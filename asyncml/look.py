@@ -19,6 +19,7 @@ GREEN, PURPLE, BROWN = "#009E73", "#B3588F", "#8C6D31"
 ALL_LANES = 40  # of a timeline, in characters and in a picture
 most_lanes = ALL_LANES  # in a picture of its own; `asyncml.projector` sets fewer
 
+_SCREEN = 6.4  # inches: 704 pixels for a projector
 _PLAIN = str.maketrans({"✔": "+", "✘": "x", "○": "o", "◆": "*", "…": "~", "µ": "u"})
 
 
@@ -63,6 +64,9 @@ def rows(ax: "Axes | None", names: Sequence[str], *, least: float = 1, each: flo
 
         size = min(8 * larger(), 9.5), (least + each * len(names)) * larger()
         _, ax = plt.subplots(figsize=size, layout="constrained")
+    elif larger() > 1 and len(ax.figure.axes) > 1:  # as high as a screen: legends take their room
+        figure: Any = ax.figure
+        figure.set_figheight(max(figure.get_figheight(), _SCREEN))
     named = range(0, len(names), _apart(ax, len(names)))
     ax.set_yticks(named, labels=[names[row] for row in named], parse_math=False)
     ax.set_ylim(len(names) - 0.4, -0.6)

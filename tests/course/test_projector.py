@@ -97,6 +97,23 @@ def test_in_axes_of_a_lesson_all_lanes_are_drawn_and_as_many_named_as_have_room(
     assert 5 <= len(ax.get_yticks()) < 17
 
 
+async def in_rounds():
+    for _ in range(2):
+        await asyncio.gather(*(asyncio.create_task(asyncio.sleep(0.09)) for _ in range(3)))
+        compute(0.09)
+
+
+def test_two_timelines_in_a_low_figure_can_be_read(theme):
+    _, both = plt.subplots(2, figsize=(9, 4.2), sharex=True, layout="constrained")
+    for ax in both:
+        run(in_rounds).plot(ax).set(xlabel="")
+    both[0].figure.canvas.draw()
+    for ax in both:
+        (low, _), (high, _) = ax.transData.transform([(0, 0.38), (0, -0.38)])[:, ::-1]
+        assert high - low >= LEAST / 2
+    assert both[0].figure.canvas.get_width_height()[1] <= HIGH
+
+
 def luminance(colour):
     parts = mpl.colors.to_rgb(colour)
     return sum(

@@ -1,9 +1,12 @@
 """Settings of the site; `python site/build.py` puts the pages together and runs Sphinx on them."""
 
+import os
 import re
 
 from asyncml import __version__
 from asyncml.course.address import REPOSITORY
+
+REPOSITORY = os.environ.get("ASYNCML_REPOSITORY", REPOSITORY)  # for its test
 
 project = "asyncml"
 author = "The asyncml authors"
@@ -44,21 +47,26 @@ html_theme_options = {
     "navbar_persistent": [],  # the search stands in the sidebar
     "repository_url": REPOSITORY,
     "repository_branch": "main",
-    "path_to_docs": "notebooks",
+    "path_to_docs": "",  # a page of a lesson has the lesson's path
     "use_repository_button": bool(REPOSITORY),
     "use_issues_button": bool(REPOSITORY),
     "launch_buttons": {
+        "notebook_interface": "jupyterlab",
         "binderhub_url": "https://mybinder.org" if REPOSITORY else "",
         "colab_url": "https://colab.research.google.com" if REPOSITORY else "",
     },
 }
 
+_IN = r"~?(?:\w+\.)*"  # modules before a name
 _NUMPY = [  # types as they are written, and not as NumPy spells them out
     (
-        re.compile(r"_Buffer \| _SupportsArray.*?_NestedSequence\[complex \| bytes \| str\]"),
+        re.compile(rf"{_IN}_Buffer \| {_IN}_SupportsArray.*?\[complex \| bytes \| str\]"),
         "ArrayLike",
     ),
-    (re.compile(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+)\]\]"), r"NDArray[\1]"),
+    (
+        re.compile(rf"{_IN}ndarray\[tuple\[{_IN}Any, \.\.\.\], {_IN}dtype\[{_IN}(\w+)\]\]"),
+        r"NDArray[\1]",
+    ),
 ]
 
 

@@ -4,6 +4,8 @@ Skipped where `site/requirements.txt` is not installed.
 """
 
 import html.parser
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 pytest.importorskip("myst_nb", reason="not installed: see site/requirements.txt")
 
+REPOSITORY = "https://github.com/owner/name"
 ROOT = Path(__file__).parent.parent
 LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
 
@@ -39,7 +42,12 @@ class Page(html.parser.HTMLParser):
 @pytest.fixture(scope="module")
 def pages():
     built = subprocess.run(
-        [sys.executable, "site/build.py"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "site/build.py"],
+        cwd=ROOT,
+        env=os.environ | {"ASYNCML_REPOSITORY": REPOSITORY},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (built.returncode, built.stderr) == (0, "")
     folder = ROOT / "build" / "site" / "html"
@@ -52,6 +60,36 @@ def test_every_lesson_has_its_page(pages):
     folder, _ = pages
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         assert (folder / "notebooks" / f"{path.stem}.html").exists()
+
+
+def test_launch_buttons_open_what_is_there(pages):
+    folder, found = pages
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        links = " ".join(found[folder / "notebooks" / f"{path.stem}.html"].links)
+        assert (
+            f"colab.research.google.com/github/owner/name/blob/main/notebooks/{path.name}" in links
+        )
+        assert f"mybinder.org/v2/gh/owner/name/main?urlpath=lab/tree/notebooks/{path.name}" in links
+        assert f"_sources/notebooks/{path.name}" in links
+
+
+def test_the_rooms_of_the_module_are_read_as_they_are_meant(pages):
+    folder, _ = pages
+    for path in (folder / "api").glob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "_SupportsArray" not in text, path.name  # ArrayLike, as NumPy spells it out
+        article = text[text.index("<article") : text.index("</article")]
+        assert "<blockquote" not in article, path.name  # a map of files, run together
+
+
+def test_the_cheat_sheet_is_one_page_and_names_no_machine(pages):
+    folder, _ = pages
+    sheet = folder / "cheatsheet.pdf"
+    if not sheet.exists():
+        pytest.skip("no browser here that could print it")
+    data = sheet.read_bytes()
+    assert len(re.findall(rb"/Type\s*/Page\b", data)) == 1
+    assert b"file:" not in data
 
 
 def test_nothing_is_loaded_from_elsewhere(pages):

@@ -276,14 +276,10 @@ class Work(Window):
             meter.served_items += 1
 
     def _call(self) -> Callable[[Any], Any]:
-        stage = self.stage
+        call, limit_s = self.stage.call(), self.stage.timeout
         if self.is_async:
-            call = stage.async_call()
-            limit_s = stage.timeout
             return call if limit_s is None else lambda value: within(limit_s, call(value))
-        if self.place is None:
-            return partial(self._inline, stage.inline_call())
-        return partial(self.place.call, stage.plain_call())
+        return partial(self._inline if self.place is None else self.place.call, call)
 
     async def _inline(self, plain: Callable[[Any], Any], value: Any) -> Any:
         result = plain(value)

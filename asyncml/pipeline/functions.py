@@ -15,7 +15,6 @@ from asyncml.failures import ENDINGS, PlainFunctionError, check_plain, ordinary,
 
 DROPPED: Final[Any] = object()  # instead of a result: the item goes no further
 _NO_MORE: Final[Any] = object()
-_MEND_PLAIN = "write it as an `async def`, or pass the coroutine function itself"
 
 
 def name_of(fn: Any) -> str:
@@ -34,13 +33,20 @@ def is_async(fn: Any) -> bool:
     return any(test(it) for test in tests for it in (fn, call))
 
 
+def check_result(fn: Callable[[Any], Any], result: Any) -> None:
+    """Raise PlainFunctionError if a plain function has returned a coroutine."""
+    check_plain(
+        name_of(fn), result, "write it as an `async def`, or pass the coroutine function itself"
+    )
+
+
 def _plain(fn: Callable[[Any], Any], value: Any) -> Any:
     try:
         result = fn(value)
     except ENDINGS as error:
         raise ordinary(name_of(fn), error) from error
     if inspect.iscoroutine(result):
-        check_plain(name_of(fn), result, _MEND_PLAIN)
+        check_result(fn, result)
     return result
 
 
@@ -105,7 +111,7 @@ def _unread(fn: Callable[[Any], Any], result: Any) -> list[Any] | Part:
     return Part(fn, iter(result))
 
 
-def _inline_list(fn: Callable[[Any], Any], value: Any) -> list[Any]:
+def _listed(fn: Callable[[Any], Any], value: Any) -> list[Any]:
     result = _called(as_list, fn, value)
     if isinstance(result, list):
         return result
@@ -130,20 +136,20 @@ def _plain_kept(fn: Callable[[Any], Any], value: Any) -> Any:
     return value if _plain(fn, value) else DROPPED
 
 
-async def _kept(fn: Callable[[Any], Any], value: Any) -> Any:
+async def kept(fn: Callable[[Any], Any], value: Any) -> Any:
+    """Return the value if an `async def` of `filter` is true for it, and DROPPED otherwise."""
     return value if await fn(value) else DROPPED
 
 
-# how each kind of stage calls its function: PLAIN in a thread or a process, INLINE on the loop, and
-# ASYNC for an `async def`; a kind that ASYNC lacks awaits the function itself
+# how a stage of each kind calls its plain function, and how it does where the event loop can read
+# what a function of `flat_map` returns
 PLAIN: dict[str, Callable[..., Any]] = {
     "map": _plain,
-    "flat_map": partial(_called, as_list),
+    "flat_map": _listed,
     "filter": _plain_kept,
 }
-INLINE: dict[str, Callable[..., Any]] = {**PLAIN, "flat_map": _inline_list}
+THREADED: dict[str, Callable[..., Any]] = {**PLAIN, "flat_map": partial(_called, as_list)}
 begin = partial(_called, _unread)  # a function of `flat_map`, whose iterator is read later
-ASYNC = {"filter": _kept}
 
 
 async def unchanged(value: Any) -> Any:

@@ -6,7 +6,7 @@ uses each option.
 
 import asyncio
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,15 @@ from asyncml.failures import (
     noted,
     shorten,
 )
-from asyncml.pipeline.functions import ASYNC, DROPPED, INLINE, PLAIN, as_list, is_async, name_of
+from asyncml.pipeline.functions import (
+    DROPPED,
+    PLAIN,
+    THREADED,
+    as_list,
+    is_async,
+    kept,
+    name_of,
+)
 from asyncml.pipeline.meters import Meter
 from asyncml.pipeline.order import Reorder
 from asyncml.pipeline.retrying import (
@@ -153,23 +161,19 @@ class Map(Stage):
         """Pass it on, or take it out of the mark."""
         return above(mark) if self.ordered else mark[0]
 
-    def plain_call(self) -> Callable[[Any], Any]:
-        """Return a function that does the whole of the work on a value; it can be pickled."""
+    def call(self) -> Callable[[Any], Any]:
+        """Return what does the whole of the work on a value: an `async def`, or a plain function.
+
+        What a process runs can be pickled.
+        """
+        if is_async(self.fn):
+            return partial(kept, self.fn) if self.kind == "filter" else self.fn
         here = self.executor == "thread" or isinstance(self.executor, ThreadPoolExecutor)
-        return partial((PLAIN if here else INLINE)[self.kind], self.fn)
-
-    def inline_call(self) -> Callable[[Any], Any]:
-        """Return the same for the event loop, where nothing can be awaited."""
-        return partial(INLINE[self.kind], self.fn)
-
-    def async_call(self) -> Callable[[Any], Coroutine[Any, Any, Any]]:
-        """Return a coroutine function that does the whole of the work on a value."""
-        call = ASYNC.get(self.kind)
-        return self.fn if call is None else partial(call, self.fn)
+        return partial((THREADED if here else PLAIN)[self.kind], self.fn)
 
     def flow(self, up: Flow, context: Context) -> Flow:
         """Run on the loop, within whoever drives the chain."""
-        call = self.inline_call()
+        call = self.call()
         meter, time = context.meter, context.time
         paused = time()
         for entry in up:

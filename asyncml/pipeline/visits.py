@@ -5,12 +5,15 @@ picture, and a hundred times what many a function takes. So a worker hands over 
 likely to be done within `VISIT_S`. Lesson 07 measures it.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any, Final
 
+from asyncml.failures import ordinary
 from asyncml.pipeline.engine import Above, Job, Work
-from asyncml.pipeline.functions import DROPPED, Unread
+from asyncml.pipeline.functions import DROPPED, Unread, check_result, name_of
 from asyncml.pipeline.map import Map
 from asyncml.pipeline.stages import Context, Flow
 
@@ -44,7 +47,6 @@ class Visits(Work):
 
     def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
         super().__init__(stage, up, ready, context)
-        self._plain = stage.plain_call()
         self._visits: list[Visit] = []
         self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
         self._todo: deque[tuple[Job, Any]] = deque()  # what a thread has begun: see `streams`
@@ -84,7 +86,7 @@ class Visits(Work):
         """Wake whoever waits for room: nobody does here, and `Streams` overrides this."""
 
     def _call_for(self, visit: Visit) -> Callable[[Any], Any]:
-        return self._plain
+        return self.stage.fn
 
     async def _stream(self, job: Job, begun: Any = None) -> None:
         """Go on with what a thread has begun, where that can be: see `streams`."""
@@ -102,7 +104,7 @@ class Visits(Work):
             return most
         return max(1, int(VISIT_S / self._cost_s))
 
-    def _in_thread(self, plain: Callable[[Any], Any], visit: Visit) -> None:
+    def _in_thread(self, call: Callable[[Any], Any], visit: Visit) -> None:
         """Work on what is waiting, until the visit's time is over: runs in a thread."""
         time, inbox, outbox = self.loop.time, self._inbox, self._outbox
         begun = before = time()
@@ -116,9 +118,12 @@ class Visits(Work):
                 outbox.append((job, _UNBEGUN, None, 0.0))
                 continue
             try:
-                result = plain(job[1])
-            except Exception as error:
+                result = call(job[1])
+                if isinstance(result, CoroutineType):
+                    check_result(self.stage.fn, result)
+            except (Exception, asyncio.CancelledError) as error:
                 now = time()
+                error = ordinary(name_of(self.stage.fn), error)
                 outbox.append((job, _UNBEGUN, error, now - before))
                 if self._is_fatal(job, error):
                     self._barrier = min(self._barrier, job[0])

@@ -3,13 +3,14 @@
 Lesson 07 uses each option once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from asyncml.checks import check_int, check_number
 from asyncml.failures import shorten
 from asyncml.pipeline.functions import check_function, is_async, name_of
-from asyncml.pipeline.map import Map, Where
+from asyncml.pipeline.map import Map
 from asyncml.pipeline.retrying import Backoff, OnError, RetryOn, Skip, skip
 from asyncml.pipeline.sources import UNKNOWN
 
@@ -19,44 +20,37 @@ _STANDING = {"source": dict, "position": int, "parts": dict}
 LOOKAHEAD = 16
 
 
-def map_stage(
-    kind: str,
-    fn: Callable[[Any], Any],
-    concurrency: int,
-    executor: Where,
-    ordered: bool,
-    lookahead: int | None,
-    timeout: float | None,
-    retries: int,
-    retry_on: RetryOn | None,
-    backoff: Backoff | None,
-    on_error: OnError,
-    max_failures: float | None,
-) -> Map:
-    """Return the stage of `Pipeline.map` or `flat_map`, or say which option is wrong."""
-    concurrency = check_int("concurrency", concurrency, 1)
-    retries = check_int("retries", retries, 0)
+def map_stage(kind: str, fn: Any, *options: Any) -> Map:
+    """Return the stage of `Pipeline.map` or `flat_map`, or say which option is wrong.
+
+    Args:
+        kind: the method.
+        fn: what to call.
+        *options: as the caller gave them, in the order of the fields of `Map`.
+    """
+    stage = Map(kind, fn, *options)
+    concurrency, lookahead = check_int("concurrency", stage.concurrency, 1), stage.lookahead
+    retries = check_int("retries", stage.retries, 0)
     lookahead = LOOKAHEAD * concurrency if lookahead is None else check_int("lookahead", lookahead)
     if lookahead < concurrency:
         raise ValueError(f"`lookahead` must be >= concurrency = {concurrency}, got {lookahead}")
-    _check_executor(executor)
-    check_function(fn, kind, executor)
-    timeout = _checked_timeout(timeout)
-    if timeout is not None and executor == "inline" and not is_async(fn):
-        raise ValueError(f"`timeout` cannot stop `{name_of(fn)}` on the loop: use another executor")
-    return Map(
-        kind,
-        fn,
-        concurrency,
-        executor,
-        bool(ordered),
-        lookahead,
-        timeout,
-        retries,
-        _checked_retry_on(retry_on),
-        _checked_backoff(backoff),
-        _checked_on_error(on_error),
-        _checked_max_failures(max_failures, on_error),
+    _check_executor(stage.executor)
+    check_function(stage.fn, stage.kind, stage.executor)
+    timeout = _checked_timeout(stage.timeout)
+    if timeout is not None and stage.on_loop:
+        name = name_of(stage.fn)
+        raise ValueError(f"`timeout` cannot stop `{name}` on the loop: use another executor")
+    return replace(
+        stage,
+        concurrency=concurrency,
+        ordered=bool(stage.ordered),
+        lookahead=lookahead,
+        timeout=timeout,
+        retries=retries,
+        retry_on=_checked_retry_on(stage.retry_on),
+        backoff=_checked_backoff(stage.backoff),
+        on_error=_checked_on_error(stage.on_error),
+        max_failures=_checked_max_failures(stage.max_failures, stage.on_error),
     )
 
 

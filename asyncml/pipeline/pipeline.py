@@ -172,9 +172,9 @@ class Pipeline:
             RuntimeWarning: the first 16 items that end are all skipped, or all of an epoch of
                 two or more.
         """
-        where = concurrency, executor, ordered, lookahead, timeout
-        stage = map_stage("map", fn, *where, retries, retry_on, backoff, on_error, max_failures)
-        return self._with(stage)
+        bounds = concurrency, executor, ordered, lookahead, timeout
+        failing = retries, retry_on, backoff, on_error, max_failures
+        return self._with(map_stage("map", fn, *bounds, *failing))
 
     def flat_map(
         self,
@@ -231,11 +231,9 @@ class Pipeline:
             >>> list(Pipeline([1, 2]).flat_map(range, executor="inline"))
             [0, 0, 1]
         """
-        where = concurrency, executor, ordered, lookahead, timeout
-        stage = map_stage(
-            "flat_map", fn, *where, retries, retry_on, backoff, on_error, max_failures
-        )
-        return self._with(stage, Flatten())
+        bounds = concurrency, executor, ordered, lookahead, timeout
+        failing = retries, retry_on, backoff, on_error, max_failures
+        return self._with(map_stage("flat_map", fn, *bounds, *failing), Flatten())
 
     def filter(self, fn: Callable[[Any], Any]) -> "Pipeline":
         """Keep the items for which `fn` is true.

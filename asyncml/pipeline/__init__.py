@@ -23,6 +23,12 @@
     statistics  what each stage has done, as it is read
     drawing     the stages as a picture
 
+The way of an item: a source numbers it; a worker of the first `map` takes it, calls the function,
+and places the result in the window of its stage (`engine`), or has threads do that for many at once
+(`visits`). The cheap stages (`stages`, `order`, `batches`) take what is ready out of the window
+above them, when they are asked. `iteration` asks the last stage of all, and notes in `standing`
+what it has handed out.
+
 Lesson 07 builds a loader.
 """
 

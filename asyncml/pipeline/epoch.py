@@ -30,8 +30,9 @@ from asyncml.pipeline.stages import (
     Flatten,
     Flow,
     Stage,
-    Take,
     leaf,
+    needed,
+    numbered,
 )
 from asyncml.pipeline.standing import Standing
 from asyncml.pipeline.statistics import PipelineStatistics
@@ -70,11 +71,9 @@ class Epoch:
         self.flow: Flow = iter(())
         self._before = before
         self._failures = deque[FailedItem](maxlen=LOGGED) if failures is None else failures
-        self._called: list[tuple[Map, Meter]] = []
         advice = "its items come slowly: list them, or read ahead"
         self._meters = [Meter("source", advice=advice, failures=self._failures)]
         self._windows: list[Opened | Window] = []  # the source, and the stages that wait
-        self._at_top: Opened | None = None  # the source
         self._joint: Joint | None = None  # the source, if it is made of pipelines
         self._pools = pools
         self.remade: list[Entry] = []  # of `standing.again`, with their places there
@@ -141,7 +140,7 @@ class Epoch:
         for place, stage in zip(self.standing.places, self.standing.keys, strict=False):
             self._attach(stage, Context(self.number, place, None, self._meter(stage), self.time))
         if self.standing.keys:
-            self.flow, self._top = _number(self.flow), None
+            self.flow, self._top = numbered(self.flow), None
         await self._skip()
         stages = self.standing.stages
         for level, stage in enumerate(stages):
@@ -152,11 +151,10 @@ class Epoch:
             self._stop()
 
     async def _open(self) -> None:
-        own, needed = self.standing.source, _needed(self.standing.all_stages)
-        opened = own.open(self._meters[0], needed, self.number)
+        own, most = self.standing.source, needed(self.standing.all_stages)
+        opened = own.open(self._meters[0], most, self.number)
         source, iterated = await opened
         self._windows.append(source)
-        self._at_top = source
         if own.is_joint:
             self._joint = cast(Joint, source)
         self.standing.open(iterated, self._joint)
@@ -168,8 +166,6 @@ class Epoch:
         on_loop = isinstance(stage, Map) and stage.on_loop
         meter = Meter(stage.label, slots, advice, on_loop=on_loop, failures=self._failures)
         self._meters.append(meter)
-        if isinstance(stage, Map):
-            self._called.append((stage, meter))
         return meter
 
     def _attach(self, stage: Stage, context: Context) -> None:
@@ -271,8 +267,10 @@ class Epoch:
 
     def look_back(self) -> None:
         """Raise the last error of a stage in which too large a share of the items has failed."""
-        for stage, meter in self._called:
-            stage.ended(meter, is_whole=self.standing.base == (0, {}))
+        is_whole = self.standing.base == (0, {})
+        for stage, meter in zip(self.standing.all_stages, self._meters[1:], strict=False):
+            if isinstance(stage, Map):
+                stage.ended(meter, is_whole=is_whole)
 
     def finish(self) -> None:
         """Note that the consumer has had all items, unless somebody has ended the epoch."""
@@ -345,13 +343,11 @@ class Epoch:
 
     def let_go(self) -> None:
         """Drop all that the stages hold; raise what went wrong as the source was closed."""
-        source, self._at_top = self._at_top, None
-        for window in self._windows:  # from Python 3.12 on a cancelled task keeps its traceback,
-            window.tasks.clear()  # whose frames hold the window and the epoch
-        self._windows.clear()
-        self._ready = self._top = None
-        if source:
-            source.raise_failure()
+        windows, self._windows, self._ready, self._top = self._windows, [], None, None
+        for window in windows:  # from Python 3.12 on a cancelled task keeps its traceback, whose
+            window.tasks.clear()  # frames hold the window and the epoch
+        if windows:
+            cast(Opened, windows[0]).raise_failure()
 
     # what a source made of pipelines asks of theirs
 
@@ -378,28 +374,6 @@ def _kind(stage: Map) -> type[Work]:
     if stage.kind == "flat_map":
         return StreamVisits if stage.visits_threads else Streams
     return Visits if stage.visits_threads else Work
-
-
-def _needed(stages: tuple[Stage, ...]) -> int | None:
-    """Return how many items of the source are enough for what is taken further down, if known."""
-    items: int | None = None
-    for stage in reversed(stages):
-        if isinstance(stage, Take):
-            items = stage.n if items is None else stage.needs(items)
-        elif items is not None:
-            items = stage.needs(items)
-    return items
-
-
-def _number(flow: Flow) -> Flow:
-    """Replace the marks of keys by their ordinals."""
-    ordinal = 0
-    for entry in flow:
-        if entry[1] is None:
-            yield entry
-        else:
-            yield entry[0], ordinal
-            ordinal += 1
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:

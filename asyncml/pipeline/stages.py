@@ -283,6 +283,28 @@ class Flatten(Stage):
         ]
 
 
+def needed(stages: tuple[Stage, ...]) -> int | None:
+    """Return how many items of the source are enough for what is taken further down, if known."""
+    items: int | None = None
+    for stage in reversed(stages):
+        if isinstance(stage, Take):
+            items = stage.n if items is None else stage.needs(items)
+        elif items is not None:
+            items = stage.needs(items)
+    return items
+
+
+def numbered(flow: Flow) -> Flow:
+    """Replace the marks of keys by their ordinals."""
+    ordinal = 0
+    for entry in flow:
+        if entry[1] is None:
+            yield entry
+        else:
+            yield entry[0], ordinal
+            ordinal += 1
+
+
 def is_count(value: object) -> bool:
     """Whether it is an int >= 0."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

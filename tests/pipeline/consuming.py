@@ -3,6 +3,9 @@
 import asyncio
 import json
 import threading
+import time
+
+import pytest
 
 from asyncml.clock import compute, simulate
 
@@ -39,6 +42,14 @@ async def collect(pipeline):
 
 def run(pipeline):
     return simulate(collect(pipeline))
+
+
+ITERATE = {
+    "async for": lambda p: asyncio.run(collect(p)),
+    "for": list,
+    "in virtual time": run,
+}
+iterate = pytest.mark.parametrize("iterate", ITERATE.values(), ids=ITERATE)
 
 
 def timed(pipeline, each=0.0):
@@ -82,3 +93,24 @@ class Spy:
         with self:
             compute(self.seconds(value))
         return value
+
+
+async def nap(value):
+    await asyncio.sleep(0.01)
+    return value
+
+
+async def slow(value):
+    await asyncio.sleep(0.1)
+    return value
+
+
+def left():
+    return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+def wait_until(is_so, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return is_so()

@@ -183,3 +183,17 @@ def test_what_drop_last_drops_comes_again_after_an_error():
     pipeline.load_state_dict(state)
     simulate(consume(pipeline))
     assert items == [[0, 1, 2, 3], "again", [4, 5, 6, 7]]
+
+
+def test_collate_stacks_pairs_and_plain_items():
+    x, y = collate([(np.zeros((2, 3), np.float32), 1), (np.ones((2, 3), np.float32), 0)])
+    assert x.shape == (2, 2, 3)
+    assert x.dtype == np.float32
+    assert y.tolist() == [1, 0]
+    assert collate([1, 2]).tolist() == [1, 2]
+    with pytest.raises(ValueError, match="at least one item"):
+        collate([])
+    with pytest.raises(ValueError, match="same shape"):
+        collate([np.zeros(2), np.zeros(3)])
+    with pytest.raises(ValueError, match="same length"):
+        collate([(1, 2), (1,)])

@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 from asyncml.clock import compute, simulate
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.pipeline.retrying import LOGGED
-
-
-async def collect(pipeline):
-    return [item async for item in pipeline]
-
+from tests.pipeline.consuming import collect
 
 # items ahead of the consumer
 

@@ -15,25 +15,13 @@ from asyncml.clock import simulate
 from asyncml.pipeline import iteration
 from asyncml.pipeline.pipeline import Pipeline
 from tests.notebook_kernel import Kernel
+from tests.pipeline.consuming import collect, left, nap
 
 SOON_S = 5.0  # after that, nothing may be left: a wide margin, for a busy machine
 
 
 class Broken(Exception):
     pass
-
-
-async def collect(pipeline):
-    return [item async for item in pipeline]
-
-
-async def nap(value):
-    await asyncio.sleep(0.01)
-    return value
-
-
-def left():
-    return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
 def soon(is_so):

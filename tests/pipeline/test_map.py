@@ -13,15 +13,7 @@ import pytest
 from asyncml.clock import compute, simulate
 from asyncml.failures import PlainFunctionError
 from asyncml.pipeline.pipeline import Pipeline
-
-
-async def collect(pipeline):
-    return [item async for item in pipeline]
-
-
-def run(pipeline):
-    return simulate(collect(pipeline))
-
+from tests.pipeline.consuming import collect, run
 
 WHERE = {
     "loop": {},

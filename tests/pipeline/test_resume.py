@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from zlib import crc32
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,13 +12,8 @@ from hypothesis import strategies as st
 from asyncml.clock import compute, simulate
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.pipeline.retrying import Backoff
+from tests.pipeline.building import number
 from tests.pipeline.consuming import first
-
-
-def number(value):
-    """A number that depends on the value and nothing else, in every process."""
-    return crc32(repr(value).encode())
-
 
 # functions: plain and asynchronous, slow and not, that fail for some values or at first
 

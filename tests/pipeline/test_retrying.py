@@ -11,14 +11,7 @@ from asyncml.clock import compute, simulate
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.pipeline.retrying import HOPELESS, LOGGED, Backoff, FailedItem, skip
 from asyncml.stores.memory import ObjectNotFound
-
-
-async def collect(pipeline):
-    return [item async for item in pipeline]
-
-
-def run(pipeline):
-    return simulate(collect(pipeline))
+from tests.pipeline.consuming import run
 
 
 class Broken(Exception):

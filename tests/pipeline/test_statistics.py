@@ -7,7 +7,7 @@ import pytest
 
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.pipeline.retrying import Backoff
-from tests.pipeline.consuming import Spy, run, timed
+from tests.pipeline.consuming import Spy, nap, run, timed
 
 
 def test_statistics_name_the_bottleneck():
@@ -27,11 +27,6 @@ def test_statistics_name_the_bottleneck():
     assert "`concurrency` above 2" in statistics.bottleneck
     assert "map(in_thread)" in str(statistics)
     assert "<table>" in statistics._repr_html_()
-
-
-async def nap(value):
-    await asyncio.sleep(0.01)
-    return value
 
 
 async def fails_always(value):

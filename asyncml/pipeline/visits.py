@@ -27,9 +27,8 @@ class Visit:
     def __init__(self, left: int) -> None:
         self.left = left  # counted down by its thread
         self.overdue = False
-        self.room = self.granted = (
-            0  # for items of streams; the first is counted down by its thread
-        )
+        self.granted = 0  # items of streams for which there is room
+        self.room = 0  # those of them that are left: counted down by its thread
 
     def claims(self) -> int:
         """How many of the items that wait it will soon take."""

@@ -119,6 +119,10 @@ kind
 raised
     batch = await queue.get()
     batch.append(1)
+no-model
+    while True:
+        for x, answer in await take(queue, most):
+            answer.set_result(x * x)
 """
 LAUNCHES = """
 passed
@@ -215,7 +219,7 @@ dropped
         batch = await living(queue, most)
         try:
             tell(batch, await asyncio.to_thread(model, [x for x, _ in batch]) if batch else [])
-        except ValueError:
+        except Exception:
             continue
 whole-batch
     while True:
@@ -231,7 +235,7 @@ one-by-one
         for x, answer in await living(queue, most):
             try:
                 outputs = await asyncio.to_thread(model, [x])
-            except ValueError:
+            except Exception:
                 outputs = [None]
             tell([(x, answer)], outputs)
 ghost
@@ -256,6 +260,35 @@ mixed
         if batch:
             outputs = await asyncio.to_thread(model, [x for x, _ in batch])
             tell([(x, answer) for x, answer in batch if not answer.done()], outputs)
+mixed
+    while True:
+        batch = await take(queue, most)
+        rows = [x for x, answer in batch if not answer.done()]
+        tell(batch, await asyncio.to_thread(model, rows) if rows else [])
+empty
+    while True:
+        batch = await living(queue, most)
+        try:
+            tell(batch, await asyncio.to_thread(model, [x for x, _ in batch]))
+        except Exception:
+            for one in batch:
+                await run(model, [one])
+swallows
+    while True:
+        batch = await living(queue, most)
+        try:
+            tell(batch, await asyncio.to_thread(model, [x for x, _ in batch]) if batch else [])
+        except:
+            for one in batch:
+                await run(model, [one])
+died
+    while True:
+        batch = await living(queue, most)
+        try:
+            tell(batch, await asyncio.to_thread(model, [x for x, _ in batch]) if batch else [])
+        except ValueError:
+            for one in batch:
+                await run(model, [one])
 swallows
     while True:
         try:
@@ -271,11 +304,11 @@ untold
         batch = await living(queue, most)
         try:
             tell(batch, await asyncio.to_thread(model, [x for x, _ in batch]) if batch else [])
-        except ValueError:
+        except Exception:
             for x, answer in batch:
                 try:
                     tell([(x, answer)], await asyncio.to_thread(model, [x]))
-                except ValueError:
+                except Exception:
                     answer.cancel()
 untold
     while True:
@@ -325,6 +358,8 @@ too-small
     return max(2, (base(seconds, most, deadline_s) or 2) - 1)
 impossible
     return base(seconds, most, deadline_s) or 1
+impossible
+    return max(fits(seconds, most, deadline_s), key=lambda n: n / seconds(n))
 range
     return max(range(most + 1), key=seconds)
 no-return

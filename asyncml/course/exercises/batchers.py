@@ -15,14 +15,14 @@ T0_S, PER_ROW_S = 1.0, 0.1  # a batch of b rows takes T0_S + b * PER_ROW_S
 _PATIENCE_S = 60.0  # a caller that is not answered by then never will be
 _EDGE_S = 1e-6
 IN_THREAD = "`outputs = await asyncio.to_thread(model, rows)`."
-TAKE_ALL = "Take one with `await queue.get()`, then `get_nowait()` while there are more, to `most`."
+TAKE_ALL = "Take one with `await queue.get()`, then `get_nowait()` while more wait, up to `most`."
 HINTS: Hints = {
     "positional argument": ("kind", "Three arguments: `queue, model, most`."),
     UNAWAITABLE: ("await-plain", "`model` is a plain function: a thread can run it.", IN_THREAD),
     "QueueEmpty": (
         "queue-empty",
-        "`get_nowait` raises where the queue is empty. Ask `queue.empty()` first.",
-        TAKE_ALL,
+        "`get_nowait` raises when the queue is empty. Ask `queue.empty()` first.",
+        "`await queue.get()` waits for a request; `get_nowait()` never does.",
     ),
 }
 
@@ -90,6 +90,7 @@ class Desk:
         self.is_on_loop = self.has_ended = False
         self.running = self.at_once = 0
         self.error: BaseException | None = None
+        self.fault: Wrong | None = None  # kept, since an answer may catch what the model raises
 
     async def run(self, serve: Callable[..., Any]) -> None:
         """Let the callers ask, and wait until all of them have gone."""
@@ -99,6 +100,22 @@ class Desk:
         server = asyncio.create_task(serve(self.queue, self.model, self.most), name="serve")
         await asyncio.gather(*map(self._call, self.callers))
         self.has_ended = server.done()
+        await self._stop(server)
+        if self.fault is not None:
+            raise self.fault
+        if self.has_ended and not server.cancelled():
+            self.error = server.exception()
+        if self.error is not None and not isinstance(
+            self.error, asyncio.InvalidStateError | BadRow
+        ):
+            raise self.error  # then it is told with its line
+
+    async def _stop(self, server: "asyncio.Task[Any]") -> None:
+        """Cancel the server while it runs a batch, which is not counted."""
+        counted = len(self.batches)
+        for caller in self.callers[: self.most]:
+            self.queue.put_nowait((caller.row, self.loop.create_future()))
+        await asyncio.sleep(T0_S / 2)
         server.cancel()
         await asyncio.wait([server], timeout=_PATIENCE_S)
         if not server.done():
@@ -108,24 +125,16 @@ class Desk:
             shown = "it was cancelled, as at the end of a program, and went on."
             why = "A CancelledError is how a task is told to end: let it through."
             raise Wrong("swallows", shown, why, "`except Exception` does not catch it.")
-        if self.has_ended and not server.cancelled():
-            self.error = server.exception()
-        if self.error is not None and not isinstance(
-            self.error, asyncio.InvalidStateError | BadRow
-        ):
-            raise self.error  # then it is told with its line
+        await asyncio.sleep(_PATIENCE_S)  # until what it has left running has ended
+        del self.batches[counted:]
 
     def model(self, rows: Any) -> list[int]:
         """Return the squares of some rows; notes what it was given, and when."""
-        if not isinstance(rows, list | tuple):
-            rows = plain(rows)
-        is_list = isinstance(rows, list | tuple)
-        message = f"the model was given {shorten(rows)}, and not a list of rows."
-        demand(is_list, "rows", message, "`rows = [x for x, answer in batch]`.")
-        has_pairs = any(isinstance(row, tuple) for row in rows)
-        message = "the model was given pairs, and it wants the rows alone."
-        demand(not has_pairs, "pairs", message, "`rows = [x for x, answer in batch]`.")
-        demand(len(rows) > 0, "empty", "the model was given no rows.", "Who waits for that batch?")
+        try:
+            rows = self._look_at(rows)
+        except Wrong as wrong:
+            self.fault = self.fault or wrong
+            raise
         batch = Batch(list(rows), self.loop.time(), self.queue.qsize())
         self.batches.append(batch)
         self.is_on_loop |= threading.get_ident() == self._loop_thread
@@ -138,6 +147,18 @@ class Desk:
             if row in self.bad:
                 raise BadRow(f"the model cannot take {row}")
         return [row * row for row in rows]
+
+    def _look_at(self, rows: Any) -> Any:
+        if not isinstance(rows, list | tuple):
+            rows = plain(rows)
+        is_list = isinstance(rows, list | tuple)
+        message = f"the model was given {shorten(rows)}, and not a list of rows."
+        demand(is_list, "rows", message, "`rows = [x for x, answer in batch]`.")
+        has_pairs = any(isinstance(row, tuple) for row in rows)
+        message = "the model was given pairs, and it wants the rows alone."
+        demand(not has_pairs, "pairs", message, "`rows = [x for x, answer in batch]`.")
+        demand(len(rows) > 0, "empty", "the model was given no rows.", "Who waits for that batch?")
+        return rows
 
     async def _call(self, caller: Caller) -> None:
         await asyncio.sleep(caller.at_s)
@@ -160,13 +181,16 @@ async def _closed() -> None:
     raise EOFError("this desk is closed")
 
 
-class BadRow(ValueError):
+class BadRow(Exception):
     """The model was given a row that it cannot take."""
 
 
 def serve_requests(answer: Any, desk: Desk) -> Desk:
     """Run a batcher at a desk; refuse what is wrong with it wherever it is used."""
     play(desk.run, answer, of=answer, hints=HINTS)
+    is_idle = not desk.batches and any(caller.outcome == "answered" for caller in desk.callers)
+    shown = "callers were answered, and the model was never called."
+    demand(not is_idle, "no-model", shown, "Whose output do they want?", IN_THREAD)
     shown = "the model ran on the event loop: meanwhile nobody could even ask."
     why = "Who should compute, so that the loop is free?"
     demand(not desk.is_on_loop, "on-the-loop", shown, why, IN_THREAD)
@@ -174,14 +198,14 @@ def serve_requests(answer: Any, desk: Desk) -> Desk:
     demand(desk.at_once < 2, "at-once", shown, "Await each batch before you take the next.")
     largest = max((len(batch.rows) for batch in desk.batches), default=0)
     shown = f"a batch had {largest} rows, and at most {desk.most} are allowed."
-    demand(largest <= desk.most, "too-large", shown, "When is a batch full?", TAKE_ALL)
+    demand(largest <= desk.most, "too-large", shown, "When is a batch full?", "Stop at `most`.")
     _judge_end(desk)
+    for caller in desk.callers:
+        if caller.outcome == "answered" and caller.row not in desk.bad:
+            _judge_answer(desk, caller)
     _judge_silence(desk)
     for caller in desk.callers:
-        is_bad = caller.row in desk.bad
-        if caller.outcome == "answered" and not is_bad:
-            _judge_answer(desk, caller)
-        shown = f"who asked about {caller.row} got {caller.value!r:.60}, and the row was good."
+        shown = f"the caller of row {caller.row} got {caller.value!r:.60}, and the row was good."
         is_lost = caller.outcome == "failed" and not desk.bad
         why = "What does the future of a caller get whose row the model has answered?"
         demand(not is_lost, "failed", shown, why, "`answer.set_result(output)`.")
@@ -198,14 +222,14 @@ def _judge_end(desk: Desk) -> None:
         why = "A future takes one result. Who is still in the batch from before?"
         raise Wrong("twice", shown, why, "Begin each batch with a new list, and set each once.")
     if isinstance(desk.error, BadRow):
-        shown = f"{desk.error}, and serving ended: nobody was answered any more."
+        shown = f"the model raised an Exception ({desk.error}), and serving ended."
         why = "Where does the error of the model go, if nobody catches it?"
-        more = "`try:` around the call, and `answer.set_exception(error)`."
+        more = "`except Exception as error:` after the call, and `answer.set_exception(error)`."
         raise Wrong("died", shown, why, more)
     if desk.has_ended:
         shown = f"it ended while callers were waiting. Batches: {len(desk.batches)}."
         why = "A server goes on for ever. What goes around its whole body?"
-        raise Wrong("ended", shown, why, "`while True:` around all of it.")
+        raise Wrong("ended", shown, why, "`while True:` around all of it, and no `return` in it.")
 
 
 def _judge_silence(desk: Desk) -> None:
@@ -216,7 +240,7 @@ def _judge_silence(desk: Desk) -> None:
     shown = f"{len(waiting)} of {len(desk.callers)} requests were never answered"
     if any(desk.bad & set(batch.rows) & given for batch in desk.batches):
         shown += ": the model failed for their batch, and nobody told them."
-        why = "A future without a result and without an exception is waited for, for ever."
+        why = "Whoever awaits a future with no result and no exception waits for ever."
         more = "`answer.set_exception(error)` for the bad row, and an answer for its neighbours."
         raise Wrong("dropped", shown, why, more)
     if set(waiting) & given:
@@ -225,7 +249,7 @@ def _judge_silence(desk: Desk) -> None:
         raise Wrong("never-set", shown, why, "`answer.set_result(output)` for each of the batch.")
     if len(waiting) >= desk.most and desk.queue.empty():
         shown += ": they were taken from the queue, and the model never got them."
-        why = "What becomes of those whom you take, and for whom the batch has no room?"
+        why = "What becomes of the requests that you take when the batch has no room for them?"
         raise Wrong("lost", shown, why, TAKE_ALL)
     shown += f": they wait for a batch of {desk.most}, and nobody else comes."
     why = "The model is idle. Is there any reason for it to wait?"
@@ -236,7 +260,7 @@ def _judge_answer(desk: Desk, caller: Caller) -> None:
     right, got = caller.row**2, plain(caller.value)
     if got == right and not isinstance(got, bool):
         return
-    shown = f"who asked about {caller.row} got {got!r:.40}, and {right} was expected."
+    shown = f"the caller of row {caller.row} got {got!r:.40} and should have got {right}."
     is_whole = isinstance(got, list | tuple)
     why = "That is the output of the whole batch. Which part of it is theirs?"
     more = "`for (x, answer), output in zip(batch, outputs): answer.set_result(output)`."
@@ -288,5 +312,5 @@ def judge_neighbours(desk: Desk) -> None:
             late = [b for b in desk.batches if caller.row in b.rows and b.start_s > caller.gone_s]
             shown = f"the model ran the row {caller.row}, whose caller had gone."
             why = "A caller who has given up needs no place in a batch."
-            more = "Before the batch leaves, keep those whose `answer.done()` is false."
+            more = "Each time before you call the model, keep those whose `answer.done()` is false."
             demand(not late, "ghost", shown, why, more)

@@ -16,7 +16,7 @@ from asyncml.course.exercises.batchers import (
     judge_neighbours,
     serve_requests,
 )
-from asyncml.course.exercises.scenes import check_plain, demand, quietly, refuse
+from asyncml.course.exercises.scenes import Hints, check_plain, demand, hinting, quietly, refuse
 from asyncml.course.exercises.shedding import judge_shedding
 from asyncml.timeline import record
 
@@ -103,6 +103,15 @@ def _costs() -> list[tuple[Callable[[int], float], int, float]]:
     ]
 
 
+_SIZE_HINTS: Hints = {
+    "arg is an empty sequence / argument is empty": (  # to 3.11; from 3.12 on
+        "impossible",
+        "With one of the deadlines no size is in time. What is to be returned then?",
+        "`max(..., default=None)`.",
+    )
+}
+
+
 def _best(seconds: Callable[[int], float], most: int, deadline_s: float) -> int | None:
     fitting = [n for n in range(1, most + 1) if 2 * seconds(n) <= deadline_s + 1e-9]
     return max(fitting, key=lambda n: n / seconds(n), default=None)
@@ -121,7 +130,8 @@ def choose_size(answer: Any) -> str:
             demand(is_size, "range", message, "`range(1, most + 1)`.")
             return float(seconds(rows))
 
-        run = attempt(answer, asked, most, deadline_s, is_async=False, may_raise=Wrong)
+        with hinting(_SIZE_HINTS):
+            run = attempt(answer, asked, most, deadline_s, is_async=False, may_raise=Wrong)
         if isinstance(run.error, Wrong):
             raise run.error
         _judge_size(run.result, seconds, most, deadline_s)
@@ -142,7 +152,7 @@ def _judge_size(found: Any, seconds: Callable[[int], float], most: int, deadline
     more = "Keep those with `2 * seconds(n) <= deadline_s`; None if there are none."
     demand(found is not None, "no-return", shown, why, more)
     is_whole = isinstance(found, int) and not isinstance(found, bool)
-    shown = f"it returned {found!r:.40}, and not a whole number."
+    shown = f"it returned {found!r:.40}, and not an `int`."
     demand(is_whole, "kind", shown, "How many rows?")
     demand(1 <= found <= most, "range", f"{found} is not between 1 and {most}.")
     if 2 * seconds(found) > deadline_s + 1e-9:
@@ -268,11 +278,11 @@ def binding(answer: Any) -> str:
     demand(is_whole, "kind", "the answer is the dictionary as it was, with answers in it.")
     demand(... not in answer.values(), "open", "put an answer in place of each `...`")
     for name, (right, code, why) in _BINDING.items():
-        found = answer[name]
+        given = found = answer[name]
         if isinstance(right, str):
             found = found.strip().upper() if isinstance(found, str) else found
             is_letter = found in ("A", "B")
-            demand(is_letter, "kind", f'{name}: the answer is "A" or "B", got {found!r:.40}.')
+            demand(is_letter, "kind", f'{name}: the answer is "A" or "B", got {given!r:.40}.')
         else:
             is_count = isinstance(found, int | float) and not isinstance(found, bool)
             demand(is_count, "kind", f"{name}: the answer is a number, got {found!r:.40}.")

@@ -121,12 +121,12 @@ def _judge_refusals(rush: _Rush) -> None:
         why = "There was room to wait. Those in the running batch do not wait in the queue."
         demand(is_late or not had_room, "too-early", f"{shown}.", why, _REFUSE)
         shown = f"a request that was queued got QueueFull, {request.took_s:.3g} s after it came."
-        why = "Who waits already has a place. What ends the wait of those who wait too long?"
+        why = "A request in the queue has its place. What ends a wait that is too long?"
         more = "Refuse before you ask, or never."
         demand(not (had_room and is_late), "refused-later", shown, why, more)
     kept = sum(request.waiting >= room and request not in refused for request in requests)
     shown = f"{kept} came when the queue was full, and were not refused."
-    why = "Where it is full, the caller has to hear of it: an exception, at once."
+    why = "When the queue is full, the caller has to be told at once, by an exception."
     demand(not kept, "let-wait", shown, why, _REFUSE)
     slowest_s = max((request.took_s for request in refused), default=0.0)
     why = "Refuse at once: then the caller can ask another server."
@@ -148,7 +148,7 @@ def _judge_waits(rush: _Rush) -> None:
         why = "From the call on, for the whole of it."
         demand(not is_gone or abs(late_s) <= _EDGE_S, "unpunctual", shown, why, more)
         right = request.row**2
-        shown = f"who asked about {request.row} got {request.value!r:.40}, not {right}."
+        shown = f"the caller of row {request.row} got {request.value!r:.40}, not {right}."
         why = "A request ends with its answer, with QueueFull or with TimeoutError."
         is_right = is_gone or request.value == right
         demand(is_right, "results", shown, why, f"{_ASK}, and catch nothing.")

@@ -100,6 +100,12 @@ await-plain
     while True:
         batch = await take(queue, most)
         await (await asyncio.to_thread(model, [x for x, _ in batch]))
+not-awaited
+    while True:
+        pairs = [queue.get() for _ in range(most)]
+        rows = [x for x, _ in pairs]
+not-awaited
+    outputs = await => outputs =
 queue-empty
     while True:
         batch = [await queue.get()] + [queue.get_nowait() for _ in range(most)]

@@ -19,6 +19,11 @@ TAKE_ALL = "Take one with `await queue.get()`, then `get_nowait()` while more wa
 HINTS: Hints = {
     "positional argument": ("kind", "Three arguments: `queue, model, most`."),
     UNAWAITABLE: ("await-plain", "`model` is a plain function: a thread can run it.", IN_THREAD),
+    "'coroutine' object is not / non-iterable coroutine": (
+        "not-awaited",
+        "There is a coroutine in place of its result. What gives you the result?",
+        "`await` it: `await queue.get()`, `await asyncio.to_thread(model, rows)`.",
+    ),
     "QueueEmpty": (
         "queue-empty",
         "`get_nowait` raises when the queue is empty. Ask `queue.empty()` first.",

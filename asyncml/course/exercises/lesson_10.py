@@ -154,7 +154,7 @@ def _judge_size(found: Any, seconds: Callable[[int], float], most: int, deadline
     is_whole = isinstance(found, int) and not isinstance(found, bool)
     shown = f"it returned {found!r:.40}, and not an `int`."
     demand(is_whole, "kind", shown, "How many rows?")
-    demand(1 <= found <= most, "range", f"{found} is not between 1 and {most}.")
+    demand(1 <= found <= most, "range", f"{found!r:.40} is not between 1 and {most}.")
     if 2 * seconds(found) > deadline_s + 1e-9:
         _refuse_late(found, seconds, most, deadline_s, where)
     rate, best_rate = found / seconds(found), best / seconds(best)

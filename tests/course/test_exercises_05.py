@@ -34,6 +34,7 @@ BETS = {
         "one": [1],
         "gain": [4],
         "as-many": [24, math.inf],
+        "upside-down": [30 / 90, 0.33, Fraction(1, 3)],
         "other": [0, 2.5, True],
         "kind": ["three", [3]],
     },

@@ -26,6 +26,9 @@ def smallest_k(answer: Any) -> str:
     why = "Fewer keep the trainer busy. The others would only wait, each with a full batch."
     shown = f"{shorten(answer)} is enough, but not the smallest number."
     demand(not is_many, "as-many", shown, why)
+    is_inverse = answers.is_number(answer) and 0.3 <= answer < 0.4
+    shown, why = f"{shorten(answer)} is 30 / 90.", "How many trainings fit into the time of a load?"
+    demand(not is_inverse, "upside-down", shown, why)
     why = "That is how many times as fast the whole becomes. How many loads does it take?"
     wrong = {
         1: ("one", "Then a batch comes every 90 ms at best, and training takes 30 of them."),

@@ -386,6 +386,75 @@ def nothing(rate, delay, steps):
     late(rate, delay, steps)
 
 
+# ---- 11-ring ----
+def ring(size, workers, bandwidth, latency):
+    return 2 * (workers - 1) * (latency + size / workers / bandwidth)
+
+
+def ring_by_bytes(size, workers, bandwidth, latency):
+    sent = np.float32(2) * (workers - 1) / workers * size
+    return sent / bandwidth + (2 * workers - 2) * latency
+
+
+def ring_in_a_loop(size, workers, bandwidth, latency):
+    seconds = np.zeros(())
+    for _lap in range(2):
+        for _hop in range(1, workers):
+            seconds = seconds + latency + size / (workers * bandwidth)
+    return seconds
+
+
+def one_lap(size, workers, bandwidth, latency):
+    return ring(size, workers, bandwidth, latency) / 2
+
+
+def back_to_the_start(size, workers, bandwidth, latency):
+    return 2 * workers * (latency + size / workers / bandwidth)
+
+
+def one_lap_to_the_start(size, workers, bandwidth, latency):
+    return workers * (latency + size / workers / bandwidth)
+
+
+def one_worker_at_a_time(size, workers, bandwidth, latency):
+    return workers * ring(size, workers, bandwidth, latency)
+
+
+def whole_vectors(size, workers, bandwidth, latency):
+    return ring(size * workers, workers, bandwidth, latency)
+
+
+def latency_once(size, workers, bandwidth, latency):
+    return latency + ring(size, workers, bandwidth, 0)
+
+
+def times_the_bandwidth(size, workers, bandwidth, latency):
+    return ring(size, workers, 1 / bandwidth, latency)
+
+
+def of_four_workers(size, workers, bandwidth, latency):
+    return ring(size, 4, bandwidth, latency)
+
+
+def without_a_number(size, workers, bandwidth, latency):
+    return float("nan")
+
+
+def a_pair(size, workers, bandwidth, latency):
+    return 2 * (workers - 1), latency + size / workers / bandwidth
+
+
+def of_three_arguments(size, workers, bandwidth):
+    return ring(size, workers, bandwidth, 0)
+
+
+def no_seconds(size, workers, bandwidth, latency):
+    ring(size, workers, bandwidth, latency)
+
+
+def ring_stub(size, workers, bandwidth, latency): ...
+
+
 RIGHT = [
     *(("11-barrier", answer) for answer in (gathered, grouped, as_lists)),
     *(("11-policy", answer) for answer in (Right, aml.KSync)),
@@ -400,6 +469,7 @@ RIGHT = [
             "stale_sync, sync, async",
         )
     ),
+    *(("11-ring", answer) for answer in (ring, ring_by_bytes, ring_in_a_loop)),
 ]
 WRONG = [
     ("11-barrier", in_turn, "in-turn"),
@@ -472,6 +542,21 @@ WRONG = [
     ("11-which", ("async",), "kind"),
     ("11-which", ("a", "b", "c"), "kind"),
     ("11-which", (..., ..., ...), "open"),
+    ("11-ring", one_lap, "one-lap"),
+    ("11-ring", back_to_the_start, "hops"),
+    ("11-ring", one_lap_to_the_start, "hops"),
+    ("11-ring", one_worker_at_a_time, "in-turn"),
+    ("11-ring", whole_vectors, "whole-vector"),
+    ("11-ring", latency_once, "latency-once"),
+    ("11-ring", times_the_bandwidth, "other"),
+    ("11-ring", of_four_workers, "other"),
+    ("11-ring", without_a_number, "other"),
+    ("11-ring", a_pair, "kind"),
+    ("11-ring", of_three_arguments, "raised"),
+    ("11-ring", no_seconds, "no-return"),
+    ("11-ring", gathered, "kind"),
+    ("11-ring", ring_stub, "open"),
+    ("11-ring", ..., "open"),
 ]
 
 

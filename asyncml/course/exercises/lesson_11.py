@@ -1,12 +1,14 @@
-"""The exercises of lesson 11: a synchronous step, a policy, a lost update, old gradients."""
+"""The exercises of lesson 11: a step of all, a policy, a lost update, old gradients, a ring."""
 
 import asyncio
+import functools
+import math
 import re
 from typing import Any
 
 import numpy as np
 
-from asyncml.course.exercises import Wrong, exercise, plain
+from asyncml.course.exercises import Wrong, exercise, plain, refuse
 from asyncml.course.exercises.answers import demand_class, demand_returned, is_number, read_list
 from asyncml.course.exercises.attempts import attempt, check_kind
 from asyncml.course.exercises.fleets import FIRST, Away, Worker, runs_of
@@ -257,3 +259,39 @@ def which(answer: Any) -> str:
     for name, word, right in zip("ABC", said, _WHICH, strict=True):
         demand(word == right, "mixed-up", f"{name} is not {word}.", _WHICH_HINTS[word])
     return "the waits between the workers tell them apart."
+
+
+# ---- 11-ring ----
+_LAPS = "With three workers, a piece makes two hops to be added up, and two to be handed out."
+_ROUNDS = "Count the rounds. Each takes `latency + size / workers / bandwidth`."
+
+
+def _ring_s(size: float, workers: int, bandwidth: float, latency: float) -> float:
+    return 2 * (workers - 1) * (latency + size / workers / bandwidth)
+
+
+@exercise("11-ring", ours=_ring_s)
+@quietly
+def time_the_ring(answer: Any) -> str:
+    """Check how many seconds a ring all-reduce takes."""
+    check_plain(answer)
+    for size, workers, bandwidth, latency in ((4e6, 4, 1e6, 0.5), (3e6, 10, 2e6, 0.01)):
+        found = plain(attempt(answer, size, workers, bandwidth, latency, is_async=False).result)
+        demand_returned(found)
+        demand(is_number(found), "kind", f"it returned {shorten(found)}, and not a number.")
+        right, bytes_s = (_ring_s(size, workers, bandwidth, each) for each in (latency, 0))
+        whole = _ring_s(size * workers, workers, bandwidth, latency)
+        too_far = right * workers / (workers - 1)
+        is_near = functools.partial(math.isclose, found, rel_tol=1e-6)
+        shown = f"with {workers} workers, it returned {found:.4g} s, expected {right:.4g} s."
+        is_hops = is_near(too_far) or is_near(too_far / 2)
+        refuse(
+            shown,
+            (is_near(right / 2), "one-lap", "Then each holds one finished piece only.", _LAPS),
+            (is_hops, "hops", "How many others must a piece reach?", _LAPS),
+            (is_near(right * workers), "in-turn", "All workers send at the same time.", _ROUNDS),
+            (is_near(whole), "whole-vector", "How many bytes are there in a message?", _ROUNDS),
+            (is_near(latency + bytes_s), "latency-once", "Every message has its latency.", _ROUNDS),
+            (not is_near(right), "other", _ROUNDS),
+        )
+    return "two laps of the ring, and each message is one piece."

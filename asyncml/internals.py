@@ -26,6 +26,7 @@ what is missing, and that no file uses another. In brackets: a variable of a fun
     asyncio.futures._set_result_unless_cancelled    what the timer of `sleep` calls
     asyncio.tasks._GatheringFuture              what `gather` returns
     asyncio.wrap_future[future]                 which future of another thread is waited for
+    concurrent.futures.ProcessPoolExecutor._executor_manager_thread     to see that it has ended
     concurrent.futures.ProcessPoolExecutor._processes   to end them where they will not
     concurrent.futures.ThreadPoolExecutor._max_workers  how many threads it may have
     concurrent.futures.ThreadPoolExecutor._threads      and which it has
@@ -99,6 +100,11 @@ def threads_of(executor: Executor) -> Any:
 def processes_of(executor: Executor) -> list[Any]:
     """Return the processes of a pool, as far as they have been started."""
     return list((getattr(executor, "_processes", None) or {}).values())
+
+
+def manager_of(executor: Executor) -> threading.Thread | None:
+    """Return the thread that manages the processes of a pool, and lets go of its semaphores."""
+    return getattr(executor, "_executor_manager_thread", None)
 
 
 def before_exit(function: Callable[[], None]) -> None:

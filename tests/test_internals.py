@@ -30,6 +30,7 @@ MAY_BE_NONE = {
     "_coro",
     "_default_executor",
     "_exception",
+    "_executor_manager_thread",
     "_fut_waiter",
     "_source_traceback",
     "_thread_id",

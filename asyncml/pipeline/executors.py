@@ -9,6 +9,7 @@ import contextlib
 import contextvars
 import os
 import threading
+import time
 import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import BrokenExecutor, Executor
@@ -17,10 +18,11 @@ from itertools import chain
 from typing import Any
 
 from asyncml.failures import is_asked_to_end, refused
-from asyncml.internals import before_exit, processes_of
+from asyncml.internals import before_exit, manager_of, processes_of
 from asyncml.threads import ThreadPool, thread_limit
 
 _open_pools: "weakref.WeakSet[Executor]" = weakref.WeakSet()  # of processes
+_ending: set[threading.Thread] = set()  # the managers of those that were let go of
 
 
 class Pools:
@@ -321,6 +323,7 @@ def _processes(count: int) -> Executor:
     from concurrent.futures import ProcessPoolExecutor
 
     _close_pools_at_exit(os.getpid())
+    _forget_ended()
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, spawn, initializer=_end_with_parent)
     _open_pools.add(pool)
@@ -355,14 +358,33 @@ def _close_pools_at_exit(_pid: int) -> None:
         at_fork(after_in_child=_open_pools.clear)  # else a child would end its parent's
 
 
-def _close_pools() -> None:
+def _close_pools(patience: float = 10) -> None:
+    """End all pools, and give the threads that manage them so many seconds to clear up.
+
+    Such a thread closes the pipe by which the exit hook of concurrent.futures wakes it, and unlinks
+    semaphores before it tells the resource tracker. If the program or a forked process ends in
+    between, the hook fails, or the tracker reports as leaked what has gone. Nobody else waits: the
+    thread may be a daemon, as is the one that iterates, and the hook does not see one that is
+    being freed. So it is kept until it has ended, and then to the next pool or this.
+    """
     for pool in list(_open_pools):
         close_pool(pool)
+    deadline = time.monotonic() + patience
+    for thread in list(_ending):
+        thread.join(max(0, deadline - time.monotonic()))
+    _forget_ended()
+
+
+def _forget_ended() -> None:
+    # not when a pool is let go of: that may be in a garbage collection, under a lock of `threading`
+    _ending.difference_update([thread for thread in list(_ending) if not thread.is_alive()])
 
 
 def close_pool(pool: Executor) -> None:
     """Let go of an executor at once: what has not begun is dropped, what runs is not waited for."""
     processes = processes_of(pool)
+    if manager := manager_of(pool):
+        _ending.add(manager)
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:  # the interpreter's exit would wait for them
         process.terminate()

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -71,6 +72,10 @@ def fails_twice(folder):
 
 def random_name(_):
     return os.urandom(8)
+
+
+def deaf():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def hang(value):

@@ -17,12 +17,14 @@ from textwrap import dedent, indent
 import pytest
 
 from asyncml.failures import ExecutorError
+from asyncml.internals import manager_of, processes_of
 from asyncml.pipeline import executors, mix
-from asyncml.pipeline.executors import _end_with_parent
+from asyncml.pipeline.executors import _close_pools, _end_with_parent, _processes, close_pool
 from asyncml.pipeline.pipeline import Pipeline
 from tests.pipeline.consuming import ITERATE
 from tests.pipeline.failing import ENDS, ends
 from tests.pipeline.in_processes import (
+    deaf,
     dies,
     in_processes,
     pid_of,
@@ -305,6 +307,33 @@ def test_a_program_that_keeps_processes(name, said, options, tmp_path):
     pid, *words = done.stdout.split()
     assert (done.stderr, " ".join(words)) == ("", said)
     assert waits_to_end({int(pid)})
+
+
+@pytest.mark.parametrize("let_go", [close_pool, id], ids=["a moment before", "with it"])
+def test_a_program_ends_once_the_threads_that_manage_processes_have(let_go):
+    pool = _processes(1)
+    assert pool.submit(abs, -1).result(30) == 1
+    manager = manager_of(pool)
+    let_go(pool)
+    _close_pools()
+    assert not manager.is_alive()
+    assert not executors._ending
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such signals")
+def test_a_process_that_will_not_end_is_not_waited_for_long():
+    pool = _processes(1)
+    assert pool.submit(deaf).result(30) is None
+    hangs = pool.submit(time.sleep, 600)
+    while not hangs.running():
+        time.sleep(0.005)
+    manager, (process,) = manager_of(pool), processes_of(pool)
+    _close_pools(patience=0.05)
+    assert manager.is_alive()
+    assert process.is_alive()
+    process.kill()
+    _close_pools()
+    assert not manager.is_alive()
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")

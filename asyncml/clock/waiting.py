@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from asyncml.failures import shorten
 from asyncml.internals import coroutine_of
 
+INLINED = "<listcomp>", "<setcomp>", "<dictcomp>"  # they are functions before Python 3.12 only
 _OURS = str(Path(__file__).parents[1])  # all of the package
 _LOOP = str(Path(__file__).with_name("loop.py"))  # takes the place of asyncio's own
 _STDLIB = (sysconfig.get_path("stdlib"), str(Path(asyncio.__file__).parent.parent), "<frozen")
@@ -46,7 +47,10 @@ class Site(NamedTuple):
     @property
     def function(self) -> str:
         """`main`, after the file's name if the code is not a notebook's cell."""
-        return f"{file_part(self.code.co_filename)}{self.code.co_name}"
+        name = self.code.co_qualname
+        while name.endswith(INLINED) and ".<locals>." in name:
+            name = name.rpartition(".<locals>.")[0]
+        return f"{file_part(self.code.co_filename)}{name.rpartition('.')[2]}"
 
     def __str__(self) -> str:
         """`main, line 7`, after the file's name as in `function`."""

@@ -198,6 +198,7 @@ class Dispatcher:
             self.loop.call_soon_threadsafe(self._tell, news)
 
         work = self._work(place, batch, self._model.call_here, tell)
+        del batch  # Python 3.12 and 3.13 keep this frame behind those of an error that is kept
         # the loop is busiest while batches run, and each operation of NumPy waits for it to let go
         with ShortSwitches(), suppress(StopIteration):
             work.send(None)  # it waits for nothing, and so runs to its end

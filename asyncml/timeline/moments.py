@@ -11,14 +11,13 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from itertools import starmap
 
-from asyncml.clock.waiting import Site, is_library, is_ours
+from asyncml.clock.waiting import INLINED, Site, is_library, is_ours
 from asyncml.timeline.findings import site_within
 from asyncml.timeline.lanes import Lanes
 from asyncml.timeline.tracks import Awaited, Step, Track
 
 MOST_PIECES = 6_000  # two thousand slices that last have some as many that take no time
 MOST_LANES = 400
-_INLINED = {"<listcomp>", "<setcomp>", "<dictcomp>"}  # they are functions before Python 3.12 only
 _SHORT_S = 0.0001  # in real time, a shorter pause between two steps is the loop's own work
 
 
@@ -139,7 +138,7 @@ def _thread_pieces(timeline: Lanes) -> dict[str, list[Piece]]:
 
 def shown(sites: list[Site]) -> tuple[Site, ...]:
     """Return the sites of the user's program; where there are none, those of this package."""
-    outside = [it for it in sites if not is_library(it.code) and it.code.co_name not in _INLINED]
+    outside = [it for it in sites if not is_library(it.code) and it.code.co_name not in INLINED]
     return tuple([site for site in outside if not is_ours(site.code)] or outside)
 
 

@@ -182,3 +182,21 @@ def test_a_future_of_the_programs_own_may_have_any_attributes():
 
     assert simulate(main()) == ("done", "future")
     assert simulate(record(main())).result == ("done", "future")
+
+
+@types.coroutine
+def bare():
+    yield
+
+
+async def comprehends():
+    return [[await each for each in (bare(),)] for _ in range(1)]
+
+
+def test_a_comprehension_is_named_after_its_function_on_every_python():
+    coroutine = comprehends()
+    coroutine.send(None)
+    names = [Site(code, lasti).function for _, code, lasti in await_chain(coroutine)]
+    coroutine.close()
+    assert names[0] == "test_waiting.py, comprehends"
+    assert not [name for name in names if "comp>" in name]

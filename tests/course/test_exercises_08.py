@@ -200,7 +200,7 @@ accepted
 accepted
     return y_pred - np.resize(y, y_pred.shape)
 changed
-    y.shape = y_pred.shape; return y_pred - y
+    y.resize(y_pred.shape, refcheck=False); return y_pred - y
 values
     return np.abs(y_pred - y.reshape(y_pred.shape))
 kind

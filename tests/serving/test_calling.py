@@ -189,13 +189,15 @@ def test_an_error_that_is_kept_keeps_no_neighbour_and_no_batch():
             raise ValueError("bad")
         return rows
 
+    async def ask(batcher):
+        rows = [Row(), bad, Row()]
+        asks = [asyncio.create_task(batcher(row)) for row in rows]
+        answers = await asyncio.gather(*asks, return_exceptions=True)
+        return answers[1], weakref.ref(rows[0])
+
     async def main():
         async with MicroBatcher(model) as batcher:
-            rows = [Row(), bad, Row()]
-            asks = [asyncio.create_task(batcher(row)) for row in rows]
-            answers = await asyncio.gather(*asks, return_exceptions=True)
-            error, seen = answers[1], weakref.ref(rows[0])
-            del rows, answers, asks
+            error, seen = await ask(batcher)
             await asyncio.sleep(1)
             frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
             assert frames[-2:] == ["__call__", "model"]

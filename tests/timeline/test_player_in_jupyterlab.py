@@ -148,5 +148,5 @@ def test_in_the_html_of_nbconvert(notebook, tmp_path):
         page.goto((tmp_path / "lesson.html").as_uri())
         page.locator(".w").nth(1).wait_for(state="visible")
         page.locator(".w").first.get_by_title("Next event").click()
-        assert "are ready" in page.locator(".say").first.inner_text()
+        page.locator(".say").first.filter(has_text="are ready").wait_for()
         assert "are ready" not in page.locator(".say").last.inner_text()

@@ -119,7 +119,8 @@ class Processes(Place):
         super().__init__(self._kept or _processes(slots), True)
         self._pools: Pools | None = pools
         self._slots = slots
-        self._running = 0
+        self._jobs: set[asyncio.Future[Any]] = set()  # those whose end is not noted yet
+        self._is_lost = False  # whether a process may still work for one that was abandoned
 
     async def call(self, fn: Callable[[Any], Any], value: Any) -> Any:
         """Return `fn(value)`; if a process has died since the last epoch, from another pool."""
@@ -131,26 +132,31 @@ class Processes(Place):
                 raise
             if executor is self.executor:  # the first of the calls that were waiting
                 close_pool(executor)
-                self.executor, self._running = _processes(self._slots), 0
+                self.executor, self._jobs, self._is_lost = _processes(self._slots), set(), False
         return await super().call(fn, value)
 
     def submit(self, fn: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
-        """Hand `fn(*args)` over, and count it until it has returned."""
+        """Hand `fn(*args)` over, and note how it ends."""
         job = super().submit(fn, *args)
-        self._running += 1
+        self._jobs.add(job)
         job.add_done_callback(self._ended)
         return job
 
     def _ended(self, job: "asyncio.Future[Any]") -> None:
-        if _has_returned(job):
-            self._running -= 1
-            if self.executor is self._kept:
-                self._kept = None
+        if job not in self._jobs:
+            return  # it was the job of processes that have died since the last epoch
+        self._jobs.remove(job)
+        if not _has_returned(job):
+            self._is_lost = True
+        elif self.executor is self._kept:
+            self._kept = None
 
     def close(self) -> None:
         """Keep the processes, or end them if one still works: nothing else stops a function."""
         pools, self._pools, self._kept = self._pools, None, None
-        if self._running:
+        jobs, self._jobs = self._jobs, set()
+        # whoever awaits a job may go on before its callbacks have run: seen on Python 3.14
+        if self._is_lost or not all(job.done() and _has_returned(job) for job in jobs):
             close_pool(self.executor)
         elif pools:
             pools.put(self._slots, self.executor)

@@ -67,7 +67,7 @@ class BlasThreads:
             return
         for library in _libraries()[1]:
             _set_threads(library, min(library.num_threads, self._most))
-        self._settle()
+        self._settle(wait=True)
 
     def __exit__(self, *exc_info: object) -> None:
         self._active.pop(id(self), None)
@@ -75,13 +75,15 @@ class BlasThreads:
             self._settle()
 
     @classmethod
-    def _settle(cls) -> None:
+    def _settle(cls, *, wait: bool = False) -> None:
         # Two trainings share the setting, so whoever begins or ends brings it to what all that are
-        # active ask for, under a lock. Nobody waits for the lock: a garbage collection can run at
-        # any allocation, and may end a bound whose training was dropped, in the very thread that is
-        # changing the setting for another. There it would wait for itself. Whoever holds the lock
-        # looks again once it is free, and does what others have left undone meanwhile.
-        while cls._set != cls._least() and cls._lock.acquire(blocking=False):
+        # active ask for, under a lock. Whoever begins waits for it: somebody who does not know of
+        # the new bound yet may be changing the setting. Whoever ends does not: a garbage collection
+        # can run at any allocation, and may end a bound whose training was dropped, in the very
+        # thread that is changing the setting for another. There it would wait for itself. Whoever
+        # holds the lock looks again once it is free, and does what others have left undone.
+        while (wait or cls._set != cls._least()) and cls._lock.acquire(blocking=wait):
+            wait = False
             try:
                 least = cls._least()
                 if cls._set is None:

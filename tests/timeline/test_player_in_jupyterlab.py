@@ -131,7 +131,7 @@ def _it_ends_with_its_output(page):
     assert page.evaluate("asked") > 0
     page.locator(".jp-Notebook").focus()
     page.get_by_role("menuitem", name="Edit", exact=True).click()
-    page.get_by_text("Clear Outputs of All Cells").click()
+    page.locator("#jp-mainmenu-edit").get_by_text("Clear Outputs of All Cells").click()
     page.locator(".w").first.wait_for(state="detached")
     page.wait_for_timeout(100)
     asked = page.evaluate("asked")

@@ -1,5 +1,6 @@
 """Processes: started when needed, kept from epoch to epoch, and ended with the pipeline."""
 
+import asyncio
 import copy
 import gc
 import multiprocessing
@@ -151,6 +152,21 @@ def test_two_that_run_at_once_have_processes_of_their_own():
     four = kept_by(pipeline)
     assert len(four) == 4
     assert {*pipeline} <= four == kept_by(pipeline)
+
+
+def test_they_are_kept_where_the_last_result_came_before_its_callbacks_ran():
+    async def main():
+        pools = executors.Pools()
+        place = executors.Processes(pools, 1)
+        job = place.submit(abs, -1)
+        job.remove_done_callback(place._ended)  # as if it had not run yet
+        assert await job == 1
+        place.close()
+        kept = pools.take(1)
+        executors.close_pool(place.executor)
+        return kept is place.executor
+
+    assert asyncio.run(main())
 
 
 @kept

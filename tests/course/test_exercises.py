@@ -65,6 +65,15 @@ async def waits_again_and_again(x):
         await asyncio.sleep(1)
 
 
+async def spins_in_a_callback(x):
+    def spin():
+        while True:
+            pass
+
+    asyncio.get_running_loop().call_soon(spin)
+    await asyncio.sleep(1)
+
+
 async def waits_for_nobody(x):
     await asyncio.Event().wait()
 
@@ -92,6 +101,7 @@ async def says_two_lines(x):
         (blocks_by_another_name, "blocking", "held the whole event loop for 1 s"),
         (spins, "endless", "still running after 0.15 s"),
         (waits_again_and_again, "endless", "still running after 0.15 s"),
+        (spins_in_a_callback, "endless", "still running after 0.15 s"),
         (waits_for_nobody, "deadlock", "waits for Event.wait in test_exercises.py"),
         (divides, "raised", "ZeroDivisionError: division by zero on line"),
     ],
@@ -99,13 +109,14 @@ async def says_two_lines(x):
 @pytest.mark.untidy
 # what ends an endless answer may strike in a callback of the interpreter's, which drops it
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_failure_is_taken_for_what_it_usually_means(answer, code, words, monkeypatch):
+def test_a_failure_is_taken_for_what_it_usually_means(answer, code, words, monkeypatch, caplog):
     if code == "endless":  # on a busy machine any other may need longer than that
         monkeypatch.setattr(attempts, "_LIMIT_S", 0.15)
     with pytest.raises(Wrong) as caught:
         attempt(answer, 5)
     assert caught.value.code == code
     assert words in caught.value.message
+    assert not caplog.records  # a verdict, and no traceback before it
 
 
 def test_a_right_answer_is_run_in_virtual_time():

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -111,22 +112,25 @@ class _Run:
         self.thread = thread = threading.Thread(
             target=context.run, args=(self._call,), name="answer", daemon=True
         )
-        with self._sleep_watched(), _unraisable_ends_hidden():
+        with self._sleep_watched():
             thread.start()
             thread.join(_LIMIT_S)
-            # sent again, since an answer may catch it; but not into the clean-up of the first
-            for patience_s in (1.0, *[0.01] * 500):
-                if not thread.is_alive():
-                    break
+            if thread.is_alive():
                 self.is_endless = True
-                ident = ctypes.c_ulong(thread.ident or 0)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_TimeIsUp))
-                thread.join(patience_s)
-        if self.is_endless:  # what it has left half done would be reported later, elsewhere
-            logger = logging.getLogger("asyncio")
-            logger.disabled = True
-            gc.collect()
-            logger.disabled = False
+                with _unheard():
+                    self._end(thread)
+
+    def _end(self, thread: threading.Thread) -> None:
+        """End the thread, and drop what the answer has left half done."""
+        ident = ctypes.c_ulong(thread.ident or 0)
+        # sent again, since an answer may catch it; but not into the clean-up of the first
+        for patience_s in (1.0, *[0.01] * 500):
+            if not thread.is_alive():
+                break
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_TimeIsUp))
+            thread.join(patience_s)
+        self.error = None  # its traceback holds the answer's tasks
+        gc.collect()
 
     def _call(self) -> None:
         try:
@@ -165,19 +169,20 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _unraisable_ends_hidden() -> Iterator[None]:
-    """Say nothing of an end that came where it cannot be raised, such as in a `__del__`."""
-    tell = sys.unraisablehook
+def _unheard() -> Iterator[None]:
+    """Say nothing of tasks and coroutines that an end has cut off, nor of an end in a `__del__`."""
+    logger, tell = logging.getLogger("asyncio"), sys.unraisablehook
 
     def tell_others(lost: Any) -> None:
         if lost.exc_type is not _TimeIsUp:
             tell(lost)
 
-    sys.unraisablehook = tell_others
+    was_off, logger.disabled, sys.unraisablehook = logger.disabled, True, tell_others
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
-        sys.unraisablehook = tell
+        logger.disabled, sys.unraisablehook = was_off, tell
 
 
 def _tell(error: BaseException, function: Callable[..., Any]) -> str:

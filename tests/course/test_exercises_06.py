@@ -932,6 +932,12 @@ unlocked
     async with locks[min(first, second)]:
         return await work()
 unlocked
+    mine = [locks[name] for name in sorted((first, second)) if not locks[name].locked()]
+    async with contextlib.AsyncExitStack() as stack:
+        for lock in mine:
+            await stack.enter_async_context(lock)
+        return await work()
+unlocked
     first, second = sorted((first, second))
     async with locks[first]:
         pass

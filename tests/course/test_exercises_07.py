@@ -561,6 +561,12 @@ kind
 asked
     async for image in images:
         yield image
+slow | while the consumer is busy
+    async for image in images:
+        task = asyncio.ensure_future(anext(images, None))
+        yield image
+        if (image := await task) is not None:
+            yield image
 first-late
     some = []
     async for image in images:

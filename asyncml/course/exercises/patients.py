@@ -157,14 +157,21 @@ class _Workshop:
         self.locks: dict[str, asyncio.Lock] = {
             name: _SlowLock() for name in ("model", "disk", "net", "gpu")
         }
+        self.at_work: set[str] = set()  # the names of the locks whose work goes on
         self.is_unlocked = False
 
     def work(self, first: str, second: str, error: Exception | None = None) -> Callable[..., Any]:
         """Return work that takes a tenth of a second."""
 
         async def work() -> str:
-            self.is_unlocked |= not all(self.locks[name].locked() for name in (first, second))
-            await asyncio.sleep(0.1)
+            names = {first, second}
+            held = all(self.locks[name].locked() for name in names)
+            self.is_unlocked |= not held or bool(self.at_work & names)
+            self.at_work |= names
+            try:
+                await asyncio.sleep(0.1)
+            finally:
+                self.at_work -= names
             if error is not None:
                 raise error
             return f"{first} and {second}"
@@ -243,7 +250,9 @@ def judge_locks(answer: Any) -> None:
     shown = "`work` raised an OSError, and nothing came out."
     demand(error is not None, "swallowed", shown, "The caller has to know: let it out.")
     _judge_left("`work` raised an OSError", held)
-    was_stopped, held = _play_locks(_Workshop().stops, answer)
+    shop = _Workshop()
+    was_stopped, held = _play_locks(shop.stops, answer)
+    _judge_held(shop)
     shown = "it was cancelled, and carried on regardless."
     demand(was_stopped, "stop-swallowed", shown, "Which `except` takes the CancelledError?")
     _judge_left("it was cancelled", held)

@@ -176,6 +176,8 @@ def judge_prefetch(answer: Any) -> tuple[float, int]:
     shown = f"{seconds:.2f} s; loading beside training takes {alone:.2f} s."
     why = "It is as slow as no prefetch at all. What loads while the consumer is busy?"
     demand(seconds < both - 1e-3, "asked", shown, why, more)
+    why = "Sometimes nothing is loaded while the consumer is busy. When?"
+    demand(seconds < alone + 0.02, "slow", shown, why, more)
     _train(answer, slow, n, 1.0)
     shown = f"`n` was {n}, the consumer was slow, and {slow.ahead} images were made ahead of it."
     why = f"{n} in the queue and one in the task's hand are {n + 1}. What bounds the queue?"

@@ -1,10 +1,10 @@
-"""Asynchronous machine learning that can be seen, predicted and measured.
+"""Asynchronous machine learning that you can see, predict and measure.
 
-A virtual clock and a timeline to see what an event loop does, a data pipeline, a network in NumPy
-and its asynchronous training. The notebooks of the course teach each of these, and import them.
+A virtual clock and a timeline that show what an event loop does, a data pipeline, a network in
+NumPy and its asynchronous training. The notebooks of the course teach them all, then import them.
 
-This is the table of contents: a room is entered when the first of its names is used (PEP 562), so
-that `import asyncml` costs next to nothing.
+This module is the table of contents: a room is imported when one of its names is first used
+(PEP 562), so `import asyncml` costs next to nothing.
 """
 
 from importlib import import_module
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# room -> what is public of it
+# room -> its public names
 _ROOMS = {
     "clock": "Deadlock compute simulate",
     "course": "Measurement bets measured plot_measured progress projector",
@@ -55,7 +55,7 @@ def __getattr__(name: str) -> Any:
     except KeyError:
         raise AttributeError(f"module 'asyncml' has no attribute {name!r}") from None
     value = getattr(import_module(f"asyncml.{room}"), name)
-    globals()[name] = value  # next time it is found without asking here
+    globals()[name] = value  # later lookups do not come through here
     return value
 
 

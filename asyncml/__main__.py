@@ -1,7 +1,7 @@
 """`python -m asyncml` checks this machine; `... lab` opens the course; `... serve` serves.
 
-`... --explain CODE` says what the last line of a check means; `... wheelhouse FOLDER` fetches all
-that a room without network needs.
+`... --explain CODE` explains the last line of a check; `... wheelhouse FOLDER` downloads everything
+that a room without a network needs.
 """
 
 import sys
@@ -11,7 +11,7 @@ from asyncml.course.ready import explain, main
 if __name__ == "__main__":
     try:
         if sys.argv[1:2] == ["lab"]:
-            from asyncml.course import lab  # not where Python is too old for it
+            from asyncml.course import lab  # imported late: Python may be too old for it
 
             sys.exit(lab.main(sys.argv[2:]))
         if sys.argv[1:2] == ["serve"]:

@@ -1,4 +1,4 @@
-"""Checks of arguments that several rooms make: the error names what was wrong and what was got."""
+"""Argument checks that several rooms share; each error says what was wrong and what was given."""
 
 import math
 import operator
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def check_int(name: str, value: object, least: int = 1) -> int:
-    """Return `value` as an int, or raise: no float, not even 2.0, and no bool, counts anything.
+    """Return `value` as an int of at least `least`; refuse floats, even 2.0, and bools.
 
     Example:
         >>> check_int("epochs", 2.5)
@@ -24,7 +24,7 @@ def check_int(name: str, value: object, least: int = 1) -> int:
 
 
 def check_number(name: str, value: object, rule: str) -> float:
-    """Return `value` as a float, or raise TypeError: no string, no bool, no array of several.
+    """Return `value` as a float; raise TypeError for a string, a bool or an array with axes.
 
     Example:
         >>> check_number("lr", "0.1", "a finite number > 0")
@@ -41,7 +41,7 @@ def check_number(name: str, value: object, rule: str) -> float:
 
 
 def check_model(model: object, *methods: str) -> None:
-    """Raise TypeError for what lacks one of these methods: a class, None, an optimiser."""
+    """Raise TypeError unless `model` is an object with all these methods (not a class or None)."""
     lacks = [name for name in methods if not callable(getattr(model, name, None))]
     if isinstance(model, type):
         raise TypeError(f"`model` must be a Sequential, got the class {model.__name__}")
@@ -51,7 +51,7 @@ def check_model(model: object, *methods: str) -> None:
 
 
 def check_optimizer(optimizer: object, model: object, *names: str) -> None:
-    """Raise TypeError for what lacks one of these names, ValueError for one of another model."""
+    """Raise TypeError if the optimiser lacks one of `names`, ValueError if its model is another."""
     lacks = [name for name in names if not hasattr(optimizer, name)]
     if isinstance(optimizer, type) or lacks:
         why = "" if isinstance(optimizer, type) else f", which has no `{lacks[0]}`"

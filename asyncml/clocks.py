@@ -1,6 +1,6 @@
-"""What time it is on an event loop: the machine's time, virtual time, or a time of the loop's own.
+"""Tells which time an event loop keeps: the machine's time, virtual time or a clock of its own.
 
-Code that must know asks here, so that no room above needs the virtual loop itself.
+Code that needs to know asks here, so the rooms above do not have to import the virtual loop.
 """
 
 import asyncio
@@ -11,32 +11,32 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Clock(Protocol):
-    """A loop whose time is virtual: it stands still until it is moved.
+    """A loop with virtual time, which stands still until something advances it.
 
-    The loop of `simulate` is one. Pipelines and stores take any loop with these two methods for
-    one, and refuse there what would wait in real time.
+    The loop of `simulate` is one. Pipelines and stores treat any loop with these two methods as
+    virtual, and refuse to wait for anything in real time on it.
     """
 
     def time(self) -> float:
         """Return the time in seconds."""
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass at once, without running anything."""
+        """Advance the time by `seconds` at once, without running anything."""
 
 
 def is_virtual(loop: object) -> bool:
-    """Tell whether time on the loop is virtual; False for None, where no loop runs."""
+    """Return whether the loop runs in virtual time; False for None, when no loop is running."""
     return isinstance(loop, Clock)
 
 
 def clock_of(
     loop: asyncio.AbstractEventLoop, real: Callable[[], float] = time.monotonic
 ) -> Callable[[], float]:
-    """Return the function that tells the time on a loop, in seconds.
+    """Return the function that reads the time of a loop, in seconds.
 
     Args:
         loop: the loop.
-        real: the clock of the machine to read where the loop has no time of its own. asyncio's
-            loops have none. A loop that has one, virtual or not, is asked itself.
+        real: the clock to read for asyncio's own loops, which all use the machine's time. A loop
+            that overrides `time()`, virtual or not, is asked directly.
     """
     return real if type(loop).time is asyncio.BaseEventLoop.time else loop.time

@@ -1,4 +1,4 @@
-"""Errors of the caller's functions: what they mean, and what is added to them.
+"""Errors raised by the caller's functions: how they are classified and annotated.
 
 Lesson 07 makes a pipeline fail in each of these ways.
 """
@@ -9,7 +9,7 @@ import inspect
 import reprlib
 from typing import Any
 
-# they end an iteration or a task, so a function that raises them would end another's in silence
+# These end an iteration or a task; raised by a user's function, they would silently end ours.
 ENDINGS = StopIteration, StopAsyncIteration, asyncio.CancelledError
 _BEHIND: Any = BaseException.__cause__, BaseException.__context__
 _shorten = reprlib.Repr()
@@ -17,15 +17,15 @@ _shorten.maxstring = _shorten.maxother = 80
 
 
 class PlainFunctionError(TypeError):
-    """A plain function returned a coroutine: the mistake is in the program, not in an item."""
+    """A plain function returned a coroutine: a mistake in the program, not in one item."""
 
 
 class ExecutorError(RuntimeError):
-    """An executor took no work: what is wrong is wrong for every item."""
+    """An executor refused work; it would refuse every other item, too."""
 
 
 def refused(executor: object, error: BaseException) -> ExecutorError:
-    """Return the error for work that an executor did not take, with its own behind it."""
+    """Return an error that says an executor refused work, with `error` as its cause."""
     kind = type(executor).__name__
     mended = ExecutorError(f"the {kind} took no work: {type(error).__name__}: {said(error)}")
     mended.__cause__ = error
@@ -33,11 +33,11 @@ def refused(executor: object, error: BaseException) -> ExecutorError:
 
 
 def ordinary(name: str, error: BaseException) -> Exception:
-    """Return the error of a function; instead of one that would end the loop in silence, another.
+    """Return `error`, or a RuntimeError in its place if it would silently end a loop.
 
     Args:
-        name: which function raised it.
-        error: an Exception, or a CancelledError that nobody asked for.
+        name: the name of the function that raised it.
+        error: an Exception, or a CancelledError although nothing was cancelled.
     """
     if isinstance(error, Exception) and not isinstance(error, ENDINGS):
         return error
@@ -47,31 +47,31 @@ def ordinary(name: str, error: BaseException) -> Exception:
 
 
 def noted(name: str, error: BaseException, where: str) -> Exception:
-    """Return the error of a function, as `ordinary` does, with a note where it happened."""
+    """Return the result of `ordinary(name, error)` with the note `where` added."""
     mended = ordinary(name, error)
     add_note(mended, where)
     return mended
 
 
 def add_note(error: BaseException, text: str) -> None:
-    """Add a note to an error of whatever class; where it takes none, leave it as it is."""
+    """Add a note to an error of any class; do nothing if it cannot take one."""
     try:
         error.add_note(text)
-    except Exception:  # of a frozen dataclass, say: what is added must not replace the error
+    except Exception:  # a frozen dataclass, for example: a failed note must not replace the error
         with contextlib.suppress(Exception):
             BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", ()), text])
 
 
 def chain(error: BaseException, before: BaseException) -> None:
-    """Let an error of whatever class show the one that was being handled when it was raised."""
+    """Set `before` as the context of an error of any class, unless it already has one."""
     if error is not before and error.__context__ is None:
         BaseException.__setattr__(error, "__context__", before)
 
 
 def drop_traceback(error: BaseException) -> None:
-    """Take the traceback from an error that is to be kept, and from those behind it.
+    """Remove the tracebacks of an error that will be kept, and of its causes and contexts.
 
-    It would keep alive what the functions that it came through had in their variables.
+    They would keep alive the local variables of every function that the error passed through.
     """
     seen, rest = set[int](), [error]
     while rest:
@@ -86,25 +86,25 @@ def drop_traceback(error: BaseException) -> None:
 
 
 def check_plain(name: str, result: Any, mend: str) -> None:
-    """Raise PlainFunctionError if a plain function has returned a coroutine."""
+    """Raise PlainFunctionError if `result`, from a plain function, is a coroutine; close it."""
     if inspect.iscoroutine(result):
         result.close()
         raise PlainFunctionError(f"`{name}` is a plain function but returned a coroutine: {mend}")
 
 
 def is_asked_to_end() -> bool:
-    """Whether somebody has cancelled the task that runs."""
+    """Return whether the current task is being cancelled; True if there is no current task."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 
 
 def is_end(error: BaseException) -> bool:
-    """Whether it is that cancellation, and not one that a function has made or was given."""
+    """Return whether this is the current task's own cancellation, not one raised by a function."""
     return isinstance(error, asyncio.CancelledError) and is_asked_to_end()
 
 
 def said(error: BaseException) -> str:
-    """Return the message of an error of whatever class."""
+    """Return the message of an error of any class, even if its `str` raises."""
     try:
         return str(error)
     except Exception:
@@ -112,18 +112,18 @@ def said(error: BaseException) -> str:
 
 
 def shorten(value: Any) -> str:
-    """Return the `repr` of a value, cut where it is long."""
+    """Return the `repr` of a value, truncated if it is long."""
     try:
         return _shorten.repr(value[:80] if isinstance(value, bytes) else value)
-    except Exception as error:  # of an int with too many digits, of a class of the caller's
+    except Exception as error:  # an int with too many digits, or a user's class
         return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
 
 
 def hide_stop(error: BaseException) -> None:
-    """Take the traceback off a stop, such as that of Jupyter's button, before it is raised again.
+    """Remove the traceback of a KeyboardInterrupt or CancelledError before it is re-raised.
 
-    It tells the lines where we happened to be, and the reader wants her own. A bare `raise` adds
-    no line of the function that it stands in.
+    It shows where this package happened to be, and the reader wants the lines of their own code. A
+    bare `raise` afterwards adds no line of the function that it is in.
     """
     if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
         error.with_traceback(None)

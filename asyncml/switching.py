@@ -1,8 +1,8 @@
-"""Python's switch interval: how long a thread that wants to run waits for the one that runs.
+"""Python's switch interval: how long a thread that wants to run waits for the running one.
 
-NumPy releases the interpreter's lock (GIL) during each large operation. To get it back from a
-thread that runs pure Python it waits a whole interval, 5 ms by default. This is a convoy, in which
-a training step takes many times as long as its arithmetic. Lesson 09 measures it.
+NumPy releases the global interpreter lock (GIL) during each large operation. To get it back from a
+thread that runs pure Python it waits for a whole interval, 5 ms by default. The result is a convoy:
+a training step takes many times as long as its arithmetic. Lesson 09 measures this.
 """
 
 import sys
@@ -13,9 +13,9 @@ _SHORT_S = 0.0001
 
 
 class ShortSwitches:
-    """Make the switch interval 0.1 ms for a while. It is one setting for the whole process.
+    """Set the switch interval of the whole process to 0.1 ms within the block.
 
-    Where several overlap, in tasks or threads, the last to end restores the interval.
+    If blocks overlap, in tasks or in threads, the last to exit restores the interval.
 
     Example:
         >>> with ShortSwitches():
@@ -23,8 +23,8 @@ class ShortSwitches:
         0.0001
     """
 
-    # A garbage collection can run at any allocation, and may end one of these while its thread is
-    # beginning another: hence a lock that a thread may take twice, and a set rather than a count.
+    # Garbage collection can run at any allocation, and may exit one of these blocks while the same
+    # thread is entering another: hence a reentrant lock, and a set of ids instead of a count.
     _lock: ClassVar = threading.RLock()
     _active: ClassVar[set[int]] = set()
     _before_s: ClassVar[float | None] = None

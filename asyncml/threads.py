@@ -1,8 +1,8 @@
-"""A pool of daemon threads: where a plain function runs so that it does not block the event loop.
+"""A pool of daemon threads, so that plain functions do not block the event loop.
 
 The standard ThreadPoolExecutor joins its threads when the interpreter exits, so one plain function
-that never returns keeps a finished program alive. The threads of this pool are daemons: whoever
-leaves early drops what they were doing. Lesson 07 shows what runs in them.
+that never returns keeps a finished program alive. These threads are daemons: a program that exits
+drops their work. Lesson 07 shows what runs in them.
 """
 
 import concurrent.futures
@@ -20,17 +20,17 @@ from asyncml.internals import running_loop
 P = ParamSpec("P")
 T = TypeVar("T")
 _Job = tuple[Future[Any], Callable[[], Any]]
-_PATIENCE_S = 1.0  # for each thread, on a loop in virtual time
+_PATIENCE_S = 1.0  # for each thread to end, on a loop in virtual time
 
 
 class ThreadPool(Executor):
-    """Run plain functions in at most `max_workers` daemon threads, first come first served.
+    """Run plain functions in at most `max_workers` daemon threads, first come, first served.
 
-    Threads start when they are needed and end with `shutdown`, or with the process.
+    Threads start when they are needed, and end on `shutdown` or with the process.
 
     Args:
-        max_workers: how many functions run at once, at least 1.
-        name: what the threads are called: `name-1`, `name-2`, ...
+        max_workers: how many functions may run at once, at least 1.
+        name: the prefix of the threads' names, `name-1`, `name-2`, ...
 
     Raises:
         ValueError: `max_workers` is below 1.
@@ -51,18 +51,18 @@ class ThreadPool(Executor):
         self._idle = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._closed = False
-        self._is_short = False  # whether the machine has once refused a thread
+        self._is_short = False  # whether the machine has ever refused to start a thread
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue `fn(*args, **kwargs)` and return its future at once.
 
         Args:
             fn: a plain function.
-            *args: what it is called with.
-            **kwargs: what it is called with by name.
+            *args: its positional arguments.
+            **kwargs: its keyword arguments.
 
         Raises:
-            RuntimeError: the pool has been shut down, or the machine gives it not even one thread.
+            RuntimeError: the pool has been shut down, or the machine cannot start a single thread.
         """
         future: Future[T] = Future()
         with self._lock:
@@ -74,7 +74,7 @@ class ThreadPool(Executor):
                 thread = threading.Thread(target=self._work, name=name, daemon=True)
                 try:
                     thread.start()
-                except RuntimeError:  # the machine gives no more: those that run will do
+                except RuntimeError:  # the machine has no more threads: use the existing ones
                     if not self._threads:
                         self._jobs.get_nowait()
                         raise
@@ -84,16 +84,16 @@ class ThreadPool(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more work; `cancel_futures` drops what is queued, `wait` joins the threads.
+        """Take no more work; `cancel_futures` drops queued work, `wait` joins the threads.
 
-        With `wait=False` this returns at once, and a function that runs goes on to its end unheard.
-        So it does where the interpreter ends: its daemon threads do not run any more. On a loop in
-        virtual time `wait` is for up to a second of real time for each thread: one that computes
-        waits for time to pass, which it cannot do while the loop waits here.
+        With `wait=False` this returns at once. A function that is running goes on to its end and
+        nothing waits for it. The same holds while the interpreter exits, when daemon threads no
+        longer run. On a loop in virtual time `wait` takes at most one second of real time per
+        thread: a thread in `compute` waits for virtual time, which stands still until this returns.
 
         Args:
-            wait: whether to return only when the threads have ended.
-            cancel_futures: whether to drop what is queued.
+            wait: whether to return only after the threads have ended.
+            cancel_futures: whether to cancel the queued work.
         """
         with self._lock:
             self._closed = True
@@ -124,7 +124,7 @@ class ThreadPool(Executor):
 
 
 def thread_limit(executor: Executor) -> int | None:
-    """Return the number of threads of an executor; None if it runs things in other processes."""
+    """Return an executor's number of threads; None if it runs functions in other processes."""
     if isinstance(executor, ThreadPool):
         return len(executor._threads) if executor._is_short else executor.max_workers
     elsewhere = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # from Python 3.14
@@ -134,7 +134,7 @@ def thread_limit(executor: Executor) -> int | None:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux, where fewer may be granted than there are
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux, where a process may be limited to some of them
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Says why a program in virtual time cannot go on: what each task waits for, and on which line."""
+"""Explains why a program in virtual time cannot go on: what each task waits for, and where."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -20,12 +20,12 @@ _STRANGERS_HINT = (
 
 
 class Deadlock(RuntimeError):
-    """Every task waits, and there is no timer and no thread that could wake one of them.
+    """Every task is waiting, and no timer or thread is left that could wake one of them.
 
-    Or some tasks only yield, for ever, and nothing changes.
+    It is also raised if some tasks yield to the loop forever while nothing changes.
 
     Attributes:
-        waits: for each waiting task (its name, what it waits for, where).
+        waits: for each waiting task, the tuple (its name, what it waits for, where).
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Deadlock(RuntimeError):
     ) -> None:
         in_order = sorted(tasks, key=lambda task: (len(task.get_name()), task.get_name()))
         waits = [_wait(task) for task in in_order]
-        # tasks of this package wait for one of the program's, which tells more
+        # This package's own tasks wait for the program's, and the program's tell the user more.
         theirs = [wait for wait in waits if wait[2] is None or not is_ours(wait[2].code)]
         self.waits = [(name, why, str(at or "code unknown")) for name, why, at in theirs or waits]
         count = "1 task waits" if len(self.waits) == 1 else f"{len(self.waits)} tasks wait"

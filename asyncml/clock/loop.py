@@ -1,6 +1,6 @@
 """An event loop whose clock jumps to the next timer instead of waiting for it.
 
-Time stands still while anything runs, worker threads included. Lesson 03 builds a small one.
+Time stands still while anything runs, worker threads included. Lesson 03 builds a small version.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from asyncml.internals import frame_at, variables
 
 T = TypeVar("T")
 
-# asyncio's default pool grows with the machine's cores; the same picture everywhere needs one size
+# asyncio's default pool grows with the machine's cores; identical timelines need a fixed size.
 _DEFAULT_THREADS = 32
-# a job that has run for so many real seconds may be waiting for the next one: let that start too
+# A job that has run for this many real seconds may be waiting for the next one: start that too.
 _PATIENCE_S = 1.0
-# how often to look, in seconds, whether threads that the clock did not start are still at work
+# How often to check whether threads that the clock did not start are still working, in seconds.
 _GLANCE_S = 0.001
-# short ways to what is needed at every wait
+# Local names for what is looked up at every wait.
 _Future = asyncio.Future
 _WRAP_FUTURE = asyncio.wrap_future.__code__
 
@@ -43,10 +43,10 @@ def _not_virtual(what: str) -> RuntimeError:
 
 
 class _Selector(selectors.DefaultSelector):
-    """Asks the loop what to do, where asyncio would wait for the operating system."""
+    """Asks the loop what to do whenever asyncio would wait for the operating system."""
 
     loop: "VirtualLoop | None" = None
-    yields = 0  # how many turns of the loop in a row had callbacks ready and nothing from outside
+    yields = 0  # consecutive turns of the loop with callbacks ready and no event from outside
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         if self.loop is not None:
@@ -59,8 +59,8 @@ class _Selector(selectors.DefaultSelector):
             return super().select(timeout)
         if timeout is not None and timeout <= 0:
             self.yields = yields = self.yields + 1
-            # asking the system takes a microsecond, and every other turn is enough: callbacks from
-            # other threads are in the loop already, only a signal is noticed a turn later
+            # A system call takes a microsecond, and every other turn is enough: callbacks from
+            # other threads are in the loop already, so only a signal is seen one turn late.
             if yields % 2:
                 return []
             events = super().select(0)
@@ -82,13 +82,13 @@ class _Selector(selectors.DefaultSelector):
             events = self._wait_for_strangers(loop)
             if events or turns.hold_time():
                 return events
-        # a thread may have called before we looked at it, or a job was cancelled before its turn
+        # A thread may have called back before this check, or a job was cancelled before its turn.
         if not loop._ready:  # type: ignore[attr-defined]
             loop.jump()
         return []
 
     def _wait_for_strangers(self, loop: "VirtualLoop") -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait in real time, but not for long, while threads that we did not start are at work."""
+        """Wait in real time, but not long, while threads that the clock did not start are busy."""
         strangers, timers = loop.turns.strangers, loop._scheduled  # type: ignore[attr-defined]
         is_last = not timers or timers[0].when() == math.inf
         end_s = time.monotonic() + (LAST_PATIENCE_S if is_last else strangers.patience_s)
@@ -103,7 +103,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _Timer(asyncio.TimerHandle):
-    """A timer that comes after those set earlier for the same time; asyncio's are in no order."""
+    """A timer that fires after those set earlier for the same time; asyncio guarantees no order."""
 
     def __init__(self, when: float, order: int, *args: Any) -> None:
         super().__init__(when, *args)
@@ -115,7 +115,7 @@ class _Timer(asyncio.TimerHandle):
 
 def _refused(what: str) -> Callable[..., Coroutine[Any, Any, Any]]:
     async def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """Refuse: it takes real time."""
+        """Refuse, because this operation takes real time."""
         raise _not_virtual(what)
 
     return refuse
@@ -124,8 +124,8 @@ def _refused(what: str) -> Callable[..., Coroutine[Any, Any, Any]]:
 class VirtualLoop(asyncio.SelectorEventLoop):
     """The event loop behind `simulate`; `time()` starts at 0 s and jumps from timer to timer.
 
-    Tasks without a name are numbered per loop, after their coroutine: asyncio counts them per
-    process, so its names differ from run to run. Worker threads take turns (`turns.py`).
+    Unnamed tasks are named after their coroutine and numbered per loop: asyncio numbers them per
+    process, so its names differ between runs. Worker threads take turns (`turns.py`).
     """
 
     def __init__(self) -> None:
@@ -149,7 +149,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Call back at the virtual time `when`; of equal times, the one set first comes first."""
+        """Call `callback` at virtual time `when`; callbacks for the same time run in call order."""
         if when is None:
             raise TypeError("when cannot be None")
         self._check_closed()  # type: ignore[attr-defined]
@@ -157,20 +157,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._check_thread()  # type: ignore[attr-defined]
             self._check_callback(callback, "call_at")  # type: ignore[attr-defined]
         timer = _Timer(when, next(self._order), callback, args, self, context)
-        if self._debug:  # type: ignore[attr-defined]  # it was set where this was called
+        if self._debug:  # type: ignore[attr-defined]  # the user's line is where call_at was called
             del timer._source_traceback[-2:]  # type: ignore[attr-defined]
         heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
         timer._scheduled = True  # type: ignore[attr-defined]
         return timer
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass at once, without running anything; `compute` calls this."""
+        """Advance the time by `seconds` at once, without running anything; called by `compute`."""
         self._now += seconds
 
     def create_task(  # type: ignore[override]
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, **kwargs: Any
     ) -> asyncio.Task[T]:
-        """Start a task; without a name it is `fetch-1`, `fetch-2`, and the first of all `main`."""
+        """Start a task; unnamed ones become `main` (the first of all), `fetch-1`, `fetch-2`, ..."""
         if name is None:
             kind = own_name(coro) or type(coro).__name__
             first = not self._names
@@ -179,7 +179,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return super().create_task(coro, name=name, **kwargs)
 
     def create_future(self) -> asyncio.Future[Any]:
-        """Make a future, and take note if it is to follow a future of another thread."""
+        """Create a future; record it if it will follow another thread's (`wrap_future`)."""
         future: asyncio.Future[Any] = _Future(loop=self)
         caller = frame_at(1)
         if caller.f_code is _WRAP_FUTURE:
@@ -187,40 +187,41 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return future
 
     def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:  # type: ignore[override]
-        """Call back on the loop from any thread, and take note of threads that we did not start."""
+        """Schedule a callback from any thread; record threads that the clock did not start."""
         if threading.get_ident() != self._thread_id and not is_job():  # type: ignore[attr-defined]
             self.turns.strangers.note_caller()
         return super().call_soon_threadsafe(*args, **kwargs)
 
-    # at once, and not by the selector: they reach that in a callback, whose error is only logged
+    # Refused here, not in the selector: asyncio registers there in a callback, where an error is
+    # only logged.
     subprocess_exec = subprocess_shell = _refused("process")
     connect_read_pipe = connect_write_pipe = _refused("pipe")
     create_connection = create_unix_connection = connect_accepted_socket = _refused("socket")
     create_server = create_unix_server = create_datagram_endpoint = _refused("socket")
 
     def close(self) -> None:
-        """Close the loop and end the jobs that still wait in virtual time."""
+        """Close the loop and end the jobs that are still waiting in virtual time."""
         super().close()
         self.turns.close()
 
     def jump(self) -> None:
-        """Move the clock to the next timer; without one, end the loop with a Deadlock."""
+        """Move the clock to the next timer; if there is none, end the loop with a Deadlock."""
         timers = self._scheduled  # type: ignore[attr-defined]
         when = timers[0].when() if timers else math.inf
         if when == math.inf:
             names = self.turns.strangers.names()
             self.give_up(Deadlock(self._now, asyncio.all_tasks(self), strangers=names))
-        # not by adding the time-out that asyncio passes: it is rounded, and at most a day
+        # Not by adding the timeout that asyncio passes, which is rounded and at most one day.
         if when > self._now:
             self._now = when
-        # asyncio fires what is due before now + resolution, and after 97 days 1 ns is rounded away
+        # asyncio fires timers due before now + resolution, but after 97 days 1 ns is rounded away.
         self._clock_resolution = max(1e-9, math.ulp(self._now))
 
     def look_at_polling(self, yields: int) -> None:
-        """Give jobs their turn while tasks only yield; end with a Deadlock if nothing changes."""
+        """Give jobs their turn while tasks only yield; raise Deadlock if nothing ever changes."""
         callbacks = [handle._callback for handle in self._ready]  # type: ignore[attr-defined]
         are_tasks = all(isinstance(getattr(c, "__self__", c), asyncio.Task) for c in callbacks)
-        # what they poll for may yet be changed by a thread, or by a callback that is no task's
+        # A thread, or a callback that is not a task's, may still change what the tasks poll.
         if not are_tasks or self.turns.hold_time() or self.turns.strangers.exist():
             self.turns.polling.reset()
         elif self.turns.polling.is_certain(yields, lambda: asyncio.all_tasks(self)):
@@ -233,7 +234,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        """Run `func(*args)` in a thread or process; virtual time stands still meanwhile."""
+        """Run `func(*args)` in a thread or process; virtual time stands still until it ends."""
         self._check_closed()  # type: ignore[attr-defined]
         if self.get_debug():
             self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
@@ -243,7 +244,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.turns.submit(executor, func, args)
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Wait until its jobs have ended, in virtual time, and then its threads."""
+        """Wait in virtual time for the default executor's jobs, then join its threads."""
         await self.turns.drain(self._default_executor)  # type: ignore[attr-defined]
         with self.turns.stopped():
             await super().shutdown_default_executor()

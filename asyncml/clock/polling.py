@@ -1,8 +1,8 @@
-"""Notices a program that does nothing but poll, for which virtual time would stand still for ever.
+"""Detects a program that does nothing but poll, for which virtual time would stand still forever.
 
 A task in `while not done: await asyncio.sleep(0)` is always ready to run, so the clock never jumps
-to the timer that would set `done`. From outside this looks like a program that is polite enough to
-yield between two pieces of work, so we look long and closely before we call it a deadlock.
+to the timer that would set `done`. From outside it looks like a program that politely yields
+between two pieces of work, so it is watched long and closely before it is called a deadlock.
 """
 
 import asyncio
@@ -15,34 +15,34 @@ from typing import Any
 from asyncml.clock.waiting import task_chain
 from asyncml.internals import variables
 
-# for so many turns of the loop, and so many real seconds, tasks must have done nothing but yield;
-# and then for a tenth of the turns again, in which none of their variables changes
+# Tasks must do nothing but yield for this many turns of the loop and this many real seconds, and
+# then for a tenth of the turns again, during which none of their variables may change.
 TURNS, SECONDS = 1_000_000, 10.0
 
 _PLAIN = int, float, complex, bool, str, bytes, type(None)  # compared by value
 _SIZED = list, dict, set, bytearray, deque
-_NO_STATE = ModuleType, FunctionType, type
+_NO_STATE = ModuleType, FunctionType, type  # their attributes are not compared
 
 
 class Polling:
-    """Is asked now and then, while the tasks of a loop do nothing but yield."""
+    """Decides whether a loop whose tasks only yield is stuck; asked now and then."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Start again, since something has happened."""
-        self._began: tuple[int, float] | None = None  # at which turn, and when
-        self._seen: tuple[int, list[Any]] | None = None  # at which turn, and what
+        """Start again, because something has happened."""
+        self._began: tuple[int, float] | None = None  # turn, and real time in seconds
+        self._seen: tuple[int, list[Any]] | None = None  # turn, and the state of the tasks
 
     def is_certain(self, turns: int, tasks: Callable[[], set[asyncio.Task[Any]]]) -> bool:
-        """Tell whether nothing has changed for a long time.
+        """Return whether nothing has changed for long enough.
 
         Args:
-            turns: for how many turns of the loop in a row this has been so.
+            turns: the number of consecutive turns of the loop in which tasks only yielded.
             tasks: returns the tasks of the loop.
         """
-        if self._began is None or turns <= self._began[0]:  # the count has begun anew
+        if self._began is None or turns <= self._began[0]:  # the count has started again
             self.reset()
             self._began = turns, time.monotonic()
         since, start_s = self._began
@@ -58,7 +58,7 @@ class Polling:
 
 
 def _look(tasks: set[asyncio.Task[Any]]) -> list[Any]:
-    """Return where each task stands, and all that can be seen in its variables."""
+    """Return the position of each task and everything visible in its variables."""
     seen: list[Any] = []
     for task in sorted(tasks, key=id):
         seen.append(task)
@@ -72,7 +72,7 @@ def _look(tasks: set[asyncio.Task[Any]]) -> list[Any]:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """Yield a value, its attributes, and the lengths of what among them is a container."""
+    """Yield a value and its attributes, and after each container among them its length."""
     for part in (value, *_attributes(value)):
         yield part
         if type(part) in _SIZED:
@@ -82,7 +82,7 @@ def _parts(value: Any) -> Iterator[Any]:
 def _attributes(value: Any) -> list[Any]:
     if isinstance(value, _NO_STATE):
         return []
-    try:  # past what a class does when it is asked
+    try:  # bypasses the class's own attribute access
         names = object.__getattribute__(value, "__dict__")
     except Exception:
         return []

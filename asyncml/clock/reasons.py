@@ -1,7 +1,7 @@
 """What a task waits for: in a word or two, and as one of a few kinds.
 
-The innermost coroutines of the chain in which a task is suspended (`waiting.py`) tell it. The clock
-explains a deadlock with it, and the timeline every wait. Lesson 05 tells the kinds apart.
+Both come from the innermost coroutines in which a task is suspended (`waiting.py`). The clock uses
+them to explain a deadlock, and the timeline to explain every wait. Lesson 05 sorts waits by kind.
 """
 
 import asyncio
@@ -19,19 +19,19 @@ KINDS = {
     "outside": "store or network",
     "thread": "thread",
     "room": "queue or window",
-    "lock": "lock",  # or a semaphore, an event, a condition, a barrier
+    "lock": "lock",  # or a semaphore, event, condition or barrier
     "task": "another task",
 }
-BOUNDS = {"Lock.acquire", "Semaphore.acquire"}  # who waits for these is bounded already
+BOUNDS = {"Lock.acquire", "Semaphore.acquire"}  # a task that waits for these is already bounded
 
 _HOUSE = Path(__file__).parents[1]
 _STORES, _PIPELINE = (str(_HOUSE / room) for room in ("stores", "pipeline"))
-# how asyncio's own coroutines are called -> what a reader calls the wait
+# name of an asyncio coroutine -> the name of the wait for readers
 _NAMES = {
     "to_thread": "thread",
     "TaskGroup._aexit": "TaskGroup",
 }
-# the class or the function of asyncio's in which a task waits -> the kind of the wait
+# class or function of asyncio in which a task waits -> kind of wait
 _KINDS = {
     **dict.fromkeys(("sleep",), "timer"),
     **dict.fromkeys(("Queue",), "room"),
@@ -43,7 +43,7 @@ _KINDS = {
 
 @lru_cache(1000)
 def _word(names: tuple[str, ...]) -> str:
-    """Choose the innermost public name, which is the one that readers know."""
+    """Return the innermost public name, which is the one that readers know."""
     if any(name.endswith("_wait_for_one") for name in names):
         return "as_completed"
     public = (name for name in names if not name.rpartition(".")[2].startswith("_"))
@@ -52,31 +52,31 @@ def _word(names: tuple[str, ...]) -> str:
 
 
 def reason(codes: Sequence[CodeType], target: str | None) -> str:
-    """Say in a word or two what a wait is for: `sleep`, `Queue.get`, `task fetch-2`, `gather`.
+    """Return the reason for a wait in a word or two: `sleep`, `Queue.get`, `gather`, ...
 
     Args:
-        codes: the code of each coroutine in the chain of the wait, outermost first. Where the
-            innermost ones are asyncio's, the wait is named after them.
-        target: otherwise this, or "future".
+        codes: the code of each coroutine in the chain, outermost first. If the innermost ones
+            belong to asyncio, the wait is named after them.
+        target: the reason otherwise, such as `task fetch-2`; None stands for "future".
     """
     names = tuple(code.co_qualname for code in takewhile(is_library, reversed(codes)))
     return _word(names) if names else target or "future"
 
 
 def target_name(awaited: object) -> str | None:
-    """Name the future that a chain ends in: `task fetch-2`, `gather`; None for a plain one."""
+    """Return a name for the future at the end of a chain: `task fetch-2`, `gather`, or None."""
     if isinstance(awaited, asyncio.Task):
         return f"task {awaited.get_name()}"
     return "gather" if isinstance(awaited, GATHERING) else None
 
 
 def kind(why: str, codes: Sequence[CodeType], is_woken_by_task: bool = False) -> str:
-    """Return which of the `KINDS` a wait is of.
+    """Return the kind of a wait, a key of `KINDS`.
 
     Args:
-        why: its reason.
+        why: its reason, as returned by `reason`.
         codes: the code of each coroutine in the chain, outermost first.
-        is_woken_by_task: whether another task ended it, and not a timer, a thread or a socket.
+        is_woken_by_task: whether another task ended it, rather than a timer, thread or socket.
     """
     known = _kind_of(why)
     if known in ("thread", "task"):
@@ -94,5 +94,5 @@ def _kind_of(why: str) -> str:
 
 
 def is_for_tasks(why: str) -> bool:
-    """Tell whether such a wait is for other tasks, even if a timer or a thread ends it."""
+    """Return whether such a wait is for other tasks, even if a timer or a thread ends it."""
     return _kind_of(why) in ("room", "lock", "task")

@@ -1,7 +1,7 @@
 """Run a program in virtual time, and let it say how long its work takes.
 
-Sleeping takes no real time, so an hour of waiting runs in milliseconds, and a program gives the
-same times in every run and on every machine.
+Sleeping takes no real time, so an hour of waiting runs in milliseconds. A program has the same
+times in every run and on every machine.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from asyncml.threads import ThreadPool
 
 T = TypeVar("T")
 
-# how long, in seconds, an interrupted program may take to clean up
+# how long an interrupted program may take to clean up, in seconds
 _PATIENCE_S = 1.0
 
 
 def compute(seconds: float) -> None:
-    """Hold the caller for `seconds`, as work would: the event loop runs nothing else meanwhile.
+    """Occupy the caller for `seconds`, as real work would; the event loop runs nothing else.
 
-    On a virtual loop it moves the clock; in a worker thread of a virtual loop it waits in virtual
-    time; in real time it spins.
+    On a virtual loop this moves the clock. In a worker thread of a virtual loop it waits in virtual
+    time. In real time it spins.
 
     Args:
         seconds: how long the work takes, >= 0.
@@ -68,32 +68,32 @@ def compute(seconds: float) -> None:
 def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
     """Run a coroutine to its end in virtual time, which starts at 0 s.
 
-    Works inside a running loop too, as in a notebook: the simulation gets a loop and a thread of
-    its own, and the caller waits for it. Exceptions pass through; an interrupt cancels the tasks
-    first. No task and none of asyncio's threads is left when it returns.
+    This also works inside a running loop, as in a notebook: the simulation gets its own loop and
+    thread, and the caller waits for it. Exceptions propagate; an interrupt cancels the tasks first.
+    No task and no thread of asyncio's is left when it returns.
 
     Time stands still while a worker thread runs, so a worker thread must not wait for a coroutine
     that sleeps, as `run_coroutine_threadsafe(...).result()` might. Worker threads are those of
-    `asyncio.to_thread` and `loop.run_in_executor`, and of a pool whose futures go through
-    `asyncio.wrap_future`. A program may start other threads that wake the loop, by
-    `call_soon_threadsafe` or as `anyio.to_thread` does. While such a thread is seen to work, time
-    stands still for up to 1 s of real time, the next time for half of that, and so on; and for up
-    to 5 s before a deadlock is named. A thread that is older than the simulation is noticed when it
+    `asyncio.to_thread` and `loop.run_in_executor`, and those of a pool whose futures go through
+    `asyncio.wrap_future`. A program may start other threads that wake the loop, with
+    `call_soon_threadsafe` or as `anyio.to_thread` does. While such a thread appears to be working,
+    time stands still for up to 1 s of real time, the next time for half as long, and so on; before
+    a deadlock is reported, for up to 5 s. A thread older than the simulation is noticed when it
     first wakes the loop.
 
     Time also stands still while a task polls, as in `while not done: await asyncio.sleep(0)`. If
-    the tasks have done nothing else for 10 s of real time and a million turns of the loop, and none
-    of their variables changes any more, that is a Deadlock too.
+    the tasks do nothing else for 10 s of real time and a million turns of the loop, and their
+    variables stop changing, that is a Deadlock too.
 
     Args:
-        main: a coroutine, so `simulate(main())`.
-        debug: run the loop in asyncio's debug mode, and leave tracebacks as they are.
+        main: a coroutine, as in `simulate(main())`.
+        debug: run the loop in asyncio's debug mode, and leave tracebacks unchanged.
 
     Returns:
-        What the coroutine returns.
+        The result of the coroutine.
 
     Raises:
-        Deadlock: every task waits, and nothing can wake any of them; or some only yield, for ever.
+        Deadlock: every task waits and nothing can wake any of them, or some only yield, forever.
         TypeError: `main` is not a coroutine.
 
     Example:
@@ -108,17 +108,17 @@ def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
         if running_loop() is None:
             return _run(main, debug, [])
         return _run_in_thread(main, debug)
-    except BaseException as error:  # the loop's own frames would bury the program's
+    except BaseException as error:  # the loop's frames would bury those of the program
         if not debug:
             error.with_traceback(_without_ours(error.__traceback__))
         raise
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
-    """Return the program's part of a traceback, and clear the frames that are left out.
+    """Return the program's part of a traceback, and clear the frames before it.
 
-    asyncio's frames hold the task, and the task holds the error: what the functions that failed had
-    in their variables would stay in memory until the next collection of garbage.
+    asyncio's frames hold the task, and the task holds the error, so the local variables of the
+    functions that failed would stay in memory until the next garbage collection.
     """
     theirs = user_traceback(trace)
     while trace is not None and trace is not theirs:
@@ -134,27 +134,27 @@ def _run(main: Coroutine[Any, Any, T], debug: bool, loops: list[VirtualLoop]) ->
         return runner.run(main)
 
 
-# An interrupt (Ctrl+C, or the stop button of a notebook) needs care if `simulate` is called inside
-# a running loop. Otherwise asyncio.Runner deals with it: its signal handler cancels the main task.
-# Inside a loop, the simulation has a thread of its own, but Python runs signal handlers in the main
-# thread alone, where this code waits, and there the handler may be that of an outer asyncio.run. It
-# would cancel the outer task, which cannot notice before we return, and we would wait for ever. So
-# for as long as we wait, Python's plain handler takes its place, which raises KeyboardInterrupt
-# here. Then the simulation is told to cancel its tasks, and has a second to clean up. A program
-# that computes without a pause may take longer; its daemon thread is left behind, since joining it
-# would hold the user up, and a join that is interrupted in its turn calls a live thread dead.
+# An interrupt (Ctrl+C, or a notebook's stop button) needs care only if `simulate` is called inside
+# a running loop; otherwise the signal handler of asyncio.Runner cancels the main task. Inside a
+# loop, the simulation runs in its own thread, but Python runs signal handlers in the main thread
+# only. This code waits there, and the handler may be that of an outer asyncio.run, which would
+# cancel the outer task. That task cannot notice before we return, so we would wait forever. While
+# we wait, Python's default handler therefore takes its place and raises KeyboardInterrupt here. The
+# simulation is then told to cancel its tasks and has a second to clean up. A program that computes
+# without a pause may take longer. Its daemon thread is left behind: joining it would keep the user
+# waiting, and a join that is itself interrupted reports a live thread as ended.
 def _run_in_thread(main: Coroutine[Any, Any, T], debug: bool) -> T:
     loops: list[VirtualLoop] = []
     pool = ThreadPool(1, name="simulate")
     outcome = pool.submit(contextvars.copy_context().run, _run, main, debug, loops)
     try:
         with _interruptible():
-            while not outcome.done():  # waiting without a time-out cannot be interrupted on Windows
+            while not outcome.done():  # a wait without a timeout cannot be interrupted on Windows
                 wait([outcome], timeout=0.1)
         pool.shutdown()
     except KeyboardInterrupt:
         for loop in loops:
-            with contextlib.suppress(RuntimeError):  # it has just been closed
+            with contextlib.suppress(RuntimeError):  # it was closed in the meantime
                 loop.call_soon_threadsafe(_cancel_all, loop)
         wait([outcome], timeout=_PATIENCE_S)
         pool.shutdown(wait=False)

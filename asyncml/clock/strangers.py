@@ -1,8 +1,8 @@
-"""Threads that the clock did not start and that may wake its loop, as far as they can be seen.
+"""Threads that the clock did not start but that may wake its loop, as far as they can be seen.
 
-What `run_in_executor` starts is known (see `turns`). Other threads can only be looked at from
-outside: a future of `asyncio.wrap_future` tells whether its function is running, and the stack of a
-thread tells whether it is waiting to be given work.
+The clock knows every thread that `run_in_executor` uses (see `turns`). Other threads can only be
+observed from outside: a future of `asyncio.wrap_future` tells whether its function is running, and
+a thread's stack tells whether it is waiting for work.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from typing import Any
 from asyncml.internals import frames_of_threads, threads_of, variables
 from asyncml.threads import ThreadPool
 
-# how many real seconds the loop waits for a thread that is at work and may wake a task; each time
-# that this was in vain, half as long, since the thread may never wake any
+# How many real seconds the loop waits for a busy thread that may wake a task. Each wait in vain
+# halves the next one, since the thread may never wake any.
 PATIENCE_S = 1.0
-# the same where nothing else can happen, before that is called a deadlock
+# The same if nothing else can happen, before a deadlock is reported.
 LAST_PATIENCE_S = 5.0
 
 _active, _limbo = threading._active, threading._limbo  # type: ignore[attr-defined]
@@ -28,7 +28,7 @@ _WAIT = threading.Condition.wait.__code__
 _SELECTS: set[Any] = {
     getattr(getattr(kind, "select", None), "__code__", None) for kind in vars(selectors).values()
 }
-# functions in which the threads of pools wait for work -> the queue, among their variables
+# function in which a pool's thread waits for work -> how to get its queue from its variables
 _QUEUES: dict[Any, Callable[[dict[str, Any]], Any]] = {
     concurrent.futures.thread._worker.__code__: lambda names: names["work_queue"],
     ThreadPool._work.__code__: lambda names: names["self"]._jobs,
@@ -36,18 +36,18 @@ _QUEUES: dict[Any, Callable[[dict[str, Any]], Any]] = {
 
 
 class JobFuture(concurrent.futures.Future[Any]):
-    """The future of a job that the clock has started itself."""
+    """The future of a job that the clock started."""
 
 
 class Strangers:
-    """The threads that the program starts on its own beside one virtual loop."""
+    """The threads that a program starts outside the control of one virtual loop."""
 
     def __init__(self) -> None:
         self.patience_s = PATIENCE_S
-        self._known = set(threading.enumerate())  # those of a notebook, of a debugger, ...
+        self._known = set(threading.enumerate())  # a notebook's, a debugger's, ...
         self._executors: list[Executor] = []
-        self._callers: set[int] = set()  # who has woken the loop, known or not
-        self._quiet: list[threading.Thread] | None = None  # all threads, when none was a stranger
+        self._callers: set[int] = set()  # ids of threads that have woken the loop, known or not
+        self._quiet: list[threading.Thread] | None = None  # all threads, if none was a stranger
         self.sources: dict[asyncio.Future[Any], concurrent.futures.Future[Any]] = {}
 
     def know(self, executor: Executor) -> None:
@@ -55,40 +55,40 @@ class Strangers:
         self._executors.append(executor)
 
     def note_caller(self) -> None:
-        """Note that the calling thread has woken the loop, and so may do it again."""
+        """Record that the calling thread has woken the loop, and so may do it again."""
         self._callers.add(threading.get_ident())
         self._quiet = None
 
     def note_future(self, future: asyncio.Future[Any], source: Any) -> None:
-        """Note that `future` follows `source`, which another thread completes."""
+        """Record that `future` follows `source`, which another thread completes."""
         if not isinstance(source, JobFuture):
             self.sources[future] = source
             self._quiet = None
             future.add_done_callback(lambda done: self.sources.pop(done, None))
 
     def run_for_us(self) -> bool:
-        """Tell whether a function is running whose result the program awaits."""
+        """Return whether a function is running whose result the program awaits."""
         return any(source.running() for source in self.sources.values())
 
     def exist(self) -> bool:
-        """Tell whether there are any."""
-        # before each jump, so this is fast; threads come and go meanwhile, so each part of the list
-        # is made in one go, and those that are starting come first, for they move to the others
+        """Return whether there are any."""
+        # This runs before each jump, so it is fast. Threads come and go in the meantime, so each
+        # list is copied in one operation; starting threads come first, as they move to the others.
         live = [*_limbo, *_active.values()]
         if live == self._quiet:
             return False
-        self._quiet = live  # first: a thread that calls meanwhile sets it to None
+        self._quiet = live  # first, because a thread that calls in the meantime sets it to None
         if self.sources or self._threads():
             self._quiet = None
         return self._quiet is None
 
     def names(self) -> list[str]:
-        """Name them."""
+        """Return their names."""
         futures = ["a future of asyncio.wrap_future"] if self.sources else []
         return [*(thread.name for thread in self._threads()), *futures]
 
     def are_at_work(self) -> bool:
-        """Tell whether any of them is doing something other than waiting for work."""
+        """Return whether any of them is doing anything other than waiting for work."""
         if self.sources:
             return True
         threads = self._threads()
@@ -116,11 +116,11 @@ def _is_at_work(thread: threading.Thread, frame: FrameType | None) -> bool:
 
 
 def _is_idle(frame: FrameType) -> bool:
-    """Tell whether a thread waits: for a condition, for a selector, or for a pool's next job.
+    """Return whether a thread is waiting for a condition, a selector or a pool's next job.
 
-    A thread that has just been woken still stands where it waited, until it is its turn to run. So
-    a condition is asked whether the thread's lock is still among those that wait, and a pool's
-    queue whether it is empty.
+    A thread that has just been woken is still at the same place until it gets to run. So a
+    condition is asked whether the thread's lock is still among its waiters, and a pool's queue
+    whether it is empty.
     """
     code = frame.f_code
     if code is _WAIT:

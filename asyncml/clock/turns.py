@@ -1,8 +1,8 @@
-"""Worker threads in virtual time: they take turns, so that equal times come in the same order.
+"""Worker threads in virtual time take turns, so that events at equal times keep their order.
 
-Functions start in the order in which `run_in_executor` was called. Each runs until it ends, or says
-with `compute` that it is busy for a while; then it is the next one's turn. While any of them runs,
-virtual time stands still. Lesson 03.
+Functions start in the order of the calls to `run_in_executor`. Each runs until it ends or calls
+`compute` to say that it is busy for a while; then the next one has its turn. Virtual time stands
+still while any of them runs. Lesson 03.
 """
 
 import asyncio
@@ -20,41 +20,42 @@ from asyncml.failures import refused
 from asyncml.threads import thread_limit
 
 T = TypeVar("T")
-_here = threading.local()  # .job: the job that this thread runs
+_here = threading.local()  # .job is the job that this thread runs
 
 
 class _Abandoned(BaseException):
     """Ends a job that waits in virtual time on a loop that has been closed."""
 
 
-# Without turns, the operating system would decide which of two threads goes on first when both
-# have waited until the same virtual time, and a program would draw another timeline in each run.
+# Without turns, the operating system would decide which of two threads continues first when both
+# have waited until the same virtual time, and every run would draw a different timeline.
 #
-# All that changes here changes on the loop's own thread; a worker only asks for it, through
-# `_call_back`. A job stands in the line of its pool until the pool has a thread for it, and then in
-# the line of all jobs that are due. When the loop has nothing else to do, its selector calls
-# `hold_time`, which lets the first of these jobs run if none does, and the selector waits, in real
-# time, until the job calls back. Two jobs run side by side only if one has kept the loop waiting
-# for a real second: it may be waiting at a barrier, or for a lock that another job has to release.
+# All state here changes only on the loop's own thread; a worker asks for a change with
+# `_call_back`. A job waits in its pool's line until the pool has a thread for it, and then in the
+# line of all due jobs. When the loop has nothing else to do, its selector calls `hold_time`, which
+# starts the first due job if none is running. The selector then waits, in real time, until the job
+# calls back. Two jobs run side by side only if one has kept the loop waiting for a real second: it
+# may be waiting at a barrier, or for a lock that another job must release.
 #
-# `compute` in a worker thread ends a turn halfway: `hold` has the loop set a timer, and blocks the
-# thread on an event of its job. The timer puts the job in line again, and its turn sets the event.
+# `compute` in a worker thread ends a turn halfway: `hold` makes the loop set a timer, and blocks
+# the thread on its job's event. The timer puts the job in line again, and its next turn sets the
+# event.
 #
-# Between us and a pool three things can go wrong. The machine may give the pool fewer threads than
-# it promises. A job that it has only queued is then taken back, since the threads that there are
-# may all be waiting for time to go on. A pool that is shut down may refuse a job, or drop it after
-# it has queued it: it ends with the pool's error. And a thread may run a job that the pool has
-# already given up; so both take the job's claim first, and the one that is late does nothing.
+# Three things can go wrong between this code and a pool. The machine may give the pool fewer
+# threads than it promises: then a job that the pool has only queued is taken back, since all its
+# threads may be waiting for virtual time. A pool that is shut down may refuse a job, or drop it
+# after queueing it: then the job ends with the pool's error. And a thread may run a job that the
+# pool has already given up: so both acquire the job's claim first, and the later one does nothing.
 
 
 class _Pool:
-    """A thread pool as the clock sees it: at most `limit` jobs have begun, the others wait."""
+    """A thread pool as the clock sees it: at most `limit` jobs have begun, and the others wait."""
 
     def __init__(self, executor: Executor, limit: int) -> None:
         self.executor, self.limit = executor, limit
         self.begun = 0
         self.line: deque[Callable[[], None]] = deque()  # jobs to start
-        self.returned: deque[Callable[[], None]] = deque()  # jobs for which there was no thread
+        self.returned: deque[Callable[[], None]] = deque()  # jobs that the pool had no thread for
 
 
 class _Job:
@@ -64,7 +65,7 @@ class _Job:
         self.turns, self.pool, self.call = turns, pool, call
         self.future = JobFuture()
         self.wake = threading.Event()
-        self._claim = threading.Lock()  # held by what ends the job: its thread, or a failed pool
+        self._claim = threading.Lock()  # taken by whatever ends the job: its thread or its pool
 
     def start(self) -> None:
         if not self.future.set_running_or_notify_cancel():
@@ -76,11 +77,11 @@ class _Job:
         pool = self.pool
         try:
             handed = pool.executor.submit(self._run)
-        except Exception as error:  # it was shut down, say: no fault of the function's
+        except Exception as error:  # the pool was shut down, say; the function is not at fault
             self._fail(refused(pool.executor, error))
             return
         pool.limit = thread_limit(pool.executor) or pool.limit
-        # the machine gives too few threads, and those there are may all wait for time to go on
+        # The machine gives too few threads, and all of them may be waiting for virtual time.
         if pool.begun > pool.limit and handed.cancel():
             pool.returned.append(self._hand_over)
             self.turns._end(self)
@@ -88,7 +89,7 @@ class _Job:
             handed.add_done_callback(self._come_back)
 
     def _come_back(self, handed: Future[None]) -> None:
-        """End the job as the pool has ended it, unless a thread has run it."""
+        """End the job with the pool's error or cancellation, unless a thread has run it."""
         self._fail(CancelledError() if handed.cancelled() else handed.exception())
 
     def _fail(self, error: BaseException | None) -> None:
@@ -97,7 +98,7 @@ class _Job:
             self.turns._call_back(self.turns._end, self)
 
     def _run(self) -> None:
-        if not self._claim.acquire(blocking=False):  # its pool had queued it, and failed then
+        if not self._claim.acquire(blocking=False):  # its pool failed after queueing it
             return
         _here.job = self
         try:
@@ -105,22 +106,22 @@ class _Job:
         except BaseException as error:
             self.future.set_exception(error)
         finally:
-            # the traceback of an error leads to this frame and, through it, to the job: if the job
-            # led back to the error, both would stay until the next collection of garbage
+            # An error's traceback leads to this frame, and so to the job. If the job led back to
+            # the error, both would stay alive until the next garbage collection.
             del self.future, self.call
             self.turns._call_back(self.turns._end, self)
             _here.job = None
 
 
 class Turns:
-    """The worker threads of one virtual loop."""
+    """The worker threads of one virtual loop, which take turns."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.strangers, self.polling = Strangers(), Polling()
         self.due: deque[Callable[[], None]] = deque()  # jobs to start or to wake, in order
         self._running = 0
-        self._outside = 0  # how much runs where we cannot see it, as in other processes
+        self._outside = 0  # calls running out of sight, such as in other processes
         self._asleep: set[_Job] = set()
         self._pools: dict[Executor, _Pool] = {}
         self._drained: asyncio.Future[None] | None = None
@@ -128,7 +129,7 @@ class Turns:
     def submit(
         self, executor: Executor, func: Callable[..., T], args: tuple[Any, ...]
     ) -> asyncio.Future[T]:
-        """Put `func(*args)` in line; if it is to run in another process, submit it at once."""
+        """Put `func(*args)` in line; submit it at once if it is to run in another process."""
         limit = thread_limit(executor)
         if limit is None:
             outside = executor.submit(func, *args)
@@ -146,7 +147,7 @@ class Turns:
         return asyncio.wrap_future(job.future, loop=self._loop)
 
     def hold_time(self) -> bool:
-        """Give the next job its turn if none is running; tell whether time has to stand still."""
+        """Start the next job if none is running; return whether time has to stand still."""
         while self.due and not self._running:
             self.give()
         if self._running or self._outside:
@@ -154,12 +155,12 @@ class Turns:
         return bool(self.strangers.sources) and self.strangers.run_for_us()
 
     def give(self) -> None:
-        """Let the next job run, even beside another."""
+        """Start the next job, even beside another."""
         self._running += 1
         self.due.popleft()()
 
     async def drain(self, executor: Executor) -> None:
-        """Wait until the jobs of the executor have ended."""
+        """Wait until all jobs of the executor have ended."""
         pool = self._pools.get(executor)
         while pool is not None and pool.begun:
             self._drained = self._loop.create_future()
@@ -167,7 +168,7 @@ class Turns:
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Let time stand still in the block, while something runs where we cannot see it."""
+        """Make time stand still in the block, while something runs out of sight."""
         self._outside += 1
         try:
             yield
@@ -175,8 +176,8 @@ class Turns:
             self._outside -= 1
 
     def close(self) -> None:
-        """End the jobs that are waiting in virtual time; the loop has been closed."""
-        for job in list(self._asleep):  # a thread may add itself meanwhile
+        """End the jobs that are waiting in virtual time, after the loop has been closed."""
+        for job in list(self._asleep):  # a thread may add itself in the meantime
             job.wake.set()
         self._asleep.clear()
         self._pools.clear()
@@ -207,23 +208,23 @@ class Turns:
     def _call_back(self, callback: Callable[..., Any], *args: Any) -> bool:
         try:
             self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # the loop is closed, nobody listens any more
+        except RuntimeError:  # the loop is closed
             return False
         return True
 
 
 def is_job() -> bool:
-    """Tell whether this thread runs a job."""
+    """Return whether this thread is running a job."""
     return getattr(_here, "job", None) is not None
 
 
 def hold(seconds: float) -> bool:
-    """Hold the job that this thread runs for `seconds` of virtual time; False if it runs none."""
+    """Block this thread's job for `seconds` of virtual time; return False if it runs none."""
     job: _Job | None = getattr(_here, "job", None)
     if job is None:
         return False
     job.wake.clear()
-    job.turns._asleep.add(job)  # here, lest the loop be closed before it puts the job to sleep
+    job.turns._asleep.add(job)  # here, in case the loop is closed before it puts the job to sleep
     told = job.turns._call_back(job.turns._put_to_sleep, job, seconds)
     if told:
         job.wake.wait()

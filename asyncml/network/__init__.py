@@ -1,12 +1,12 @@
-"""A network in NumPy, whose parameters are one flat vector.
+"""A network in NumPy, with its parameters in one flat vector.
 
-    layers      what a layer is, and those that there are
-    losses      what a model is trained to make small
-    sequential  a model of layers
+    layers      what a layer is, and the two built-in ones
+    losses      what training minimises
+    sequential  a model made of layers
     optimizers  SGD and Adam
-    aligned     arrays that begin where the processor likes it
+    aligned     arrays that start at a cache line, which is faster
 
-Lesson 08 builds such a network. Nothing here knows of asyncio.
+Lesson 08 builds such a network. Nothing here uses asyncio.
 """
 
 from asyncml.network.layers import Layer, Linear, ReLU

@@ -1,6 +1,6 @@
-"""Arrays that begin at a cache line: what NumPy does with whole vectors is then faster.
+"""Arrays that start at a cache line, which makes operations on whole vectors faster.
 
-NumPy asks the system for memory, and what it gets begins 16 bytes after a line of 64. A core that
+The memory that NumPy gets from the system starts 16 bytes after a 64-byte cache line. A core that
 reads 64 bytes at once then touches two lines each time, which can double the time of an operation.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-LINE = 64  # bytes; 128 on some: then every second array is as lucky as before
+LINE = 64  # bytes; on machines with 128, every second array is aligned by chance, as before
 
 
 def zeros(shape: int | Sequence[int]) -> npt.NDArray[np.float32]:
-    """Return an array of zeros, float32, whose memory begins at a cache line.
+    """Return an array of float32 zeros whose memory starts at a cache line.
 
     Example:
         >>> zeros((3, 5)).ctypes.data % LINE

@@ -1,7 +1,7 @@
 """Layers: each formula beside its derivative.
 
-Data is laid out as (batch, in), one example a row. Gradients are those of the loss L, and `dy`
-stands for dL/dy. Lesson 08 derives all of them and checks them by central differences.
+Data has the shape (batch, in), one example per row. Gradients are those of the loss L, and `dy`
+stands for dL/dy. Lesson 08 derives all of them and checks them with central differences.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from asyncml.checks import check_int
 
-Array = npt.NDArray[np.float32]  # by this name in `help`, since annotations are not evaluated
+Array = npt.NDArray[np.float32]  # `help` shows this name, since annotations are not evaluated
 
 
 class HoldsViews:
-    """Has arrays that share their memory with others, so that assigning to one copies into it."""
+    """Has arrays that share memory with others, so assigning to one copies into it."""
 
-    views: ClassVar[tuple[str, ...]]  # their names
+    views: ClassVar[tuple[str, ...]]  # the names of these attributes
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.views:
@@ -30,7 +30,7 @@ class HoldsViews:
 
 
 def copy_into(target: Array, value: npt.ArrayLike, name: str) -> None:
-    """Copy `value` into `target`, whose memory is shared; its shape must be the same."""
+    """Copy `value` into `target`, whose memory is shared; the shapes must be equal."""
     given = np.asarray(value)
     if not np.can_cast(given.dtype, target.dtype, "same_kind"):
         got = type(value).__name__ if given.ndim == 0 else given.dtype
@@ -41,24 +41,24 @@ def copy_into(target: Array, value: npt.ArrayLike, name: str) -> None:
 
 
 class Layer:
-    """One function of a network and its derivative; `Linear` and `ReLU` are the ones given here.
+    """One function of a network and its derivative, such as the built-in `Linear` and `ReLU`.
 
-    To write your own, override `forward` and `backward`, and set the attributes that tell a
-    `Sequential` about it; if it has parameters, override `bind` and `initialise` too. A layer keeps
-    no data: `forward` and `backward` are given every array that they read or write. An `Array` is a
-    NumPy array of float32.
+    To write your own, override `forward` and `backward`, and set the attributes that describe it to
+    `Sequential`; if it has parameters, override `bind` and `initialise` too. A layer keeps no data:
+    `forward` and `backward` are given every array that they read or write. An `Array` is a NumPy
+    array of float32.
 
     Attributes:
-        n_in: values in a row of x, an int; None, as here, for any number.
-        n_out: values in a row of y, an int; None, as here, for as many as in x.
-        n_params: how many parameters it has, 0 here; `bind` is given that many of the model's.
+        n_in: the number of values in a row of x, an int; None, the default, accepts any number.
+        n_out: the number of values in a row of y, an int; None, the default, means as many as in x.
+        n_params: the number of parameters, 0 by default; `bind` is given that many of the model's.
         in_place: whether `forward` may be given x itself as `out`, and `backward` dy itself as dx;
-            False here. True saves memory, and suits a layer that works element by element and whose
-            `backward` does not need x, which y has overwritten by then.
-        reads_output: whether `backward` reads y; True here. If False, a layer behind it that works
-            in place may overwrite y.
+            False by default. True saves memory. It suits an element-wise layer whose `backward`
+            does not need x, which y has overwritten by then.
+        reads_output: whether `backward` reads y; True by default. If False, the next layer may
+            overwrite y if it works in place.
         bound: whether it is in a model already, and so cannot be put into another; a `bind` of your
-            own sets it to True.
+            own must set it to True.
     """
 
     n_in: int | None = None
@@ -69,40 +69,40 @@ class Layer:
     bound = False
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"  # a checkpoint tells models apart by it
+        return f"{type(self).__name__}()"  # checkpoints compare models by it
 
     def bind(self, params: Array, grads: Array) -> None:
-        """Take `params` and `grads`, (n_params,) each, as the memory of this layer.
+        """Use `params` and `grads`, (n_params,) float32 each, as the memory of this layer.
 
         Args:
-            params: a view of the model's parameters; its values come with `initialise`.
+            params: a view of the model's parameters; `initialise` sets the values.
             grads: a view of the model's gradients, to be filled by `backward`.
         """
 
     def initialise(self, rng: np.random.Generator) -> None:
-        """Draw the parameters.
+        """Draw the initial parameters.
 
         Args:
-            rng: the generator to draw from; it is that of the whole model.
+            rng: the model's random generator, shared by all its layers.
         """
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Return y for x: (batch, n_in), written into `out`, (batch, n_out), where it is given.
+        """Return y for x, (batch, n_out), in `out` if that is given.
 
         Args:
             x: (batch, n_in) float32.
-            out: (batch, n_out) float32, to be filled with y and returned; None: a new array.
+            out: (batch, n_out) float32, filled with y and returned; None: a new array.
         """
         raise NotImplementedError
 
     def backward(self, x: Array, y: Array, dy: Array, dx: Array | None) -> None:
-        """Fill the gradients of this layer and, unless it is None, `dx`; may overwrite y.
+        """Fill the gradients of this layer, and `dx` unless it is None; may overwrite y.
 
         Args:
-            x: what `forward` was given, (batch, n_in).
-            y: what it returned, (batch, n_out); no longer that, if `reads_output` is False.
+            x: the input of `forward`, (batch, n_in) float32.
+            y: the output of `forward`, (batch, n_out); possibly overwritten if not `reads_output`.
             dy: dL/dy, (batch, n_out).
-            dx: to be filled with dL/dx, (batch, n_in); None where nobody asks for it.
+            dx: filled with dL/dx, (batch, n_in); None if dL/dx is not needed.
         """
         raise NotImplementedError
 
@@ -111,16 +111,16 @@ class Linear(HoldsViews, Layer):
     """y = x W + b: each output is a weighted sum of the inputs.
 
     dL/dW = x^T dL/dy, dL/db = the sum of dL/dy over the batch, dL/dx = dL/dy W^T.
-    The arrays `weight` (n_in, n_out) and `bias` (n_out,), and their gradients `weight_grad` and
-    `bias_grad`, come with the `Sequential` that the layer is put into, as views of its vectors;
-    assigning to one copies into it.
+    `Sequential` gives the layer its arrays `weight` (n_in, n_out) and `bias` (n_out,), and their
+    gradients `weight_grad` and `bias_grad`, as views of the model's vectors; assigning to one of
+    them copies into it.
 
     Args:
-        n_in: values in a row of x.
-        n_out: values in a row of y.
+        n_in: the number of values in a row of x.
+        n_out: the number of values in a row of y.
 
     Raises:
-        TypeError: a size is no int.
+        TypeError: a size is not an int.
         ValueError: a size is below 1.
     """
 
@@ -153,11 +153,11 @@ class Linear(HoldsViews, Layer):
             raise RuntimeError(f"{self} has no arrays yet: put the layer into a Sequential first")
 
     def bind(self, params: Array, grads: Array) -> None:
-        """Lay `weight` and `bias` over `params`, and their gradients over `grads`.
+        """Make `weight` and `bias` views of `params`, and their gradients views of `grads`.
 
         Args:
-            params: (n_params,) float32, a view of the model's.
-            grads: (n_params,) float32, a view of the model's.
+            params: (n_params,) float32, a view of the model's parameters.
+            grads: (n_params,) float32, a view of the model's gradients.
         """
         own = vars(self)  # `self.weight = ...` would copy
         for suffix, flat in (("", params), ("_grad", grads)):
@@ -166,9 +166,9 @@ class Linear(HoldsViews, Layer):
         self.bound = True
 
     def initialise(self, rng: np.random.Generator) -> None:
-        """Draw weights with standard deviation sqrt(2 / n_in), set biases to 0.
+        """Draw weights with standard deviation sqrt(2 / n_in), and set biases to 0.
 
-        With a ReLU behind it this keeps the size of the signal through any number of layers
+        If a ReLU follows, this preserves the magnitude of the signal through any number of layers
         (He et al. 2015, section 2.2).
 
         Args:
@@ -182,7 +182,7 @@ class Linear(HoldsViews, Layer):
 
         Args:
             x: (batch, n_in) float32.
-            out: (batch, n_out) float32, to be filled; None: a new array.
+            out: (batch, n_out) float32, filled and returned; None: a new array.
 
         Raises:
             RuntimeError: the layer is not in a model yet.
@@ -195,10 +195,10 @@ class Linear(HoldsViews, Layer):
         """Fill dL/dW, dL/db and dL/dx.
 
         Args:
-            x: (batch, n_in) float32, what `forward` was given.
+            x: (batch, n_in) float32, the input of `forward`.
             y: not read.
             dy: (batch, n_out) float32.
-            dx: (batch, n_in) float32, to be filled; None where nobody asks for it.
+            dx: (batch, n_in) float32, filled with dL/dx; None if dL/dx is not needed.
         """
         np.matmul(x.T, dy, out=self.weight_grad)
         np.add.reduce(dy, axis=0, out=self.bias_grad)
@@ -207,9 +207,9 @@ class Linear(HoldsViews, Layer):
 
 
 class ReLU(Layer):
-    """y = max(x, 0): lets what is positive pass.
+    """y = max(x, 0): passes positive values on.
 
-    dL/dx = dL/dy where x > 0, else 0; and x > 0 exactly where y > 0.
+    dL/dx = dL/dy where x > 0, else 0; x > 0 exactly where y > 0.
     """
 
     in_place = True
@@ -219,18 +219,18 @@ class ReLU(Layer):
 
         Args:
             x: (batch, n) float32.
-            out: an array like x, to be filled, or x itself; None: a new array.
+            out: an array like x, filled and returned, or x itself; None: a new array.
         """
         return np.maximum(x, 0, out=out)
 
     def backward(self, x: Array, y: Array, dy: Array, dx: Array | None) -> None:
-        """Fill dL/dx; y becomes the derivative, 0 or 1.
+        """Fill dL/dx; y is overwritten with the derivative, 0 or 1, unless `dx` is None.
 
         Args:
             x: not read.
-            y: (batch, n) float32, what `forward` returned.
+            y: (batch, n) float32, the output of `forward`.
             dy: (batch, n) float32.
-            dx: (batch, n) float32, to be filled, or dy itself; None where nobody asks for it.
+            dx: (batch, n) float32, filled with dL/dx, or dy itself; None if dL/dx is not needed.
         """
         if dx is not None:
             np.greater(y, 0, out=y)

@@ -1,7 +1,7 @@
-"""Losses: how far outputs are from what they should be, each formula beside its derivative.
+"""Losses: how far outputs are from their targets, each formula beside its derivative.
 
-Outputs are (batch, n_out), one example a row, and L is a mean over the batch. Lesson 08 derives the
-cross-entropy and checks its gradient by central differences.
+Outputs have the shape (batch, n_out), one example per row, and L is a mean over the batch. Lesson
+08 derives the cross-entropy and checks its gradient with central differences.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from asyncml.network.layers import Array
 
 
 class Loss:
-    """What a model is trained to make small; `CrossEntropy` and `MeanSquaredError` are given here.
+    """What training minimises, such as the built-in `CrossEntropy` and `MeanSquaredError`.
 
-    For one of your own, override `forward`, and `predict` where the outputs themselves are not the
-    answer. If it has settings, show them in `__repr__`: a checkpoint tells models apart by it.
+    To write your own, override `forward`, and `predict` if the outputs themselves are not the
+    prediction. If it has settings, show them in `__repr__`: checkpoints compare models by it.
 
     Attributes:
-        classifies: whether `predict` returns labels, so that `evaluate` counts how many are right;
-            False here, where it returns the loss.
+        classifies: whether `predict` returns labels, so that `evaluate` counts the correct ones; if
+            False, the default, `evaluate` returns the loss.
 
     Example:
         >>> class MeanAbsoluteError(Loss):
@@ -39,17 +39,17 @@ class Loss:
         return f"{type(self).__name__}()"
 
     def forward(self, outputs: Array, y: npt.ArrayLike, grad: Array | None = None) -> float:
-        """Return L, and fill `grad` with dL/doutputs where it is given.
+        """Return L, and fill `grad` with dL/doutputs if it is given.
 
         Args:
             outputs: (batch, n_out) float32.
-            y: what the outputs should be; check it first, since it comes straight from the data.
+            y: the targets; check them first, since they come straight from the data.
             grad: (batch, n_out) float32; may be `outputs` itself.
         """
         raise NotImplementedError
 
     def predict(self, outputs: Array) -> npt.NDArray[Any]:
-        """Return what a model says whose outputs are these, row by row: here the outputs.
+        """Return the predictions for these outputs, row by row: here the outputs themselves.
 
         Args:
             outputs: (batch, n_out) float32.
@@ -58,10 +58,10 @@ class Loss:
 
 
 class CrossEntropy(Loss):
-    """L = the mean of -log p[label], where p = softmax(outputs) row by row: for a classifier.
+    """L = the mean of -log p[label], where p = softmax(outputs) row by row: for classifiers.
 
-    dL/doutputs = (p - onehot(y)) / batch. Here y is (batch,) integer labels, 0 to n_out - 1, and
-    `predict` returns the label with the largest output: (batch,) int.
+    dL/doutputs = (p - onehot(y)) / batch. The targets y are (batch,) integer labels, 0 to
+    n_out - 1, and `predict` returns the label with the largest output, (batch,) int.
     """
 
     classifies = True
@@ -72,12 +72,12 @@ class CrossEntropy(Loss):
         Args:
             outputs: (batch, classes) float32, the logits.
             y: (batch,) integer labels, 0 to classes - 1.
-            grad: (batch, classes) float32, to be filled with dL/doutputs; may be `outputs` itself.
+            grad: (batch, classes) float32, filled with dL/doutputs; may be `outputs` itself.
         """
         return softmax_cross_entropy(outputs, y, grad)
 
     def predict(self, outputs: Array) -> npt.NDArray[Any]:
-        """Return the label with the largest output for each row: (batch,) int.
+        """Return the label with the largest output in each row, (batch,) int.
 
         Args:
             outputs: (batch, classes) float32.
@@ -89,8 +89,8 @@ class CrossEntropy(Loss):
 class MeanSquaredError(Loss):
     """L = the mean of (outputs - y)^2 over the batch and all outputs: for regression.
 
-    dL/doutputs = 2 (outputs - y) / (batch n_out). Here y is (batch, n_out) floats, and `predict`
-    returns the outputs.
+    dL/doutputs = 2 (outputs - y) / (batch n_out). The targets y are (batch, n_out) floats, and
+    `predict` returns the outputs.
 
     Example:
         >>> MeanSquaredError().forward(np.float32([[1, 2]]), np.float32([[0, 4]]))
@@ -98,7 +98,7 @@ class MeanSquaredError(Loss):
     """
 
     def forward(self, outputs: Array, y: npt.ArrayLike, grad: Array | None = None) -> float:
-        """Return L, and fill `grad` with dL/doutputs where it is given.
+        """Return L, and fill `grad` with dL/doutputs if it is given.
 
         Args:
             outputs: (batch, n_out) float32.
@@ -106,8 +106,8 @@ class MeanSquaredError(Loss):
             grad: (batch, n_out) float32; may be `outputs` itself.
 
         Raises:
-            TypeError: y holds no floats.
-            ValueError: y has another shape than the outputs, or the batch is empty.
+            TypeError: y does not hold floats.
+            ValueError: y does not have the shape of the outputs, or the batch is empty.
         """
         y = np.asarray(y)
         if y.dtype.kind != "f":
@@ -126,17 +126,17 @@ class MeanSquaredError(Loss):
 def softmax_cross_entropy(logits: Array, y: npt.ArrayLike, grad: Array | None = None) -> float:
     """Return the mean of -log p[label], where p = softmax(logits) row by row.
 
-    -log p[k] = log(sum(exp(z))) - z[k]; the largest logit is subtracted first, which changes
-    nothing but that exp cannot overflow (Goodfellow, Bengio & Courville 2016, section 6.2.2.3).
+    -log p[k] = log(sum(exp(z))) - z[k]. The largest logit is subtracted first, which only keeps exp
+    from overflowing (Goodfellow, Bengio & Courville 2016, section 6.2.2.3).
     dL/dz = (p - onehot(y)) / batch.
 
     Args:
         logits: (batch, classes) float32.
         y: (batch,) integers, 0 to classes - 1.
-        grad: (batch, classes) float32 to be filled with dL/dlogits; may be `logits` itself.
+        grad: (batch, classes) float32, filled with dL/dlogits; may be `logits` itself.
 
     Raises:
-        TypeError: `logits` holds no floats, or y no integers.
+        TypeError: `logits` does not hold floats, or y does not hold integers.
         ValueError: a shape is wrong, the batch is empty, or a label is out of range.
 
     Example:
@@ -165,7 +165,7 @@ def softmax_cross_entropy(logits: Array, y: npt.ArrayLike, grad: Array | None = 
 
 
 def check_labels(y: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.integer]:
-    """Return the labels for logits of a shape (n, classes), or raise: (n,) ints below classes."""
+    """Return the labels, (n,) ints, or raise unless they fit logits of `shape`, (n, classes)."""
     y, (n, classes) = np.asarray(y), shape
     if n == 0:
         raise ValueError(f"the batch is empty: `logits` has shape {shape}")

@@ -1,7 +1,7 @@
-"""Optimisers: from a model's gradients to its next parameters, in place on the flat vectors.
+"""Optimisers: they update a model's parameters from its gradients, in place on the flat vectors.
 
-What a step keeps of the steps before it (velocity, moments) is a flat vector like the parameters,
-so a checkpoint copies all of it at once. Lesson 08 derives both optimisers.
+Their own state (velocity, moments) is in flat vectors like the parameters, so a checkpoint copies
+all of it at once. Lesson 08 derives both optimisers.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from asyncml.network.layers import Array
 if TYPE_CHECKING:
     from asyncml.network.sequential import Sequential
 
-# parameters at a time: the five vectors of a step in Adam, 640 KB, stay in a core's cache from the
-# first of its ten operations to the last
+# Parameters per block. Adam's five vectors then take 640 KB and stay in a core's cache through all
+# ten operations of a step.
 BLOCK = 32_768
 
 
 def _checked(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> float:
     number = check_number(name, value, rule)
     if not holds(number):
-        got = value if math.isfinite(number) else number  # not a number of thousands of digits
+        got = value if math.isfinite(number) else number  # avoids printing thousands of digits
         raise ValueError(f"`{name}` must be {rule}, got {got}")
     return number
 
@@ -46,13 +46,13 @@ def _shares(name: str, value: Any) -> tuple[float, float]:
 
 
 class Optimizer:
-    """Changes `model.params` by `model.grads`, in place; `SGD` and `Adam` are those given here.
+    """Updates `model.params` from `model.grads`, in place; `SGD` and `Adam` are built in.
 
     Attributes:
-        model: whose parameters it changes.
-        lr: the learning rate, a float; may be set anew between two steps, to 0 too, where a
-            schedule ends.
-        settings: what checks each setting, by its name, whenever it is set.
+        model: the model whose parameters it updates.
+        lr: the learning rate, a float; may be changed between two steps, even to 0, as at the end
+            of a schedule.
+        settings: for the name of each setting, the function that checks every new value.
     """
 
     settings: ClassVar[dict[str, Callable[[str, Any], Any]]] = {"lr": _rate}
@@ -68,7 +68,7 @@ class Optimizer:
         super().__setattr__(name, value if check is None else check(name, value))
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the live arrays that the next step depends on: copy them to keep, fill to restore.
+        """Return the live arrays that the next step depends on: copy to save, fill to restore.
 
         Example:
             >>> from asyncml.network.sequential import MLP
@@ -78,14 +78,14 @@ class Optimizer:
         raise NotImplementedError
 
     def step(self) -> None:
-        """Change the parameters by one step."""
+        """Update the parameters by one step."""
         raise NotImplementedError
 
     def _blocks(self) -> Iterator[tuple[slice, Array]]:
-        """Give the vectors block by block, each with room for an intermediate result.
+        """Yield the blocks of the vectors, each with a buffer for an intermediate result.
 
-        The first block comes last: it is still in the cache when the next forward pass begins with
-        the first layer.
+        The first block comes last, so it is still in the cache when the next forward pass starts
+        with the first layer.
         """
         size = len(self.model.params)
         for start in reversed(range(0, size, BLOCK)):
@@ -96,17 +96,17 @@ class Optimizer:
 class SGD(Optimizer):
     """Stochastic gradient descent: velocity = momentum velocity + g, p -= lr velocity.
 
-    Source: Goodfellow, Bengio & Courville 2016, section 8.3.2, with lr taken out of the velocity,
-    as PyTorch has it, so that a change of lr acts at once.
+    Source: Goodfellow, Bengio & Courville 2016, section 8.3.2, but with lr outside the velocity, as
+    in PyTorch, so that a change of lr takes effect at once.
 
     Args:
-        model: whose parameters it changes.
+        model: the model whose parameters it updates.
         lr: the learning rate.
-        momentum: how much of the velocity is kept, from 0 to below 1; may be set anew between two
-            steps, as lr may.
+        momentum: the fraction of the velocity that is kept, from 0 to below 1; like lr, it may be
+            changed between two steps.
 
     Raises:
-        TypeError: `model` is no model, or another argument no number.
+        TypeError: `model` is not a model, or another argument is not a number.
         ValueError: an argument is out of range.
     """
 
@@ -122,7 +122,7 @@ class SGD(Optimizer):
         return {"velocity": self.velocity}
 
     def step(self) -> None:
-        """Change the parameters by one step."""
+        """Update the parameters by one step."""
         lr, momentum = self.lr, self.momentum
         for block, update in self._blocks():
             params, grads = self.model.params[block], self.model.grads[block]
@@ -133,28 +133,29 @@ class SGD(Optimizer):
             np.subtract(params, update, out=params)
 
 
-# float32 below 1e-38 is denormal, and arithmetic with it many times slower: what decays is cut off
-# long before, every so many steps; it is far too small to change a parameter
+# A float32 below 1e-38 is denormal, and arithmetic with denormals is many times slower. So every
+# 64 steps values that have decayed below 1e-30, far too small to change a parameter, become 0.
 _NEGLIGIBLE, _EVERY = 1e-30, 64
 
 
 class Adam(Optimizer):
-    """Steps of about lr in each parameter: its mean gradient over its root mean square gradient.
+    """Steps of about lr in each parameter: its mean gradient over its root-mean-square gradient.
 
-    p -= lr m / (sqrt(v) + eps), where m and v are weighted means of g and of g^2: what is i steps
-    old has the weight beta1^i in m and beta2^i in v. A mean is a sum over the sum of the weights;
-    kept are the sums, since g_sum = beta1 g_sum + g is one operation less than a moving average.
-    Source: Kingma & Ba 2015, algorithm 1: its corrected m and v are these means.
+    p -= lr m / (sqrt(v) + eps), where m and v are weighted means of g and of g^2: a gradient from i
+    steps ago has the weight beta1^i in m and beta2^i in v. A mean is a weighted sum divided by the
+    sum of the weights. The state holds the weighted sums, since g_sum = beta1 g_sum + g takes one
+    operation less than a moving average.
+    Source: Kingma & Ba 2015, algorithm 1, whose bias-corrected m and v are these means.
 
     Args:
-        model: whose parameters it changes.
+        model: the model whose parameters it updates.
         lr: the learning rate.
-        betas: how much of m and of v is kept, each from 0 to below 1. When they are set anew, what
-            they were before counts as if it had been these.
-        eps: keeps a parameter without gradient from dividing by 0.
+        betas: the fractions of the sums for m and v that are kept, each from 0 to below 1. If they
+            are changed, earlier steps count as if they had been made with the new values.
+        eps: avoids a division by 0 for parameters without a gradient.
 
     Raises:
-        TypeError: `model` is no model, or another argument no number.
+        TypeError: `model` is not a model, or another argument is not a number.
         ValueError: an argument is out of range.
     """
 
@@ -179,11 +180,11 @@ class Adam(Optimizer):
         return {"g_sum": self.g_sum, "g2_sum": self.g2_sum, "t": self.t}
 
     def step(self) -> None:
-        """Change the parameters by one step."""
+        """Update the parameters by one step."""
         self.t += 1
         betas = self.betas
         n1, n2 = (_weights(beta, int(self.t)) for beta in betas)
-        root = math.sqrt(n2)  # taken out of sqrt(v), to divide one number and not a vector
+        root = math.sqrt(n2)  # factored out of sqrt(v): one number is divided, not a vector
         lr, eps = self.lr * root / n1, self.eps * root
         for block, update in self._blocks():
             params, grads = self.model.params[block], self.model.grads[block]
@@ -198,7 +199,7 @@ class Adam(Optimizer):
             np.divide(g_sum, update, out=update)
             np.multiply(update, lr, out=update)
             np.subtract(params, update, out=params)
-        if self.t % _EVERY == 0:  # by t alone, so that a resumed run does the same
+        if self.t % _EVERY == 0:  # depends on t alone, so a resumed run does the same
             self._cut_off()
 
     def _cut_off(self) -> None:
@@ -209,5 +210,5 @@ class Adam(Optimizer):
 
 
 def _weights(beta: float, t: int) -> float:
-    """Return 1 + beta + beta^2 + ..., t terms."""
+    """Return 1 + beta + beta^2 + ..., with t terms."""
     return (1 - beta**t) / (1 - beta)

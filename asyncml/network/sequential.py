@@ -1,9 +1,9 @@
-"""A neural network in NumPy: layers in a row, over one flat vector of parameters.
+"""A neural network in NumPy: a sequence of layers over one flat vector of parameters.
 
 All parameters of a model are in one vector and all gradients in another, and each layer has views
 of both. An optimiser is then a few operations on whole vectors, a checkpoint is one copy, and an
-all-reduce is one message. Each step writes into the buffers of the step before. There is no asyncio
-here; lesson 08 builds it piece by piece.
+all-reduce is one message. Each step reuses the buffers of the step before. There is no asyncio
+here; lesson 08 builds this class piece by piece.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from asyncml.network.losses import CrossEntropy, Loss
 
 
 class Sequential(HoldsViews):
-    """Layers one after the other, and the loss of the last one's outputs.
+    """A sequence of layers, and the loss of the last one's outputs.
 
-    A copy (`copy.copy`, `copy.deepcopy`, pickle) is a model of its own, whose layers have views of
-    its own vectors. `forward` and `predict` may run in several threads at once; `loss_and_grads`
-    may not, because it writes into `grads` and into buffers that it keeps.
+    A copy (`copy.copy`, `copy.deepcopy`, pickle) is an independent model, whose layers have views
+    of its own vectors. `forward` and `predict` may run in several threads at once; `loss_and_grads`
+    may not, because it writes to `grads` and to buffers that it keeps.
 
     Args:
-        layers: what is applied, in this order.
-        seed: of the generator that draws the initial parameters.
-        loss: what training makes small. None: `CrossEntropy()`, for a classifier, whose outputs are
+        layers: the layers, in the order in which they are applied.
+        seed: the seed of the generator that draws the initial parameters.
+        loss: what training minimises. None: `CrossEntropy()`, for a classifier whose outputs are
             logits.
 
     Attributes:
         layers: the layers, a tuple.
         loss: the loss.
-        n_in: values in a row of x.
-        n_out: values in a row of the output; of a classifier, the number of classes.
+        n_in: the number of values in a row of x.
+        n_out: the number of values in a row of the output; for a classifier, of classes.
         params: all parameters, (P,) float32; assigning copies into it.
         grads: the gradient of the loss by each parameter, (P,) float32; assigning copies into it.
 
     Raises:
-        TypeError: `loss` is no `Loss`, or a layer no `Layer`.
+        TypeError: `loss` is not a `Loss`, or a layer is not a `Layer`.
         ValueError: a layer's output does not fit the next one, or a layer is in a model already.
 
     Example:
@@ -67,7 +67,7 @@ class Sequential(HoldsViews):
         self.loss = CrossEntropy() if loss is None else loss
         if not isinstance(self.loss, Loss):
             raise TypeError(f"`loss` must be a Loss such as CrossEntropy(), got {loss!r}")
-        rng = np.random.default_rng(seed)  # before the layers are bound, in case it is refused
+        rng = np.random.default_rng(seed)  # before the layers are bound, in case it raises
         self._adopt(layers)
         for layer in self.layers:
             layer.initialise(rng)
@@ -83,7 +83,7 @@ class Sequential(HoldsViews):
             end = start + layer.n_params
             layer.bind(self.params[start:end], self.grads[start:end])
             start = end
-        self._outputs: list[Array] = []  # of each layer, in the largest batch yet
+        self._outputs: list[Array] = []  # of each layer, for the largest batch so far
         self._deltas: list[Array] = []  # dL/d(output) of each layer
 
     def __repr__(self) -> str:
@@ -98,24 +98,24 @@ class Sequential(HoldsViews):
     def __setstate__(self, state: dict[str, Any]) -> None:
         layers = [copy.copy(layer) for layer in state["layers"]]
         own = {id(old): new for old, new in zip(state["layers"], layers, strict=True)}
-        # with what a subclass has added, such as another name for a layer
+        # including attributes of a subclass, such as a second name for a layer
         vars(self).update({name: own.get(id(value), value) for name, value in state.items()})
         self._adopt(layers)
         self.params, self.grads = state["params"], state["grads"]
 
     def state(self) -> dict[str, Array]:
-        """Return the live arrays that training changes: copy them to keep, fill to restore."""
+        """Return the live arrays that training changes: copy to save, fill to restore."""
         return {"params": self.params}
 
     def forward(self, x: npt.ArrayLike) -> Array:
-        """Return the outputs for `x`, (batch, n_out), in an array of their own.
+        """Return the outputs for `x`, (batch, n_out) float32, in a new array.
 
         Args:
             x: (batch, n_in) float32; other floats are converted, which costs a copy.
 
         Raises:
-            TypeError: x holds no floats, such as unscaled pixels.
-            ValueError: x has another shape.
+            TypeError: x does not hold floats, as with unscaled pixels.
+            ValueError: x has the wrong shape.
         """
         given = y = self._checked_input(x)
         for layer in self.layers:
@@ -123,10 +123,10 @@ class Sequential(HoldsViews):
         return y
 
     def predict(self, x: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Return what the loss makes of the outputs for each row of x.
+        """Return the prediction for each row of x, as the loss defines it.
 
-        With `CrossEntropy` that is the label with the largest output, (batch,) int; with
-        `MeanSquaredError` the outputs themselves, (batch, n_out) float32.
+        With `CrossEntropy` it is the label with the largest output, (batch,) int; with
+        `MeanSquaredError` it is the outputs themselves, (batch, n_out) float32.
 
         Args:
             x: (batch, n_in) float32; other floats are converted, which costs a copy.
@@ -136,16 +136,16 @@ class Sequential(HoldsViews):
     def loss_and_grads(self, x: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """Return the loss of a batch, and fill `grads` with its gradient.
 
-        Once it has seen the largest batch it allocates only a few numbers for each row, and nothing
-        of the size of a layer's output.
+        After the largest batch it allocates only a few numbers per row, and nothing of the size of
+        a layer's output.
 
         Args:
             x: (batch, n_in) float32; other floats are converted, which costs a copy.
-            y: as the loss takes it. `CrossEntropy`: (batch,) integer labels, 0 to n_out - 1;
-                `MeanSquaredError`: (batch, n_out) floats.
+            y: the targets that the loss takes. `CrossEntropy`: (batch,) integer labels, 0 to
+                n_out - 1; `MeanSquaredError`: (batch, n_out) floats.
 
         Raises:
-            TypeError: x holds no floats, or y not what the loss takes.
+            TypeError: x does not hold floats, or y does not hold what the loss takes.
             ValueError: a shape is wrong, the batch is empty, or a label is out of range.
 
         Example:
@@ -160,12 +160,12 @@ class Sequential(HoldsViews):
             layer.forward(given, out)
         loss = self.loss.forward(outputs[-1], y, deltas[-1])
         for i in reversed(range(len(self.layers))):
-            dx = deltas[i - 1] if i else None  # nobody asks how the data should have been
+            dx = deltas[i - 1] if i else None  # the gradient of the data is not needed
             self.layers[i].backward(inputs[i], outputs[i], deltas[i], dx)
         return loss
 
     def _buffers(self, n: int) -> tuple[list[Array], list[Array]]:
-        """Return room for the output of each layer, and for its gradient, in a batch of n."""
+        """Return buffers for each layer's output and its gradient, for a batch of n."""
         if not self._outputs or len(self._outputs[0]) < n:
             self._outputs, self._deltas = [], []
             for i, layer in enumerate(self.layers):
@@ -188,17 +188,17 @@ class Sequential(HoldsViews):
 
 
 class MLP(Sequential):
-    """A multi-layer perceptron: Linear layers with a ReLU between each two.
+    """A multi-layer perceptron: Linear layers with a ReLU between each pair.
 
     Args:
-        sizes: values in a row of x, of each hidden layer, and of the output: for a classifier,
-            the number of classes.
-        seed: of the generator that draws the initial parameters.
+        sizes: the number of values in a row of x, of each hidden layer and of the output; the last
+            is the number of classes for a classifier.
+        seed: the seed of the generator that draws the initial parameters.
         loss: as for `Sequential`.
 
     Raises:
-        TypeError: `sizes` is no list of ints.
-        ValueError: fewer than two sizes, or one below 1.
+        TypeError: `sizes` is not a list of ints.
+        ValueError: there are fewer than two sizes, or one is below 1.
 
     Example:
         >>> MLP([784, 256, 10])
@@ -218,7 +218,7 @@ class MLP(Sequential):
 
 
 def _chain(layers: Sequence[Layer]) -> list[int]:
-    """Return the values in a row of the input and of each layer's output, or say what is wrong."""
+    """Return the row widths of the input and of each layer's output; raise if they do not fit."""
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise TypeError(f"a model is made of Layer objects, got {layer!r}: Sequential(*layers)")

@@ -1,6 +1,6 @@
-"""Real images: Fashion-MNIST, as arrays and as objects of a store.
+"""Real images: Fashion-MNIST, as arrays and as objects in a store.
 
-    png       a greyscale image as the bytes of a PNG, and back
+    png       encode a greyscale image as PNG, and decode it
     datasets  read the images, and write them to a store
 
 Lessons 07 and 08 use them.

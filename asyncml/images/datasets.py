@@ -1,8 +1,8 @@
 """Real images: Fashion-MNIST as arrays, and the same images as objects in a store.
 
-10,000 training and 2,000 test images come with the package, so nobody waits for a download. All
-70,000 are read from disk or downloaded, and checked. Lesson 07 loads the objects, lesson 08 trains
-on the arrays. Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747.
+10,000 training and 2,000 test images come with the package, so no download is needed. The full set
+of 70,000 is read from disk or downloaded, and checked. Lesson 07 loads the objects, lesson 08
+trains on the arrays. Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747.
 """
 
 import gzip
@@ -35,7 +35,7 @@ _FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
-# SHA-256 of the unpacked files, in that order: a copy that was packed again is as good
+# SHA-256 of the unpacked files, in the same order, so that repacked copies are valid too.
 _SHIPPED = (
     "ed2e37ed5a3a57d212141a69fe0a0de5a7126ffba14ac3f7e76f5f52cc04b1f0",
     "a69f2dad024ca220a8c4d85f621fdf929042d40c444abde2868903e9220ad517",
@@ -58,15 +58,15 @@ class DatasetError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images and their labels, row by row. Both arrays are the caller's own and may be changed.
+    """Images and their labels, row by row. Both arrays belong to the caller and may be changed.
 
     Args:
         images: (n, height, width) uint8.
         labels: (n,) uint8; `CLASS_NAMES[label]` is what the image shows.
-        name: "train" or "test"; `write_objects` begins the keys with it.
+        name: "train" or "test", for example; the default prefix of the keys in `write_objects`.
 
     Raises:
-        ValueError: an array has another shape or dtype.
+        ValueError: an array has the wrong shape or dtype.
 
     Example:
         >>> train, test = fashion_mnist()
@@ -101,19 +101,19 @@ class Dataset:
 
 
 def fashion_mnist(full: bool = False) -> tuple[Dataset, Dataset]:
-    """Load the training and the test images of Fashion-MNIST, and check them by their SHA-256.
+    """Load the training and test images of Fashion-MNIST, and check them against their SHA-256.
 
     Args:
         full: False for the 10,000 and 2,000 images that come with the package. True for all 60,000
-            and 10,000: from the folder named by the environment variable ASYNCML_DATA, or else from
-            the user's cache. If the cache is empty, 31 MB are downloaded into it.
+            and 10,000, read from the folder in the environment variable ASYNCML_DATA or, if that is
+            unset, from the user's cache. If they are not in the cache, 31 MB are downloaded.
 
     Returns:
         (train, test), each a `Dataset` of new arrays: images (n, 28, 28) uint8, labels (n,) uint8.
 
     Raises:
-        DatasetError: a file is missing, damaged or cannot be downloaded; says what to do. A partial
-            download is removed, even after an interrupt.
+        DatasetError: a file is missing, damaged or cannot be downloaded; the message says what to
+            do. A partial download is removed, even after an interrupt.
 
     Example:
         >>> train, test = fashion_mnist()
@@ -135,16 +135,16 @@ def fashion_mnist(full: bool = False) -> tuple[Dataset, Dataset]:
 async def write_objects(
     store: Store, dataset: Dataset, *, prefix: str | None = None, concurrency: int = 16
 ) -> list[str]:
-    """Write each image of a data set into a store, as a PNG object with its label in the key.
+    """Write each image of a data set to a store, as a PNG object with its label in the key.
 
-    The keys are `train/00000-9.png`, `train/00001-0.png` and so on; when sorted, they are in the
-    order of the data set. A thread does the encoding, so the event loop is not held up.
+    The keys are `train/00000-9.png`, `train/00001-0.png` and so on; sorted, they are in the order
+    of the data set. A thread does the encoding, so it does not block the event loop.
 
     Args:
-        store: where to write.
-        dataset: what to write. Its images are read as they are needed: do not change them before
-            this ends.
-        prefix: what the keys begin with; by default the name of the data set and a slash.
+        store: the store to write to.
+        dataset: the images to write. They are read when they are needed: do not change them before
+            this returns.
+        prefix: the start of every key; by default the name of the data set and a slash.
         concurrency: how many objects are written at once, at least 1.
 
     Returns:
@@ -153,7 +153,7 @@ async def write_objects(
     Raises:
         TypeError: `store` is not a store, `dataset` not a Dataset, or `concurrency` not an int.
         ValueError: `concurrency` is below 1.
-        Exception: the first error that `store.put` raised. After it, as after a cancellation, the
+        Exception: the first error that `store.put` raised. After an error or a cancellation the
             objects written so far remain, and no task or thread is left.
 
     Example:
@@ -185,11 +185,11 @@ def label_of(key: str) -> int:
     """Return the label in a key made by `write_objects`.
 
     Args:
-        key: such as `train/00000-9.png`.
+        key: a key such as `train/00000-9.png`.
 
     Raises:
         TypeError: `key` is not a str.
-        ValueError: `key` does not end with a label.
+        ValueError: `key` does not end with a label and `.png`.
 
     Example:
         >>> label_of("train/00000-9.png")
@@ -208,7 +208,7 @@ def _load(folder: Path, sums: tuple[str, ...], mend: str) -> tuple[Dataset, Data
 
 
 def _read(path: Path, sha256: str, mend: str, source: str = "") -> Bytes:
-    """Unpack and check one IDX file, which holds a shape as big-endian int32 and then the bytes."""
+    """Read, unpack and check one IDX file: the shape as big-endian int32, then the bytes."""
     try:
         data = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
@@ -232,7 +232,7 @@ def _cache() -> Path:
 
 def _download(file: str, sha256: str, folder: Path) -> None:
     """Download one file into `folder`, where it appears complete and checked, or not at all."""
-    import tempfile  # all of these are slow to import and seldom needed
+    import tempfile  # these modules are slow to import and seldom needed
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import urlopen
@@ -254,12 +254,12 @@ def _download(file: str, sha256: str, folder: Path) -> None:
             part.replace(folder / file)
     except (OSError, HTTPException) as error:
         if isinstance(error, HTTPError):
-            error.close()  # it holds the connection
+            error.close()  # it holds the connection open
         raise DatasetError(f"{url} cannot be downloaded to {folder}: {error}; {mend}") from None
 
 
 def _copy(response: Any, out: BinaryIO, file: str) -> None:
-    """Copy the body of a response in pieces, with a bar that grows on stderr."""
+    """Copy the body of a response in pieces, with a progress bar on stderr."""
     total, done = int(response.headers.get("Content-Length") or 0), 0
     try:
         while piece := response.read(2**18):

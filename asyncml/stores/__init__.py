@@ -1,9 +1,9 @@
-"""Where bytes live: in memory, far away, or in the stores of a cloud.
+"""Where bytes live: in memory, far away, or in cloud object stores.
 
-    memory   what a store is, and the simplest: a dict
-    slow     a bucket that is far away, for lessons and tests
-    limited  requests that leave no faster than a store allows
-    hedged   stragglers, asked a second time
+    memory   what a store is, and the simplest one: a dict
+    slow     a far-away bucket, for lessons and tests
+    limited  limits how fast requests leave
+    hedged   makes late requests a second time
     objects  S3, GCS, Azure, HTTP and folders
 
 Lesson 07 loads from them.

@@ -1,7 +1,7 @@
-"""A store whose stragglers are asked a second time.
+"""A store that makes a late request a second time.
 
-A few requests take many times as long as the others. In a batch of a hundred, one of them is
-enough to hold up the rest; asking again is nearly always quicker than waiting. Lesson 07 does it.
+A few requests take many times as long as the others. In a batch of a hundred, one such straggler is
+enough to delay the rest, and asking again is nearly always quicker than waiting. See lesson 07.
 """
 
 import asyncio
@@ -12,23 +12,23 @@ from asyncml.stores.memory import Keys, Store, check_store
 
 
 class Hedged:
-    """A store that asks again for an object that is late, and takes whichever answer comes first.
+    """A store that asks again for a late object, and takes whichever answer comes first.
 
     These are the hedged requests of J. Dean and L. A. Barroso, "The Tail at Scale", Communications
     of the ACM 56 (2), 2013. They suggest asking again after the time within which 95 % of the
-    answers come: then one request in twenty is made twice, and few answers are late.
+    answers arrive: then one request in twenty is made twice, and few answers are late.
 
-    Only `get` is hedged; `put` and `list` are passed on once. A second `put` would not be safe: the
-    one that is cancelled may still be on its way to the store, and overwrite there what a later
-    `put` has written.
+    Only `get` is hedged; `put` and `list` are each made once. A second `put` would not be safe: the
+    cancelled one may still be on its way to the store, and overwrite what a later `put` has written
+    there.
 
     Args:
-        store: the store behind it.
-        after_s: how long an answer may take before it is asked for again, in seconds, >= 0. The
-            time for which a request waits in a `RateLimited` behind it counts too.
+        store: the underlying store.
+        after_s: how long to wait for an answer before asking again, in seconds, >= 0. The time that
+            a request waits in an underlying `RateLimited` counts too.
 
     Attributes:
-        hedges: how many requests were made a second time.
+        hedges: the number of second requests made.
 
     Raises:
         TypeError: `store` is not a store, or `after_s` is not a number.
@@ -60,15 +60,15 @@ class Hedged:
         """Return the object under `key`, from whichever request is answered first.
 
         The other request is cancelled, and has ended when this returns. If one of two requests
-        fails, the other decides. If this is cancelled, so are both.
+        fails, the other's outcome counts. If this is cancelled, so are both.
 
         Args:
-            key: the name of the object, a str that is not empty.
+            key: the name of the object, a non-empty str.
 
         Raises:
-            Exception: what the store behind raised before `after_s`, for which no second request is
-                made; or, if both requests fail, the earlier of their errors, with the other one in
-                a note.
+            Exception: the underlying store's error if it came before `after_s`, after which no
+                second request is made; or, if both requests fail, the earlier error, with the other
+                one in a note.
         """
         name = f"get {shorten(key)}"
         requests, answers, errors = list[asyncio.Task[None]](), list[bytes](), list[Exception]()
@@ -82,7 +82,7 @@ class Hedged:
                 for other in set(requests) - {asyncio.current_task()}:
                     other.cancel()
 
-        async with asyncio.TaskGroup() as group:  # left when both have ended, even if cancelled
+        async with asyncio.TaskGroup() as group:  # exits when both have ended, even if cancelled
             requests.append(group.create_task(ask(), name=name))
             await asyncio.wait(requests, timeout=self.after_s)
             if not requests[0].done():
@@ -94,15 +94,15 @@ class Hedged:
             what = f"{type(other).__name__}: {said(other)}"
             add_note(errors[0], f"its other request failed too: {what}")
         try:
-            # without an error, the store has cancelled its request itself
+            # without an error, the store itself cancelled its request
             raise errors[0] if errors else asyncio.CancelledError
         finally:
             errors.clear()  # their tracebacks hold this frame
 
     async def put(self, key: str, data: bytes) -> None:
-        """Keep `data` under `key`, in one request; raises what the store behind raises."""
+        """Store `data` under `key`, in one request; raises what the underlying store raises."""
         await self.store.put(key, data)
 
     async def list(self, prefix: str = "") -> Keys:
-        """Return the keys that start with `prefix`, sorted; raises what the store behind raises."""
+        """Return the sorted keys that start with `prefix`; raises what the store raises."""
         return await self.store.list(prefix)

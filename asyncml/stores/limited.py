@@ -1,7 +1,7 @@
-"""A store that is asked no more often than it allows.
+"""A store that limits the rate of its requests to what a service allows.
 
-A service that takes 200 requests a second refuses any beyond that. Each refusal costs a round trip
-and a pause, so it is quicker to wait for one's turn here. Lesson 07 meets such a service.
+A service that accepts 200 requests a second refuses any beyond that. Each refusal costs a round
+trip and a pause, so it is quicker to wait here first. Lesson 07 meets such a service.
 """
 
 import asyncio
@@ -13,22 +13,22 @@ from asyncml.stores.memory import Keys, Store, check_data, check_store
 
 
 class RateLimited:
-    """A store whose requests leave no faster than a rate allows.
+    """A store whose requests leave no faster than a given rate.
 
     The limit is a token bucket, the mirror image of the leaky bucket of J. Turner ("New Directions
     in Communications", IEEE Communications Magazine 24 (10), 1986). It holds up to `burst` tokens
-    and gains `per_second` of them every second. Each request takes one, and waits while there is
-    none, so at most `burst + per_second * t` requests leave in any t seconds. They leave in the
+    and gains `per_second` of them every second. Each request takes one token and waits while there
+    is none, so at most `burst + per_second * t` requests leave in any t seconds. They leave in the
     order in which they were made. A request that is cancelled while it waits takes no token, and
     those behind it move up.
 
     Times are those of the running loop, so under `simulate` requests wait in virtual time. The
     store may be used on several event loops, one after another. In real time the next loop finds
-    the bucket as the last one left it; in virtual time it begins full, and so does that of a copy.
+    the bucket as the last one left it. In virtual time the bucket starts full; so does a copy's.
 
     Args:
-        store: the store behind it. Its `get`, `put` and `list` all count as requests.
-        per_second: how many requests may leave per second, on average, > 0.
+        store: the underlying store. Its `get`, `put` and `list` all count as requests.
+        per_second: the average number of requests that may leave per second, > 0.
         burst: how many may leave at once after a pause, at least 1.
 
     Raises:
@@ -55,7 +55,7 @@ class RateLimited:
             raise ValueError(f"`per_second` must be {rule}, got {per_second}")
         self.burst = check_int("burst", burst)
         # The bucket was full at `_full_at`, and `_taken` tokens have been taken since. Counting
-        # them keeps the times exact, which adding up intervals would not.
+        # tokens keeps the times exact; adding up intervals would not.
         self._full_at, self._taken = -math.inf, 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()  # asyncio's locks are first come, first served
@@ -67,37 +67,37 @@ class RateLimited:
         return type(self), (self.store, self.per_second, self.burst)
 
     async def get(self, key: str) -> bytes:
-        """Return the object under `key`, asked for when it is its turn.
+        """Return the object under `key`, requested as soon as there is a token.
 
-        Cancelled while it waits, it gives up its place in the queue.
+        If this is cancelled while it waits, it gives up its place in the queue.
 
         Args:
-            key: the name of the object, a str that is not empty.
+            key: the name of the object, a non-empty str.
 
         Raises:
-            RuntimeError: requests from another event loop are waiting at the same time.
-            Exception: whatever the store behind raises.
+            RuntimeError: requests of another event loop are waiting at the same time.
+            Exception: whatever the underlying store raises.
         """
         await self._leave()
         return await self.store.get(key)
 
     async def put(self, key: str, data: bytes) -> None:
-        """Keep a copy of `data` under `key`, sent when it is its turn.
+        """Store a copy of `data` under `key`, sent as soon as there is a token.
 
         Args:
-            key: the name of the object, a str that is not empty.
+            key: the name of the object, a non-empty str.
             data: the bytes; a bytearray or memoryview is copied at once.
 
         Raises:
             TypeError: `data` is not bytes.
-            Exception: as `get` does.
+            Exception: whatever `get` raises.
         """
         data = check_data(key, data)
         await self._leave()
         await self.store.put(key, data)
 
     async def list(self, prefix: str = "") -> Keys:
-        """Return the keys that start with `prefix`, sorted; raises what `get` raises."""
+        """Return the sorted keys that start with `prefix`; raises what `get` raises."""
         await self._leave()
         return await self.store.list(prefix)
 
@@ -113,16 +113,16 @@ class RateLimited:
             due = self._full_at + (self._taken + 1 - self.burst) / self.per_second
             if (pause_s := due - loop.time()) > 0:
                 await asyncio.sleep(pause_s)
-                self._refill(loop.time())  # a busy loop may have woken it late
+                self._refill(loop.time())  # a busy loop may have resumed this late
             self._taken += 1
 
     def _refill(self, now: float) -> None:
-        """Begin to count afresh if the bucket is full by now."""
+        """Start counting afresh if the bucket is full by now."""
         if now >= self._full_at + self._taken / self.per_second:
             self._full_at, self._taken = now, 0
 
     def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Serve another event loop, whose clock may be another one."""
+        """Switch to another event loop, whose clock may be different."""
         before = self._loop
         if before is not None and before.is_running() and self._turn.locked():
             raise RuntimeError(

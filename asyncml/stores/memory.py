@@ -1,7 +1,7 @@
 """What a store is, bytes under keys, and the simplest one: a dict in memory.
 
-Whatever has the three methods of `Store` is a store, so everything that reads from one reads from
-a folder, from a bucket far away, or from a store of your own. Lesson 07 loads from them.
+Any object with the three methods of `Store` is a store, so all code that reads from one can read
+from a folder, a far-away bucket or a store of your own. Lesson 07 loads from them.
 """
 
 import bisect
@@ -17,7 +17,7 @@ Keys: TypeAlias = list[str]  # inside the classes below, `list` is a method
 
 
 class ObjectNotFound(KeyError):
-    """No object has the key that was asked for."""
+    """There is no object under the requested key."""
 
     def __str__(self) -> str:
         return str(self.args[0])  # a KeyError shows its message as a repr
@@ -32,7 +32,7 @@ class StoredObject(bytes):
 
     Args:
         data: the bytes.
-        key: where the store keeps them.
+        key: the object's key in the store.
 
     Example:
         >>> StoredObject(b"abc", key="letters").key
@@ -50,7 +50,7 @@ class StoredObject(bytes):
 
 @runtime_checkable
 class Store(Protocol):
-    """What every store can do. Any object with these three coroutine methods is a store."""
+    """The methods of every store; any object with these three coroutine methods is a store."""
 
     async def get(self, key: str, /) -> bytes:
         """Return the object under `key`; raise `KeyError` if there is none.
@@ -61,7 +61,7 @@ class Store(Protocol):
         ...
 
     async def put(self, key: str, data: bytes, /) -> None:
-        """Keep `data` under `key`, replacing what was there.
+        """Store `data` under `key`, replacing what was there.
 
         Args:
             key: the name of the object.
@@ -73,16 +73,16 @@ class Store(Protocol):
         """Return the keys that start with `prefix`, sorted.
 
         Args:
-            prefix: what the keys begin with; "" for all of them.
+            prefix: the start of the keys; "" for all of them.
         """
         ...
 
 
 class MemoryStore:
-    """A store in a dict: it never waits, never fails, and ends with the process.
+    """A store in a dict: it never waits, never fails, and lasts as long as the process.
 
     Args:
-        objects: what the store holds at the beginning, bytes by key.
+        objects: the initial contents, bytes by key.
 
     Raises:
         TypeError: `objects` holds something other than bytes, or a key that is not a str.
@@ -110,21 +110,21 @@ class MemoryStore:
         """Return the object under `key`.
 
         Args:
-            key: the name of the object, a str that is not empty.
+            key: the name of the object, a non-empty str.
 
         Raises:
             ObjectNotFound: there is none; the message names the nearest key.
         """
         try:
             return self._objects[key]
-        except (KeyError, TypeError):  # TypeError: what cannot be hashed is no key either
+        except (KeyError, TypeError):  # TypeError: an unhashable value is not a key either
             raise ObjectNotFound(self._missing(key)) from None
 
     async def put(self, key: str, data: bytes) -> None:
-        """Keep a copy of `data` under `key`, replacing what was there.
+        """Store a copy of `data` under `key`, replacing what was there.
 
         Args:
-            key: the name of the object, a str that is not empty.
+            key: the name of the object, a non-empty str.
             data: the bytes; a bytearray or memoryview is copied.
 
         Raises:
@@ -137,7 +137,7 @@ class MemoryStore:
         """Return the keys that start with `prefix`, sorted.
 
         Args:
-            prefix: what the keys begin with; "" for all of them.
+            prefix: the start of the keys; "" for all of them.
         """
         rest = islice(self._keys, bisect.bisect_left(self._keys, prefix), None)
         return [*takewhile(lambda key: key.startswith(prefix), rest)]
@@ -149,7 +149,7 @@ class MemoryStore:
             raise ValueError("`key` must not be empty")
         data = check_data(key, data)
         if key not in self._objects:
-            vars(self).pop("_keys", None)  # to be sorted again when they are asked for
+            vars(self).pop("_keys", None)  # sorted again at the next request for them
         self._objects[key] = StoredObject(data, key=key)
 
     @cached_property
@@ -178,7 +178,7 @@ def check_store(store: object) -> None:
 
 
 def check_data(key: str, data: object) -> bytes:
-    """Return `data` as bytes that nobody can change; raise TypeError if it is not bytes."""
+    """Return `data` as immutable bytes; raise TypeError if it is not bytes."""
     if isinstance(data, bytearray | memoryview):
         return bytes(data)
     if not isinstance(data, bytes):

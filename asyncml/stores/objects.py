@@ -1,8 +1,8 @@
 """Objects in a folder, on a web server, or in a bucket of S3, Google Cloud or Azure, by their URL.
 
-A program that runs on a laptop's folder runs on a bucket too: only the URL differs. obstore makes
-the requests, in threads of its own; this file gives it the keys, the bytes and the errors of the
-other stores. Lesson 07 loads from it.
+A program that works with a folder on a laptop works with a bucket, too: only the URL changes.
+obstore makes the requests, in its own threads; this file adapts its keys, bytes and errors to those
+of the other stores. Lesson 07 loads from it.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _SCHEMES: Final = (
     *("file", "https", "http", "s3", "s3a", "gs"),
     *("az", "azure", "adl", "abfs", "abfss"),
 )
-# what obstore takes as `client_options`; among the others, some of these make it panic
+# The `client_options` of obstore, which panics if some of these are passed as other options.
 _CLIENT_OPTIONS: Final = frozenset(
     (
         *("allow_http", "allow_invalid_certificates", "connect_timeout", "default_content_type"),
@@ -35,7 +35,7 @@ _CREDENTIALS: Final = (
     "or pass them as options (access_key_id=..., secret_access_key=...); "
     "what everyone may read needs skip_signature=True"
 )
-# in what obstore says of a lost request -> what that means; the first that is found
+# text in obstore's message about a lost request -> its meaning; the first match counts
 _CAUSES: Final = (
     ("ConnectionRefused", "the connection was refused"),
     ("dns error", "no host has this name"),
@@ -45,26 +45,26 @@ _CAUSES: Final = (
     ("error sending request", "the connection ended before the answer"),
 )
 _Metas: TypeAlias = list[Any]  # inside the class below, `list` is a method
-_EXIT_S: Final = 1.0  # the longest that the end of the program waits for obstore's threads
-_asked: weakref.WeakSet[Any] = weakref.WeakSet()  # obstore's futures, which its threads hold too
+_EXIT_S: Final = 1.0  # the longest that the program waits for obstore's threads at exit
+_asked: weakref.WeakSet[Any] = weakref.WeakSet()  # obstore's futures, also held by its threads
 
 
 class ObjectStore:
-    """A folder, a web server or a bucket as a store, by its URL; needs obstore.
+    """A folder, a web server or a bucket as a store, given its URL; needs obstore.
 
-    Each request is made once: obstore's own retries are off, so that failures show where the
-    program can count them, and `Pipeline.map(store.get, retries=3)` asks again. A request may take
-    30 s, including its answer, and connecting may take 5 s; the options `timeout` and
-    `connect_timeout` change that.
+    Each request is made once: obstore's own retries are off, so that failures are visible to the
+    program, and `Pipeline.map(store.get, retries=3)` asks again. A request may take 30 s, including
+    its answer, and connecting may take 5 s; the options `timeout` and `connect_timeout` change
+    that.
 
-    obstore answers from threads of its own, which virtual time cannot see. Under `simulate` each
+    obstore answers from its own threads, which virtual time cannot see. Under `simulate` each
     method therefore raises RuntimeError; use a `SlowStore` over a `MemoryStore` there.
 
     The parts of a key are separated by slashes. None of them may be empty, "." or "..", or contain
     a control character.
 
-    When the program ends, it waits until obstore's threads have finished. That takes about a
-    millisecond, or at most a second if a loop was left open with requests in flight.
+    At exit the program waits until obstore's threads have finished. That takes about a millisecond,
+    or at most a second if a loop was left open with requests in flight.
 
     Args:
         url: where the objects are: `file:///folder` (`Path("folder").resolve().as_uri()`),
@@ -72,8 +72,8 @@ class ObjectStore:
             `az://container/prefix`. Keys are relative to it.
         options: obstore's options for that kind of store, such as `region`, `endpoint`,
             `skip_signature`, or `mkdir=True` for a folder that may be missing; its options for any
-            connection, such as `timeout="5s"`; or `retry_config={"max_retries": 3}`, which lets
-            obstore ask again. Connections may be unencrypted if the URL or the `endpoint` begins
+            connection, such as `timeout="5s"`; or `retry_config={"max_retries": 3}`, which makes
+            obstore retry. Unencrypted connections are allowed if the URL or the `endpoint` starts
             with `http:`, or with `allow_http=True`.
 
     Attributes:
@@ -82,7 +82,7 @@ class ObjectStore:
     Raises:
         ModuleNotFoundError: obstore is not installed.
         FileNotFoundError, NotADirectoryError: there is no folder at the URL, or it is a file.
-        ValueError: nothing can be at that URL.
+        ValueError: the URL is invalid.
         TypeError: `url` is not a str, or an option is unknown.
 
     Example:
@@ -100,7 +100,7 @@ class ObjectStore:
             url = url.rstrip("/")  # obstore would double it
         self.url = re.sub(r"//[^/@]*:[^/@]*@", "//", url).partition("?")[0]
         self._store = _open(url, self.url, options)
-        self._web = type(self._store).__name__ == "HTTPStore"  # not so for https: to a bucket
+        self._web = type(self._store).__name__ == "HTTPStore"  # False for https: URLs of buckets
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.url!r})"
@@ -115,7 +115,7 @@ class ObjectStore:
 
         Raises:
             ObjectNotFound: there is none.
-            RequestFailed: the request or its answer was lost, or refused; says why.
+            RequestFailed: the request or its answer was lost or refused; the message says why.
             FileNotFoundError: there is no such bucket.
             PermissionError: the credentials are missing, or do not allow this.
             OSError: the file cannot be read.
@@ -134,7 +134,7 @@ class ObjectStore:
             raise self._failure("get", key, error) from error
 
     async def put(self, key: str, data: bytes) -> None:
-        """Keep `data` under `key`, replacing what was there, in one request.
+        """Store `data` under `key`, replacing what was there, in one request.
 
         If this is cancelled, the store holds either the old object or the new one, complete.
 
@@ -143,9 +143,9 @@ class ObjectStore:
             data: the bytes; a bytearray or memoryview is copied at once.
 
         Raises:
-            ValueError: `key` cannot be a key.
+            ValueError: `key` is not a valid key.
             TypeError: `key` is not a str, or `data` is not bytes.
-            NotImplementedError: the web server takes no objects.
+            NotImplementedError: the web server does not accept objects.
             Exception: whatever `get` raises, except `ObjectNotFound`.
         """
         import obstore
@@ -165,19 +165,20 @@ class ObjectStore:
         """Return the keys that start with `prefix`, sorted.
 
         The store is asked for everything under `prefix` up to its last slash; the rest of `prefix`
-        is compared here.
+        is matched here.
 
         Other programs may have put objects into a bucket whose keys begin or end with a slash, such
         as `train/`, which marks a folder. These are not valid keys here, and are left out. To tell
-        `train/` from `train`, each empty object is asked for once more, and so is the first key if
-        the URL is that of a whole bucket. An object whose key ends with a slash and which is not
-        empty cannot be told apart: it is listed without the slash, and `get` does not find it.
+        `train/` from `train`, a second request is made for each empty object, and for the first key
+        if the URL is that of a whole bucket. A non-empty object whose key ends with a slash cannot
+        be detected: it is listed without the slash, and `get` does not find it.
 
         Args:
-            prefix: what the keys begin with; "" for all of them.
+            prefix: the start of the keys; "" for all of them.
 
         Raises:
-            ValueError: an object has a key that is not valid here, such as `a//b`; names it.
+            ValueError: an object has a key that is not valid here, such as `a//b`; the message
+                names it.
             NotImplementedError: this is a web server, which cannot list.
             Exception: whatever `get` raises, except `ObjectNotFound`.
         """
@@ -197,12 +198,12 @@ class ObjectStore:
         return sorted({meta["path"] for meta in metas} - foreign)
 
     async def _foreign(self, metas: _Metas, is_root: bool) -> set[str]:
-        """Return the paths of listed objects whose keys obstore has shorn of a slash."""
-        foreign = {""}  # the mark of this very folder
+        """Return the paths of listed objects whose keys have lost a slash in obstore."""
+        foreign = {""}  # the marker of this folder itself
         if self.url.startswith("file:"):
             return foreign
         if is_root and not getattr(self._store, "prefix", None):
-            # buckets list in order, so keys that begin with a slash are the first
+            # buckets list in order, so keys that begin with a slash come first
             for path in (meta["path"] for meta in metas if meta["path"] > "/"):
                 if await self._has(path):
                     break
@@ -219,7 +220,7 @@ class ObjectStore:
         return foreign
 
     async def _has(self, key: str) -> bool:
-        """Tell whether an object has this very key, as far as the bucket tells."""
+        """Return whether an object has exactly this key, as far as the bucket tells."""
         import obstore
         from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
@@ -227,12 +228,12 @@ class ObjectStore:
             await _watched(obstore.head_async(self._store, key))
         except FileNotFoundError:
             return False
-        except (PermissionDeniedError, UnauthenticatedError):  # it may be listed, not read
+        except (PermissionDeniedError, UnauthenticatedError):  # it may be listed but not read
             return True
         return True
 
     def _failure(self, operation: str, key: str, error: Exception) -> Exception:
-        """Return what to raise for an error of obstore's."""
+        """Return the error to raise in place of one of obstore's."""
         text = str(error)
         what = f"{operation} {key!r} in {self.url} failed: "
         reason, again = _reason(text)
@@ -261,9 +262,9 @@ class ObjectStore:
 
 
 def _watched(future: Any) -> Any:
-    """Return a future of obstore's, noted so that the end of the program can wait for it.
+    """Return a future of obstore's after recording it, so that exit can wait for it.
 
-    It must be what obstore's functions return: its methods are coroutines around them.
+    It must come directly from one of obstore's functions: its methods are coroutines around them.
     """
     _asked.add(future)
     return future
@@ -271,18 +272,18 @@ def _watched(future: Any) -> Any:
 
 @atexit.register
 def _let_threads_finish() -> None:
-    """Wait until obstore's threads have let go of all futures; Python may end only then.
+    """Wait until obstore's threads have released all futures; only then may Python exit.
 
-    A thread that hands over an answer wakes the event loop first, and takes the interpreter's lock
-    once more to clean up. When the program has ended in between, CPython before 3.14 ends such a
-    thread by force, Rust does not allow that, and the process aborts:
+    A thread that delivers an answer wakes the event loop first, and then takes the GIL once more to
+    clean up. If the program has ended in between, CPython before 3.14 ends the thread by force,
+    which Rust does not allow, and the process aborts:
     github.com/PyO3/pyo3-async-runtimes/issues/40.
     """
     deadline = time.monotonic() + _EXIT_S
     while len(_asked) and time.monotonic() < deadline:
         import obstore
 
-        obstore.parse_scheme("file:///")  # any call drops what the threads have let go of
+        obstore.parse_scheme("file:///")  # any call drops what the threads have released
         time.sleep(0.0005)
 
 
@@ -299,7 +300,7 @@ def _check_url(url: str) -> None:
 
 
 def _open(url: str, shown: str, options: dict[str, Any]) -> Any:
-    """Return obstore's store: no retries, and plain HTTP where the caller wrote `http:`."""
+    """Return obstore's store: no retries, and plain HTTP only if the caller wrote `http:`."""
     try:
         from obstore.exceptions import BaseError
         from obstore.store import from_url
@@ -312,7 +313,7 @@ def _open(url: str, shown: str, options: dict[str, Any]) -> Any:
         client.setdefault("allow_http", True)
     options.setdefault("retry_config", {"max_retries": 0})
     try:
-        open_url: Any = from_url  # typed for each kind of store alone
+        open_url: Any = from_url  # typed separately for each kind of store
         store = open_url(url, client_options=client, **options)
     except (BaseError, ValueError, TypeError) as error:
         raise _refusal(shown, error) from error
@@ -341,7 +342,7 @@ def _check_time() -> None:
 
 
 def _fault(key: str) -> str:
-    """Return what keeps `key` from being one, or nothing: what obstore refuses or would change."""
+    """Return why `key` is not valid, or "": obstore would refuse or change it."""
     if not isinstance(key, str):
         return f"the type {type(key).__name__}"
     if not {"", ".", ".."}.isdisjoint(key.split("/")):
@@ -350,7 +351,7 @@ def _fault(key: str) -> str:
 
 
 def _reason(text: str) -> tuple[str, bool]:
-    """Return why a request failed in a few words, and whether it may succeed when asked again."""
+    """Return why a request failed, in a few words, and whether a retry may succeed."""
     if found := re.search(r"status code: ((\d+)[\w -]*)", text):
         code = re.search(r"<Code>(\w+)</Code>", text)
         seen = f"the server answered {found[1].strip()}" + (f", {code[1]}" if code else "")

@@ -1,8 +1,8 @@
-"""A bucket that is far away: its requests take time, and some of them fail.
+"""A far-away bucket: its requests take time, and some of them fail.
 
-The wait for such a bucket is what asynchronous data loading hides. `SlowStore` makes it
-repeatable: how long a request takes depends on the seed, the key and the attempt, and on nothing
-else, so a program always meets the same bucket. Lesson 07 loads from it.
+Asynchronous data loading hides the wait for such a bucket. `SlowStore` makes the wait repeatable:
+how long a request takes depends only on the seed, the key and the attempt, so a program always
+meets the same bucket. Lesson 07 loads from it.
 """
 
 import asyncio
@@ -22,22 +22,22 @@ class SlowStore:
 
     A request takes `latency_s * (1 + jitter * u)` seconds, with u uniform in [-1, 1), and then
     fails with probability `failure_rate`. Both are drawn from (seed, operation, key, attempt),
-    where `attempt` counts the requests for that key. So it makes no difference what else is in
-    flight, and a retry draws afresh. The delay is an `asyncio.sleep`; under `simulate` it passes
+    where `attempt` counts the requests for that key. So other requests in flight make no
+    difference, and a retry draws again. The delay is an `asyncio.sleep`; under `simulate` it passes
     in virtual time.
 
     Args:
-        store: the store behind it.
+        store: the underlying store.
         latency_s: the mean time of a request, in seconds, at least 0.
         jitter: how far that time varies, relative to `latency_s`, from 0 to 1.
         failure_rate: the probability that a request raises `RequestFailed`, from 0 to 1.
-        seed: another seed is another bucket.
+        seed: each seed gives a different bucket.
 
     Attributes:
-        requests: how many requests have been made, whatever became of them.
+        requests: the number of requests made so far, whatever their outcome.
         failures: how many of them raised `RequestFailed`.
-        in_flight: how many requests are waiting at this moment.
-        peak_in_flight: the most that have ever waited at once.
+        in_flight: the number of requests that are waiting now.
+        peak_in_flight: the most requests that were ever waiting at once.
 
     Raises:
         TypeError: `store` is not a store.
@@ -84,21 +84,21 @@ class SlowStore:
         If this is cancelled, the request is no longer in flight, but still counts as an attempt.
 
         Args:
-            key: the name of the object, a str that is not empty.
+            key: the name of the object, a non-empty str.
 
         Raises:
-            ObjectNotFound: the store behind holds no such object.
+            ObjectNotFound: the underlying store holds no such object.
             RequestFailed: the request was lost.
         """
         return await self._request("get", key, lambda: self.store.get(key))
 
     async def put(self, key: str, data: bytes) -> None:
-        """Keep a copy of `data` under `key`, after a delay; a buffer may be refilled meanwhile.
+        """Store a copy of `data` under `key`, after a delay; a buffer may be reused meanwhile.
 
-        If this fails, or is cancelled during the delay, the store behind is not asked at all.
+        If this fails, or is cancelled during the delay, the underlying store is not called.
 
         Args:
-            key: the name of the object, a str that is not empty.
+            key: the name of the object, a non-empty str.
             data: the bytes; a bytearray or memoryview is copied at once.
 
         Raises:
@@ -109,10 +109,10 @@ class SlowStore:
         await self._request("put", key, lambda: self.store.put(key, data))
 
     async def list(self, prefix: str = "") -> Keys:
-        """Return the keys that start with `prefix`, sorted, after a delay: it is one request.
+        """Return the keys that start with `prefix`, sorted, after a delay, as one request.
 
         Args:
-            prefix: what the keys begin with; "" for all of them.
+            prefix: the start of the keys; "" for all of them.
 
         Raises:
             RequestFailed: the request was lost.
@@ -140,7 +140,7 @@ class SlowStore:
 
 
 def _draw(name: str) -> tuple[float, float]:
-    """Return two numbers in [0, 1) that depend on `name` alone, on any machine."""
+    """Return two numbers in [0, 1) that depend only on `name`, on any machine."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
     slowness, luck = struct.unpack(">2Q", digest)
     return slowness / 2**64, luck / 2**64

@@ -1,15 +1,15 @@
 """Training as an asynchronous iterator of steps.
 
-    step              what is known of one step
-    protocols         what is asked of a model and of an optimiser
-    feeding           batches, handed over two ahead
-    blas              how many threads the products of matrices use
+    step              one step of training, as `fit` yields it
+    protocols         what a model and an optimiser must provide
+    feeding           batches, taken up to two ahead
+    blas              how many threads a matrix product uses
     trainer           the thread in which a model computes
     fit               train a model, step by step
-    evaluate          say how good it is
+    evaluate          measure how good a model is
     checkpoint        save in the background, and restore
-    checkpoint_files  how a checkpoint is written, and found whole again
-    curve             the loss, drawn while it trains
+    checkpoint_files  how a checkpoint is written, and how the newest whole one is found
+    curve             the loss, drawn during training
 
 Lesson 09 trains with it.
 """

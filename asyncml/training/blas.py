@@ -1,8 +1,8 @@
 """Threads of BLAS, the library behind NumPy's matrix product: one is enough for a small network.
 
 BLAS splits each product among as many threads as there are cores, and all of them wait for the
-slowest. If another program is using one of the cores, they wait until the system takes it away
-again: some milliseconds, for a product of microseconds. Lesson 08 trains with one thread.
+slowest. If another program occupies one of the cores, they wait until the system preempts it: some
+milliseconds, for a product that takes microseconds. Lesson 08 trains with one thread.
 """
 
 import functools
@@ -12,19 +12,19 @@ from typing import Any, ClassVar, Self
 
 from asyncml.checks import check_int
 
-# parameters: above it a product takes milliseconds, and several cores may gain more than is lost
+# Parameters. In larger models a product takes milliseconds, and more cores may be worth the risk.
 LARGE = 1_000_000
 
 
 def threads_for(model: object, blas_threads: int | None) -> int | None:
-    """Return how many threads BLAS may take for `model`, None for as many as it takes now.
+    """Return how many threads BLAS may use for `model`; None for as many as it uses now.
 
     Args:
-        model: with its `params`, if it has them; else it may be large.
-        blas_threads: what the caller asks for, which counts.
+        model: any model; without `params` it counts as large.
+        blas_threads: the number that the caller asks for, which takes precedence; or None.
 
     Raises:
-        TypeError, ValueError: that is neither None nor an int from 1 on.
+        TypeError, ValueError: `blas_threads` is neither None nor an int of at least 1.
     """
     if blas_threads is not None:
         return check_int("blas_threads", blas_threads)
@@ -33,15 +33,16 @@ def threads_for(model: object, blas_threads: int | None) -> int | None:
 
 
 class BlasThreads:
-    """Bound the threads of BLAS for a while; in most libraries that is one setting for the process.
+    """Limit the threads of BLAS within a block; in most libraries the limit is process-wide.
 
-    Where several bounds overlap, the least counts, and the last to end puts back what was there
-    before, from whatever thread. A bound never raises a number. Some libraries, such as OpenBLAS
+    If blocks overlap, the lowest limit holds, and the last block to exit, in whatever thread,
+    restores the original numbers. A limit never raises a number. Some libraries, such as OpenBLAS
     built with OpenMP, have a setting for each thread of the program: `apply` sets that too, and it
-    ends with the thread. Where there is no such setting, as in Apple's Accelerate, nothing happens.
+    lasts as long as the thread. Libraries without a setting, such as Apple's Accelerate, are left
+    alone.
 
     Args:
-        most: how many threads; None bounds nothing.
+        most: the most threads BLAS may use; None sets no limit.
 
     Example:
         >>> with BlasThreads(1) as blas:
@@ -50,8 +51,8 @@ class BlasThreads:
 
     _lock: ClassVar = threading.Lock()
     _active: ClassVar[dict[int, int]] = {}
-    _set: ClassVar[int | None] = None  # the bound that is set; None: none is
-    _before: ClassVar[list[tuple[Any, int]]] = []  # each library, and its threads without a bound
+    _set: ClassVar[int | None] = None  # the limit in force, or None
+    _before: ClassVar[list[tuple[Any, int]]] = []  # each library, with its original threads
 
     def __init__(self, most: int | None) -> None:
         self._most = most
@@ -62,7 +63,7 @@ class BlasThreads:
         return self
 
     def apply(self) -> None:
-        """Set what those that are active ask for, and what holds for the calling thread alone."""
+        """Set the lowest active limit, and the setting of the calling thread if it has its own."""
         if self._most is None:
             return
         for library in _libraries()[1]:
@@ -76,12 +77,12 @@ class BlasThreads:
 
     @classmethod
     def _settle(cls, *, wait: bool = False) -> None:
-        # Two trainings share the setting, so whoever begins or ends brings it to what all that are
-        # active ask for, under a lock. Whoever begins waits for it: somebody who does not know of
-        # the new bound yet may be changing the setting. Whoever ends does not: a garbage collection
-        # can run at any allocation, and may end a bound whose training was dropped, in the very
-        # thread that is changing the setting for another. There it would wait for itself. Whoever
-        # holds the lock looks again once it is free, and does what others have left undone.
+        # Two trainings share the setting, so each entry and exit adjusts it, under a lock, to what
+        # all active blocks ask for. An entry waits for the lock: its holder may not know of the new
+        # limit yet. An exit does not wait: garbage collection can run at any allocation, and may
+        # end a block whose training was dropped, in the very thread that is changing the setting
+        # for another block. It would wait for itself. The holder of the lock checks again after
+        # releasing it, and makes any change that others have left undone.
         while (wait or cls._set != cls._least()) and cls._lock.acquire(blocking=wait):
             wait = False
             try:
@@ -101,9 +102,9 @@ class BlasThreads:
 
 @functools.cache
 def _libraries() -> tuple[list[Any], list[Any]]:
-    """Return the BLAS libraries with one number for the process, and those with one a thread.
+    """Return the BLAS libraries with a process-wide setting, and those with one per thread.
 
-    To import threadpoolctl and to look takes some ten milliseconds, the first time.
+    Importing threadpoolctl and inspecting the libraries takes some ten milliseconds, once.
     """
     controller = import_module("threadpoolctl").ThreadpoolController()
     shared: list[Any] = []
@@ -115,7 +116,7 @@ def _libraries() -> tuple[list[Any], list[Any]]:
 
 
 def _set_threads(library: Any, number: int) -> None:
-    # from threadpoolctl 3.8 on, whoever sets it first is the only thread that may, until released
+    # since threadpoolctl 3.8 the first thread to set it is the only one that may, until released
     release = getattr(library, "clear_controlling_thread", lambda force: None)
     release(force=True)
     library.set_num_threads(number)

@@ -1,7 +1,7 @@
 """Checkpoints: the state of a run, copied in a moment and written in the background.
 
 A thread writes the files (`checkpoint_files.py`), one at a time, while training goes on. Lesson 09
-stops a run, and resumes it from a checkpoint.
+stops a run and resumes it from a checkpoint.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class CheckpointError(Exception):
 
 
 class Checkpointer:
-    """Saves and restores the state of a run in a folder, in an `async with` block.
+    """Saves and restores the state of a run in a folder, within an `async with` block.
 
-    Only one process at a time may save to a folder. The end of the block waits for the last write.
+    Only one process at a time may save to a folder. The exit of the block waits for the last write.
     Files that are damaged, or belong to another model, are neither restored nor deleted.
 
     Args:
-        folder: where the files are; made if it is missing.
+        folder: where the files are; it is created if it is missing.
         keep_last: how many checkpoints to keep; older ones of this model are deleted.
 
     Raises:
-        ValueError: `keep_last` is below 1.
+        TypeError, ValueError: `keep_last` is not an int, or is below 1.
         ModuleNotFoundError: safetensors is not installed.
-        CheckpointError: on entering, if the folder cannot be made or looked into.
+        CheckpointError: on entry, if the folder cannot be created or listed.
 
     Example:
         >>> import tempfile
@@ -73,13 +73,13 @@ class Checkpointer:
         self._pool = ThreadPool(1, name="checkpoints")
         try:
             await self._look(files.prepare)
-        except BaseException:  # a cancellation too leaves no thread
+        except BaseException:  # even after a cancellation no thread is left
             self._close()
             raise
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if kind is GeneratorExit:  # the loop was closed meanwhile: nothing can be awaited
+        if kind is GeneratorExit:  # the loop has been closed, so nothing can be awaited
             self._close()
             return
         last = asyncio.create_task(self._last_written(), name="checkpoints-last")
@@ -88,14 +88,14 @@ class Checkpointer:
         except CheckpointError as failure:
             if error is None:
                 raise
-            add_note(error, str(failure))  # what went wrong first is what is raised
+            add_note(error, str(failure))  # the earlier error propagates
         finally:
             self._close()
 
     async def save(self, step: Step, model: TrainableModel, optimizer: ModelOptimizer) -> None:
-        """Wait for the write before this one, take a snapshot, and write it in the background.
+        """Wait for the previous write, take a snapshot, and write it in the background.
 
-        Once this returns, the model and the optimiser may be changed. If it is cancelled while it
+        Once this returns, the model and the optimiser may be changed. If this is cancelled while it
         waits, no snapshot is taken, and the earlier write goes on.
 
         Args:
@@ -104,13 +104,13 @@ class Checkpointer:
             optimizer: its state and learning rate are copied.
 
         Raises:
-            CheckpointError: the write before this one failed, and this snapshot was not taken. The
-                earlier checkpoints are untouched, and `save` may be called again.
-            RuntimeError: it is called outside the `async with` block.
-            TypeError: an argument is of the wrong kind, or `step.pipeline_state` holds something
-                that JSON would not give back as it was, such as a tuple or a key that is no str.
-            ValueError: `optimizer` is of another model, or the model has an array whose name begins
-                with "optimizer.".
+            CheckpointError: the previous write failed, and this snapshot was not taken. Earlier
+                checkpoints are untouched, and `save` may be called again.
+            RuntimeError: this was called outside the `async with` block.
+            TypeError: an argument has the wrong type, or `step.pipeline_state` holds something that
+                JSON would not restore unchanged, such as a tuple or a key that is not a str.
+            ValueError: `optimizer` belongs to another model, or the model has an array whose name
+                starts with "optimizer.".
         """
         _check(model, optimizer)
         if not isinstance(step, Step):
@@ -118,7 +118,7 @@ class Checkpointer:
         text = _text(step)
         self._check_open()
         async with self._turn:
-            self._check_open()  # still
+            self._check_open()  # it may have been closed during the wait
             await self._written()
             live, words = _snapshot(text, model, optimizer)
             copies = files.Snapshot({name: array.copy() for name, array in live.items()}, words)
@@ -127,28 +127,28 @@ class Checkpointer:
     async def restore(
         self, model: TrainableModel, optimizer: ModelOptimizer, pipeline: Resumable | None = None
     ) -> Step | None:
-        """Put the model and the optimiser back to the newest checkpoint that is whole.
+        """Restore the model and the optimiser from the newest checkpoint that is whole.
 
-        A damaged file is passed over, with a warning that names it. Either everything is restored
-        or nothing is, even if this is cancelled.
+        A damaged file is skipped, with a warning that names it. Either everything is restored or
+        nothing is, even if this is cancelled.
 
         Args:
-            model: one with the same layers; its parameters are filled.
-            optimizer: one of the same kind; its state and learning rate are filled.
-            pipeline: data to put back as well; `fit(..., resume_from=step)` does so by itself.
+            model: a model with the same layers; its parameters are overwritten.
+            optimizer: one of the same type; its state and learning rate are overwritten.
+            pipeline: data to restore as well; `fit(..., resume_from=step)` does so itself.
 
         Returns:
             The step that was saved, for `resume_from`; None if there is no checkpoint.
 
         Raises:
-            CheckpointError: the newest whole checkpoint is of another model or optimiser.
-            RuntimeError: it is called outside the `async with` block.
-            ValueError: the state does not belong to `pipeline`.
+            CheckpointError: the newest whole checkpoint belongs to another model or optimiser.
+            RuntimeError: this was called outside the `async with` block.
+            ValueError: the saved state does not belong to `pipeline`.
         """
         _check(model, optimizer)
         self._check_open()
         async with self._turn:
-            self._check_open()  # still
+            self._check_open()  # it may have been closed during the wait
             await self._written()
             found, damaged = await self._look(files.newest)
         for name in damaged:
@@ -177,7 +177,7 @@ class Checkpointer:
             raise CheckpointError(f"cannot use the folder {self.folder}: {error}") from error
 
     async def _last_written(self) -> None:
-        """Let those go first that called `save` already, each in a task of its own."""
+        """Wait for the last write, after the calls of `save` that other tasks have made already."""
         async with self._turn:
             await self._written()
 
@@ -205,7 +205,7 @@ class Checkpointer:
             self._pool = None
 
 
-# what is in a checkpoint
+# the contents of a checkpoint
 
 
 def _check(model: object, optimizer: object) -> None:
@@ -214,8 +214,8 @@ def _check(model: object, optimizer: object) -> None:
 
 
 def _kind(model: object) -> str:
-    """Return what tells models apart, in all processes alike."""
-    named = type(model).__repr__ is object.__repr__  # which says where it lies in memory
+    """Return a description that identifies the model and is the same in every process."""
+    named = type(model).__repr__ is object.__repr__  # the default, which shows a memory address
     return type(model).__qualname__ if named else repr(model)
 
 
@@ -225,7 +225,7 @@ def _text(step: Step) -> str:
 
 
 def _snapshot(step: str, model: TrainableModel, optimizer: ModelOptimizer) -> files.Snapshot:
-    """Return what is saved, the arrays themselves and no copies."""
+    """Return what is saved, with the live arrays themselves instead of copies."""
     arrays, own = dict(model.state()), optimizer.state()
     if wrong := [name for name in arrays if name.startswith("optimizer.")]:
         raise ValueError(f"no array of a model may be called {wrong[0]!r}: that is an optimiser's")
@@ -243,7 +243,7 @@ def _snapshot(step: str, model: TrainableModel, optimizer: ModelOptimizer) -> fi
 def _matching(
     path: Path, found: files.Snapshot, model: TrainableModel, optimizer: ModelOptimizer
 ) -> Arrays:
-    """Return the live arrays, by the names of those found; raise if it is another model's file."""
+    """Return the live arrays under the names in the file; raise if the file does not fit them."""
     mine = _snapshot("", model, optimizer)
     for what in ("model", "optimizer"):
         if found.words[what] != mine.words[what]:

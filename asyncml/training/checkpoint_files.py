@@ -1,6 +1,6 @@
-"""The files of checkpoints, which are whole no matter when the process is killed.
+"""The files of checkpoints, which stay whole no matter when the process is killed.
 
-A file is written under a temporary name, flushed to the disk and then renamed; it holds a checksum.
+A file is written under a temporary name, flushed to disk and then renamed; it contains a checksum.
 The format is safetensors, which other libraries can read and which executes no code. All of this
 runs in the thread of a `Checkpointer`.
 """
@@ -24,14 +24,14 @@ _NUMBERED = re.compile(r"checkpoint-([0-9]{1,18})\.safetensors")
 
 
 class Snapshot(NamedTuple):
-    """What goes into a file: copies of the arrays, and the words beside them."""
+    """The contents of a file: arrays, and the metadata beside them."""
 
     arrays: Arrays
     words: dict[str, str]
 
 
 def safetensors() -> Any:
-    """Return the part of the library for NumPy; raise what to install if it is missing."""
+    """Return safetensors' module for NumPy; say how to install it if it is missing."""
     try:
         import safetensors.numpy
     except ModuleNotFoundError as error:
@@ -42,14 +42,14 @@ def safetensors() -> Any:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder; raise OSError if that fails, or if it cannot be looked into."""
+    """Create the folder; raise OSError if that fails, or if the folder cannot be listed."""
     folder.mkdir(parents=True, exist_ok=True)
     _files(folder)
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files that have the name of a checkpoint, the newest first."""
-    # no glob: in a folder that it may not read it finds nothing, and says nothing
+    """Return the files that are named like checkpoints, newest first."""
+    # not with glob, which silently finds nothing in a folder that it may not read
     return sorted((p for p in folder.iterdir() if _number(p) >= 0), key=_number, reverse=True)
 
 
@@ -59,7 +59,7 @@ def _number(path: Path) -> int:
 
 
 def save(folder: Path, snapshot: Snapshot, keep_last: int) -> None:
-    """Write a file and delete old ones; raise OSError, and leave no half file, if that fails."""
+    """Write a file and delete old ones; raise OSError, leaving no partial file, if that fails."""
     words = snapshot.words | {"checksum": _checksum(snapshot)}
     data = safetensors().save(snapshot.arrays, metadata=words)
     path = folder / NAME.format(max(map(_number, _files(folder)), default=-1) + 1)
@@ -69,19 +69,19 @@ def save(folder: Path, snapshot: Snapshot, keep_last: int) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        partial.rename(path)  # a new name each time: nowhere is a file replaced that may be open
+        partial.rename(path)  # always a new name, so no file that may be open is replaced
     except OSError:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
     with contextlib.suppress(OSError):  # on Windows a folder cannot be opened
         _sync_folder(folder)
-    with contextlib.suppress(OSError):  # nor a file deleted that somebody reads
+    with contextlib.suppress(OSError):  # nor can a file be deleted while it is being read
         _prune(folder, words, keep_last)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Flush the new name to the disk."""
+    """Flush the new name to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -90,10 +90,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _prune(folder: Path, words: dict[str, str], keep_last: int) -> None:
-    """Delete this model's whole checkpoints beyond the last `keep_last`, and half-written files.
+    """Delete this model's whole checkpoints except the last `keep_last`, and partial files.
 
-    Those were left by a process that was killed. They are not deleted on entering the block: there
-    they might belong to a process that is still writing, while this one only came to look.
+    Partial files were left by a process that was killed. They are not deleted on entry: they might
+    belong to a process that is still writing, while this one only reads.
     """
     for path in folder.glob(f"checkpoint-*{_PARTIAL}"):
         path.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ def _prune(folder: Path, words: dict[str, str], keep_last: int) -> None:
 
 
 def newest(folder: Path) -> tuple[tuple[Path, Snapshot] | None, list[str]]:
-    """Return the newest whole file and what is in it, and the names of damaged ones before it."""
+    """Return the newest whole file with its contents, and the names of newer, damaged files."""
     damaged: list[str] = []
     for path in _files(folder):
         found = read(path)
@@ -119,15 +119,15 @@ def newest(folder: Path) -> tuple[tuple[Path, Snapshot] | None, list[str]]:
 
 
 def read(path: Path) -> Snapshot | None:
-    """Return what is in a file; None if it is damaged, or no checkpoint of ours."""
+    """Return the contents of a file; None if it is damaged or not a checkpoint of this version."""
     try:
         data = path.read_bytes()
         arrays = safetensors().load(data)
-        end = 8 + int.from_bytes(data[:8], "little")  # a header in JSON, after its length
+        end = 8 + int.from_bytes(data[:8], "little")  # the JSON header follows its length
         words = json.loads(data[8:end])["__metadata__"]
     except (OSError, ValueError, KeyError):
         return None
-    except Exception as error:  # the library's own, which has no base class to name
+    except Exception as error:  # safetensors' own error type has no documented base class
         if type(error).__name__ != "SafetensorError":
             raise
         return None
@@ -138,10 +138,10 @@ def read(path: Path) -> Snapshot | None:
 
 
 def plain(value: Any, name: str) -> Any:
-    """Return an equal value of plain types, which JSON gives back as it is.
+    """Return an equal value made of plain types, which JSON restores unchanged.
 
     Raises:
-        TypeError: there is none: JSON would give back something else, or nothing.
+        TypeError: JSON cannot represent the value, or would restore a different one.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -151,7 +151,7 @@ def plain(value: Any, name: str) -> Any:
         if isinstance(value, kind):
             return value if type(value) is kind else kind(value)
     if isinstance(value, list):
-        return [  # thousands of ints, behind a shuffle
+        return [  # often thousands of ints, the order of a shuffle
             each if type(each) in (int, float, str) else plain(each, f"{name}[{i}]")
             for i, each in enumerate(value)
         ]
@@ -169,7 +169,7 @@ def plain(value: Any, name: str) -> Any:
 
 
 def _checksum(snapshot: Snapshot) -> str:
-    """Return a CRC-32 of everything that is restored: words, and arrays with type and shape."""
+    """Return a CRC-32 of everything that is restored: metadata, and arrays with dtype and shape."""
     words = {key: word for key, word in snapshot.words.items() if key != "checksum"}
     total = zlib.crc32(json.dumps(words, sort_keys=True).encode())
     for name, array in sorted(snapshot.arrays.items()):

@@ -1,6 +1,6 @@
-"""The loss of a training, drawn in the notebook while it runs, and a summary afterwards.
+"""The loss during training, drawn live in a notebook, and a summary afterwards.
 
-Your own loop adds the steps one by one, so `fit` knows nothing of it. One figure is redrawn in
+Your own loop adds the steps one by one, so `fit` does not depend on this. One figure is redrawn in
 place, without a widget. Drawing takes a third of the time at first, so that there is soon something
 to see, and a twentieth of it later. Lesson 09.
 """
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# times what the last drawing took, before the next; doubled each time from the first to the most
+# Pause after a drawing, as a multiple of the time it took; doubles from the first to the most.
 _FIRST_PAUSE, _MOST_PAUSE = 2, 20
 _POINTS = 200  # of the smoothed curve
 
 
 class LossCurve:
-    """Collects the steps of a training and draws them.
+    """Collects the steps of a training run and draws them.
 
-    In a notebook the loss is shown while the training runs, in the output of the cell that adds the
-    first steps: from the second step on, and once more at the end of each cell that adds some,
-    however that cell ends. Elsewhere nothing is shown until `plot` is called.
+    In a notebook the loss is shown during training, in the output of the cell that adds the first
+    steps: from the second step on, and once more at the end of each cell that adds steps, however
+    that cell ends. Elsewhere nothing is shown until `plot` is called.
 
     Args:
-        every_s: the least time between two drawings, in seconds.
-        live: False to draw nothing before `plot` is called.
+        every_s: the minimum time between two drawings, in seconds.
+        live: False to draw nothing until `plot` is called.
 
     Attributes:
-        steps: what was added, each without its `pipeline_state`, which may be large.
-        accuracies: after how many steps, and from 0 to 1.
+        steps: the steps added, without `pipeline_state`, which may be large.
+        accuracies: for each accuracy added, (the number of steps before it, its value, 0 to 1).
 
     Raises:
         ValueError: `every_s` is negative.
@@ -60,7 +60,7 @@ class LossCurve:
         self.accuracies: list[tuple[int, float]] = []
         self._every_s, self._live = every_s, live
         self._pause, self._next_s = _FIRST_PAUSE, 0.0
-        self._shown: Any = None  # the handle of what the notebook shows
+        self._shown: Any = None  # the display handle of the figure in the notebook
         self._is_latest = self._awaits_end = False
 
     def __repr__(self) -> str:
@@ -74,10 +74,13 @@ class LossCurve:
         )
 
     def add(self, step: Step) -> None:
-        """Take in a step, and draw if it is time to.
+        """Add a step, and redraw if it is time to.
 
         Args:
-            step: one of `fit`; what is kept of it has no `pipeline_state`.
+            step: a step of `fit`; it is kept without its `pipeline_state`.
+
+        Raises:
+            TypeError: `step` is not a Step.
         """
         if not isinstance(step, Step):
             raise TypeError(f"`step` must be a Step of `fit`, got {type(step).__name__}")
@@ -87,10 +90,13 @@ class LossCurve:
             self._show()
 
     def add_accuracy(self, accuracy: float) -> None:
-        """Note an accuracy, 0 to 1, as that after the last step.
+        """Record an accuracy measured after the last step.
 
         Args:
-            accuracy: the share of examples that are right, 0 to 1.
+            accuracy: the proportion of correct examples, from 0 to 1.
+
+        Raises:
+            ValueError: `accuracy` is outside that range.
         """
         if not 0 <= accuracy <= 1:
             raise ValueError(f"`accuracy` must be from 0 to 1, got {accuracy}")
@@ -101,7 +107,7 @@ class LossCurve:
         """Draw the summary: loss and accuracy over the steps, and where the time went.
 
         Raises:
-            ValueError: no step was added.
+            ValueError: no step has been added.
             ModuleNotFoundError: matplotlib is not installed.
         """
         if not self.steps:
@@ -116,7 +122,7 @@ class LossCurve:
         return figure
 
     def _changed(self) -> None:
-        """Have the notebook call back at the end of the cell, if this is the first change in it."""
+        """At the first change in a cell, ask the notebook to call back when the cell ends."""
         self._is_latest = False
         if self._live and not self._awaits_end:
             shell = _notebook()
@@ -133,7 +139,7 @@ class LossCurve:
             self._show()
 
     def _show(self) -> None:
-        """Draw in the notebook, and see to it that the next drawing is not too soon."""
+        """Draw in the notebook, and schedule the earliest time of the next drawing."""
         from IPython import display
 
         untyped: Any = display
@@ -148,7 +154,7 @@ class LossCurve:
         self._pause, self._is_latest = min(2 * self._pause, _MOST_PAUSE), True
 
     def _picture(self) -> bytes:
-        from matplotlib.figure import Figure  # pyplot would show it once more
+        from matplotlib.figure import Figure  # pyplot would display it a second time
 
         figure, png = Figure(figsize=(7, 2.6), layout="constrained"), io.BytesIO()
         self._draw_loss(figure.add_subplot())
@@ -184,9 +190,9 @@ class LossCurve:
 
 
 def _notebook() -> Any:
-    """Return the shell of the notebook that this runs in; None where nothing can be drawn."""
+    """Return the shell of the current notebook; None if there is none, or no matplotlib."""
     try:
-        import matplotlib.figure  # noqa: F401 (which takes half a second, and is no drawing)
+        import matplotlib.figure  # noqa: F401 (takes half a second, which is not drawing time)
         from IPython import get_ipython
     except ModuleNotFoundError:
         return None

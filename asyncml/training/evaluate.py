@@ -26,26 +26,25 @@ async def evaluate(
     metric: Metric | None = None,
     blas_threads: int | None = None,
 ) -> float:
-    """Return how good `model` is, averaged over the examples of one pass of data.
+    """Return how good `model` is, averaged over the examples of one pass over the data.
 
-    If it is cancelled, it waits for the batch in the thread, and leaves nothing running.
+    If this is cancelled, it waits for the batch in the thread and leaves nothing running.
 
     Args:
-        model: a `Sequential`, or anything with the methods of `TrainableModel`.
-        data: gives batches (x, y), as for `fit`; it is read once.
+        model: a `Sequential`, or any object with the methods of `TrainableModel`.
+        data: an iterable of batches (x, y), as for `fit`; it is read once.
         metric: what to measure: a plain function, called in the thread for each batch as
             metric(model.forward(x), y). It returns either one number, the mean over the batch, or
             a number for each example, (batch,). `metric=aml.softmax_cross_entropy`, for example,
-            measures the loss of a classifier. None: the accuracy of a classifier, that is, the
-            share of examples whose label `model.predict` returns; the loss of any other model.
+            measures the loss of a classifier. None: the accuracy of a classifier, the proportion of
+            examples whose label `model.predict` returns; or the loss of any other model.
         blas_threads: as for `fit`.
 
     Returns:
         The mean; an accuracy is from 0 to 1.
 
     Raises:
-        TypeError: `model`, `data` or `metric` is not what it should be, or a batch does not hold
-            numbers.
+        TypeError: `model`, `data` or `metric` has the wrong type, or a batch does not hold numbers.
         ValueError: the data has no batch, a batch does not fit the model, or the metric returns
             neither one number nor one for each example.
 

@@ -1,7 +1,7 @@
-"""Feeding: from any data to the numbered batches of a run, in order and ahead of the trainer.
+"""Feeding: turns any data into the numbered batches of a run, in order and ahead of the trainer.
 
-Data is anything that gives batches (x, y): a list, a loader, an asynchronous iterable, a pipeline
-that knows where it stands. A coroutine takes them one by one, and waits until there is room.
+Data is any iterable of batches (x, y): a list, a loader, an asynchronous iterable, or a pipeline
+that can save its position. A coroutine takes the batches one by one, and waits until there is room.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ Snapshot = Callable[[], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class NumberedBatch:
-    """A batch of a run: its place, its arrays, and what gives the state of the data after it."""
+    """A batch of a run: its position, its arrays, and a function that gives the state after it."""
 
     epoch: int
     index: int
@@ -32,7 +32,7 @@ class NumberedBatch:
 
 
 def check_data(data: object) -> None:
-    """Raise TypeError for what cannot be iterated over."""
+    """Raise TypeError if `data` is not iterable."""
     if not isinstance(data, Iterable | AsyncIterable):
         raise TypeError(f"`data` must give batches (x, y), got {type(data).__name__}")
 
@@ -40,7 +40,7 @@ def check_data(data: object) -> None:
 async def feed(
     data: Data, epochs: int, resume_from: Step | None, queue: asyncio.Queue[NumberedBatch | None]
 ) -> None:
-    """Put each batch of the run on `queue`, in order; when it returns, that was all."""
+    """Put each batch of the run on `queue`, in order; return after the last one."""
     first, done = 0, 0
     if resume_from is not None:
         first, done = resume_from.epoch, resume_from.index + 1
@@ -59,21 +59,21 @@ async def feed(
                         now = snapshot and snapshot()
                         await queue.put(NumberedBatch(epoch, index, x, y, now))
                     else:
-                        await asyncio.sleep(0)  # what is passed over is loaded, which takes time
+                        await asyncio.sleep(0)  # skipped batches are still loaded: yield to others
                     index += 1
             if index < max(skip, 1):
                 raise _too_short(epoch, index, skip)
     except asyncio.CancelledError as error:
         if is_asked_to_end():
             raise
-        raise ordinary("data", error) from error  # of a task of its own, that somebody cancelled
+        raise ordinary("data", error) from error  # raised by the data: nobody cancelled this task
 
 
 def snapshots_of(data: Any) -> Callable[[], Snapshot]:
-    """Return a function that notes where `data` stands now; what it returns makes the state later.
+    """Return a function that records the current position of `data`; its result builds the state.
 
-    A pipeline has such a method. For other data, and for a subclass with a `state_dict` of its own,
-    the state is made at once, because later it would be another one.
+    A pipeline has such a method. For other data, and for a subclass with its own `state_dict`, the
+    state is built at once, because later it would be a different one.
     """
     kinds = [vars(kind) for kind in type(data).__mro__]
     if "_snapshot" in next((kind for kind in kinds if "state_dict" in kind), {}):
@@ -88,13 +88,13 @@ def snapshots_of(data: Any) -> Callable[[], Snapshot]:
 
 
 def wake(queue: asyncio.Queue[NumberedBatch | None], feeder: "asyncio.Task[None]") -> None:
-    """Put None on the queue, for whoever waits for a batch that will not come: the feeder ended."""
+    """Put None on an empty queue once the feeder has ended, to wake a consumer that waits."""
     if queue.empty():
         queue.put_nowait(None)
 
 
 async def batches_of(data: Data) -> AsyncGenerator[Any, None]:
-    """Iterate over data of either kind; close its iterator if this is left early."""
+    """Iterate over synchronous or asynchronous data; close its iterator if left early."""
     if not isinstance(data, AsyncIterable):
         for batch in data:
             yield batch
@@ -109,7 +109,7 @@ async def batches_of(data: Data) -> AsyncGenerator[Any, None]:
 
 
 def pair(batch: Any) -> tuple[Any, Any]:
-    """Return the x and y of a batch, or say why it is none."""
+    """Return the x and y of a batch; raise TypeError with the reason if it is not one."""
     if isinstance(batch, tuple) and len(batch) == 2:
         if not hasattr(batch[1], "__len__") or getattr(batch[1], "ndim", 1) == 0:
             raise TypeError(

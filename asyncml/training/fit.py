@@ -1,8 +1,8 @@
 """Training as an asynchronous iterator: your own `async for` is the training loop.
 
 A task takes batches up to two ahead, a thread computes, and the event loop stays free. Steps never
-run ahead: no step runs while the body of the loop does, so the model and the optimiser are yours to
-read and change there. Lesson 09 builds this, and measures when it helps.
+run ahead: no step runs while the body of the loop does, so you may read and change the model and
+the optimiser there. Lesson 09 builds this, and measures when it helps.
 """
 
 from __future__ import annotations
@@ -33,44 +33,43 @@ def fit(
     resume_from: Step | None = None,
     blas_threads: int | None = None,
 ) -> Training:
-    """Train `model`, one step for each turn of your `async for`.
+    """Train `model`, one step for each iteration of your `async for`.
 
-    However the loop ends, training ends between two steps, and the last step that you were given
-    is the last that changed the model: `resume_from` goes on from there. After a `break`, or an
+    However the loop ends, training stops between two steps, and the last step that you received is
+    the last that changed the model: `resume_from` continues from there. After a `break`, or an
     error in the body, the task that takes batches ends at the event loop's next turn; to wait for
-    it, write `async with contextlib.aclosing(fit(...)) as steps`. While training goes on, Python's
-    switch interval is 0.1 ms.
+    it, write `async with contextlib.aclosing(fit(...)) as steps`. During training Python's switch
+    interval is 0.1 ms.
 
-    If it is cancelled while it waits for a batch, it ends there with CancelledError. If it is
-    cancelled while a step runs, the step ends and is handed out, and CancelledError is raised at
-    the next await.
+    If this is cancelled while it waits for a batch, CancelledError is raised at once. If it is
+    cancelled while a step runs, that step is completed and returned, and CancelledError is raised
+    at the next await.
 
     Args:
-        model: a `Sequential`, or anything with the methods of `TrainableModel`. A thread changes it
-            in place while you wait for a step.
-        optimizer: made for this model.
-        data: gives batches, tuples (x, y) as `model.loss_and_grads` takes them. Either a `Pipeline`
-            or something that can be iterated anew for each epoch; a plain iterable runs on the
-            event loop. Anything else that reads the data meanwhile, such as `evaluate`, needs a
-            pipeline of its own.
-        epochs: how many the whole run has, including those before `resume_from`.
-        resume_from: the step to go on from. A pipeline is put back to where it stood after that
+        model: a `Sequential`, or any object with the methods of `TrainableModel`. A thread changes
+            it in place while you wait for a step.
+        optimizer: an optimiser made for this model.
+        data: batches, tuples (x, y) that `model.loss_and_grads` takes: a `Pipeline`, or anything
+            that can be iterated again for each epoch. A plain iterable runs on the event loop. Any
+            other consumer of the data at the same time, such as `evaluate`, needs its own pipeline.
+        epochs: the total of the run, including the epochs before `resume_from`.
+        resume_from: the step to continue from. A pipeline is restored to its position after that
             step; other data is read from the start of the epoch, and its batches up to and
-            including that step are passed over.
-        blas_threads: how many threads BLAS may use for a matrix product meanwhile, in the whole
-            process. None: one for a model of fewer than a million parameters, otherwise as many as
-            it uses now. The number is never raised. Measured on two cores, for 300 steps of a
-            784-128-10 network: beside two busy processes 0.35 s with one thread and 3 to 12 s with
-            two; on a quiet machine about 0.25 s with either.
+            including that step are skipped.
+        blas_threads: how many threads BLAS may use for a matrix product during training, in the
+            whole process. None: one for a model of fewer than a million parameters, otherwise as
+            many as it uses now. The number is never raised. Measured on two cores, for 300 steps of
+            a 784-128-10 network: beside two busy processes 0.35 s with one thread and 3 to 12 s
+            with two; on a quiet machine about 0.25 s with either.
 
     Returns:
-        An asynchronous iterator of `Step`, with `aclose()`. It has a length, the number of steps,
-        if the data has one: `tqdm.asyncio.tqdm(fit(...))` shows how far it has come.
+        An asynchronous iterator of `Step`, with `aclose()`. If the data has a length, so has the
+        iterator, the number of steps: `tqdm.asyncio.tqdm(fit(...))` shows the progress.
 
     Raises:
-        TypeError, ValueError: at once, if an argument cannot be right.
+        TypeError, ValueError: at once, if an argument is invalid.
         FloatingPointError: from the loop, if the loss or a gradient is not finite. Parameters and
-            optimiser are then as the step before left them.
+            optimiser are then as the previous step left them.
         ValueError: from the loop, if an epoch has no batch or a batch does not fit the model.
 
     Example:
@@ -101,8 +100,8 @@ def fit(
 class Training:
     """The asynchronous iterator of steps that `fit` returns.
 
-    It is no generator: after a `break` asyncio would clean a generator up in a task of its own, at
-    some later time. This puts everything back as soon as the loop lets go of it.
+    It is not a generator: after a `break` asyncio would clean a generator up in a separate task, at
+    some later time. This restores every setting as soon as the loop drops it.
     """
 
     def __init__(
@@ -116,7 +115,7 @@ class Training:
     ) -> None:
         self._model, self._optimizer = model, optimizer
         self._data, self._epochs, self._after = data, epochs, resume_from
-        # one batch waits here and one in the feeder's hand: two ahead
+        # one batch waits here and one in the feeder: two ahead
         self._batches: asyncio.Queue[NumberedBatch | None] = asyncio.Queue(1)
         self._feed = partial(feed, data, epochs, resume_from, self._batches)
         self._threads = threads
@@ -134,10 +133,10 @@ class Training:
             raise TypeError("the number of steps is not known: the data has no length")
         steps, after = len(self._data), self._after
         done = after.epoch * steps + after.index + 1 if after is not None else 0
-        return max(0, self._epochs * steps - done)  # 0: the data is shorter, as the loop will say
+        return max(0, self._epochs * steps - done)  # 0: too little data; iterating raises the error
 
     def __bool__(self) -> bool:
-        return True  # whether or not its length is known
+        return True  # even if the length is unknown or 0
 
     async def __anext__(self) -> Step:
         if self._busy:
@@ -150,9 +149,9 @@ class Training:
                 self._begin()
             if self._put_off:
                 self._put_off = False
-                await asyncio.sleep(0)  # raises CancelledError, if the request still stands
+                await asyncio.sleep(0)  # raises CancelledError if the cancellation is still pending
             step = await self._step()
-        except GeneratorExit:  # the loop was closed meanwhile: nothing can be awaited
+        except GeneratorExit:  # the loop has been closed, so nothing can be awaited
             raise
         except BaseException as error:
             self._busy = False
@@ -163,7 +162,7 @@ class Training:
         return step
 
     async def aclose(self) -> None:
-        """End the training, and wait until the data is closed and the thread has ended.
+        """End the training; wait until the data is closed and the thread has ended.
 
         Raises:
             RuntimeError: a step is being computed.
@@ -176,7 +175,7 @@ class Training:
                 self._feeder.result()
 
     def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:
-        if not is_ending():  # by then modules are half gone, and nobody wants anything back
+        if not is_ending():  # at exit modules are half gone, and there is nothing to restore
             self._release()
 
     def _begin(self) -> None:
@@ -186,20 +185,20 @@ class Training:
         self._loop = asyncio.get_running_loop()
 
     def _release(self) -> bool:
-        """Let go of all but the feeder, which is told to end; say whether it has yet to."""
+        """Release everything, and cancel the feeder; return whether the feeder has yet to end."""
         loop, before, self._ended = self._loop, self._ended, True
         if loop is None or before:
             return False
         self._trainer.shutdown(wait=not self._busy)
         if self._feeder.done():
             if not self._feeder.cancelled():
-                self._feeder.exception()  # of a batch that nobody asked for
+                self._feeder.exception()  # mark as retrieved: that batch was never requested
             return False
         if loop.is_closed():
             return False
         if running_loop() is loop:
             self._feeder.cancel()
-        else:  # collected in another thread
+        else:  # garbage-collected in another thread
             loop.call_soon_threadsafe(self._feeder.cancel)
         return True
 
@@ -219,14 +218,13 @@ class Training:
         try:
             await taken
         except asyncio.CancelledError as error:
-            # What is awaited ends when the step does, cancelled or not (see `Ended` in `trainer`).
-            # The model has changed by now, so the step must be handed out: otherwise the caller
-            # would not know of it, and would take it a second time after resuming. The request is
-            # put off until the task waits next, as if it had come a moment later, and is dropped
-            # if it has been withdrawn by then, as that of a time-out is whose block has ended. Only
-            # the arguments of the error are kept. Its traceback holds this frame and all those
-            # above it, a cycle that would keep an iterator left with `break` alive until the next
-            # garbage collection.
+            # `taken` ends when the step does, cancelled or not (see `Ended` in `trainer`). The
+            # model has changed by now, so the step must be returned: otherwise the caller would not
+            # know of it and would repeat it after resuming. The cancellation is deferred until the
+            # task next waits, as if it had come a moment later. It is dropped if it has been
+            # withdrawn by then, as by a timeout whose block has ended. Only the error's arguments
+            # are kept: its traceback holds this frame and all those above it, a cycle that would
+            # keep an iterator left with `break` alive until the next garbage collection.
             self._put_off = True
             loop.call_soon(_cancel_again, asyncio.current_task(), error.args)
         loss, compute_s = taken.result()
@@ -236,14 +234,14 @@ class Training:
 
 def _cancel_again(task: asyncio.Task[Any] | None, args: tuple[Any, ...]) -> None:
     if task is not None and not task.done() and task.cancelling():
-        task.uncancel()  # so that the requests are as many as they were
+        task.uncancel()  # keeps the number of requests unchanged
         task.cancel(*args)
 
 
 def _checked_resume(step: object, data: object, epochs: int) -> Step:
     if not isinstance(step, Step):
         raise TypeError(f"`resume_from` must be a Step of `fit`, got {type(step).__name__}")
-    epoch = check_int("resume_from.epoch", step.epoch, 0)  # a small int of NumPy's would overflow
+    epoch = check_int("resume_from.epoch", step.epoch, 0)  # a small NumPy int would overflow
     step = replace(step, epoch=epoch, index=check_int("resume_from.index", step.index, 0))
     if step.epoch >= epochs:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""What training asks of a model and of an optimiser, so that those of another library can be used.
+"""What training needs of a model and an optimiser, so that those of other libraries can be used.
 
 A `Sequential` and an `Optimizer` of asyncml have these methods. To train another library's model,
-wrap it in a class with the same ones: only those that are called are asked for.
+wrap it in a class that has them, too; you need only those that will be called.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ State = Mapping[str, npt.NDArray[Any]]
 
 
 class TrainableModel(Protocol):
-    """What `fit`, `evaluate` and `Checkpointer` ask of a model.
+    """The methods of a model that `fit`, `evaluate` and `Checkpointer` call.
 
-    Three attributes are looked at where it has them: `grads`, an array in which `fit` looks for nan
-    and infinity after each `loss_and_grads`; `params`, whose size says how many threads BLAS may
-    take; and `loss`, whose `classifies` says what `evaluate` returns. A checkpoint tells models
-    apart by their `repr`, which should be the same in each process, or by the name of the class
-    where that has none of its own.
+    Three attributes are used if they exist: `grads`, an array that `fit` checks for nan and
+    infinity after each `loss_and_grads`; `params`, whose size decides how many threads BLAS may
+    use; and `loss`, whose `classifies` decides what `evaluate` returns. A checkpoint identifies
+    models by their `repr`, which should be the same in each process, or by the name of the class if
+    it has no `repr` of its own.
 
     Example:
         >>> import asyncio
@@ -44,23 +44,23 @@ class TrainableModel(Protocol):
     """
 
     def loss_and_grads(self, x: Any, y: Any, /) -> float:
-        """Return the mean loss of a batch, and note the gradients for the optimiser. For `fit`."""
+        """Return the mean loss of a batch, and keep its gradients for the optimiser. For `fit`."""
 
     def forward(self, x: Any, /) -> Any:
-        """Return the outputs for a batch, an example a row. For `evaluate` with a `metric`."""
+        """Return the outputs for a batch, one row per example. For `evaluate` with a `metric`."""
 
     def predict(self, x: Any, /) -> Any:
         """Return the label of each example, (batch,) ints. For `evaluate` without a `metric`."""
 
     def state(self) -> State:
-        """Return the live arrays that training changes: copied by `save`, filled by `restore`."""
+        """Return the live arrays that training changes: `save` copies, `restore` fills them."""
 
 
 class ModelOptimizer(Protocol):
-    """What `fit` and `Checkpointer` ask of an optimiser.
+    """The attributes and methods of an optimiser that `fit` and `Checkpointer` use.
 
     Attributes:
-        model: the model that it changes.
+        model: the model that it updates.
         lr: its learning rate, a float; `Checkpointer` saves and restores it.
     """
 
@@ -70,14 +70,14 @@ class ModelOptimizer(Protocol):
     lr: float
 
     def step(self) -> None:
-        """Change the model by one step. For `fit`."""
+        """Update the model by one step. For `fit`."""
 
     def state(self) -> State:
-        """Return the live arrays that the next step depends on, apart from the model's."""
+        """Return the live arrays that the next step depends on, other than the model's."""
 
 
 class Resumable(Protocol):
-    """Data that can be put back to where it stood, as a `Pipeline` can."""
+    """Data that can be restored to an earlier position, as a `Pipeline` can."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next iteration go on from `state`."""
+        """Make the next iteration continue from `state`."""

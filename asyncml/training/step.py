@@ -1,4 +1,4 @@
-"""One step of a training: what `fit` hands out, and what a run goes on from."""
+"""One step of training: what `fit` yields, and what a run resumes from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 
 class _StateOnDemand:
-    """Makes the field `pipeline_state` when it is first asked for, from `_snapshot`.
+    """Builds the field `pipeline_state` from `_snapshot` when it is first read.
 
-    `fit` hands out a step a millisecond, of which perhaps one in a thousand is saved. The slot of
-    the field is left empty, and Python calls `__getattr__` for what it does not find. Whatever
-    reads the field, such as `==`, pickle or `dataclasses.replace`, finds the state.
+    `fit` yields a step every millisecond, of which perhaps one in a thousand is saved. The slot of
+    the field is left empty, so Python calls `__getattr__` for it. Everything that reads the field,
+    such as `==`, pickle or `dataclasses.replace`, gets the state.
     """
 
     __slots__ = ("_snapshot",)
     _snapshot: Callable[[], dict[str, Any]]
 
-    if not TYPE_CHECKING:  # else any misspelt name would be an attribute
+    if not TYPE_CHECKING:  # otherwise type checkers would accept any misspelt name
 
         def __getattr__(self, name: str) -> Any:
             if name != "pipeline_state":
@@ -27,15 +27,15 @@ class _StateOnDemand:
 
 @dataclass(frozen=True, slots=True)
 class Step(_StateOnDemand):
-    """One whole step of training, as `fit` hands it out and `resume_from` takes it.
+    """One complete step of training, as `fit` yields it and `resume_from` takes it.
 
     Attributes:
-        epoch: from 0.
-        index: of the step in its epoch, from 0.
-        loss: mean over the batch, before the parameters were changed.
-        examples: in the batch.
-        wait_s: seconds that training waited for the batch.
-        compute_s: seconds that the thread computed.
+        epoch: the epoch, from 0.
+        index: the index of the step in its epoch, from 0.
+        loss: the mean over the batch, before the parameters were changed.
+        examples: the number of examples in the batch.
+        wait_s: how long training waited for the batch, in seconds.
+        compute_s: how long the thread computed, in seconds.
         pipeline_state: `state_dict()` of the data after this batch; None if it has no such method.
     """
 
@@ -49,7 +49,7 @@ class Step(_StateOnDemand):
 
 
 def standing_at(snapshot: Callable[[], dict[str, Any]], step: Step) -> Step:
-    """Return `step`, new and without a state, as one whose state is `snapshot()` when asked for."""
+    """Make the state of `step`, a new one without a state, `snapshot()` on demand; return it."""
     object.__setattr__(step, "_snapshot", snapshot)
     object.__delattr__(step, "pipeline_state")
     return step

@@ -1,4 +1,4 @@
-"""The thread in which a model computes, and a step there. Lesson 09 shows why it is one thread."""
+"""The thread in which a model computes, and one training step. Lesson 09: why one thread."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ from asyncml.training.protocols import ModelOptimizer, TrainableModel
 
 
 class Trainer(ThreadPool):
-    """A thread, and the settings that hold for the whole process while it exists.
+    """A thread, with settings that apply to the whole process while it exists.
 
     The future of concurrent.futures that an executor returns takes locks in both threads, and
-    `run_in_executor` chains one of asyncio to it, which the event loop needs two more turns to
-    complete: some 100 µs together, of a step's 2 ms. But if `submit` returns a future of asyncio,
-    that one is used as it is. So this executor returns one, and its thread completes it. In virtual
-    time it does not, since the clock has futures of its own, from which it knows when a thread
-    works.
+    `run_in_executor` chains an asyncio future to it, which takes the event loop two more turns to
+    complete: together some 100 µs of a step's 2 ms. If `submit` returns an asyncio future, however,
+    that is used directly. So this executor returns one, and its thread completes it. It does not in
+    virtual time, because the clock has its own futures, which tell it when a thread is working.
 
     Args:
-        name: what the thread is called, with a number.
-        blas_threads: how many threads BLAS may take meanwhile; None for as many as it takes now.
+        name: the prefix of the thread's name.
+        blas_threads: how many threads BLAS may use meanwhile; None for as many as it uses now.
     """
 
     def __init__(self, name: str, blas_threads: int | None) -> None:
@@ -44,18 +43,18 @@ class Trainer(ThreadPool):
         self._blas.__enter__()
         self._switches.__enter__()
         try:
-            super().submit(self._blas.apply)  # goes before the first step
-        except BaseException:  # there is no thread
+            super().submit(self._blas.apply)  # runs before the first step
+        except BaseException:  # no thread could be started
             self.shutdown()
             raise
 
     def call(self, fn: Callable[..., Any], *args: Any) -> Ended:
-        """Return the future of `fn(*args)`, which the thread computes."""
+        """Run `fn(*args)` in the thread; return its future, which cannot be cancelled."""
         job = self._loop.run_in_executor(self, fn, *args)
         return job if isinstance(job, Ended) else ended(job)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Queue a call for `run_in_executor` and return its future, in real time one of asyncio."""
+        """Queue a call and return its future, in real time an asyncio one; see the class."""
         if self._closed or not self._in_real_time:
             return super().submit(fn, *args, **kwargs)
         done = Ended(loop=self._loop)
@@ -63,26 +62,26 @@ class Trainer(ThreadPool):
         return done
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the thread after what it computes, and put back what held meanwhile."""
+        """End the thread after its current call, and restore the settings."""
         self._switches.__exit__()
         self._blas.__exit__()
         super().shutdown(wait, cancel_futures=cancel_futures)
 
 
 class Ended(asyncio.Future[Any]):
-    """A future that cannot be cancelled: whoever awaits it goes on when the work has ended.
+    """A future that cannot be cancelled: its awaiter resumes when the work has ended.
 
-    To cancel a task is to cancel the future that it awaits, after which the task goes on at once.
-    This future refuses. asyncio then remembers the request, and raises CancelledError in the task
-    when the work has ended. The result can still be asked for.
+    Cancelling a task cancels the future that it awaits, after which the task resumes at once. This
+    future refuses. asyncio then remembers the cancellation, and raises CancelledError in the task
+    when the work has ended. The result is still available.
     """
 
     def cancel(self, msg: object = None) -> bool:
-        """Refuse."""
+        """Refuse to be cancelled."""
         return False
 
     def follow(self, job: asyncio.Future[Any]) -> None:
-        """End as `job` has."""
+        """Copy the outcome of `job`."""
         error = asyncio.CancelledError() if job.cancelled() else job.exception()
         if error is None:
             self.set_result(job.result())
@@ -91,10 +90,10 @@ class Ended(asyncio.Future[Any]):
 
 
 class _Told(Future[Any]):
-    """What the thread completes: it tells the loop, whose future is `done`."""
+    """The future that the thread completes; it forwards the outcome to `done`, on the loop."""
 
     def __init__(self, done: Ended) -> None:
-        self._done = done  # and none of the locks of its kind
+        self._done = done  # without super().__init__(), and so without its locks
 
     def set_running_or_notify_cancel(self) -> bool:
         return True
@@ -107,12 +106,12 @@ class _Told(Future[Any]):
         self._tell(self._done.set_exception, error)
 
     def _tell(self, complete: Callable[[Any], None], outcome: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits for this
             self._done.get_loop().call_soon_threadsafe(complete, outcome)
 
 
 def ended(job: asyncio.Future[Any]) -> Ended:
-    """Return a future that ends as `job` does, and shields it from whoever awaits it."""
+    """Return a future that ends as `job` does, and shields it from cancellation by an awaiter."""
     done = Ended(loop=job.get_loop())
     job.add_done_callback(done.follow)
     return done
@@ -124,10 +123,10 @@ def train_step(
     batch: NumberedBatch,
     clock: Callable[[], float],
 ) -> tuple[float, float]:
-    """Take one step on `batch`, in the thread; return its loss and how long it took."""
+    """Take one step on `batch`, in the thread; return its loss and its duration in seconds."""
     started_s = clock()
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at below
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
             loss = model.loss_and_grads(batch.x, batch.y)
             wrong = _not_finite(loss, getattr(model, "grads", None))
             if not wrong:
@@ -148,7 +147,7 @@ def train_step(
 def _not_finite(loss: float, grads: Any) -> str:
     if not math.isfinite(loss):
         return f"the loss is {loss}"
-    # one pass; where the sum of squares overflows it takes a second look
+    # one pass; only if the sum of squares overflows is there a second
     if grads is None or math.isfinite(np.vdot(grads, grads)) or np.isfinite(grads).all():
         return ""
     return "a gradient is not finite"

@@ -1,20 +1,20 @@
 """What each task of a program did, why it waited, and what is wrong with it.
 
-    recorder   record a coroutine and all that it starts
-    hooks      where the recorder listens to the event loop
+    recorder   records a coroutine and everything that it starts
+    hooks      the places where the recorder listens to the event loop
     watched    a coroutine whose steps are timed
-    unawaited  coroutines that were called and not awaited
-    recording  what is noted while the program runs
-    tracks     what was noted of one task or one thread
-    lanes      the recording as lanes of slices, and what they add up to
-    drawing    lanes as a picture and in characters
+    unawaited  coroutines that were called but not awaited
+    recording  what is recorded while the program runs
+    tracks     what is recorded of one task or one thread
+    lanes      the recording as lanes of slices, and their statistics
+    drawing    lanes as a figure, as text and as sentences
     findings   what is wrong, and where
     moments    the recording as moments, at each of which something changes
-    script     what the player's script is told of them
-    player     moments that a reader walks through, in a browser
-    timeline   all of this together, to be read, drawn and saved
+    script     the data for the player's script, as JSON
+    player     lets a reader step through a timeline in a browser
+    timeline   all of this together, to read, draw and save
 
-What a wait is for is found in `clock/reasons`, and on which line in `clock/waiting`. Lessons 01, 03
+`clock/reasons` finds what a wait is for, and `clock/waiting` on which line it is. Lessons 01, 03
 and 05 read timelines.
 """
 

@@ -1,4 +1,4 @@
-"""Draws a timeline: as a picture, in characters and in sentences."""
+"""Draws a timeline as a figure, as text and as sentences."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,10 +14,10 @@ from asyncml.units import figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LEGEND_SIGNS = 104  # in a line of it, beside the names of the lanes
-_MOST_SENTENCES = 8  # in a lane; more are summed up
+_LEGEND_SIGNS = 104  # characters in a line of the legend and the names of the lanes together
+_MOST_SENTENCES = 8  # in a lane; longer lanes are summarised
 _MARKS = {"running": "#", "ready": "=", "waiting": "."}
-# how a state looks, and each kind of wait: fill, edge (and hatch), hatch
+# state or kind of wait -> fill, edge (and hatch), hatch
 LOOKS = {
     "running": (BLUE, "white", ""),
     "ready": (ORANGE, "white", "////"),
@@ -26,7 +26,7 @@ LOOKS = {
     "thread": (BROWN, "white", "---"),
     "room": (GREEN, "white", r"\\\\"),
     "lock": (PURPLE, "white", "|||"),
-    "task": ("white", GREY, ""),  # hollow: what it waits for is drawn in another lane
+    "task": ("white", GREY, ""),  # hollow: the task that it waits for has its own lane
 }
 _BLOCKED_HATCH = "xx"
 _BLOCKED_FRAME: Any = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 2}
@@ -37,7 +37,7 @@ def _scale(duration_s: float) -> tuple[float, str]:
 
 
 def _lanes(timeline: Lanes, most: int = looks.ALL_LANES) -> tuple[dict[str, list[Slice]], str]:
-    """Return the lanes to draw with their slices, and a word about those left out."""
+    """Return the lanes to draw with their slices, and a note about the lanes left out."""
     lanes: dict[str, list[Slice]] = {}
     for piece in timeline.slices:
         lanes.setdefault(piece.lane, []).append(piece)
@@ -84,7 +84,7 @@ def _look(piece: Slice) -> str:
 def _style(look: str, hatch: str = "") -> dict[str, Any]:
     from matplotlib import rcParams
 
-    ground = rcParams["axes.facecolor"]  # white, but in a dark room
+    ground = rcParams["axes.facecolor"]  # white, except in a dark theme
     fill, edge, own = (ground if part == "white" else part for part in LOOKS[look])
     return {"facecolor": fill, "edgecolor": edge, "hatch": hatch or own}
 
@@ -101,14 +101,14 @@ def _draw_lane(
     band = row - 0.38, 0.76
     for (look, is_blocked), places in spans.items():
         style = _style(look, _BLOCKED_HATCH if is_blocked else "")
-        width = edge or (thin if look == "task" else 0)  # it is nothing but its borders
+        width = edge or (thin if look == "task" else 0)  # a hollow bar consists of its border
         ax.broken_barh(places, band, linewidth=width, zorder=2, **style)
         if is_blocked:
             ax.broken_barh(places, band, zorder=3, clip_on=False, **_BLOCKED_FRAME)
 
 
 def text(timeline: Lanes, width: int = 72) -> str:
-    """Draw the lanes as lines of characters; see `Timeline.text`."""
+    """Return the lanes as lines of text; see `Timeline.text`."""
     if width < 40:
         raise ValueError(f"`width` must be >= 40, got {width}")
     lanes, left_out = _lanes(timeline)
@@ -128,13 +128,13 @@ def text(timeline: Lanes, width: int = 72) -> str:
 
 
 def _plain(name: str, length: int) -> str:
-    """Return a name that fits into a line."""
+    """Return a name on a single line, of at most `length` characters."""
     name = " ".join(name.split())
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
 def _bar(pieces: list[Slice], duration_s: float, columns: int) -> str:
-    """Give each column the state that fills most of it, and mark where one wait follows another."""
+    """Return a mark for the main state in each column; "|" separates consecutive waits."""
     cells = [dict.fromkeys(_MARKS, 0.0) for _ in range(columns)]
     per_s = columns / duration_s if duration_s else 0.0
     for piece in pieces:
@@ -154,7 +154,7 @@ def _bar(pieces: list[Slice], duration_s: float, columns: int) -> str:
 
 
 def describe(timeline: Lanes) -> str:
-    """Tell what each lane did; see `Timeline.describe`."""
+    """Return what each lane did, in sentences; see `Timeline.describe`."""
     lanes, left_out = _lanes(timeline)
     scale, unit = _scale(timeline.duration_s)
     duration = f"{figure(timeline.duration_s * scale)} {unit}"
@@ -177,7 +177,7 @@ def _sentence(piece: Slice, scale: float, unit: str) -> str:
 
 
 def phrase(piece: Slice) -> str:
-    """Return what a lane does in a slice, in the words of `describe` without its times."""
+    """Return what a lane does in a slice, in the words of `describe` but without the times."""
     return _VERBS[piece.state] + _why(piece)
 
 

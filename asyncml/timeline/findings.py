@@ -1,7 +1,7 @@
-"""Says what is wrong with a recorded program, and on which line.
+"""Finds what is wrong with a recorded program, and on which line.
 
-A timeline shows when things happened, not why. So a finding about waits in sequence says what would
-be possible if one does not need the result of the other; that question is left to the reader.
+A timeline shows when things happened, not why. So a finding about waits in sequence says what is
+possible if no wait needs the result of another, and leaves that question to the reader.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,10 +21,10 @@ from asyncml.timeline.tracks import Track, Wait
 from asyncml.units import duration
 
 _time = partial(duration, tenths=True)
-_SAVING = 0.1  # the share of the program's time that overlapping must save to be worth a word
-_AT_ONCE = 16  # how many waits at once a gentle client has; more than that is a decision
+_SAVING = 0.1  # overlapping must save at least this fraction of the program's time to be reported
+_AT_ONCE = 16  # the concurrency of a considerate client; more than that is a deliberate choice
 _LEAST_S = 1e-6  # less than this is rounding
-_FLOOD = 64  # so many waits begun on one line, all at once, were started without a bound
+_FLOOD = 64  # more concurrent waits than this from one line were started without a bound
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Finding:
         code: "in-sequence", "blocked", "unbounded", "never-awaited", "still-running", "dropped"
             or "error-unseen".
         message: what was seen, what to do, and where.
-        line: the line of the source, counted from 1; 0 if it is not known.
-        seconds: what it costs: the time that could be saved, or that the loop was blocked.
-        at_s: where to look in the timeline, in seconds since its beginning; None if it is nowhere.
-        lane: and in which lane, or "".
+        line: the line of the source, from 1; 0 if it is not known.
+        seconds: the cost: the time that could be saved, or for which the loop was blocked.
+        at_s: where to look in the timeline, in seconds since its start; None if it shows nothing.
+        lane: the lane to look at, or "".
     """
 
     code: str
@@ -54,7 +54,7 @@ class Finding:
 
 
 def find(timeline: Lanes) -> list[Finding]:
-    """Return the findings, the costliest first; see `Timeline.findings`."""
+    """Return the findings, the most costly first; see `Timeline.findings`."""
     timed = [*_in_sequence(timeline), *_blocked(timeline)]
     timed.sort(key=lambda finding: -finding.seconds)
     return [*timed, *_unbounded(timeline), *_lost(timeline)]
@@ -72,7 +72,7 @@ def _tasks(count: int) -> str:
 
 
 def _in_sequence(timeline: Lanes) -> Iterator[Finding]:
-    """Find the tasks that wait for one thing after the other while nothing else goes on."""
+    """Find the tasks that wait for one thing after another while nothing else is going on."""
     shares = _exposed_waiting(timeline)
     word = "nothing" if timeline.statistics().overlap < 0.05 else "too little"
     blamed = {track for track, waits in timeline.waits.items() if _is_bounded(waits)}
@@ -103,9 +103,9 @@ def _is_bounded(waits: list[Wait]) -> bool:
 
 
 def _exposed_waiting(timeline: Lanes) -> dict[Track, dict[Wait, float]]:
-    """Say how long each wait of each task was all that went on.
+    """Return how long each wait of each task was the only thing going on.
 
-    What was exposed in a task counts for the waits of its ancestors at that time, too.
+    Time exposed in a task also counts for the waits of its ancestors at that time.
     """
     exposed: dict[Wait, float] = defaultdict(float)
     for start, end, waits, busy in timeline.segments():
@@ -114,7 +114,7 @@ def _exposed_waiting(timeline: Lanes) -> dict[Track, dict[Wait, float]]:
     own = timeline.waits
     shares: dict[Track, dict[Wait, float]] = defaultdict(lambda: defaultdict(float))
     for wait, seconds in exposed.items():
-        if wait.is_cut:  # what comes next may well be there because this one failed
+        if wait.is_cut:  # the next wait may well exist only because this one failed
             continue
         track: Track | None = wait.track
         while track is not None:
@@ -129,9 +129,9 @@ _Unit = tuple[float, list[Wait]]
 
 
 def _units(share: dict[Wait, float]) -> list[_Unit]:
-    """Take together the waits that come one after the other on purpose.
+    """Group waits that follow each other on purpose.
 
-    Where a loop sleeps between its rounds, in a heartbeat, a poll or a retry, that is its pace.
+    If a loop sleeps between its rounds, as in a heartbeat, a poll or a retry, that is its pace.
     """
     waits = sorted(share, key=attrgetter("start_s"))
     paced = _paced(waits)
@@ -147,9 +147,9 @@ def _units(share: dict[Wait, float]) -> list[_Unit]:
 
 
 def _paced(waits: list[Wait]) -> set[CodeType]:
-    """Return the functions that sleep, themselves, between two waits on one of their lines."""
+    """Return the functions that sleep, directly, between two waits on the same line of theirs."""
     paced: set[CodeType] = set()
-    slept: dict[CodeType, set[Site]] = defaultdict(set)  # where it waited before its last sleep
+    slept: dict[CodeType, set[Site]] = defaultdict(set)  # sites of waits before the latest sleep
     seen: dict[CodeType, set[Site]] = defaultdict(set)
     for wait in waits:
         own = next((p for p in reversed(wait.sites) if not is_library(p.code)), None)
@@ -163,9 +163,9 @@ def _paced(waits: list[Wait]) -> set[CodeType]:
 
 
 def _where_in_sequence(units: list[_Unit]) -> tuple[Site | None, list[int]]:
-    """Find the function that waits again and again, and the lines on which it does.
+    """Return the function that waits repeatedly, and the lines of its waits.
 
-    It is the innermost one that two waits have in common: what it calls began anew for each.
+    It is the innermost function that two waits share: it called everything further in anew.
     """
     votes: Counter[CodeType] = Counter()
     for _, (wait, *_) in units[1:]:
@@ -190,7 +190,7 @@ def _name_lines(site: Site, lines: list[int]) -> str:
 
 
 def _blocked(timeline: Lanes) -> Iterator[Finding]:
-    """Find the steps that took long, and the line on which they spent the time."""
+    """Find steps that took long, and the lines that spent the time."""
     blocks: dict[str, list[Slice]] = defaultdict(list)
     line_of: dict[str, int] = {}
     for piece in filter(timeline.blocks_loop, timeline.slices):
@@ -214,19 +214,19 @@ def _blocked(timeline: Lanes) -> Iterator[Finding]:
 
 
 def _is_during(piece: Slice, pieces: list[Slice]) -> bool:
-    """Tell whether a slice overlaps one of others, which are in order."""
+    """Return whether a slice overlaps any of `pieces`, which are sorted."""
     last = bisect_left(pieces, piece.end_s, key=attrgetter("start_s")) - 1
     return last >= 0 and piece.start_s < pieces[last].end_s
 
 
 def site_within(timeline: Lanes, start_s: float, end_s: float) -> Site | None:
-    """Return on which line the loop worked most of a time, as far as it was seen."""
+    """Return the line on which the loop worked longest in a period, as far as it was sampled."""
     spent: Counter[Site] = Counter()
     first = bisect_left(timeline.samples, start_s, key=itemgetter(0))
     for at, seconds, site in islice(timeline.samples, first, None):
         if at > end_s:
             break
-        spent[site] += seconds  # type: ignore[assignment]  # a Counter adds floats up as well
+        spent[site] += seconds  # type: ignore[assignment]  # a Counter sums floats as well
     return spent.most_common(1)[0][0] if spent else None
 
 
@@ -234,7 +234,7 @@ def site_within(timeline: Lanes, start_s: float, end_s: float) -> Site | None:
 
 
 def _unbounded(timeline: Lanes) -> Iterator[Finding]:
-    """Find the lines that started so many tasks that all of them waited at once."""
+    """Find the lines that started so many tasks that most of them waited at once."""
     begun: dict[Site, set[Track]] = defaultdict(set)
     for track in timeline.tracks:
         if track.origin is not None:
@@ -242,7 +242,7 @@ def _unbounded(timeline: Lanes) -> Iterator[Finding]:
     for site, tracks in begun.items():
         waits = [wait for track in tracks for wait in timeline.waits[track]]
         outside = [wait for wait in waits if wait.is_outside]
-        # a worker waits again and again: a pool of them is a bound, however large
+        # workers wait again and again, and a pool of them is a bound, however large
         is_pool = len(outside) > 3 * len(tracks)
         if len(tracks) <= _FLOOD or is_pool or _is_bounded(waits):
             continue
@@ -257,17 +257,17 @@ def _unbounded(timeline: Lanes) -> Iterator[Finding]:
             yield Finding("unbounded", message, site.line, 0.0, first.start_s, first.track.label)
 
 
-# ---- what nobody awaited ----
+# ---- what was never awaited ----
 
 
 def _end(timeline: Lanes, track: Track) -> tuple[float, str]:
-    """Return when and where a task ended, or was left."""
+    """Return the time and the lane in which a task ended or was abandoned."""
     lane = [piece.end_s for piece in timeline.slices if piece.lane == track.label]
     return max(lane, default=timeline.duration_s), track.label
 
 
 def _lost(timeline: Lanes) -> Iterator[Finding]:
-    """Find coroutines that were only called, tasks left running, exceptions that nobody saw."""
+    """Find coroutines never awaited, tasks left running or dropped, and exceptions unseen."""
     for (name, file, line), count in Counter(timeline.unawaited).items():
         times = "" if count == 1 else f" {count} times"
         where = f"{file_part(file)}line {line}" if line else "on a line that debug mode knows"

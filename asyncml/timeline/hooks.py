@@ -1,7 +1,7 @@
-"""Where the recorder listens: functions that take the place of methods of a loop for a while.
+"""The recorder's hooks: functions that temporarily replace methods of a loop.
 
-Each notes what it sees and then calls the method, so that the loop does what it would have done.
-`call_soon` is called at every step of a task, so its function is written to be fast.
+Each records what it sees and then calls the method, so the loop behaves as before. `call_soon` is
+called at every step of a task, so its hook is written to be fast.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ from asyncml.timeline.watched import Watched
 
 T = TypeVar("T")
 Method = Callable[..., Any]
-_BLOCK_S = 0.001  # shorter work than this is not worth a look at the stack
-_RUN = asyncio.Handle._run.__code__  # calls back for a loop
+_BLOCK_S = 0.001  # shorter work than this does not justify inspecting the stack
+_RUN = asyncio.Handle._run.__code__  # runs callbacks for a loop
 
 
 def hooks(recording: Recording, on_deadlock: Callable[[BaseException], None]) -> list[Method]:
-    """Return the functions, each with the name of the method whose place it takes.
+    """Return the functions, each named after the method that it replaces.
 
     Args:
-        recording: where to note what they see.
-        on_deadlock: called with a Deadlock before it ends the loop, past all tasks.
+        recording: where to record what they see.
+        on_deadlock: called with the Deadlock that is about to end the loop, bypassing all tasks.
     """
     loop = recording.loop
     found = [
@@ -58,7 +58,7 @@ def _watch_tasks(recording: Recording, make: Method) -> Method:
         track.ready_at = len(recording.order.steps)
         recording.tracks.append(track)
         task = make(Watched(coro, track, recording), **kwargs)
-        if kwargs.get("name") is None:  # asyncio's own count goes on from program to program
+        if kwargs.get("name") is None:  # asyncio's own numbers continue from program to program
             task.set_name(label)
         track.label, track.task = task.get_name(), weakref.ref(task)
         return task
@@ -70,12 +70,12 @@ def _watch_tasks(recording: Recording, make: Method) -> Method:
 def _watch_wake_ups(recording: Recording, later: Method) -> Method:
     now, task_type, steps = recording.now, asyncio.Task, recording.order.steps
 
-    # `task._coro` stands for `coroutine_of(task)`, which says why not get_coro()
+    # `task._coro` is `coroutine_of(task)`, which explains why not get_coro()
     def call_soon(callback: Any, *args: Any, context: Any = None) -> Any:
-        if not args:  # nobody's wake-up: a task that begins, or that yielded without waiting
+        if not args:  # not a wake-up: a task that starts, or that yielded without waiting
             return later(callback, context=context)
         task: Any = getattr(callback, "__self__", None)
-        if isinstance(task, task_type):  # what it waited for is there
+        if isinstance(task, task_type):  # what the task waited for is complete
             watched = task._coro  # type: ignore[attr-defined]
             if type(watched) is Watched:
                 track = watched.track
@@ -85,7 +85,7 @@ def _watch_wake_ups(recording: Recording, later: Method) -> Method:
                 track.ready_s, track.waker = ready_s, waker or recording.ended
                 track.ready_at = len(steps)
             return later(callback, args[0], context=context)
-        if isinstance(args[0], task_type):  # somebody wants to know that a task has ended
+        if isinstance(args[0], task_type):  # a callback for the end of a task
             watched = args[0]._coro  # type: ignore[attr-defined]
             if type(watched) is Watched:
                 args, callback = (recording, watched.track, callback, *args), _tell
@@ -95,7 +95,7 @@ def _watch_wake_ups(recording: Recording, later: Method) -> Method:
 
 
 def _watch_timers(recording: Recording, later: Method) -> Method:
-    """Note each timer but those of `sleep`, which the waits tell."""
+    """Record each timer except those of `sleep`, which appear as waits."""
     note, steps = recording.order.timers.append, recording.order.steps
 
     def call_at(when: float, callback: Any, *args: Any, context: Any = None) -> Any:
@@ -118,7 +118,7 @@ def _watch_cancelled_timers(recording: Recording, tell: Method) -> Method:
 
 
 def _tell(recording: Recording, ended: Track, callback: Method, *args: Any) -> None:
-    """Call back at the end of a task, and note meanwhile which task it is: this wakes others."""
+    """Run a callback for the end of a task; meanwhile that task is recorded as the waker."""
     recording.ended = ended
     try:
         callback(*args)
@@ -127,7 +127,7 @@ def _tell(recording: Recording, ended: Track, callback: Method, *args: Any) -> N
 
 
 def _due(recording: Recording, now: float) -> float:
-    """Return since when a task has been ready that a timer wakes: longer, if the loop was busy."""
+    """Return when a task woken by a timer became ready: earlier than now if the loop was busy."""
     frame: FrameType | None = frame_at(2)
     while frame is not None and frame.f_code is not _RUN:
         frame = frame.f_back
@@ -145,7 +145,7 @@ def _watch_threads(recording: Recording, run: Method) -> Method:
         job = Job(_name_of(func, args), recording.now())
         if executor is None or thread_limit(executor) is not None:
             future = run(executor, functools.partial(_timed, recording, job, func), *args)
-        else:  # in another process; all that can be seen is how long the program waited for it
+        else:  # in another process, where only the time that the program waited can be seen
             job.start_s = job.submitted_s
             future = run(executor, func, *args)
             future.add_done_callback(lambda _: recording.end_job(job))
@@ -165,7 +165,7 @@ def _timed(recording: Recording, job: Job, func: Callable[..., T], *args: Any) -
 
 
 def _name_of(func: Any, args: tuple[Any, ...]) -> str:
-    """Name what a thread really runs: `f` in `partial(f, 1)` or in `context.run(f)`."""
+    """Return the name of what a thread really runs: `f` in `partial(f, 1)` or `context.run(f)`."""
     while isinstance(func, functools.partial):
         func, args = func.func, (*func.args, *args)
     name = own_name(func) or type(func).__name__
@@ -174,7 +174,7 @@ def _name_of(func: Any, args: tuple[Any, ...]) -> str:
 
 
 def _watch_work(recording: Recording, move: Method) -> Method:
-    def advance(seconds: float) -> None:  # a virtual clock moves under work, in `compute`
+    def advance(seconds: float) -> None:  # `compute` moves a virtual clock, in place of work
         if seconds >= _BLOCK_S:
             frame: FrameType = frame_at(1)
             recording.sample(seconds, frame)
@@ -195,7 +195,7 @@ def _watch_complaints(recording: Recording, complain: Method) -> Method:
     def call_exception_handler(context: dict[str, Any]) -> None:
         future = context.get("future")
         watched = coroutine_of(future) if isinstance(future, asyncio.Task) else None
-        if isinstance(watched, Watched):  # the task is being dropped, and its exception with it
+        if isinstance(watched, Watched):  # the task and its exception are being dropped
             watched.track.note_unseen(context.get("exception"))
         complain(context)
 

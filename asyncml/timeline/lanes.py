@@ -1,7 +1,7 @@
-"""A recording as lanes: what each task and each thread did when, and what that adds up to.
+"""A recording as lanes: what each task and each thread did and when, with statistics.
 
-A task is in one of three states: it runs, it is ready to run but the loop is busy with another, or
-it waits for something. A thread only runs.
+A task is in one of three states: running, ready to run while the loop is busy with another, or
+waiting for something. A thread only runs.
 """
 
 from collections import Counter
@@ -16,20 +16,20 @@ from asyncml.timeline.recording import Recording
 from asyncml.timeline.tracks import Job, State, Track, Wait
 from asyncml.units import figure
 
-_BLOCK_S = 0.05  # so long a step keeps the others waiting for longer than a person notices
+_BLOCK_S = 0.05  # a step this long holds the others up for longer than a person notices
 
 
 class Slice(NamedTuple):
-    """A stretch of one state in one lane.
+    """A period of one state in one lane.
 
     Attributes:
         lane: the name of a task, or `thread-1`, `thread-2`, ...
         state: "running", "ready" or "waiting".
         start_s: seconds since the recording began.
         end_s: seconds since the recording began.
-        reason: what a task waits for, which function a thread runs, else "".
-        kind: of a wait: "timer", "outside" (a store or the network), "thread", "room" (in a queue
-            or a window), "lock" (or another primitive) or "task"; else "".
+        reason: what a task waits for or which function a thread runs, else "".
+        kind: the kind of a wait: "timer", "outside" (a store or the network), "thread", "room" (in
+            a queue or a window), "lock" (or another primitive) or "task"; else "".
     """
 
     lane: str
@@ -42,16 +42,16 @@ class Slice(NamedTuple):
 
 @dataclass(frozen=True)
 class TimelineStatistics:
-    """What a timeline adds up to.
+    """The figures that summarise a timeline.
 
     Attributes:
         duration_s: how long the recorded program took, in seconds.
         busy: the share of that time in which the loop ran a task, 0 to 1.
-        longest_block_s: the longest stretch without a pause in one task, in seconds.
+        longest_block_s: the longest uninterrupted run of one task, in seconds.
         peak_concurrency: the most waits for the outside world and running functions at one time.
-        lag_s: the longest time that a task that was ready had to wait for its turn, in seconds.
+        lag_s: the longest time that a ready task had to wait for its turn, in seconds.
         overlap: the share of the waiting for the outside world (not for other tasks) that was
-            hidden behind other waiting or work, 0 to 1; 0 if nothing was waited for.
+            hidden behind other waiting or work, 0 to 1; 0 if there was no such waiting.
     """
 
     duration_s: float
@@ -82,7 +82,7 @@ class Lanes:
         self.duration_s = self.relative(self.end_s)
         self.tracks, self.unawaited = recording.tracks, recording.unawaited
         self.order, self.is_real = recording.order.steps, recording.is_real
-        self.timers, self.cancelled = (  # without those of `sleep`, which the waits tell
+        self.timers, self.cancelled = (  # except those of `sleep`, which appear as waits
             [(at, self.relative(due + recording.offset_s), track) for at, due, track in noted]
             for noted in (recording.order.timers, recording.order.cancelled)
         )
@@ -96,7 +96,7 @@ class Lanes:
 
     @cached_property
     def slices(self) -> list[Slice]:
-        """The states of all lanes, lane by lane in the order in which they began."""
+        """The states of all lanes, lane by lane, in the order in which the lanes began."""
         tasks = [(track.label, _lasting(track.states(self.end_s))) for track in self.tracks]
         return [
             Slice(lane, state, self.relative(start), self.relative(end), reason, kind)
@@ -106,7 +106,7 @@ class Lanes:
 
     @cached_property
     def waits(self) -> dict[Track, list[Wait]]:
-        """The waits of each task, in order, with what `findings` asks of them."""
+        """The waits of each task in order, with the details that `findings` needs."""
         waits = {track: list(track.waits(self.end_s)) for track in self.tracks}
         for wait in chain(*waits.values()):
             wait.start_s, wait.end_s = self.relative(wait.start_s), self.relative(wait.end_s)
@@ -117,8 +117,8 @@ class Lanes:
         return filter(attrgetter("is_outside"), chain(*self.waits.values()))
 
     def relative(self, at: float) -> float:
-        """Return seconds since the recording began, of seconds of its clock."""
-        return round(at - self._start_s, 9)  # floats that should be equal are, to the nanosecond
+        """Convert a time of the recording's clock to seconds since the recording began."""
+        return round(at - self._start_s, 9)  # to the nanosecond, so that equal times compare equal
 
     @property
     def lanes(self) -> list[str]:
@@ -126,7 +126,7 @@ class Lanes:
         return list(dict.fromkeys(piece.lane for piece in self.slices))
 
     def statistics(self) -> TimelineStatistics:
-        """Add up: how busy, how concurrent, how late, and how much of the waiting was hidden."""
+        """Return how busy, concurrent and late the loop was, and how much waiting was hidden."""
         return self._statistics
 
     @cached_property
@@ -152,18 +152,19 @@ class Lanes:
         )
 
     def is_thread(self, lane: str) -> bool:
-        """Tell whether a lane is that of a worker thread, and not of a task."""
+        """Return whether a lane belongs to a worker thread rather than a task."""
         return lane in self._threads
 
     def blocks_loop(self, piece: Slice) -> bool:
-        """Tell whether a slice is a step that took so long that the loop seemed to hang."""
+        """Return whether a slice is a step so long that the loop seemed to hang."""
         is_step = piece.state == "running" and not self.is_thread(piece.lane)
         return is_step and _length(piece) >= _BLOCK_S
 
     def segments(self) -> Iterator[tuple[float, float, set[Wait], int]]:
-        """Yield (start, end, waits for the outside world, lanes that run) wherever that changes.
+        """Yield (start, end, waits for the outside world, number of running lanes) per segment.
 
-        The set is the same object each time: copy it to keep it.
+        A segment ends where one of these changes. The set is the same object each time: copy it to
+        keep it.
         """
         events: list[tuple[float, int, Wait | None]] = []
         for outside in self.outside_waits():
@@ -173,7 +174,7 @@ class Lanes:
                 events += [(piece.start_s, 1, None), (piece.end_s, 0, None)]
         waits: set[Wait] = set()
         busy, before = 0, 0.0
-        for at, begins, wait in sorted(events, key=itemgetter(0, 1)):  # ends come first
+        for at, begins, wait in sorted(events, key=itemgetter(0, 1)):  # ends before beginnings
             if at > before and (waits or busy):
                 yield before, at, waits, busy
             before = at
@@ -190,7 +191,7 @@ def _length(piece: Slice | Wait) -> float:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Tell equal names apart: the second `fetch` becomes `fetch (2)`."""
+    """Make names unique: the second `fetch` becomes `fetch (2)`."""
     taken, times, found = set(names), Counter[str](), []
     for name in names:
         times[name] += 1
@@ -204,13 +205,13 @@ def _unique(names: list[str]) -> list[str]:
 
 
 def _lasting(stretches: Iterable[State]) -> list[State]:
-    """Drop the stretches that took no time, but for the last one of a lane that has no other."""
+    """Drop states that took no time; a lane with no others keeps its last one."""
     found = list(stretches)
     return [piece for piece in found if piece[2] > piece[1]] or found[-1:]
 
 
 def _threads(jobs: list[Job], end_s: float) -> list[list[State]]:
-    """Lay the jobs out in as few lanes as they need: no two at one time in one lane."""
+    """Arrange the jobs in as few lanes as possible, with no two at the same time in one lane."""
     lanes: list[list[State]] = []
     started = [job for job in jobs if job.start_s == job.start_s]
     for job in sorted(started, key=lambda job: job.start_s):

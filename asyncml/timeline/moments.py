@@ -1,7 +1,7 @@
-"""A recording as moments, at each of which something changes: what the player walks through.
+"""A recording as moments, at each of which something changes: the player steps through them.
 
-In virtual time most steps take none, and many happen at one time. So the moments are in the order
-in which the loop did things, and the time is only something that each of them has.
+In virtual time most steps take no time, and many happen at the same time. So the moments follow the
+order in which the loop did things, and a time is only an attribute of each.
 """
 
 import math
@@ -16,20 +16,20 @@ from asyncml.timeline.findings import site_within
 from asyncml.timeline.lanes import Lanes
 from asyncml.timeline.tracks import Awaited, Step, Track
 
-MOST_PIECES = 6_000  # two thousand slices that last have some as many that take no time
+MOST_PIECES = 6_000  # 2,000 slices of some length come with about as many that take no time
 MOST_LANES = 400
-_SHORT_S = 0.0001  # in real time, a shorter pause between two steps is the loop's own work
+_SHORT_S = 0.0001  # a shorter pause between two steps, in real time, is the loop's own work
 
 
 @dataclass(slots=True)
 class Piece:
-    """A stretch of one state in one lane, which may take no time.
+    """A period of one state in one lane, possibly of no length.
 
     Attributes:
         state: as in a slice, or how the task ended.
-        sites: where the task stands or, if it runs, works; outermost first.
-        rank: its place among all pieces that begin at the same time.
-        first: the moment with which it begins.
+        sites: where the task is suspended or, if it runs, works; outermost first.
+        rank: its position among the pieces that begin at the same time.
+        first: the index of the moment at which it begins.
     """
 
     state: str
@@ -44,16 +44,16 @@ class Piece:
 
 @dataclass
 class Story:
-    """All that happened, in order.
+    """Everything that happened, in order.
 
     Attributes:
-        lanes: the pieces of each.
-        times: of the moments, in seconds since the beginning.
-        ranks: and the place of each among the steps.
-        timers: when it is due, whose it is, its first moment and the one after its last, for each
-            timer but those of `sleep`.
-        left_out: how many lanes are not there.
-        shortest_s: shorter stretches were taken together; 0 if none were.
+        lanes: the pieces of each lane.
+        times: the time of each moment, in seconds since the start.
+        ranks: the position of each moment among the steps.
+        timers: for each timer except those of `sleep`, when it is due, its task's lane, its first
+            moment and the one after its last.
+        left_out: the number of lanes that are left out.
+        shortest_s: shorter pieces have been merged; 0 if none have.
     """
 
     lanes: dict[str, list[Piece]]
@@ -65,7 +65,7 @@ class Story:
 
 
 def story(timeline: Lanes) -> Story:
-    """Return the moments of a recording; of a long one what can be told in so many pieces."""
+    """Return the moments of a recording; the pieces of a long one are merged."""
     places = _places(timeline)
     lanes = {
         track.label: list(_pieces(timeline, track, places[track])) for track in timeline.tracks
@@ -80,7 +80,7 @@ def story(timeline: Lanes) -> Story:
 
 
 def _places(timeline: Lanes) -> dict[Track, list[int]]:
-    """Return the places of each task's steps among all steps."""
+    """Return the positions of each task's steps among all steps."""
     places: dict[Track, list[int]] = defaultdict(list)
     for place, track in enumerate(timeline.order):
         places[track].append(place)
@@ -88,7 +88,7 @@ def _places(timeline: Lanes) -> dict[Track, list[int]]:
 
 
 def _pieces(timeline: Lanes, track: Track, places: list[int]) -> Iterator[Piece]:
-    """Yield what a task did, from its beginning to its end."""
+    """Yield what a task did, from start to end."""
     steps, number, ended, before = list(track.each_step()), -1, -1.0, ""
     waits: list[Awaited | None] = [*(step.awaited for step in steps), track.last_wait]
     stands: tuple[Site, ...] = ()
@@ -101,7 +101,7 @@ def _pieces(timeline: Lanes, track: Track, places: list[int]) -> Iterator[Piece]
             rank = ended + 0.3 if number else _ready_rank(track, steps, 0)
             sites = stands = _standing(waits[number]) or (() if number else _beginning(waits))
         elif state == "running":
-            is_back = before.startswith("while")  # from a task that it started eagerly
+            is_back = before.startswith("while")  # after a task that this one started eagerly
             ended = rank = ended + 1.4 if is_back or number >= len(places) else places[number]
             work = site_within(timeline, start, end)
             begins = stands if number == 0 else ()
@@ -121,13 +121,13 @@ def _standing(wait: Awaited | None) -> tuple[Site, ...]:
 
 
 def _beginning(waits: list[Awaited | None]) -> tuple[Site, ...]:
-    """Return where a task began, which a later wait tells if the first was too short."""
+    """Return where a task began; a later wait shows it if the first was too short to record."""
     code = next((wait[2][0][0] for wait in waits if wait and wait[2]), None)
     return shown([Site(code, -1)]) if code else ()
 
 
 def _thread_pieces(timeline: Lanes) -> dict[str, list[Piece]]:
-    """Return what the threads did: each begins after the steps of its time, and ends before."""
+    """Return what the threads did: each job starts after the steps of its time, and ends before."""
     lanes: dict[str, list[Piece]] = defaultdict(list)
     for lane, state, start, end, reason, kind in timeline.slices:
         if timeline.is_thread(lane):
@@ -137,13 +137,13 @@ def _thread_pieces(timeline: Lanes) -> dict[str, list[Piece]]:
 
 
 def shown(sites: list[Site]) -> tuple[Site, ...]:
-    """Return the sites of the user's program; where there are none, those of this package."""
+    """Return the sites of the user's program; if there are none, those of this package."""
     outside = [it for it in sites if not is_library(it.code) and it.code.co_name not in INLINED]
     return tuple([site for site in outside if not is_ours(site.code)] or outside)
 
 
 def _thin(found: Story, duration_s: float) -> None:
-    """Take short stretches together, each named after the longest of them, until few are left."""
+    """Merge short pieces, each group taking the state of its longest, until few enough are left."""
     width = duration_s / MOST_PIECES
     while sum(map(len, found.lanes.values())) > MOST_PIECES and width < duration_s:
         for lane, pieces in found.lanes.items():
@@ -174,8 +174,8 @@ def _merged(pieces: list[Piece], width_s: float) -> list[Piece]:
 def _number(found: Story, threads: Container[str], short_s: float) -> None:
     """Number the moments.
 
-    A step begins a moment of its own. All else that changes at one time shows together: with the
-    step that begins then, or in a moment in which no task runs.
+    Each step begins a new moment. All other changes at the same time appear together: with the step
+    that begins then, or in a moment in which no task runs.
     """
     events = [(it, lane not in threads) for lane, pieces in found.lanes.items() for it in pieces]
     events.sort(key=lambda event: (event[0].start_s, event[0].rank))
@@ -201,14 +201,14 @@ def _number(found: Story, threads: Container[str], short_s: float) -> None:
         if piece.state == "running" and is_task:
             flush()
     flush()
-    for lane, pieces in found.lanes.items():  # of those that begin with one moment the last shows
+    for lane, pieces in found.lanes.items():  # of pieces with the same moment, show the last
         afters = [*pieces[1:], None]
         pairs = zip(pieces, afters, strict=True)
         found.lanes[lane] = [it for it, after in pairs if not after or after.first > it.first]
 
 
 def _timers(timeline: Lanes, found: Story) -> Iterator[tuple[float, str, int, int]]:
-    """Yield each timer with the moments in which it is still to come."""
+    """Yield each timer with the moments at which it is pending."""
     cancelled: dict[tuple[float, Track | None], list[int]] = defaultdict(list)
     for at, due, track in timeline.cancelled:
         cancelled[due, track].append(at)

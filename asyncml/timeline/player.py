@@ -1,8 +1,8 @@
-"""A timeline that a reader walks through: in a notebook's output, or as a page of its own.
+"""A timeline that a reader can step through: in a notebook's output, or as a page of its own.
 
-What a browser is given is one piece of HTML. Where scripts may not run, as in a notebook that is
-not trusted, it shows the picture and the text; where they may, `player.js` takes their place. All
-that comes from the recording is escaped, and nothing is loaded from anywhere.
+The browser is given a single piece of HTML. If scripts may not run, as in a notebook that is not
+trusted, it shows the figure and the text; otherwise `player.js` replaces them. Everything that
+comes from the recording is escaped, and nothing is loaded from elsewhere.
 """
 
 import base64
@@ -43,9 +43,10 @@ max-width: 80rem; font: 15px/1.5 system-ui, sans-serif }}</style>
 
 
 class Player:
-    """One or two timelines that can be walked through; made by `Timeline.play`.
+    """One or more timelines to step through; made by `Timeline.play`.
 
-    A notebook shows it in the output of its cell, and everything else as text.
+    A notebook shows the player in the output of its cell; anything else shows the timelines as
+    text.
     """
 
     def __init__(self, *timelines: Lanes) -> None:
@@ -55,7 +56,7 @@ class Player:
         self._names = [f"{n}: {name}" if is_one_name else name for n, name in enumerate(names, 1)]
 
     def save(self, path: str | Path) -> None:
-        """Write a page that needs nothing else, and no network.
+        """Write a self-contained page, which needs no network.
 
         Args:
             path: the file to write, such as "run.html".
@@ -68,7 +69,7 @@ class Player:
         return {"text/html": self._fragment(picture=True), "text/plain": repr(self)}
 
     def __repr__(self) -> str:
-        """Return the timelines in characters."""
+        """Return the timelines as text."""
         texts = [drawing.text(timeline) for timeline in self._timelines]
         return "\n\n".join(texts)
 
@@ -92,14 +93,14 @@ class Player:
 
 @cache
 def _file(name: str) -> str:
-    """Return a file of ours without what its readers alone need: indents, and lines of comments."""
+    """Return a file of this package without indentation and comment lines."""
     text = files("asyncml.timeline").joinpath(name).read_text(encoding="utf-8")
     lines = map(str.strip, text.splitlines())
     return "\n".join(line for line in lines if not line.startswith("//"))
 
 
 def _image(timeline: Lanes) -> str:
-    """Return the picture of a timeline as an HTML element; nothing where Matplotlib is missing."""
+    """Return the figure of a timeline as an HTML element; "" if Matplotlib is not installed."""
     try:
         import matplotlib.pyplot as plt
     except ModuleNotFoundError:

@@ -1,8 +1,8 @@
 """Records what every task of a program does: each step, each wait with its reason, each thread.
 
-The coroutine of each task is wrapped so that its steps can be timed from outside; the loop's
-`call_soon` tells when a waiting task becomes ready, and `run_in_executor` when threads work. The
-program runs as it would without a recorder. Lessons 03 and 05.
+The coroutine of each task is wrapped, so that its steps can be timed from outside; hooks on the
+loop's `call_soon` and `run_in_executor` see when a waiting task becomes ready and when threads
+work. The program runs as it would without a recorder. Lessons 03 and 05.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from asyncml.timeline.unawaited import unawaited_noted
 from asyncml.timeline.watched import Watched, wait_of
 
 T = TypeVar("T")
-_SAMPLING_S = 0.02  # how often a thread looks whether the loop is blocked, and on which line
+_SAMPLING_S = 0.02  # how often a thread checks whether the loop is blocked, and on which line
 
 
 async def _run(main: Coroutine[Any, Any, T], recording: Recording) -> T:
-    """Run the program in a task of its own, watched."""
+    """Run the program in its own task, watched."""
     token = active.set(recording)
     try:
         task = recording.loop.create_task(main)
@@ -36,12 +36,12 @@ async def _run(main: Coroutine[Any, Any, T], recording: Recording) -> T:
     try:
         return await task
     finally:
-        del task  # which holds its error, which has this frame in its traceback
+        del task  # it holds its error, whose traceback holds this frame
 
 
 @contextlib.contextmanager
 def _watching(recording: Recording) -> Iterator[None]:
-    """Watch the loop in the block, and leave it as it was."""
+    """Watch the loop within the block, and restore it afterwards."""
     loop = recording.loop
     if hasattr(loop.create_task, "recording"):
         raise RuntimeError(
@@ -57,7 +57,7 @@ def _watching(recording: Recording) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for method in hooks(recording, on_deadlock):
             name = method.__name__
-            if name in own:  # somebody else put it there
+            if name in own:  # a method that other code put there
                 stack.callback(setattr, loop, name, own[name])
             else:
                 stack.callback(delattr, loop, name)
@@ -71,7 +71,7 @@ def _watching(recording: Recording) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _sampling(recording: Recording) -> Iterator[None]:
-    """Look now and then, from a thread, on which line a long step of the loop is."""
+    """Sample from a thread the line on which a long step of the loop is working."""
     stop, loop_thread = threading.Event(), threading.get_ident()
 
     def look() -> None:
@@ -89,14 +89,14 @@ def _sampling(recording: Recording) -> Iterator[None]:
 
 
 def _finish(recording: Recording) -> None:
-    """Take no more notes: the program has ended, and what goes on after it goes on unseen."""
+    """Close the recording: the program has ended, and what it left running is not recorded."""
     if recording.closed:
         return
     recording.closed, recording.end_s = True, recording.now()
     for track in recording.tracks:
         task = track.task() if track.task else None
         track.is_closed = True
-        track.is_ready = not math.isnan(track.ready_s)  # before the loop's end wakes it
+        track.is_ready = not math.isnan(track.ready_s)  # before the loop's shutdown wakes it
         if task is None:
             continue
         track.label = task.get_name()
@@ -110,24 +110,24 @@ def _finish(recording: Recording) -> None:
 
 
 async def record(main: Coroutine[Any, Any, T]) -> Timeline[T]:
-    """Run a coroutine and record what it and every task that it starts do.
+    """Run a coroutine, and record what it and every task that it starts do.
 
-    Works in real time (`timeline = await aml.record(main())` in a notebook) and in virtual time
-    (`aml.simulate(aml.record(main()))`). The recording ends when `main` does.
+    This works in real time (`timeline = await aml.record(main())` in a notebook) and in virtual
+    time (`aml.simulate(aml.record(main()))`). The recording ends when `main` does.
 
     Args:
-        main: a coroutine, so `record(main())`.
+        main: a coroutine, as in `record(main())`.
 
     Returns:
-        The timeline; its `result` is what the coroutine returned.
+        The timeline; its `result` is the result of the coroutine.
 
     Raises:
         TypeError: `main` is not a coroutine.
         RuntimeError: the running loop is being recorded already.
-        BaseException: what `main` raises, or the Deadlock that it runs into; the timeline is its
-            attribute `timeline`.
+        BaseException: what `main` raises, or the Deadlock that it runs into; its attribute
+            `timeline` holds the timeline.
 
-    If it is cancelled, `main` is cancelled, and the loop is left as it was.
+    If this is cancelled, `main` is cancelled and the loop is restored.
 
     Example:
         >>> from asyncml.clock import simulate
@@ -143,17 +143,17 @@ async def record(main: Coroutine[Any, Any, T]) -> Timeline[T]:
         with _watching(recording):
             try:
                 result = await _run(main, recording)
-            except BaseException as error:  # kept out of the block, for some take no traceback
+            except BaseException as error:  # not raised in the block: some refuse a new traceback
                 problem = error
         if problem is None:
             return Timeline(result, recording)
         timeline = Timeline(None, recording)
-        with contextlib.suppress(Exception):  # nor attributes in the way of every other
+        with contextlib.suppress(Exception):  # some refuse attributes set in any way
             BaseException.__setattr__(problem, "timeline", timeline)
         raise problem
     except BaseException as error:
         hide_stop(error)
         raise
     finally:
-        main.close()  # if it never began; otherwise it has ended
-        del problem  # which holds this frame, in its traceback
+        main.close()  # if it never started; otherwise it has ended
+        del problem  # its traceback holds this frame

@@ -1,4 +1,4 @@
-"""What the player's script is told of a recording, as JSON: each name, line and source once."""
+"""The data of a recording for the player's script, as JSON: each name, line and source once."""
 
 import json
 import linecache
@@ -16,7 +16,7 @@ from asyncml.timeline.lanes import Lanes, Slice
 from asyncml.timeline.moments import Piece, Story, story
 from asyncml.units import duration
 
-_ENDS = {  # where a lane shows nothing
+_ENDS = {  # states in which a lane shows nothing
     "free": "",
     "finished": "has finished",
     "failed": "has failed",
@@ -27,7 +27,7 @@ _STATES = [*drawing.LOOKS, "blocked", *_ENDS]
 
 
 def as_json(timelines: Sequence[Lanes], names: Sequence[str]) -> str:
-    """Return all that `player.js` needs; no HTML parser finds an end of a script in it."""
+    """Return all that `player.js` needs, with nothing that could end a script element in HTML."""
     data = {
         "looks": [_look(state) for state in [*drawing.LOOKS, "blocked"]],
         "runs": [_data(*run) for run in zip(timelines, names, strict=True)],
@@ -36,7 +36,7 @@ def as_json(timelines: Sequence[Lanes], names: Sequence[str]) -> str:
 
 
 def _look(state: str) -> list[str]:
-    """Return name, fill, edge and hatch."""
+    """Return the name, fill, edge and hatch of a state."""
     if state == "blocked":
         return ["running, loop blocked", drawing.LOOKS["running"][0], VERMILION, "xx"]
     name = f"waiting: {KINDS[state]}" if state in KINDS else state
@@ -44,7 +44,7 @@ def _look(state: str) -> list[str]:
 
 
 class _Table:
-    """Numbers things, so that each is written once."""
+    """Numbers values, so that each is written once."""
 
     def __init__(self) -> None:
         self.numbers: dict[Any, int] = {}
@@ -54,7 +54,7 @@ class _Table:
 
 
 def _data(timeline: Lanes, name: str) -> dict[str, Any]:
-    """Return all that the script needs of a recording."""
+    """Return the data of one recording for the script."""
     found = story(timeline)
     words, chains, codes = _Table(), _Table(), _Table()
     origins = {it.label: _origin(it.origin) for it in timeline.tracks if it.origin}
@@ -89,9 +89,9 @@ def _data(timeline: Lanes, name: str) -> dict[str, Any]:
 
 
 def _shown(sites: Sequence[Site]) -> Sequence[Site]:
-    """Return the sites of the reader's program: what this package does there is not her concern.
+    """Return the sites of the user's program, or all if there are none.
 
-    So a page does not change, either, when the package does.
+    Sites of this package do not concern the reader, and pages do not change when the package does.
     """
     return [site for site in sites if is_users(site.code)] or sites
 
@@ -114,7 +114,7 @@ def _words(piece: Piece) -> str:
 
 
 def _note(found: Story) -> str:
-    """Say what is not shown of a long recording."""
+    """Return a note on what is not shown of a long recording, or ""."""
     notes = []
     if found.shortest_s:
         notes.append(
@@ -127,7 +127,7 @@ def _note(found: Story) -> str:
 
 
 def _source(code: CodeType) -> tuple[str, int, str]:
-    """Return the name of a function, its first line's number and its text, if that can be had."""
+    """Return a function's name, the number of its first line, and its source, if available."""
     first, last = code.co_firstlineno, _last_line(code)
     lines = linecache.getlines(code.co_filename)[first - 1 : last]
     name = f"{file_part(code.co_filename)}{code.co_name}"

@@ -1,6 +1,6 @@
-"""What a program did, task by task and thread by thread: as slices, numbers, words and a picture.
+"""What a program did, task by task and thread by thread: as slices, figures, sentences and numbers.
 
-Lesson 03 draws the first timeline, every lesson uses them.
+Lesson 03 draws the first timeline, and every lesson uses them.
 """
 
 import json
@@ -25,7 +25,7 @@ class Timeline(Lanes, Generic[T]):
     """What a recorded program did; made by `record`.
 
     Attributes:
-        result: what the recorded coroutine returned.
+        result: the result of the recorded coroutine; None if it raised.
         duration_s: how long the program took, in seconds of the clock that it ran on.
     """
 
@@ -34,21 +34,21 @@ class Timeline(Lanes, Generic[T]):
         self.result = result
 
     def findings(self) -> list[Finding]:
-        """Say what is wrong with the program, worst first; an empty list if it is sound.
+        """Return what is wrong with the program, worst first; an empty list if nothing is.
 
-        It looks for waits in sequence that could have overlapped, for work that blocked the loop,
-        for tasks started without a bound, and for coroutines, tasks and exceptions that nobody
-        awaited. It sees when things happened, not why: whether one wait needs the result of the
-        other is for you to say. A loop that itself sleeps on one line counts as a pace (a
-        heartbeat, a poll, a back-off), and a function in a thread as work: neither is reported.
+        It looks for waits in sequence that could have overlapped, work that blocked the loop, tasks
+        started without a bound, and coroutines, tasks and exceptions that were never awaited. It
+        sees when things happened, not why: only you know whether one wait needs the result of
+        another. Two things are not reported: the pace of a loop that itself sleeps on one of its
+        lines (a heartbeat, a poll, a back-off), and work in a thread.
         """
         return find(self)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the timeline: a lane for each task and thread, with the blocked loop marked.
+        """Draw the timeline: one lane for each task and thread, with the blocked loop marked.
 
         Args:
-            ax: the axes to draw on; by default a new figure of fitting height.
+            ax: the axes to draw on; by default a new figure of a suitable height.
 
         Raises:
             ModuleNotFoundError: matplotlib is not installed.
@@ -56,7 +56,7 @@ class Timeline(Lanes, Generic[T]):
         return drawing.plot(self, ax)
 
     def text(self, width: int = 72) -> str:
-        """Draw the timeline in characters; each column shows the state that filled most of it.
+        """Return the timeline as text; each column shows the state that filled most of it.
 
         Args:
             width: the length of a line, at least 40.
@@ -73,18 +73,19 @@ class Timeline(Lanes, Generic[T]):
         return printable(drawing.text(self, width))
 
     def describe(self) -> str:
-        """Tell the timeline in sentences: "fetch-3 waits 0-20 ms for sleep"."""
+        """Return the timeline in sentences, such as "fetch-3 waits 0-20 ms for sleep"."""
         return printable(drawing.describe(self))
 
     def play(self, *others: "Timeline[Any]") -> Player:
-        """Show the timeline so that it can be walked through, event by event, in a notebook.
+        """Show the timeline in a notebook, to be stepped through event by event.
 
-        A cursor is dragged, stepped or played. At it one reads which task runs, and its source with
-        the line where it is; which are ready, in which order; what each waits for, and which timers
-        are to come. Where scripts may not run, the picture and the text are shown instead.
+        You can drag or step the cursor, or let it play. At the cursor the player shows which task
+        runs, and its source with the current line; which tasks are ready, in which order; what each
+        other one waits for; and which timers are pending. If scripts may not run, the figure and
+        the text are shown instead.
 
         Args:
-            others: other timelines, to be set beside this one on the same axis of time.
+            others: other timelines, shown beside this one on the same time axis.
 
         Example:
             >>> import asyncio
@@ -98,9 +99,9 @@ class Timeline(Lanes, Generic[T]):
         """Write the timeline as a page that plays it, or as a trace.
 
         Args:
-            path: the file to write: "run.html" for one page that any browser plays and that needs
-                no network, or "trace.json" for a trace that ui.perfetto.dev and chrome://tracing
-                open.
+            path: the file to write: "run.html" for a self-contained page that any browser can play
+                without a network, or "trace.json" for a trace that ui.perfetto.dev and
+                chrome://tracing open.
         """
         if Path(path).suffix in (".html", ".htm"):
             return self.play().save(path)
@@ -125,6 +126,6 @@ class Timeline(Lanes, Generic[T]):
         Path(path).write_text(json.dumps(trace), encoding="utf-8")
 
     def __repr__(self) -> str:
-        """Return its size in a line."""
-        count = len(self.tracks) + len(self._threads)  # asyncio may ask, so do not draw it for that
+        """Return the size of the timeline in a line."""
+        count = len(self.tracks) + len(self._threads)  # cheap, since asyncio may ask for the repr
         return f"<Timeline of {count} lanes, {figure(self.duration_s)} s>"

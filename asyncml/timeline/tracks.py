@@ -1,7 +1,7 @@
-"""What is noted of one task, or of one function in a thread, and the states that follow from it.
+"""What is recorded of one task, or of one function in a thread, and the states that follow from it.
 
-A task is always in one of three states: it runs, it is ready to run but another one does, or it
-waits for something. What is noted are its steps; the states lie between them.
+A task is always in one of three states: running, ready to run while another one does, or waiting
+for something. Its steps are recorded; the other states lie between them.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from typing import Any, NamedTuple, Optional, Union
 from asyncml.clock.reasons import is_for_tasks, kind, reason
 from asyncml.clock.waiting import Site
 
-# What a task waited for: the task or the job behind the wait, or a name for it, if one is known;
-# how many of the suspended coroutines, counted from the outermost, were the same ones in the wait
-# before; the code of each, with the instruction where it stood; the task that ended the wait, None
-# if a timer, a socket or a thread did; and whether it ended with an exception, such as a
-# cancellation. It is a plain tuple, for anything else would cost as much to make as a step.
+# What a task waited for: the task or job behind the wait, or a name for it, or None if unknown; the
+# number of suspended coroutines, from the outermost, that are the same objects as in the previous
+# wait; the code of each coroutine, with its current instruction; the task that ended the wait, or
+# None for a timer, socket or thread; and whether the wait ended with an exception, such as a
+# cancellation. It is a plain tuple, because anything else would take as long to create as a step.
 Target = Union["Track", "Job", str, None]
 Awaited = tuple[Target, int, tuple[tuple[CodeType, int], ...], Optional["Track"], bool]
-# A link of a chain of awaits: its code, where it stood, and which coroutine it was; of a library's
-# coroutine its code is enough
+# A link in a chain of awaits: its code, its current instruction, and its coroutine. The code is
+# enough for a library's coroutine.
 Link = tuple[CodeType, int, weakref.ref[Any] | None]
 State = tuple[str, float, float, str, str]  # state, start, end, reason, kind of wait
 
@@ -33,8 +33,8 @@ class Step(NamedTuple):
     """A stretch that a task ran without a pause, and the wait before it.
 
     `ready_s`: nan if the task was not seen to become ready.
-    `awaited`: None if the wait was short, in real time, or for its turn.
-    `ready_at`: after how many steps of all tasks it became ready.
+    `awaited`: None if the wait was short (in real time), or only for the task's turn.
+    `ready_at`: the number of steps of all tasks before it became ready.
     """
 
     ready_s: float
@@ -56,9 +56,9 @@ class Job:
 class Wait:
     """A stretch in which a task waited.
 
-    `is_outside`: for the world, not for other tasks or threads.
-    `is_cut`: it ended with an exception.
-    `shared`: how many of `sites` belong to calls that the wait before had stood in, too.
+    `is_outside`: whether it waited for the outside world, not for other tasks or threads.
+    `is_cut`: whether the wait ended with an exception.
+    `shared`: how many of `sites` belong to calls that were also suspended in the previous wait.
     """
 
     track: "Track"
@@ -74,29 +74,29 @@ class Wait:
 class Track:
     """What one task did.
 
-    `outcome` is "pending", "finished", "failed", "cancelled" or, for a task that was dropped while
-    it waited, "dropped".
+    `outcome` is "pending", "finished", "failed", "cancelled" or, if the task was dropped while it
+    waited, "dropped".
     """
 
     def __init__(self, label: str, created_s: float, parent: "Track | None", origin: Site | None):
         self.label, self.created_s, self.parent, self.origin = label, created_s, parent, origin
-        # the fields of all Steps in a row, so that no tuple has to be made at each step
+        # the fields of all Steps in a single list, which saves creating a tuple at each step
         self.steps: list[Any] = []
-        self.pauses: list[tuple[float, float]] = []  # while a task that it started eagerly ran
+        self.pauses: list[tuple[float, float]] = []  # while tasks that it started eagerly ran
         self.ready_s, self.ended_s, self.ready_at = created_s, math.nan, 0
-        self.waker: Track | None = None  # whose step ended the last wait
+        self.waker: Track | None = None  # the task whose step ended the latest wait
         self.last_wait: Awaited | None = None  # of a task that did not end
-        self.wait: Awaited | None = None  # the latest, with what its chain is known again by
+        self.wait: Awaited | None = None  # the latest wait; `links` recognise its chain
         self.links: list[Link] = []
         self.sites: tuple[tuple[CodeType, int], ...] = ()
         self.task: weakref.ref[asyncio.Task[Any]] | None = None
         self.outcome, self.error = "pending", ""
-        self.is_ready = False  # it could run when the recording ended
-        self.is_leaving = False  # it was cancelled, and has had no time to end
-        self.is_closed = False  # the recording has ended
+        self.is_ready = False  # whether it was ready to run when the recording ended
+        self.is_leaving = False  # whether it was cancelled, but had no time to end
+        self.is_closed = False  # whether the recording has ended
 
     def finish(self, outcome: str, ended_s: float = math.nan) -> None:
-        """Note how the task ended, if it did before the recording."""
+        """Record how the task ended, unless the recording ended first."""
         if self.is_closed:
             return
         self.outcome, self.ended_s = outcome, ended_s
@@ -106,15 +106,15 @@ class Track:
             self.label = task.get_name()
 
     def note_unseen(self, error: BaseException | None) -> None:
-        """Note an exception that nobody has asked for."""
+        """Record an exception that was never retrieved."""
         name = type(error).__name__
         try:
             self.error = f"{name}: {error}"
-        except Exception as another:  # what is to be said about an error must not replace it
+        except Exception as another:  # formatting an error must not replace it
             self.error = f"{name}, whose str raises {type(another).__name__}"
 
     def forget(self) -> None:
-        """Let go of the last chain of awaits, which will not be compared any more."""
+        """Release the latest chain of awaits, which will not be compared again."""
         self.links, self.sites, self.wait = [], (), None
 
     def each_step(self) -> Iterator[Step]:
@@ -122,7 +122,7 @@ class Track:
         return map(Step, *[iter(self.steps)] * 5)
 
     def states(self, end_s: float) -> Iterator[State]:
-        """Yield the states without a gap from the task's creation to its end."""
+        """Yield the states without gaps, from the task's creation to its end."""
         before = self.created_s
         pauses = iter(self.pauses)
         pause = next(pauses, None)
@@ -165,7 +165,7 @@ class Track:
 
 
 def _why(awaited: Awaited | None) -> tuple[str, str]:
-    """Say what a task waited for, and of which kind that wait was."""
+    """Return what a task waited for, and the kind of that wait."""
     if awaited is None:
         return "", ""
     target, _, chain, waker, _ = awaited

@@ -1,7 +1,7 @@
-"""Notes coroutines that were called but never awaited.
+"""Records coroutines that were called but never awaited.
 
-Python warns of them in words alone. To do so the interpreter calls a function in `warnings` by its
-name, so another function can take its place for a while. Lesson 06.
+Python reports them only as text, in a warning. To do so the interpreter looks up a function in
+`warnings` by name, so another function can temporarily replace it. Lesson 06.
 """
 
 import contextlib
@@ -30,16 +30,16 @@ def _note_and_warn(coro: Any) -> None:
 
 
 def _where(coro: Any, dropped_in: FrameType) -> tuple[str, int]:
-    """Return where it was made, if asyncio's debug mode has kept that, or where it was dropped.
+    """Return where the coroutine was created, if debug mode has kept that, or where it was dropped.
 
-    Keeping it always would cost as much at each call of an `async def` as a recorded step does. If
-    somebody forgets an `await`, the line that drops the coroutine is mostly the line that made it.
+    Keeping the origin always would cost as much at each call of an `async def` as recording a step.
+    If an `await` was forgotten, the line that drops the coroutine is usually the one that made it.
     """
     if coro.cr_origin:
         file, line, _ = coro.cr_origin[0]
         return file, line
     code = dropped_in.f_code
-    if is_library(code) or is_ours(code):  # it lived until its function had ended
+    if is_library(code) or is_ours(code):  # it outlived the function that called it
         return "", 0
     return code.co_filename, dropped_in.f_lineno
 

@@ -1,8 +1,8 @@
-"""A coroutine whose steps are timed from outside: the recorder makes tasks of these.
+"""A coroutine whose steps are timed from outside; the recorder makes its tasks from these.
 
 A task resumes its coroutine again and again with `send`, and each time is a step. Here a generator
-stands between the two and looks at the clock before and after. It runs at every step of a recorded
-program, so it is written to be fast: it costs about as much as an `await asyncio.sleep(0)` does.
+stands between the two and reads the clock before and after. It runs at every step of a recorded
+program, so it is written to be fast: it costs about as much as an `await asyncio.sleep(0)`.
 """
 
 import asyncio
@@ -22,28 +22,28 @@ from asyncml.timeline.tracks import Awaited, Link, Target, Track
 _Future: type = asyncio.Future
 
 
-# asyncio takes any object of a class that is registered as a Coroutine, and at each step calls
-# nothing but its `send` or its `throw`. If these were written as methods they would have to look up
-# the coroutine, its track and the clock each time. A generator that is resumed has all of them in
-# its local variables, so `Watched.send` is the `send` of a generator. It is started in `__init__`,
-# up to its first `yield`, so that it can deal with a task whose first step is a `throw`.
+# asyncio accepts any object of a class registered as a Coroutine, and at each step calls only its
+# `send` or `throw`. Methods would have to look up the coroutine, its track and the clock each time.
+# A suspended generator has all of them in its local variables, so `Watched.send` is the `send` of a
+# generator. `__init__` starts the generator, up to its first `yield`, so that it can handle a task
+# whose first step is a `throw`.
 #
-# The generator lives as long as the task, and must not lengthen the life of anything else. So it
-# lets go of each value that it has passed on, before the next step or at once: an exception would
-# keep alive all that the functions in its traceback have in their variables. And it must not show:
-# `_unwound` takes the generator's own line out of the tracebacks of exceptions that are thrown in.
+# The generator lives as long as the task, and must not keep anything else alive. So it drops each
+# value that it has passed on, at once or before the next step: an exception would keep alive the
+# local variables of every function in its traceback. And it must stay invisible: `_unwound` removes
+# the generator's own frame from the tracebacks of exceptions that are thrown in.
 #
-# What a task waits for is looked up after the wait, just before the task goes on: only then is it
-# known whether the wait took any time, and the suspended chain of coroutines stands as it stood.
-# Most waits are those of a loop that has come back to the same line, so `wait_of` first follows the
-# chain of the wait before for as long as nothing has changed, and walks only the rest anew.
-# `shared` counts the outermost coroutines that are the very same objects as in the wait before.
-# By that, findings tell a function that waits again from one that is called again.
+# What a task waited for is looked up after the wait, just before the task resumes: only then is it
+# known whether the wait took any time, and the chain of suspended coroutines is still the same.
+# Most waits are in a loop that has returned to the same line. So `wait_of` first follows the chain
+# of the previous wait for as long as nothing has changed, and walks only the rest anew. `shared`
+# counts the outermost coroutines that are the same objects as in the previous wait. With it,
+# findings distinguish a function that waits again from one that is called again.
 
 
 @Coroutine.register
 class Watched:
-    """Stands for a coroutine in its task, and notes its steps in `track`."""
+    """Replaces a coroutine in its task, and records its steps in `track`."""
 
     def __init__(self, coro: Coroutine[Any, Any, Any], track: Track, recording: Recording) -> None:
         self.coro, self.track = coro, track
@@ -58,25 +58,25 @@ class Watched:
 def _steps(
     coro: Coroutine[Any, Any, Any], track: Track, recording: Recording
 ) -> Generator[Any, Any, Any]:
-    """Pass on what the task sends and what the coroutine yields, and note when each step was."""
+    """Relay what the task sends and what the coroutine yields, and record the time of each step."""
     now, idle_s, note = recording.now, recording.idle_s, track.steps.extend
     begin = recording.order.steps.append
     resume: Callable[[Any], Any] = coro.send
     value, awaited, end = None, None, track.created_s
     try:
         yield
-    except GeneratorExit:  # dropped before its first step: Python warns of it as ever
+    except GeneratorExit:  # dropped before its first step: Python still warns
         return None
     except BaseException as error:
         resume, value = coro.throw, _unwound(error)
     while True:
         outer, recording.current = recording.current, track
         recording.step_start_s = start = now()
-        # a wait leaves the chain of awaits as it stood; a short one is not worth the walk
+        # the chain of awaits is unchanged since the wait; a short wait is not worth walking it
         wait = None
         if start - end > idle_s:
             wait = wait_of(coro, track, recording, awaited, value is not None)
-        awaited = None  # nothing that the program drops is kept
+        awaited = None  # keeps nothing alive that the program drops
         if not recording.closed:
             begin(track)
         try:
@@ -110,7 +110,7 @@ def _steps(
 
 
 def _unwound(error: BaseException) -> BaseException:
-    """Take the mark of the frame that passes it on out of an exception's traceback."""
+    """Remove the frame that relays an exception from the top of its traceback."""
     trace = error.__traceback__
     return error.with_traceback(trace and trace.tb_next)
 
@@ -118,7 +118,7 @@ def _unwound(error: BaseException) -> BaseException:
 def wait_of(
     coro: Any, track: Track, recording: Recording, awaited: Any, is_cut: bool = False
 ) -> Awaited:
-    """Describe the wait of a task by the chain of awaits in which it is suspended."""
+    """Return a record of a task's wait, from the chain of awaits in which it is suspended."""
     waker, track.waker = track.waker, None
     target = (
         None if type(awaited) is _Future and not recording.jobs else _target_of(recording, awaited)
@@ -126,7 +126,7 @@ def wait_of(
     if target is None and waker is not None and waker.outcome != "pending":
         target = waker  # its end completed a future, as in asyncio.shield
     index, shared, link, links = 0, 0, coro, track.links
-    for code, lasti, before in links:  # as far as it stands where it stood before, as in a loop
+    for code, lasti, before in links:  # as far as nothing has changed, as in a loop
         if type(link) is not CoroutineType or link.cr_code is not code:
             break
         if before is not None:
@@ -144,7 +144,7 @@ def wait_of(
     if index < len(links) or not links or type(link) in CHAINED:
         shared += _note_rest(track, index, link, is_same=shared == index)
     wait = (target, shared, track.sites, waker, is_cut)
-    if wait != track.wait:  # a loop waits for the same thing again: one copy will do
+    if wait != track.wait:  # a loop repeats the same wait: one copy is enough
         track.wait = wait
         return wait
     return track.wait
@@ -162,9 +162,9 @@ def _target_of(recording: Recording, awaited: Any) -> Target:
 
 
 def _note_rest(track: Track, index: int, link: Any, *, is_same: bool) -> int:
-    """Replace what follows the first links of a chain; return how many of it are the same links.
+    """Replace all but the first links of a chain; return how many of the new ones are the same.
 
-    One that has moved on to another line is still the same.
+    A link that has moved on to another line is still the same.
     """
     old, rest = track.links[index:], await_chain(link)
     track.links[index:] = [_link(*found) for found in rest]
@@ -180,8 +180,8 @@ def _note_rest(track: Track, index: int, link: Any, *, is_same: bool) -> int:
 
 
 def _link(coro: Any, code: CodeType, lasti: int) -> Link:
-    """Return what a link is known again by; of a library's, its code is enough."""
+    """Return the record by which a link is recognised; a library's code is enough."""
     if is_library_file(code.co_filename):
         return code, lasti, None
-    # by reference, for another coroutine may come to stand at the address of one that has ended
+    # by reference: an address may be reused after a coroutine has ended
     return code, lasti, weakref.ref(coro)

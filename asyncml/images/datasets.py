@@ -96,7 +96,7 @@ class Dataset:
 
     def __getitem__(self, rows: slice) -> "Dataset":
         if not isinstance(rows, slice):
-            raise TypeError(f"a Dataset is cut by slices: train[:600], not train[{shorten(rows)}]")
+            raise TypeError(f"a Dataset takes slices only: train[:600], not train[{shorten(rows)}]")
         return Dataset(self.images[rows], self.labels[rows], self.name)
 
 

@@ -105,7 +105,7 @@ def _check_sums(data: bytes) -> None:
         chunk = data[begin:end]  # its name and content; the checksum follows
         start = end + 4
         if crc32(chunk) != number(data[end:start], "big"):
-            raise ValueError(f"damaged, since the checksum of its {bytes(chunk[:4])!r} is another")
+            raise ValueError(f"damaged, since the checksum of its {bytes(chunk[:4])!r} is wrong")
         if chunk == b"IEND":
             return
     raise ValueError("cut off, since its end is missing")

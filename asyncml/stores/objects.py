@@ -330,7 +330,7 @@ def _refusal(url: str, error: Exception) -> Exception:
     line = text.partition("\n")[0]
     if re.search("onfiguration|nvalid key", line) or isinstance(error, TypeError):
         return TypeError(f"an option of {url} is wrong: {line}")
-    return ValueError(f"nothing can be at `url` {url}: {line}")
+    return ValueError(f"`url` must be a valid URL, got {url}: {line}")
 
 
 def _check_time() -> None:

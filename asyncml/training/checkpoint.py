@@ -153,7 +153,7 @@ class Checkpointer:
             found, damaged = await self._look(files.newest)
         for name in damaged:
             warnings.warn(
-                f"{name} is damaged, or no checkpoint of this version: passed over", stacklevel=2
+                f"{name} is damaged, or not a checkpoint of this version: skipped", stacklevel=2
             )
         if found is None:
             return None
@@ -191,8 +191,8 @@ class Checkpointer:
             write.result()
         except OSError as error:
             raise CheckpointError(
-                f"a checkpoint could not be written to {self.folder}: {error}. The ones before "
-                "are untouched; make room or mend the folder, and save again"
+                f"a checkpoint could not be written to {self.folder}: {error}. Earlier "
+                "checkpoints are untouched; free some space or repair the folder, then save again"
             ) from error
 
     def _check_open(self) -> None:

@@ -164,7 +164,7 @@ def plain(value: Any, name: str) -> Any:
     hint = next((hint for kind, hint in hints.items() if isinstance(value, kind)), "")
     raise TypeError(
         f"`{name}` must be an int, float, str, bool, None, list or dict for a checkpoint, since "
-        f"JSON gives back nothing else as it was, got {type(value).__name__}{hint}"
+        f"JSON restores nothing else unchanged, got {type(value).__name__}{hint}"
     )
 
 

@@ -81,7 +81,7 @@ def _total(model: TrainableModel, metric: Metric | None, x: Any, y: Any) -> floa
         if metric is None:
             return _count_right(model, model.predict(x), y)
         values = metric(model.forward(x), y)
-        check_plain("metric", values, "write `def`, and no `async def`")
+        check_plain("metric", values, "write `def`, not `async def`")
     except ENDINGS as error:
         raise ordinary("predict" if metric is None else "metric", error) from error
     values = np.asarray(values)

@@ -631,9 +631,13 @@ class TestUrls:
             ("s3:bucket", ValueError, "`url` must begin with"),
             (Path("x"), TypeError, r"a str: Path\(...\).resolve\(\).as_uri\(\), got \w*Path"),
             (None, TypeError, "`url` must be a str, got NoneType"),
-            ("s3://", ValueError, "nothing can be at `url` s3://: "),
-            ("s3://a bad bucket/", ValueError, "nothing can be at `url` s3://a bad bucket/: "),
-            ("file://host/x", ValueError, "nothing can be at `url` file://host/x: "),
+            ("s3://", ValueError, "`url` must be a valid URL, got s3://: "),
+            (
+                "s3://a bad bucket/",
+                ValueError,
+                "`url` must be a valid URL, got s3://a bad bucket/: ",
+            ),
+            ("file://host/x", ValueError, "`url` must be a valid URL, got file://host/x: "),
             ("az://container/x", ValueError, "Account must be specified"),
         ],
     )

@@ -555,7 +555,7 @@ def test_a_write_that_fails_is_told_at_the_next_save(tmp_path):
         async with Checkpointer(folder) as checkpoints:
             folder.rmdir()
             await checkpoints.save(step(1), model, optimizer)  # taken; the write will fail
-            with pytest.raises(CheckpointError, match="ones before are untouched"):
+            with pytest.raises(CheckpointError, match="Earlier checkpoints are untouched"):
                 await checkpoints.save(step(2), model, optimizer)
             folder.mkdir()
             await checkpoints.save(step(3), model, optimizer)
@@ -624,7 +624,7 @@ except CheckpointError as error:
 @pytest.mark.parametrize(
     ("mode", "said"),
     [
-        (0o555, r"1 \{1.0\}\nPermissionError a check.* not be written .*ones before are untouched"),
+        (0o555, r"1 \{1.0\}\nPermissionError a check.* not be written .*Earlier .* untouched"),
         (0o333, "PermissionError cannot use the folder"),
         (0o000, "PermissionError cannot use the folder"),
     ],

@@ -41,7 +41,7 @@ def check_number(name: str, value: object, rule: str) -> float:
 
 
 def check_model(model: object, *methods: str) -> None:
-    """Raise TypeError unless `model` is an object with all these methods (not a class or None)."""
+    """Raise TypeError unless `model` is an instance that has all of these methods."""
     lacks = [name for name in methods if not callable(getattr(model, name, None))]
     if isinstance(model, type):
         raise TypeError(f"`model` must be a Sequential, got the class {model.__name__}")

@@ -37,7 +37,7 @@ def ordinary(name: str, error: BaseException) -> Exception:
 
     Args:
         name: the name of the function that raised it.
-        error: an Exception, or a CancelledError although nothing was cancelled.
+        error: an Exception, or a CancelledError that is not a cancellation of this task.
     """
     if isinstance(error, Exception) and not isinstance(error, ENDINGS):
         return error

@@ -21,7 +21,7 @@ is missing, and checks that no file uses others. Brackets mark a local variable 
     asyncio.Handle._source_traceback            where the handle was created, in debug mode
     asyncio.Task._coro                          the coroutine; see `coroutine_of`
     asyncio.Task._fut_waiter                    the future that the task is waiting for
-    asyncio.TimerHandle._scheduled              whether it is in the heap, and counts if cancelled
+    asyncio.TimerHandle._scheduled              that it is in the heap (cancelled ones are counted)
     asyncio._get_running_loop                   the running loop, or None
     asyncio.futures._set_result_unless_cancelled    the timer callback of `sleep`
     asyncio.tasks._GatheringFuture              the type that `gather` returns

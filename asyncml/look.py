@@ -1,6 +1,6 @@
-"""How output looks: the characters a console can print, and the colours and axes of every figure.
+"""How output looks: plain substitutes for characters, and the colours and axes of every figure.
 
-An old Windows console, or a pipe that is not UTF-8, cannot print all of ours.
+An old Windows console, or a pipe that is not UTF-8, cannot print every character that we use.
 """
 
 import math

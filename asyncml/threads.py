@@ -86,10 +86,10 @@ class ThreadPool(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; `cancel_futures` drops queued work, `wait` joins the threads.
 
-        With `wait=False` this returns at once. A function that is running goes on to its end and
-        nothing waits for it. The same holds while the interpreter exits, when daemon threads no
+        With `wait=False` this returns at once; a running function continues to its end, and nothing
+        waits for it. While the interpreter is exiting this also returns at once: daemon threads no
         longer run. On a loop in virtual time `wait` takes at most one second of real time per
-        thread: a thread in `compute` waits for virtual time, which stands still until this returns.
+        thread: a thread in `compute` waits for virtual time, which stands still until then.
 
         Args:
             wait: whether to return only after the threads have ended.
@@ -124,7 +124,7 @@ class ThreadPool(Executor):
 
 
 def thread_limit(executor: Executor) -> int | None:
-    """Return an executor's number of threads; None if it runs functions in other processes."""
+    """Return the number of threads of a thread pool; None for any other executor."""
     if isinstance(executor, ThreadPool):
         return len(executor._threads) if executor._is_short else executor.max_workers
     elsewhere = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # from Python 3.14

@@ -103,7 +103,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _Timer(asyncio.TimerHandle):
-    """A timer that fires after those set earlier for the same time; asyncio guarantees no order."""
+    """A timer that fires after earlier ones for the same time; asyncio does not order these."""
 
     def __init__(self, when: float, order: int, *args: Any) -> None:
         super().__init__(when, *args)
@@ -149,7 +149,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Call `callback` at virtual time `when`; callbacks for the same time run in call order."""
+        """Call back at virtual time `when`; equal times keep the order of the calls."""
         if when is None:
             raise TypeError("when cannot be None")
         self._check_closed()  # type: ignore[attr-defined]
@@ -157,7 +157,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._check_thread()  # type: ignore[attr-defined]
             self._check_callback(callback, "call_at")  # type: ignore[attr-defined]
         timer = _Timer(when, next(self._order), callback, args, self, context)
-        if self._debug:  # type: ignore[attr-defined]  # the user's line is where call_at was called
+        if self._debug:  # type: ignore[attr-defined]  # ends with the caller of this method
             del timer._source_traceback[-2:]  # type: ignore[attr-defined]
         heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
         timer._scheduled = True  # type: ignore[attr-defined]
@@ -244,7 +244,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.turns.submit(executor, func, args)
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Wait in virtual time for the default executor's jobs, then join its threads."""
+        """Wait in virtual time for the default executor's jobs, then join its threads.
+
+        `timeout` is ignored.
+        """
         await self.turns.drain(self._default_executor)  # type: ignore[attr-defined]
         with self.turns.stopped():
             await super().shutdown_default_executor()

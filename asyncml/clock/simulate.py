@@ -93,7 +93,7 @@ def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:
         The result of the coroutine.
 
     Raises:
-        Deadlock: every task waits and nothing can wake any of them, or some only yield, forever.
+        Deadlock: every task waits and nothing can wake any of them, or some yield forever.
         TypeError: `main` is not a coroutine.
 
     Example:

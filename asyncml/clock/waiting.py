@@ -142,7 +142,7 @@ def is_users(code: CodeType) -> bool:
 
 
 def user_site(sites: list[Site]) -> Site | None:
-    """Return the innermost site outside the standard library, and outside this package if any."""
+    """Return the innermost site outside the standard library, if possible in the user's program."""
     outside = [site for site in sites if not is_library(site.code)]
     theirs = [site for site in outside if not is_ours(site.code)]
     return (theirs or outside or [None])[-1]  # type: ignore[list-item]

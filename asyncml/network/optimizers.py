@@ -134,7 +134,7 @@ class SGD(Optimizer):
 
 
 # A float32 below 1e-38 is denormal, and arithmetic with denormals is many times slower. So every
-# 64 steps values that have decayed below 1e-30, far too small to change a parameter, become 0.
+# 64 steps values of g_sum below 1e-30, far too small to change a parameter, are set to 0.
 _NEGLIGIBLE, _EVERY = 1e-30, 64
 
 

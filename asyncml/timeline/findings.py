@@ -165,7 +165,7 @@ def _paced(waits: list[Wait]) -> set[CodeType]:
 def _where_in_sequence(units: list[_Unit]) -> tuple[Site | None, list[int]]:
     """Return the function that waits repeatedly, and the lines of its waits.
 
-    It is the innermost function that two waits share: it called everything further in anew.
+    It is the innermost function that two waits have in common; its inner calls were made anew.
     """
     votes: Counter[CodeType] = Counter()
     for _, (wait, *_) in units[1:]:

@@ -36,7 +36,7 @@ _Future: type = asyncio.Future
 # What a task waited for is looked up after the wait, just before the task resumes: only then is it
 # known whether the wait took any time, and the chain of suspended coroutines is still the same.
 # Most waits are in a loop that has returned to the same line. So `wait_of` first follows the chain
-# of the previous wait for as long as nothing has changed, and walks only the rest anew. `shared`
+# of the previous wait for as long as nothing has changed, and walks only the rest again. `shared`
 # counts the outermost coroutines that are the same objects as in the previous wait. With it,
 # findings distinguish a function that waits again from one that is called again.
 

@@ -49,7 +49,7 @@ class Step(_StateOnDemand):
 
 
 def standing_at(snapshot: Callable[[], dict[str, Any]], step: Step) -> Step:
-    """Make the state of `step`, a new one without a state, `snapshot()` on demand; return it."""
+    """Give `step`, which has no state yet, the state `snapshot()`, built on demand; return it."""
     object.__setattr__(step, "_snapshot", snapshot)
     object.__delattr__(step, "pipeline_state")
     return step

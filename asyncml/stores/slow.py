@@ -84,10 +84,10 @@ class SlowStore:
         If this is cancelled, the request is no longer in flight, but still counts as an attempt.
 
         Args:
-            key: the name of the object, a non-empty str.
+            key: the name of the object, a str that is not empty.
 
         Raises:
-            ObjectNotFound: the underlying store holds no such object.
+            ObjectNotFound: the store behind holds no such object.
             RequestFailed: the request was lost.
         """
         return await self._request("get", key, lambda: self.store.get(key))

@@ -131,7 +131,8 @@ _Unit = tuple[float, list[Wait]]
 def _units(share: dict[Wait, float]) -> list[_Unit]:
     """Group waits that follow each other on purpose.
 
-    If a loop sleeps between its rounds, as in a heartbeat, a poll or a retry, that is its pace.
+    A loop that sleeps between its rounds (a heartbeat, a poll, a retry) sets its own pace, so its
+    waits count as one.
     """
     waits = sorted(share, key=attrgetter("start_s"))
     paced = _paced(waits)
@@ -147,7 +148,7 @@ def _units(share: dict[Wait, float]) -> list[_Unit]:
 
 
 def _paced(waits: list[Wait]) -> set[CodeType]:
-    """Return the functions that sleep, directly, between two waits on the same line of theirs."""
+    """Return the functions that themselves sleep between two waits on one of their lines."""
     paced: set[CodeType] = set()
     slept: dict[CodeType, set[Site]] = defaultdict(set)  # sites of waits before the latest sleep
     seen: dict[CodeType, set[Site]] = defaultdict(set)
@@ -165,7 +166,7 @@ def _paced(waits: list[Wait]) -> set[CodeType]:
 def _where_in_sequence(units: list[_Unit]) -> tuple[Site | None, list[int]]:
     """Return the function that waits repeatedly, and the lines of its waits.
 
-    It is the innermost function that two waits have in common; its inner calls were made anew.
+    It is the innermost function that two waits have in common; each wait then made its own calls.
     """
     votes: Counter[CodeType] = Counter()
     for _, (wait, *_) in units[1:]:

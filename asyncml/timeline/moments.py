@@ -127,7 +127,7 @@ def _beginning(waits: list[Awaited | None]) -> tuple[Site, ...]:
 
 
 def _thread_pieces(timeline: Lanes) -> dict[str, list[Piece]]:
-    """Return what the threads did: each job starts after the steps of its time, and ends before."""
+    """Return the threads' pieces: at equal times, jobs start after all steps, and end before."""
     lanes: dict[str, list[Piece]] = defaultdict(list)
     for lane, state, start, end, reason, kind in timeline.slices:
         if timeline.is_thread(lane):

@@ -77,12 +77,12 @@ class BlasThreads:
 
     @classmethod
     def _settle(cls, *, wait: bool = False) -> None:
-        # Two trainings share the setting, so each entry and exit adjusts it, under a lock, to what
-        # all active blocks ask for. An entry waits for the lock: its holder may not know of the new
-        # limit yet. An exit does not wait: garbage collection can run at any allocation, and may
-        # end a block whose training was dropped, in the very thread that is changing the setting
-        # for another block. It would wait for itself. The holder of the lock checks again after
-        # releasing it, and makes any change that others have left undone.
+        # Trainings share the setting, so each entry and exit sets it, under a lock, to the lowest
+        # limit of all active blocks. An entry waits for the lock: its holder may not know of the
+        # new limit yet. An exit does not wait: garbage collection can run at any allocation, and
+        # may end a block whose training was dropped, in the very thread that is changing the
+        # setting for another block. That thread would wait for itself. The holder of the lock
+        # checks again after releasing it, and makes any change that others have left undone.
         while (wait or cls._set != cls._least()) and cls._lock.acquire(blocking=wait):
             wait = False
             try:

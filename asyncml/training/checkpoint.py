@@ -177,7 +177,7 @@ class Checkpointer:
             raise CheckpointError(f"cannot use the folder {self.folder}: {error}") from error
 
     async def _last_written(self) -> None:
-        """Wait for the last write, after the calls of `save` that other tasks have made already."""
+        """Wait for the last write, after any pending calls of `save` in other tasks."""
         async with self._turn:
             await self._written()
 

@@ -50,8 +50,9 @@ def fit(
             it in place while you wait for a step.
         optimizer: an optimiser made for this model.
         data: batches, tuples (x, y) that `model.loss_and_grads` takes: a `Pipeline`, or anything
-            that can be iterated again for each epoch. A plain iterable runs on the event loop. Any
-            other consumer of the data at the same time, such as `evaluate`, needs its own pipeline.
+            that can be iterated again for each epoch. A plain iterable is read on the event loop.
+            Any other consumer of the data at the same time, such as `evaluate`, needs its own
+            pipeline.
         epochs: the total of the run, including the epochs before `resume_from`.
         resume_from: the step to continue from. A pipeline is restored to its position after that
             step; other data is read from the start of the epoch, and its batches up to and
@@ -101,7 +102,7 @@ class Training:
     """The asynchronous iterator of steps that `fit` returns.
 
     It is not a generator: after a `break` asyncio would clean a generator up in a separate task, at
-    some later time. This restores every setting as soon as the loop drops it.
+    some later time. This class restores all settings as soon as the `async for` drops it.
     """
 
     def __init__(

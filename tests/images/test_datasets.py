@@ -118,7 +118,7 @@ class TestDataset:
         assert np.array_equal(pickle.loads(pickle.dumps(small)).images, small.images)
 
     def test_one_row_is_an_error_that_shows_the_mend(self, small):
-        with pytest.raises(TypeError, match=r"cut by slices: train\[:600\], not train\[3\]"):
+        with pytest.raises(TypeError, match=r"takes slices only: train\[:600\], not train\[3\]"):
             small[3]
 
     @pytest.mark.parametrize(

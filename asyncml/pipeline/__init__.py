@@ -1,33 +1,33 @@
-"""Data loading: bounded, in order, retried, and resumed where it stood.
+"""Data loading: bounded, in order, with retries, and resumable after any item.
 
-    pipeline    the stages, and where a run of them stands
+    pipeline    the stages, and the position of a run
     mixing      pipelines as the source of another
-    joined      how they run, and whose turn it is
-    options     what may be asked of a stage
-    sources     what is iterated
+    joined      how combined pipelines run, and whose turn it is
+    options     checks of the options of a stage
+    sources     iterables, async iterables, and functions that return them
     stages      the cheap stages: generators over entries
-    batches     items, joined
-    held        what a stage that changes the order has in its hands
-    order       shuffle, and what else changes the order
-    map         a stage that calls a function, and whether it tries again
-    functions   the functions of the user's, and what their results mean
-    retrying    the pauses between attempts, and what is kept of an item that failed
-    engine      workers over one iterator, how far they run ahead, and the window of their results
+    batches     items joined into lists or arrays
+    held        the items that a reordering stage holds
+    order       shuffle, and the base of all reordering stages
+    map         a stage that calls a function, and how it treats failures
+    functions   the caller's functions, and what their results mean
+    retrying    the pauses between attempts, and the record of a failed item
+    engine      workers over one iterator, their look-ahead, and the window of their results
     visits      handing items to threads in chunks
-    streams     handing on the items of a parent as they come
-    executors   threads, processes, and executors of the user's
-    standing    where an epoch stands, and stood when it was resumed
+    streams     passing on the items of a parent as they come
+    executors   threads, processes, and the caller's executors
+    standing    the position of an epoch, now and when it was resumed
     epoch       one pass through all stages
     iteration   `async for` and `for`
-    meters      what each stage has done, as it is counted
-    statistics  what each stage has done, as it is read
+    meters      the counts of each stage while it runs
+    statistics  the statistics made from these counts
     drawing     the stages as a picture
 
-The way of an item: a source numbers it; a worker of the first `map` takes it, calls the function,
-and places the result in the window of its stage (`engine`), or has threads do that for many at once
-(`visits`). The cheap stages (`stages`, `order`, `batches`) take what is ready out of the window
-above them, when they are asked. `iteration` asks the last stage of all, and notes in `standing`
-what it has handed out.
+The path of an item: a source numbers it; a worker of the first `map` takes it, calls the function
+and places the result in the window of its stage (`engine`), or hands many items at once to a thread
+(`visits`). The cheap stages (`stages`, `order`, `batches`) take what is ready from the window above
+them when they are asked. `iteration` asks the last stage, and records in `standing` what it has
+handed out.
 
 Lesson 07 builds a loader.
 """

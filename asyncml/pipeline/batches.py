@@ -1,7 +1,7 @@
-"""Batches: several items joined into one, a list or arrays.
+"""Batches: several items joined into one, as a list or as arrays.
 
-A stage as cheap as those of `stages`, which asks for all that is ready at once. Lesson 07 loads
-batches, lesson 08 trains on them.
+A cheap stage like those in `stages`, but it asks for everything that is ready at once. Lesson 07
+loads batches, lesson 08 trains on them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ from asyncml.pipeline.stages import (
 
 @dataclass(frozen=True)
 class Batch(Stage):
-    """Lists of `size` items, or what `collate` makes of them: its marks are lists of marks."""
+    """Lists of `size` items, or the result of `collate` for each; its marks are lists of marks."""
 
     size: int
     drop_last: bool
@@ -36,19 +36,19 @@ class Batch(Stage):
 
     @property
     def label(self) -> str:
-        """Name it, with all that a saved state depends on."""
+        """The stage's name, with everything that a saved state depends on."""
         return f"batch({self.size}, drop_last={self.drop_last})"
 
     def length(self, items: int) -> int | None:
-        """Count what leaves."""
+        """Return how many batches leave when `items` items come in."""
         return items // self.size if self.drop_last else -(-items // self.size)
 
     def needs(self, items: int) -> int | None:
-        """Count what must come in."""
+        """Return how many items must come in for `items` batches."""
         return items * self.size
 
     def flow(self, up: Flow, context: Context) -> Flow:
-        """Collect `size` entries; before an error, what came before it."""
+        """Yield batches of `size` entries; before an error, one of the entries before it."""
         batch: list[Entry] = []
         failure, paused_s = None, context.time()
         while True:
@@ -66,7 +66,7 @@ class Batch(Stage):
                     paused_s = context.time()
             if after is END:
                 break
-        if failure is not None:  # what came before it has been delivered
+        if failure is not None:  # the items before it have been delivered
             try:
                 raise failure
             finally:
@@ -75,7 +75,7 @@ class Batch(Stage):
     def _fill(
         self, batch: list[Entry], up: Flow, drain: Callable[[int], list[Entry]]
     ) -> Entry | None:
-        """Add entries until there are `size`, or return what came instead of one."""
+        """Fill the batch; return None once it has `size` entries, or the signal that came first."""
         batch += drain(self.size - len(batch))
         append = batch.append
         for entry in islice(up, self.size - len(batch)):
@@ -87,7 +87,7 @@ class Batch(Stage):
     def _join(self, batch: list[Entry], context: Context) -> Entry:
         begun = context.time()
         values, marks = zip(*batch, strict=True)
-        batch.clear()  # while the consumer works on what `collate` made, the items are let go
+        batch.clear()  # release the items while the consumer works on the result of `collate`
         try:
             joined = list(values) if self.collate is None else self._collated(list(values))
         except (*ENDINGS, Exception) as error:
@@ -106,11 +106,11 @@ class Batch(Stage):
         return joined
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
-        """Stand after the last item of a batch."""
+        """Return the mark of the batch's last item, and no state."""
         return mark[-1], None
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
-        """List the addresses of its items."""
+        """Return the list of the addresses of its items."""
         return [above(part) for part in mark]
 
     def inner(self, addresses: list[Any]) -> list[Any]:
@@ -120,7 +120,7 @@ class Batch(Stage):
         return list(chain.from_iterable(addresses))
 
     async def rebuild(self, addresses: list[Any], above: Rebuild) -> list[Entry]:
-        """Make the items again, and batch them as they were."""
+        """Remake the items, and batch them as they were."""
         owners = [place for place, address in enumerate(addresses) for _ in address]
         batches: dict[int, list[Any]] = {}
         for value, place in await above(self.inner(addresses)):
@@ -130,21 +130,21 @@ class Batch(Stage):
 
 
 def collate(items: list[Any]) -> Any:
-    """Put items together field by field: `(x, y)` pairs become `(xs, ys)`, two arrays.
+    """Stack items field by field: `(x, y)` pairs become `(xs, ys)`, two arrays.
 
-    Tuples are put together field by field, named ones too, and dicts key by key, however nested;
-    each field becomes one array. Text and bytes stay a list: an array would cut zeros off their
-    ends.
+    Tuples, named tuples included, are stacked field by field and dicts key by key, however deeply
+    nested; each field becomes one array. Text and bytes stay a list: an array would strip trailing
+    null characters.
 
     Args:
-        items: arrays or numbers of the same shape, or tuples or dicts of such.
+        items: arrays or numbers of the same shape, or tuples or dicts of these.
 
     Returns:
-        One array, `(batch, ...)`, or a tuple or a dict like the first item, with such arrays.
+        One array, `(batch, ...)`, or a tuple or dict like the first item that holds such arrays.
 
     Raises:
-        ValueError: the items do not have the same length, keys or shape, or there is none.
-        TypeError: what is no number, such as None or a date, or things of several kinds.
+        ValueError: the items differ in length, keys or shape, or there are none.
+        TypeError: a value is not a number, such as None or a date, or the values differ in kind.
 
     Example:
         >>> x, y = collate([(np.zeros(3), 1), (np.ones(3), 0)])
@@ -159,7 +159,7 @@ def collate(items: list[Any]) -> Any:
 
 
 def _joined(values: Sequence[Any], path: str) -> Any:
-    """Put together what stands at one place of each item; `path` leads there."""
+    """Stack the values found at one place of each item; `path` names that place."""
     first = values[0]
     if isinstance(first, tuple):
         _check_all_are(tuple, values, path)
@@ -195,7 +195,7 @@ def _stack(values: Sequence[Any], path: str) -> np.ndarray[Any, Any]:
                 return stacked
     except ValueError as error:  # a list of lists of several lengths
         raise ValueError(f"items[{len(arrays)}]{path} is no array: {error}") from None
-    except TypeError as error:  # numbers and dates, say
+    except TypeError as error:  # numbers and dates, for example
         reason = str(error).partition(". ")[0]
         raise TypeError(f"items[...]{path} have no array in common: {reason}") from None
     kinds = [array.dtype.kind for array in arrays]

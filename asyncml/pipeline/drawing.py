@@ -1,6 +1,6 @@
-"""Draws the stages of a pipeline: how busy each one is, and how much stands ready behind it.
+"""Draw the stages of a pipeline: how busy each one is, and how many items are ready behind it.
 
-The consumer, the body of the loop, is the last row. Kept apart from the engine, which never draws.
+The last row is the consumer, the body of the loop. Kept apart from the engine, which never draws.
 """
 
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HATCH = "//"
-_LENGTH = 36  # of a name
+_LENGTH = 36  # of a name, in characters
 
 
 def draw(
     rows: Sequence[tuple[str, float, float]], slowest: int | None, ax: "Axes | None"
 ) -> "Axes":
-    """Draw a bar for each row, and what stands ready below it.
+    """Draw a bar for each row, and below it the number of items that were ready.
 
     Args:
         rows: the name, the busy share from 0 to 1, and the mean number of items that were ready.
-        slowest: which of the rows is the bottleneck, if one is.
-        ax: where to draw; by default a new figure.
+        slowest: the index of the row that is the bottleneck, if there is one.
+        ax: the axes to draw on; by default those of a new figure.
     """
     names = [name if len(name) <= _LENGTH else name[: _LENGTH - 1] + "…" for name, *_ in rows]
     ax = named_rows(ax, names, each=0.45)
     for row, (_, busy, queue) in enumerate(rows):
-        # the bottleneck is hatched as well, for those who do not see the colours
+        # the bottleneck is hatched too, for readers who cannot tell the colours apart
         is_slowest = row == slowest
         colour, hatch = (VERMILION, _HATCH) if is_slowest else (BLUE, "")
         word = "  the bottleneck" if is_slowest else ""
@@ -37,7 +37,7 @@ def draw(
         ax.text(busy * 100 + 1, row, f"{busy:.0%}{word}", va="center")
         if queue:
             ax.text(160, row + 0.5, f"{queue:.1f} ready ↓", va="center", ha="right")
-    ax.set_xlim(0, 160)  # room for the words
+    ax.set_xlim(0, 160)  # room for the labels
     ax.set_xticks([0, 25, 50, 75, 100])
     ax.set_xlabel("busy (% of the time), and items that stood ready (mean)", loc="left")
     return ax

@@ -1,11 +1,11 @@
-"""How a pipeline runs a stage that waits: a few workers, a window, and never a task an item.
+"""Run a stage that waits: a few workers, a window of results, and no task per item.
 
-`concurrency` workers share one iterator. Whoever takes an item wakes the next worker, so there are
-as many as the work keeps busy. Their results stand in a window, which restores their order, until
-the consumer takes all that are ready at once; who finds nothing ready asks to be called back, and
-so there is no queue and no wake-up an item. `lookahead` bounds how far the workers run ahead of
-what has left the window: `_intake` gives out no more items than that. An asynchronous source is
-another such window. Lesson 07 builds this engine.
+`concurrency` workers share one iterator. A worker that takes an item wakes the next worker, so only
+as many run as the work keeps busy. Their results enter a window, which restores the order; the
+consumer takes everything that is ready in one go. If nothing is ready it leaves a callback, so
+there is no queue and no wake-up per item. `lookahead` bounds how far the workers run ahead of what
+has left the window: `_intake` hands out no more items than that. An asynchronous source is another
+such window. Lesson 07 builds this engine.
 """
 
 import asyncio
@@ -27,21 +27,21 @@ Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt
 
 
 class Ready(Protocol):
-    """What a chain of stages waits for when it has nothing ready."""
+    """Something that a chain of stages can wait for when it has nothing ready."""
 
     def notify(self, callback: Callable[[], None]) -> None:
-        """Call back once, as soon as it is worth asking again."""
+        """Call `callback` once, as soon as it is worth asking again."""
 
 
 class Above(Ready, Protocol):
-    """The stage further up that runs ahead, or the source."""
+    """The nearest stage above that runs ahead, or the source."""
 
     def halt(self) -> None:
-        """Take in no more: nobody will ask again."""
+        """Take in no more items: none will be asked for."""
 
 
 class Failure:
-    """An error that stands in the window where its item would."""
+    """An error that takes the place of its item in the window."""
 
     __slots__ = ("error",)
 
@@ -50,15 +50,15 @@ class Failure:
 
 
 class Window:
-    """Results in the order in which they are to leave, and who waits for the next of them."""
+    """Results in the order in which they leave, and wake-ups for the consumer and the workers."""
 
-    # An item gets a ticket when it is taken in: `taken` counts them, and `head` is the ticket that
-    # leaves next, so `taken - head` items are ahead of the consumer. Results arrive in any order in
-    # a dict; the consumer takes them from the head on, as many as there are, in one go. There are
-    # two ways to wait, and neither costs anything while nobody waits. A consumer that finds nothing
-    # at the head leaves a callback, and whoever places that result calls it. Workers that find the
-    # window full set `is_full`, and whoever takes a result away calls `room`. So both sides call
-    # into the window, and the window calls one of them back only where it stood still.
+    # An item gets a ticket when it is taken in: `taken` counts the tickets, and `head` is the next
+    # to leave, so `taken - head` items are ahead of the consumer. Results arrive in any order and
+    # are kept in a dict; the consumer takes all that are ready, from the head on, in one go. There
+    # are two ways to wait, and neither costs anything while neither side waits. A consumer that
+    # finds nothing at the head leaves a callback, which is called when that result is placed.
+    # Workers that find the window full set `is_full`, and taking a result then calls `room`. So
+    # both sides call into the window, and the window calls back only a side that has stopped.
 
     def __init__(self, meter: Meter) -> None:
         self.loop = asyncio.get_running_loop()
@@ -66,8 +66,8 @@ class Window:
         self.tasks: set[asyncio.Task[None]] = set()
         self.results: dict[int, Any] = {}
         self.head = 0  # the ticket that leaves next
-        self.taken = 0  # the ticket of the item that comes in next
-        self.is_full = True  # whether whoever fills it waits for room, as before the beginning
+        self.taken = 0  # the ticket of the next item to come in
+        self.is_full = True  # whether the workers wait for room, as before they start
         self.ended = False
         self.closed = False
         self._broken: BaseException | None = None
@@ -90,7 +90,7 @@ class Window:
                 if self.is_full:
                     self.room()
             elif entry is not None:
-                results[self.head] = entry  # or a stage below that pauses first would wait for ever
+                results[self.head] = entry  # or a stage below that pauses first would wait forever
                 try:
                     raise entry.error
                 finally:
@@ -103,7 +103,7 @@ class Window:
                 yield PENDING
 
     def drain(self, most: int) -> list[Entry]:
-        """Return up to `most` entries that are ready: one call for all of them, to save time."""
+        """Return up to `most` entries that are ready; one call for all of them saves time."""
         results, entries = self.results, list[Entry]()
         waiting = len(results)
         for ticket in range(self.head, self.head + most):
@@ -118,12 +118,12 @@ class Window:
             if self.is_full:
                 self.room()
             self.meter.items += taken
-            # one by one there would have been waiting - 1, waiting - 2, ... behind each
+            # one at a time, they would have left waiting - 1, waiting - 2, ... results behind them
             self.meter.queued += taken * waiting - taken * (taken + 1) // 2
         return entries
 
     def notify(self, callback: Callable[[], None]) -> None:
-        """Call back once, when the next result is there or none will come."""
+        """Call `callback` once, when the next result is ready or no more will come."""
         over = self.ended and self.head == self.taken
         if self.head in self.results or over or self._broken is not None:
             self.loop.call_soon(callback)
@@ -131,22 +131,22 @@ class Window:
             self._callback = callback
 
     def room(self) -> None:
-        """Take note that an item has left a full window; `Work` overrides this."""
+        """Handle new room in the window: a no-op here, which subclasses override."""
 
     def put(self, ticket: int, entry: Any) -> None:
-        """Place a result; tell who waits if it is the next to leave."""
+        """Place a result; wake the consumer if it is the next to leave."""
         self.results[ticket] = entry
         if ticket == self.head:
             self.tell()
 
     def tell(self) -> None:
-        """Call back whoever waits."""
+        """Call the consumer's callback, if there is one."""
         if callback := self._callback:
             self._callback = None
             callback()
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run a coroutine until it ends or the window is closed."""
+        """Run a coroutine in a task until it ends or the window is closed."""
         task = self.loop.create_task(work, name=name)
         self.tasks.add(task)
         task.add_done_callback(self._done)
@@ -155,17 +155,17 @@ class Window:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if (
             error is not None and not self.closed
-        ):  # cancelled from outside: who waits must not wait for ever
+        ):  # cancelled from outside: the consumer must not wait forever
             self._broken = error
             self.close()
             self.tell()
 
     def close(self) -> None:
-        """Stop at once; the tasks end when they next have their turn."""
+        """Stop at once; the tasks end at their next turn on the loop."""
         if self.closed:  # a second cancellation would interrupt the clean-up of the first
             return
         self.closed = True
-        if self._broken is None:  # else what came before has yet to leave
+        if self._broken is None:  # else earlier results have yet to leave
             self.results.clear()
         if not self.loop.is_closed():
             for task in self.tasks:
@@ -173,13 +173,13 @@ class Window:
 
 
 class Work(Window):
-    """A stage whose items wait: workers over one iterator, and a window of their results.
+    """A stage that waits: workers that share one iterator, and a window of their results.
 
     Args:
-        stage: what to call, and the bounds.
+        stage: the function to call, and the bounds.
         up: the entries of the stage above.
         ready: what to wait for when `up` has nothing ready.
-        context: what the stage knows of this epoch.
+        context: what the stage knows about this epoch.
     """
 
     def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
@@ -196,12 +196,12 @@ class Work(Window):
         self._most = stage.slots  # workers
         self._idle: deque[asyncio.Future[None]] = deque()
         self._roused = False
-        self._dry = False  # the stage above has nothing, now or any more
+        self._dry = False  # the stage above has nothing ready, or has ended
         self._again: deque[Job] = deque()
-        self._inbox: deque[Job] = deque()  # what waits for a thread: see `visits`
-        self._barrier: float = float("inf")  # items from this ticket on are not begun any more
+        self._inbox: deque[Job] = deque()  # jobs that wait for a thread: see `visits`
+        self._barrier: float = float("inf")  # items from this ticket on are no longer started
         self.ahead = 0  # items in the streams of `flat_map`
-        self.is_crowded = False  # whether there is no room for those of another parent
+        self.is_crowded = False  # whether there is no room for items of another parent
         self._finished = 0
         self._failure: Failure | None = None
         self._paused_s = self.time()
@@ -210,7 +210,7 @@ class Work(Window):
     # workers: when they are woken
 
     def room(self) -> None:
-        """Wake a worker, unless there is nothing to take here or above."""
+        """Wake a worker, unless there is nothing to take, here or above."""
         self.is_full = False
         if not self._dry or self._inbox:
             self._rouse()
@@ -238,7 +238,7 @@ class Work(Window):
         self._rouse()
 
     async def _rest(self) -> None:
-        if self.closed:  # the function did not pass on the cancellation that ends this worker
+        if self.closed:  # the function swallowed the cancellation that ends this worker
             raise asyncio.CancelledError
         worker = self.loop.create_future()
         self._idle.append(worker)
@@ -256,7 +256,7 @@ class Work(Window):
                 await self._rest()
                 continue
             if not self._roused:
-                self._rouse()  # there may be more where this came from
+                self._rouse()  # there may be more items
             ticket, value, mark, _ = job
             begun = time()
             try:
@@ -266,7 +266,7 @@ class Work(Window):
                     raise
                 self._failed(job, error)
             else:
-                if ordered and result is not DROPPED:  # as `_finish` does, without a call
+                if ordered and result is not DROPPED:  # `_finish` inlined, to save a call
                     results[ticket] = result, mark
                     if ticket == self.head:
                         self.tell()
@@ -283,7 +283,7 @@ class Work(Window):
 
     async def _inline(self, plain: Callable[[Any], Any], value: Any) -> Any:
         result = plain(value)
-        if self.time() - self._paused_s > PAUSE_S:  # the loop's other tasks have their turn
+        if self.time() - self._paused_s > PAUSE_S:  # let the loop's other tasks run
             await asyncio.sleep(0)
             self._paused_s = self.time()
         return result
@@ -291,13 +291,13 @@ class Work(Window):
     # items: in, out, and again
 
     def _intake(self, up: Flow, held: int) -> Iterator[Job | None]:
-        """Give the workers job after job; None while there is none.
+        """Yield the next job for a worker, or None while there is none.
 
-        The workers share this generator: to call a function for each item would take longer.
+        The workers share this generator: calling a function for each item would take longer.
 
         Args:
-            up: the entries; first those that the stage held when the epoch was resumed.
-            held: how many these are.
+            up: the entries, starting with those that the stage held when the epoch was resumed.
+            held: how many of these there are.
         """
         again, slots, lookahead = self._again, self._slots, self.stage.lookahead
         while True:
@@ -338,9 +338,10 @@ class Work(Window):
         self._place(ticket, DROPPED if result is DROPPED else (result, given))
 
     def _place(self, ticket: int, entry: Any) -> None:
-        """Put an entry where it leaves: in its turn, or behind what was ready before it.
+        """Place an entry where it leaves: at its ticket or, unordered, after all placed before it.
 
-        For an item that is not begun any more, DROPPED: a saved state still holds that.
+        The entry is DROPPED for an item that is no longer started; a saved state still holds the
+        item.
         """
         if not self.stage.ordered:
             ticket = self._finished
@@ -351,7 +352,7 @@ class Work(Window):
 
     def _failed(self, job: Job, raised: BaseException) -> None:
         ticket, value, mark, attempt = job
-        if self.closed:  # how the function answers the cancellation is nobody's error
+        if self.closed:  # an error in answer to the cancellation is not reported
             return
         stage, meter = self.stage, self.meter
         error = ordinary(name_of(stage.fn), raised)
@@ -379,7 +380,7 @@ class Work(Window):
         self._rouse()
 
     def _fail(self, ticket: int, error: BaseException) -> None:
-        """Take in no more; the error stands where the item would, behind all earlier ones."""
+        """Take in no more items; the error takes its item's place, after all earlier results."""
         self.halt(ticket)
         if self.stage.ordered:
             self.put(ticket, Failure(error))
@@ -392,13 +393,16 @@ class Work(Window):
             self.put(self._finished, self._failure)
 
     def halt(self, barrier: float = -1) -> None:
-        """Begin nothing any more: a stage below has failed, and has taken all that comes before."""
+        """Start no item from ticket `barrier` on: by default none, since a stage below has failed.
+
+        That stage has already taken everything that comes before its error.
+        """
         self.ended = self._dry = True
         self._barrier = min(self._barrier, barrier)
         self.ready.halt()
 
     def close(self) -> None:
-        """Stop at once, and let go of the executor."""
+        """Stop at once and release the executor."""
         super().close()
         self.ended = self._dry = True
         self._failure = None

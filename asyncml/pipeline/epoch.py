@@ -1,7 +1,7 @@
-"""One epoch of a pipeline as it runs: the chain of its stages, where it stands, and its end.
+"""One running epoch of a pipeline: the chain of its stages, its position, and its end.
 
-The epoch owns every task and every pool of its stages; its end cancels the ones, awaits them, and
-closes the others. Lesson 07 shows a resumed run.
+The epoch owns every task and every pool of its stages. When it ends it cancels and awaits the tasks
+and closes the pools. Lesson 07 shows a resumed run.
 """
 
 import asyncio
@@ -39,19 +39,19 @@ from asyncml.pipeline.statistics import PipelineStatistics
 from asyncml.pipeline.streams import Streams, StreamVisits
 from asyncml.pipeline.visits import Visits
 
-# how an epoch ends for its consumer: it has had all items, or has let go of it before
+# how an epoch ends for its consumer: it has received all items, or abandoned the epoch before that
 FINISHED, LEFT = "finished", "left"
 
 
 class Epoch:
-    """One pass through the stages, from a position on.
+    """One pass through the stages, from a given position.
 
     Args:
-        standing: the source and the stages, and where it begins.
-        number: which epoch this is: a shuffle depends on it.
-        before: the epoch that ends when this one starts.
-        failures: where items that are skipped or replaced are listed.
-        pools: processes that are kept for the next epoch.
+        standing: the source, the stages, and the position to start from.
+        number: the number of this epoch; a shuffle depends on it.
+        before: the previous epoch, which ends when this one starts.
+        failures: collects the items that are skipped or replaced.
+        pools: process pools that are kept for the next epoch.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class Epoch:
         pools: Pools | None = None,
     ) -> None:
         self.number = number
-        self.end = ""  # for its consumer: FINISHED, LEFT, or the words in which somebody ended it
-        self.closed = False  # whether its stages are stopped, which may be a moment later
+        self.end = ""  # for its consumer: FINISHED, LEFT, or the reason why something else ended it
+        self.closed = False  # whether its stages have been stopped, which may be a moment later
         self.standing = standing
         self.waited_s = 0.0
         self.flow: Flow = iter(())
@@ -76,8 +76,8 @@ class Epoch:
         self._windows: list[Opened | Window] = []  # the source, and the stages that wait
         self._joint: Joint | None = None  # the source, if it is made of pipelines
         self._pools = pools
-        self.remade: list[Entry] = []  # of `standing.again`, with their places there
-        self._top: Window | None = None  # whose entries `flow` gives, if nothing is in between
+        self.remade: list[Entry] = []  # items of `standing.again`, with their indices there
+        self._top: Window | None = None  # the window that `flow` reads from directly, if it does
         self._kept: dict[int, Any] = {}
         self._ready: Above | None = None
         self.time: Callable[[], float] = lambda: 0.0  # the loop's clock, in seconds, once it runs
@@ -88,14 +88,14 @@ class Epoch:
 
     @property
     def begun(self) -> bool:
-        """Whether somebody has asked for an item."""
+        """Whether an item has been asked for."""
         return self._loop is not None
 
     async def arrived(self, entry: Entry) -> Entry:
-        """Return what the flow gives once it gives an item; END behind the last, or if this ends.
+        """Return the next item, given what the flow has just yielded; END if there is none.
 
-        All that iterate ask the flow themselves and come here with its answer: mostly that is an
-        item already, and nothing has to be awaited.
+        Every caller asks the flow itself and passes on the answer: mostly that is an item already,
+        and nothing has to be awaited.
         """
         while entry[1] is None and entry is not END:
             if entry is PAUSED:
@@ -107,7 +107,7 @@ class Epoch:
         return entry
 
     async def wait(self, ready: Ready) -> None:
-        """Wait until it is worth asking whoever is to be `ready` again."""
+        """Wait until `ready` says that it is worth asking again."""
         if self.closed:  # by a function that the flow has just called
             return
         assert self._loop is not None
@@ -117,21 +117,20 @@ class Epoch:
 
     # the beginning
     #
-    # A resumed epoch is brought to where it stood from above to below. The keys consumed before are
-    # passed over, without a call. A stage that held items then has their addresses in its state:
-    # `Standing.wanted` follows these up to the keys that they were made of, `_skip` keeps those
-    # keys as it passes them, and `_rebuild` sends them down through the stages again, each of which
-    # picks from what it makes the very items that were held. They are handed to the stage as
-    # `context.first`, before anything new, and their marks are their addresses. What `flat_map`
-    # gave in part is such an item as well: the parent is made again as a whole, and its first items
-    # are passed over.
+    # A resumed epoch is restored from the top down. The keys consumed before are skipped without
+    # any call. The state of a stage that held items has their addresses: `Standing.wanted` traces
+    # these to the keys that they were made from, `_skip` keeps those keys as it passes them, and
+    # `_rebuild` sends them down through the stages again, each of which picks the very items that
+    # were held from those that it makes. They reach their stage as `context.first`, before anything
+    # new, with their addresses as their marks. A parent of which `flat_map` delivered only a part
+    # is restored in the same way: it is made again as a whole, and its first items are skipped.
 
     async def start(self) -> None:
-        """Build the chain of stages, and bring it to where the epoch stood."""
+        """Build the chain of stages and bring it to its starting position."""
         self._loop = loop = asyncio.get_running_loop()
         self.time = clock_of(loop)  # asking the loop itself would cost three times as much
         self.began_s = self.time()
-        while self._before:  # more than one where an iterator was made and not used
+        while self._before:  # several, if an iterator was made and not used
             await self._before.aclose()
             self._before = self._before._before
         if self.closed:
@@ -147,7 +146,7 @@ class Epoch:
             await self._resume(level, stage)
         self.remade = await self._rebuild(len(stages), self.standing.again)
         self._kept.clear()
-        if self.closed:  # meanwhile
+        if self.closed:  # in the meantime
             self._stop()
 
     async def _open(self) -> None:
@@ -178,18 +177,18 @@ class Epoch:
             self.flow = iter(work)
             self._top = work
         else:
-            if self._top:  # in a copy: a context outlives the epoch, and what waits here must not
+            if self._top:  # in a copy: contexts outlive the epoch, and its windows must not
                 context = replace(context, drain=self._top.drain)
             self.flow = stage.flow(self.flow, context)
             self._top = None
 
     async def _skip(self) -> None:
-        """Pass over the keys consumed before, and keep those whose items a stage still held."""
+        """Skip the keys consumed before, and keep those whose items a stage still held."""
         (position, parts), wanted = self.standing.base, self.standing.wanted()
         if self._joint:
             self._kept = await self._joint.resume(position, parts.get("source"), wanted)
             return
-        again: list[Entry] = []  # a stage may hold some items of a key, and need the others still
+        again: list[Entry] = []  # a stage may hold some of a key's items and still need the rest
         passed = 0
         while passed < position or wanted:
             entry = await self.arrived(next(self.flow, END))
@@ -222,7 +221,7 @@ class Epoch:
         self._attach(stage, context)
 
     async def _rebuild(self, level: int, addresses: list[Any]) -> list[Entry]:
-        """Make items again that came out of the stage above `level`."""
+        """Remake the items with these addresses, as they came out of the stage above `level`."""
         if not level:
             kept = enumerate(map(leaf, addresses))
             return [(self._kept[key], index) for index, key in kept if key in self._kept]
@@ -250,15 +249,15 @@ class Epoch:
             parents.setdefault(index, []).append(item)
         return [(items, index) for index, items in parents.items()]
 
-    # what it did
+    # statistics
 
     def meters(self) -> list[Meter]:
-        """Return the counts of the source, of the pipelines that it is made of, and the stages."""
+        """Return the meters of the source, of the pipelines inside it, and of the stages."""
         inner = self._joint.meters() if self._joint else []
         return [self._meters[0], *inner, *self._meters[1:]]
 
     def statistics(self) -> PipelineStatistics:
-        """Return what each stage has done so far."""
+        """Return the statistics of each stage so far."""
         now = self.time() if self._ended_s is None else self._ended_s
         failures = tuple(self._failures)
         return summarise(self.meters(), now - self.began_s, self.waited_s, failures)
@@ -266,33 +265,33 @@ class Epoch:
     # the end
 
     def look_back(self) -> None:
-        """Raise the last error of a stage in which too large a share of the items has failed."""
+        """Raise a stage's last error if more of its items have failed than it allows."""
         is_whole = self.standing.base == (0, {})
         for stage, meter in zip(self.standing.all_stages, self._meters[1:], strict=False):
             if isinstance(stage, Map):
                 stage.ended(meter, is_whole=is_whole)
 
     def finish(self) -> None:
-        """Note that the consumer has had all items, unless somebody has ended the epoch."""
+        """Record that the consumer has received all items, unless the epoch was ended before."""
         self.end = self.end or FINISHED
 
     def leave(self) -> None:
-        """Note that the consumer lets go of it."""
+        """Record that the consumer has abandoned the epoch, unless it has finished."""
         if self.end != FINISHED:
             self.end = LEFT
 
     def supersede(self, why: str) -> None:
-        """End at once; the next step of an iteration that is not over says why."""
+        """End at once; the next step of an unfinished iteration raises an error that says why."""
         self.end = self.end or why
         self.stop()
 
     def check(self) -> None:
-        """Raise RuntimeError if somebody else has ended the epoch before its consumer did."""
+        """Raise RuntimeError if the epoch was ended before its consumer ended it."""
         if self.end not in ("", FINISHED, LEFT):
             raise RuntimeError(self.end)
 
     def stop(self) -> None:
-        """Stop the stages, from any thread; `aclose` waits until nothing is left."""
+        """Stop the stages, from any thread; `aclose` waits until no task is left."""
         if self._loop is not None and self._loop is not running_loop():
             with contextlib.suppress(RuntimeError):  # that loop is closed
                 self._loop.call_soon_threadsafe(self._stop)
@@ -310,9 +309,9 @@ class Epoch:
             window.close()
 
     async def aclose(self) -> None:
-        """End, and return when no task is left; a cancellation is passed on after that."""
+        """End the epoch and return when no task is left; then re-raise any cancellation."""
         if self._loop is not running_loop():
-            self.stop()  # of another thread, or of a loop that is no more
+            self.stop()  # it runs in another thread, or its loop is gone
             return
         try:
             self._stop()
@@ -337,22 +336,22 @@ class Epoch:
             del cancelled  # its traceback holds this frame
 
     def tasks(self) -> set[asyncio.Task[Any]]:
-        """Return those that run."""
+        """Return the tasks that are still running."""
         tasks = chain.from_iterable(window.tasks for window in self._windows)
         return {task for task in tasks if not task.done()}
 
     def let_go(self) -> None:
-        """Drop all that the stages hold; raise what went wrong as the source was closed."""
+        """Release everything that the stages hold; raise any error from closing the source."""
         windows, self._windows, self._ready, self._top = self._windows, [], None, None
         for window in windows:  # from Python 3.12 on a cancelled task keeps its traceback, whose
             window.tasks.clear()  # frames hold the window and the epoch
         if windows:
             cast(Opened, windows[0]).raise_failure()
 
-    # what a source made of pipelines asks of theirs
+    # for a source made of pipelines, which runs their epochs
 
     def room(self) -> None:
-        """Let the stage that runs ahead begin, which otherwise waits for the first question."""
+        """Let the stage that runs ahead start; otherwise it waits until it is first asked."""
         last = self._windows[-1]
         if isinstance(last, Window):
             last.room()
@@ -360,12 +359,12 @@ class Epoch:
             self._joint.room()
 
     def notify(self, callback: Callable[[], None]) -> None:
-        """Call back once, as soon as it is worth asking the flow again."""
+        """Call `callback` once, as soon as it is worth asking the flow again."""
         assert self._ready is not None
         self._ready.notify(callback)
 
     def halt(self) -> None:
-        """Take in no more: nobody will ask again."""
+        """Take in no more items: none will be asked for."""
         if self._ready:
             self._ready.halt()
 

@@ -1,7 +1,8 @@
 """Where the plain functions of a stage run: in threads, in processes, or in the caller's executor.
 
-A function that runs cannot be called off, so a time-out abandons it. In a thread it goes on unheard
-and keeps its thread; a process is ended with it. Lesson 07 compares threads and processes.
+A running function cannot be cancelled, so a time-out abandons it. In a thread it runs on, keeps the
+thread, and its result is ignored; in a process it ends with the process. Lesson 07 compares threads
+and processes.
 """
 
 import asyncio
@@ -22,14 +23,14 @@ from asyncml.internals import before_exit, manager_of, processes_of
 from asyncml.threads import ThreadPool, thread_limit
 
 _open_pools: "weakref.WeakSet[Executor]" = weakref.WeakSet()  # of processes
-_ending: set[threading.Thread] = set()  # the managers of those that were let go of
+_ending: set[threading.Thread] = set()  # the manager threads of pools that were closed
 
 
 class Pools:
-    """Pools of processes that a pipeline, and those derived from it, keep from epoch to epoch.
+    """Process pools that a pipeline, and those derived from it, keep from epoch to epoch.
 
-    A process takes some 0.2 s to start. A stage takes a pool of its size at the beginning of an
-    epoch and puts it back at the end, unless one of its functions still runs. Idle pools end when
+    A process takes about 0.2 s to start. A stage takes a pool of its size at the start of an epoch
+    and puts it back at the end, unless one of its functions is still running. Idle pools end when
     the last of the pipelines is garbage-collected, or with the interpreter. A copy starts with
     none, and so does a forked process: a pool serves only the process that started it.
     """
@@ -42,7 +43,7 @@ class Pools:
         return Pools, ()
 
     def take(self, size: int) -> Executor | None:
-        """Return an idle pool of so many processes, all of which are alive; None: there is none."""
+        """Return an idle pool of `size` processes, all of them alive, or None if there is none."""
         while idle := self._idle.get(size):
             with contextlib.suppress(IndexError):  # another thread has taken the last one
                 pool = idle.pop()
@@ -52,7 +53,7 @@ class Pools:
         return None
 
     def put(self, size: int, pool: Executor) -> None:
-        """Keep a pool that has nothing to do."""
+        """Keep an idle pool."""
         self._idle.setdefault(size, []).append(pool)
 
 
@@ -62,17 +63,17 @@ def _is_well(pool: Any) -> bool:
 
 def _end(pools: dict[int, list[Executor]]) -> None:
     for pool in chain.from_iterable(pools.values()):
-        if pool in _open_pools:  # else it is another process's, which has forked this one
+        if pool in _open_pools:  # else it belongs to the process that forked this one
             close_pool(pool)
 
 
 class Place:
-    """An executor for the plain function of one stage, for an epoch.
+    """The executor of one stage's plain function, for one epoch.
 
     Args:
-        executor: what runs the function.
-        own: whether it ends with the epoch.
-        timeout: seconds for one call; None where there is no limit.
+        executor: runs the function.
+        own: whether the executor ends with the epoch.
+        timeout: seconds for one call; None for no limit.
     """
 
     def __init__(self, executor: Executor, own: bool, timeout: float | None = None) -> None:
@@ -82,7 +83,7 @@ class Place:
         self._is_here = thread_limit(executor) is not None
 
     async def call(self, fn: Callable[[Any], Any], value: Any) -> Any:
-        """Return `fn(value)`; if this is cancelled or takes too long, the function is abandoned."""
+        """Return `fn(value)`; on cancellation or a time-out the function is abandoned."""
         if not (self._is_here or self._own):
             fn = partial(_as_call, fn, os.urandom(16))
         job = self.submit(fn, value)
@@ -91,52 +92,53 @@ class Place:
         except asyncio.CancelledError as error:
             if is_asked_to_end() or not job.cancelled():
                 raise
-            raise refused(self.executor, error) from error  # it was shut down over waiting calls
+            raise refused(self.executor, error) from error  # it was shut down with calls queued
         finally:
             del job  # an error's traceback holds this frame, which must not hold the error
 
     def submit(self, fn: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
-        """Hand `fn(*args)` over; threads see the context variables of whoever asks.
+        """Submit `fn(*args)` and return its future; threads see the caller's context variables.
 
         Raises:
-            ExecutorError: the executor takes no work, for whatever reason.
+            BrokenExecutor: a worker of the executor has died.
+            ExecutorError: the executor takes no work, for any other reason.
         """
         if self._is_here:
             fn = partial(contextvars.copy_context().run, fn)
         return submitted(self.executor, fn, *args)
 
     def close(self) -> None:
-        """Let go of what belongs to the epoch; a function that runs in a thread is abandoned."""
+        """Close the executor if the epoch owns it; a function running in a thread is abandoned."""
         if self._own:
             close_pool(self.executor)
 
 
 class Processes(Place):
-    """Processes for calls without a time-out, kept for the next epoch where all have ended."""
+    """Processes for calls without a time-out, kept for the next epoch if all calls have ended."""
 
     def __init__(self, pools: Pools, slots: int) -> None:
         self._kept = pools.take(slots)  # until a job has returned
         super().__init__(self._kept or _processes(slots), True)
         self._pools: Pools | None = pools
         self._slots = slots
-        self._jobs: set[asyncio.Future[Any]] = set()  # those whose end is not noted yet
-        self._is_lost = False  # whether a process may still work for one that was abandoned
+        self._jobs: set[asyncio.Future[Any]] = set()  # those whose end has not been recorded
+        self._is_lost = False  # whether a process may still be running an abandoned job
 
     async def call(self, fn: Callable[[Any], Any], value: Any) -> Any:
-        """Return `fn(value)`; if a process has died since the last epoch, from another pool."""
+        """Return `fn(value)`, from a new pool if a process has died since the last epoch."""
         executor = self.executor
         try:
             return await super().call(fn, value)
         except BrokenExecutor:
             if executor is not self._kept:
                 raise
-            if executor is self.executor:  # the first of the calls that were waiting
+            if executor is self.executor:  # this is the first of the waiting calls
                 close_pool(executor)
                 self.executor, self._jobs, self._is_lost = _processes(self._slots), set(), False
         return await super().call(fn, value)
 
     def submit(self, fn: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
-        """Hand `fn(*args)` over, and note how it ends."""
+        """Submit `fn(*args)`, and record how it ends."""
         job = super().submit(fn, *args)
         self._jobs.add(job)
         job.add_done_callback(self._ended)
@@ -144,7 +146,7 @@ class Processes(Place):
 
     def _ended(self, job: "asyncio.Future[Any]") -> None:
         if job not in self._jobs:
-            return  # it was the job of processes that have died since the last epoch
+            return  # a job of the pool that has died since the last epoch
         self._jobs.remove(job)
         if not _has_returned(job):
             self._is_lost = True
@@ -152,10 +154,11 @@ class Processes(Place):
             self._kept = None
 
     def close(self) -> None:
-        """Keep the processes, or end them if one still works: nothing else stops a function."""
+        """Keep the processes, or end them if one is still busy: nothing else stops a function."""
         pools, self._pools, self._kept = self._pools, None, None
         jobs, self._jobs = self._jobs, set()
-        # whoever awaits a job may go on before its callbacks have run: seen on Python 3.14
+        # a task that awaits a job may resume before the job's callbacks have run: seen on Python
+        # 3.14
         if self._is_lost or not all(job.done() and _has_returned(job) for job in jobs):
             close_pool(self.executor)
         elif pools:
@@ -163,15 +166,16 @@ class Processes(Place):
 
 
 def _has_returned(job: "asyncio.Future[Any]") -> bool:
-    """Tell whether a job has ended by itself, and not with its process."""
+    """Return whether a job ended by itself, and not with its process."""
     return not (job.cancelled() or isinstance(job.exception(), BrokenExecutor))
 
 
 class TimedThreads(Place):
-    """Threads for calls with a time-out: `slots` for those that are awaited, `slots` to abandon.
+    """Threads for calls with a time-out: `slots` for awaited calls, `slots` for abandoned ones.
 
-    Once so many have been abandoned and still run, another one keeps its slot until one of them
-    ends: a function that hangs now and then slows nothing down, one that always hangs stops here.
+    While `slots` abandoned calls are running, the next call to time out keeps its slot until one of
+    them ends. A function that hangs now and then slows nothing down; one that always hangs stops
+    here.
     """
 
     def __init__(self, slots: int, name: str, timeout: float) -> None:
@@ -180,7 +184,7 @@ class TimedThreads(Place):
         self._abandoned: set[asyncio.Future[Any]] = set()
 
     async def call(self, fn: Callable[[Any], Any], value: Any) -> Any:
-        """Return `fn(value)`, or raise TimeoutError once there is a thread for the next call."""
+        """Return `fn(value)`, or raise TimeoutError once a thread is free for the next call."""
         job = self.submit(fn, value)
         try:
             await asyncio.wait((job,), timeout=self.timeout)
@@ -203,7 +207,7 @@ class TimedThreads(Place):
             job.exception()  # else it is logged as never retrieved
 
     def close(self) -> None:
-        """Let go of the threads; nobody waits for what they still do."""
+        """Shut the threads down; calls that still run are not waited for."""
         for job in list(self._abandoned):
             if not job.get_loop().is_closed():
                 job.cancel()
@@ -211,7 +215,7 @@ class TimedThreads(Place):
 
 
 class TimedProcesses(Place):
-    """Processes for calls with a time-out: each in a pool of its own, to be ended by itself.
+    """Processes for calls with a time-out, each in its own pool so that it can be ended alone.
 
     A process has started and has imported the function before the time of its first call begins.
     """
@@ -223,7 +227,7 @@ class TimedProcesses(Place):
         self._idle: list[Executor] = []
 
     async def call(self, fn: Callable[[Any], Any], value: Any) -> Any:
-        """Return `fn(value)`, or end its process and raise TimeoutError."""
+        """Return `fn(value)`; on a time-out, end its process and raise TimeoutError."""
         pool = self._idle.pop() if self._idle else await self._start(fn)
         job = submitted(pool, fn, value)
         try:
@@ -258,7 +262,7 @@ class TimedProcesses(Place):
         raise asyncio.CancelledError
 
     def close(self) -> None:
-        """Keep the processes that have nothing to do, and end the others."""
+        """Keep the idle processes and end the others."""
         kept, self._kept = self._kept, None
         while self._pools:
             pool = self._pools.pop()
@@ -271,7 +275,7 @@ class TimedProcesses(Place):
 def place(
     executor: Any, slots: int, name: str, timeout: float | None, pools: Pools
 ) -> Place | None:
-    """Return where the plain function of a stage runs; None if that is the event loop."""
+    """Return where a stage's plain function runs, or None for the event loop."""
     if executor == "inline":
         return None
     if executor == "thread":
@@ -284,17 +288,17 @@ def place(
 
 
 def submitted(executor: Executor, fn: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
-    """Return the future of `fn(*args)` in an executor; raise ExecutorError if it takes no work."""
+    """Submit `fn(*args)` and return its future; raise ExecutorError if no work is taken."""
     try:
         return asyncio.get_running_loop().run_in_executor(executor, fn, *args)
     except BrokenExecutor:
         raise
-    except Exception as error:  # it was shut down, say, or the machine gives no more threads
+    except Exception as error:  # it was shut down, for example, or the machine is out of threads
         raise refused(executor, error) from error
 
 
 async def within(seconds: float, result: Awaitable[Any], left: float | None = None) -> Any:
-    """Await a result for so many seconds, or what is `left` of them; then raise TimeoutError."""
+    """Await a result for up to `seconds`, or what is `left` of them; then raise TimeoutError."""
     limit = asyncio.timeout(seconds if left is None else left)
     try:
         async with limit:
@@ -312,20 +316,20 @@ def _too_late(seconds: float | None) -> TimeoutError:
 
 
 def _as_call(fn: Callable[[Any], Any], _name: bytes, value: Any) -> Any:
-    """Return `fn(value)`; the name makes it a call of its own.
+    """Return `fn(value)`; the name makes the call unique.
 
-    Dask takes equal calls for one: without a name, a retry would be given the error that it
-    follows, and an item the cancellation of an equal one, or its random numbers.
+    Dask treats equal calls as one. Without a name, a retry would get the error of the attempt
+    before it, and an item would share the cancellation of an equal item, or its random numbers.
     """
     return fn(value)
 
 
 def _import(fn: Callable[[Any], Any]) -> None:
-    """Do nothing: whoever can call this has imported the module of `fn`."""
+    """Do nothing: to unpickle this call, the process has imported the module of `fn`."""
 
 
 def _processes(count: int) -> Executor:
-    import multiprocessing  # takes 20 ms, and few need it
+    import multiprocessing  # takes 20 ms, and few programs need it
     from concurrent.futures import ProcessPoolExecutor
 
     _close_pools_at_exit(os.getpid())
@@ -337,7 +341,7 @@ def _processes(count: int) -> Executor:
 
 
 def _end_with_parent() -> None:
-    """End this worker when the process that started it is gone, killed without a last word."""
+    """End this worker when its parent process is gone, even if that was killed."""
     from multiprocessing import parent_process
 
     parent = parent_process()
@@ -352,26 +356,28 @@ def _end_with_parent() -> None:
 
 @cache
 def _close_pools_at_exit(_pid: int) -> None:
-    """End what still runs when the program ends: the interpreter would wait for it.
+    """End all open pools when the program exits: the interpreter would wait for them.
 
-    A process of multiprocessing waits for its own before that, and forgets hooks as it is forked.
+    A process of multiprocessing waits for its children before that, and drops its exit hooks when
+    it is forked.
     """
     from multiprocessing.util import Finalize
 
     Finalize(None, _close_pools, exitpriority=100)
     before_exit(_close_pools)
     if at_fork := getattr(os, "register_at_fork", None):
-        at_fork(after_in_child=_open_pools.clear)  # else a child would end its parent's
+        at_fork(after_in_child=_open_pools.clear)  # else a child would end its parent's pools
 
 
 def _close_pools(patience: float = 10) -> None:
-    """End all pools, and give the threads that manage them so many seconds to clear up.
+    """End all pools, and give their manager threads `patience` seconds in all to clean up.
 
-    Such a thread closes the pipe by which the exit hook of concurrent.futures wakes it, and unlinks
-    semaphores before it tells the resource tracker. If the program or a forked process ends in
-    between, the hook fails, or the tracker reports as leaked what has gone. Nobody else waits: the
-    thread may be a daemon, as is the one that iterates, and the hook does not see one that is
-    being freed. So it is kept until it has ended, and then to the next pool or this.
+    A manager thread closes the pipe through which the exit hook of concurrent.futures wakes it, and
+    unlinks semaphores before it tells the resource tracker. If the program or a forked process ends
+    in between, the hook fails, or the tracker reports a leak of what is already gone. Nothing else
+    waits for the thread: it may be a daemon, like the thread that iterates, and the hook does not
+    see a manager that is being freed. So managers are kept until they have ended, and removed when
+    the next pool starts or here.
     """
     for pool in list(_open_pools):
         close_pool(pool)
@@ -382,12 +388,12 @@ def _close_pools(patience: float = 10) -> None:
 
 
 def _forget_ended() -> None:
-    # not when a pool is let go of: that may be in a garbage collection, under a lock of `threading`
+    # not in `close_pool`: that may run in a garbage collection, under a lock of `threading`
     _ending.difference_update([thread for thread in list(_ending) if not thread.is_alive()])
 
 
 def close_pool(pool: Executor) -> None:
-    """Let go of an executor at once: what has not begun is dropped, what runs is not waited for."""
+    """Shut an executor down at once: queued calls are dropped, running ones are not waited for."""
     processes = processes_of(pool)
     if manager := manager_of(pool):
         _ending.add(manager)

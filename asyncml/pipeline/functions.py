@@ -1,7 +1,7 @@
-"""Functions of the user's, as stages call them: what kind they are, and what their results mean.
+"""The caller's functions, as stages call them: what kind each is, and what its results mean.
 
-An `async def` runs on the event loop; a plain function runs in threads, in processes, in an
-executor of the caller's, or on the loop when asked. Lesson 07 compares them.
+An `async def` runs on the event loop. A plain function runs in threads, in processes, in the
+caller's executor or, on request, on the loop. Lesson 07 compares them.
 """
 
 import inspect
@@ -18,14 +18,14 @@ _NO_MORE: Final[Any] = object()
 
 
 def name_of(fn: Any) -> str:
-    """Return the name of a function, of what a `partial` calls, or of a callable's class."""
+    """Return the name of a function, of the target of a `partial`, or of a callable's class."""
     while isinstance(fn, partial):
         fn = fn.func
     return getattr(fn, "__name__", type(fn).__name__)
 
 
 def is_async(fn: Any) -> bool:
-    """Whether calling `fn` gives something to await, or to iterate with `async for`."""
+    """Return whether calling `fn` gives a coroutine or an async generator."""
     while isinstance(fn, partial):
         fn = fn.func
     call = getattr(fn, "__call__", None)  # noqa: B004  # of an object whose class is callable
@@ -51,7 +51,7 @@ def _plain(fn: Callable[[Any], Any], value: Any) -> Any:
 
 
 class Unread:
-    """What a plain function of `flat_map` returned, if only the event loop can read it."""
+    """The result of a plain function of `flat_map` that only the event loop can read."""
 
     def __init__(self, fn: Callable[[Any], Any], result: Any) -> None:
         self.fn, self.result = fn, result
@@ -62,7 +62,7 @@ class Unread:
 
 
 class Part(Unread):
-    """An iterator that a plain function has returned, and what was read of it in one visit."""
+    """An iterator that a plain function has returned, and the items read from it in one visit."""
 
     def __init__(self, fn: Callable[[Any], Any], rest: Iterator[Any]) -> None:
         super().__init__(fn, rest)
@@ -71,7 +71,7 @@ class Part(Unread):
         self.error: Exception | None = None
 
     def close(self) -> None:
-        """Let the iterator clean up; where a thread is in its midst, as soon as that lets go."""
+        """Close the iterator; if a thread is running it, that happens once the thread lets go."""
         rest, self.result = self.result, iter(())
         if hasattr(rest, "close") and not getattr(rest, "gi_running", False):
             rest.close()
@@ -94,7 +94,7 @@ class Part(Unread):
 def _called(
     read: Callable[[Callable[[Any], Any], Any], Any], fn: Callable[[Any], Any], value: Any
 ) -> "list[Any] | Unread":
-    """Call a plain function of `flat_map`, and `read` what it returns, if that can be done here."""
+    """Call a plain function of `flat_map`; `read` its result unless only the event loop can."""
     try:
         result = fn(value)
         if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
@@ -122,7 +122,7 @@ def _listed(fn: Callable[[Any], Any], value: Any) -> list[Any]:
 
 
 def as_list(fn: Callable[..., Any], result: Any) -> list[Any]:
-    """Return the items of what a function has returned; raise TypeError if it is no iterable."""
+    """Return the items of a function's result; raise TypeError if it is not iterable."""
     _check_iterable(fn, result)
     return list(result)
 
@@ -137,35 +137,36 @@ def _plain_kept(fn: Callable[[Any], Any], value: Any) -> Any:
 
 
 async def kept(fn: Callable[[Any], Any], value: Any) -> Any:
-    """Return the value if an `async def` of `filter` is true for it, and DROPPED otherwise."""
+    """Return the value if the `async def` of a `filter` is true for it, and DROPPED otherwise."""
     return value if await fn(value) else DROPPED
 
 
-# how a stage of each kind calls its plain function, and how it does where the event loop can read
-# what a function of `flat_map` returns
+# How each kind of stage calls its plain function. THREADED is for results that stay in this
+# process: the event loop can read an async iterable or an awaitable that a function of `flat_map`
+# returns.
 PLAIN: dict[str, Callable[..., Any]] = {
     "map": _plain,
     "flat_map": _listed,
     "filter": _plain_kept,
 }
 THREADED: dict[str, Callable[..., Any]] = {**PLAIN, "flat_map": partial(_called, as_list)}
-begin = partial(_called, _unread)  # a function of `flat_map`, whose iterator is read later
+begin = partial(_called, _unread)  # calls a function of `flat_map`, whose iterator is read later
 
 
 async def unchanged(value: Any) -> Any:
-    """Return the value: what a stage calls that only runs ahead."""
+    """Return the value: the function of a stage that only runs ahead."""
     return value
 
 
 def check_function(fn: Any, name: str, executor: Any) -> None:
-    """Raise TypeError where `fn` cannot be called in that executor."""
+    """Raise TypeError if `fn` cannot be called in that executor."""
     if not callable(fn):
         raise TypeError(f"`{name}` needs a function, got {shorten(fn)}")
     if name != "flat_map" and inspect.isasyncgenfunction(fn):
         raise TypeError(f"`{name_of(fn)}` is an async generator: use flat_map instead of {name}")
     if is_async(fn):
         return
-    processes = sys.modules.get("concurrent.futures.process")  # if it is not there, nobody has any
+    processes = sys.modules.get("concurrent.futures.process")  # not imported: no executor is one
     if executor == "process" or (processes and isinstance(executor, processes.ProcessPoolExecutor)):
         _check_importable(fn)
 

@@ -1,7 +1,7 @@
-"""What a stage that changes the order has taken in and not given out, so that a state can say it.
+"""What a reordering stage has taken in and not yet given out, for a saved state.
 
-Such a stage runs ahead of the consumer, and a state is wanted of what the consumer has seen. So the
-stage writes a log of what it does, and the log is followed as far as something was delivered.
+Such a stage runs ahead of the consumer, but a state must describe what the consumer has seen. So
+the stage logs what it does, and the log is replayed up to the last item that was delivered.
 """
 
 import threading
@@ -9,28 +9,29 @@ from collections import deque
 from typing import Any
 from weakref import ref
 
-_LOG = 1024  # entries of a log before it is looked at whether it can be shorter
-_WORTH = 16  # so many addresses take as much memory as one entry
+_LOG = 1024  # entries in a log before it is first compacted
+_WORTH = 16  # this many addresses take as much memory as one entry
 
 
 class Given(list[Any]):
     """The mark `[address, ordinal]` of an item that has left such a stage.
 
-    A class of its own, so that one can see when nobody holds it any more: then the item is lost to
-    a filter, or long delivered, and no state can be asked for that stands right after it.
+    Its own class, so that a weak reference shows when nothing holds it any more: then a filter has
+    dropped the item, or it was delivered long ago, and no state right after it can be asked for.
     """
 
     __slots__ = ("__weakref__",)
 
 
-# what a stage has done since the entry before: how many items it had given out by then, the mark of
-# the last one, the last item that it had taken in, the addresses that were added, and the slot that
-# was given out, to which the last one moved; or, in place of these two, None and all that it held
+# What a stage has done since the previous entry: how many items it has given out so far, the mark
+# of the last one, the last item that it has taken in, the addresses that were added, and the slot
+# that was given out, into which the last address moved. In place of the last two, an entry may have
+# None and all addresses held.
 Logged = tuple[int, "ref[Given]", Any, list[Any] | None, Any]
 
 
 def _follow(held: list[Any], logged: Logged) -> list[Any]:
-    """Return what is held after an entry of the log, given what was before."""
+    """Return the addresses held after a log entry, given `held` before it, which may be changed."""
     _, _, _, taken, slot = logged
     if taken is None:
         return list(slot)
@@ -41,14 +42,14 @@ def _follow(held: list[Any], logged: Logged) -> list[Any]:
 
 
 class Held:
-    """What a stage that changes the order has taken in and not given out, as of the last delivery.
+    """What a reordering stage has taken in and not given out, as of the last delivery.
 
-    Such a stage runs ahead of the consumer, so it logs what it does, and `settle` follows the log.
-    Where stages below drop what it gives out, nothing is delivered for long: then the log is
-    made shorter, since states are wanted only after items that somebody still holds.
+    Such a stage runs ahead of the consumer, so it logs what it does, and `settle` replays the log.
+    If stages below drop its items, nothing is delivered for a long time. The log is then compacted,
+    since states are needed only after items whose marks are still referenced.
 
     Args:
-        addresses: where what it holds came from, slot by slot.
+        addresses: where the held items came from, slot by slot.
         count: how many items it has given out.
     """
 
@@ -61,7 +62,7 @@ class Held:
         self._newest: Any = None
         self._log: deque[Logged] = deque()
         self._longest = _LOG
-        self._settling = threading.Lock()  # under plain `for` the consumer settles
+        self._settling = threading.Lock()  # under plain `for` the consumer's thread settles
 
     def take(self, address: Any, mark: Any) -> None:
         """Log that an item came in."""
@@ -69,7 +70,7 @@ class Held:
         self._newest = mark
 
     def give(self, address: Any, slot: int) -> Given:
-        """Log that the item in `slot` went out and the last one moved there; return its mark."""
+        """Log that the item in `slot` left and the last one moved there; return the item's mark."""
         mark = Given((address, self._given))
         self._given += 1
         self._log.append((self._given, ref(mark), self._newest, self._taken, slot))
@@ -79,7 +80,7 @@ class Held:
         return mark
 
     def settle(self, count: int) -> dict[str, Any]:
-        """Follow the log up to `count` items given out; return that state."""
+        """Replay the log up to `count` items given out; return the state at that point."""
         with self._settling:
             while self.count < count:
                 logged = self._log.popleft()
@@ -88,7 +89,7 @@ class Held:
             return {"given": self.count, "held": list(self.addresses)}
 
     def _shorten(self) -> None:
-        """Write one entry in place of many where no item between them can be delivered."""
+        """Replace runs of entries by one each where no item inside the run can be delivered."""
         with self._settling:
             held, log, run = list(self.addresses), deque[Logged](), list[Logged]()
             for logged in self._log:
@@ -106,11 +107,11 @@ class Held:
 
 
 class Slots:
-    """Held items that leave as they are ready: which slot of `held` each ticket has.
+    """Held items that leave as soon as they are ready: the slot in `held` of each ticket.
 
     Args:
-        held: what is logged to.
-        first: how many it held when the run was resumed; they have the first tickets.
+        held: the log to write to.
+        first: how many items it held when the run was resumed; they have the first tickets.
     """
 
     def __init__(self, held: Held, first: int) -> None:
@@ -125,7 +126,7 @@ class Slots:
         self._tickets.append(ticket)
 
     def give(self, ticket: int, address: Any) -> Given:
-        """Log that an item went out; return its mark."""
+        """Log that an item left; return its mark."""
         slot, last = self._slots.pop(ticket), self._tickets.pop()
         if last != ticket:
             self._tickets[slot] = last

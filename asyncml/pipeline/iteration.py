@@ -1,7 +1,8 @@
 """Two ways to iterate over an epoch: `async for` on the caller's loop, and plain `for`.
 
-Plain `for` has a thread with a loop of its own and a bounded hand-over: loading goes on while the
-body computes, and where a loop is running already, as in a notebook. Lesson 09 trains both ways.
+Plain `for` runs the epoch on an event loop in another thread, with a bounded hand-over: loading
+continues while the body computes, and it works where a loop is already running, as in a notebook.
+Lesson 09 trains both ways.
 """
 
 import asyncio
@@ -22,9 +23,9 @@ from asyncml.pipeline.engine import Failure
 from asyncml.pipeline.epoch import Epoch
 from asyncml.pipeline.stages import END, Entry
 
-# items handed over and not yet taken by the body
+# how many items may be handed over and not yet taken by the loop's body
 AHEAD = 2
-# how long to wait for the thread's end, in seconds: a function of the caller's may be slow
+# how long to wait for the thread to end, in seconds: the caller's functions may be slow
 PATIENCE_S = 1.0
 _OF_LOOPS = re.compile(r"different event loop|different loop|Event loop is closed")
 
@@ -32,7 +33,8 @@ _OF_LOOPS = re.compile(r"different event loop|different loop|Event loop is close
 class Items:
     """The asynchronous iterator over an epoch.
 
-    No generator: a `break` lets go of it, and that stops the epoch at once, not in a task later.
+    Not a generator: a `break` drops this object, which stops the epoch at once; a generator would
+    be closed later, in a task.
     """
 
     def __init__(self, epoch: Epoch) -> None:
@@ -80,7 +82,7 @@ class Items:
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """End the epoch; when this returns no task of it is left."""
+        """End the epoch; when this returns, none of its tasks is left."""
         self._epoch.leave()
         await self._epoch.aclose()
 
@@ -99,14 +101,14 @@ class Handover:
         self._callback: Callable[[], None] | None = None
 
     def is_full(self) -> bool:
-        """Whether the other side has enough for now."""
+        """Return whether the consumer has enough for now."""
         return self._put - self._got >= AHEAD
 
     def notify(self, callback: Callable[[], None]) -> None:
-        """Call back once, on the loop, as soon as there is room."""
+        """Call `callback` once, on the loop, as soon as there is room."""
         self._loop = asyncio.get_running_loop()
         self._callback = callback
-        if not self.is_full():  # an item was taken just now, and nobody was there to be told
+        if not self.is_full():  # an item was taken just now, before there was a callback
             self._loop.call_soon(callback)
 
     def put(self, entry: Entry | Failure) -> None:
@@ -120,13 +122,13 @@ class Handover:
         self._got += 1
         callback, self._callback = self._callback, None
         if callback and self._loop:
-            with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
+            with contextlib.suppress(RuntimeError):  # the loop may have ended in the meantime
                 self._loop.call_soon_threadsafe(callback)
         return entry
 
 
 def iterate(epoch: Epoch) -> Generator[Any, None, None]:
-    """Yield the items of an epoch that runs in a thread of its own; closing it ends that thread."""
+    """Yield the items of an epoch that runs in its own thread; closing this ends the thread."""
     handover = Handover()
     run = partial(contextvars.copy_context().run, _run, epoch, handover)
     thread = threading.Thread(target=run, name="pipeline", daemon=True)
@@ -160,7 +162,7 @@ def iterate(epoch: Epoch) -> Generator[Any, None, None]:
 
 
 def _explain_loops(error: BaseException) -> None:
-    """Say what is behind asyncio's errors about loops, which speak of what nobody has written."""
+    """Add a note to asyncio's errors about event loops that the caller never created."""
     if isinstance(error, RuntimeError) and _OF_LOOPS.search(said(error)):
         add_note(
             error,
@@ -171,9 +173,9 @@ def _explain_loops(error: BaseException) -> None:
 
 
 def _part_with(thread: threading.Thread) -> None:
-    """Wait for the end of an epoch's thread, or say that it goes on."""
+    """Wait for an epoch's thread to end; warn if it runs on."""
     if thread is threading.current_thread() or sys.is_finalizing():
-        return  # the last: daemon threads stand still by then, and joining them is an error
+        return  # at exit daemon threads no longer run, and joining them is an error
     thread.join(PATIENCE_S)
     if thread.is_alive():
         warnings.warn(

@@ -1,7 +1,7 @@
-"""Several pipelines in one epoch: whose turn it is, and where each of them stands.
+"""Several pipelines in one epoch: whose turn it is, and the position of each.
 
 An epoch of the whole runs an epoch of each pipeline on the same event loop and takes item after
-item out of them. The mark of an item says where each pipeline stood after it: nothing is logged,
+item from them. The mark of an item says where each pipeline stood after it, so nothing is logged
 and no function is called twice. Lesson 07 builds the pipelines that are combined here.
 """
 
@@ -22,11 +22,11 @@ from asyncml.pipeline.stages import PENDING, Flow, Mark
 from asyncml.pipeline.standing import Standing
 
 _DRAWS = 512  # random numbers made at once
-_OF_MIX = 0x6D6978  # another stream of random numbers than that of a shuffle with the same seed
+_OF_MIX = 0x6D6978  # keeps these random numbers apart from those of a shuffle with the same seed
 
 
 class Plan:
-    """Which pipelines are combined, and how: what a combined source iterates."""
+    """The pipelines that a combined source iterates, and how it combines them."""
 
     def __init__(
         self,
@@ -51,15 +51,16 @@ class Plan:
 
     @property
     def label(self) -> str:
-        """All that a saved state depends on, but for the sources."""
+        """Everything that a saved state depends on, except the sources."""
         pipelines = (" -> ".join(pipeline._labels()) or "source" for pipeline in self.pipelines)
         return f"{self.name}([{', '.join(pipelines)}]{self._options()})"
 
     def orders(self, epoch: int, number: int) -> Callable[[int], Iterable[int]]:
-        """Return a function that is called for each item from `number` on.
+        """Return a function to be called for each item from `number` on.
 
-        It is given the last pipeline, and returns in which order they are asked: the first that has
-        not ended gives the item. So it makes no difference when somebody found out that one had.
+        It takes the index of the pipeline that gave the previous item and returns the order in
+        which to ask the pipelines: the first that has not ended gives the item. So it makes no
+        difference when the end of a pipeline is noticed.
         """
         count = self.count
         if self.is_chain:
@@ -70,11 +71,11 @@ class Plan:
         return lambda last: next(rows)
 
     def _rows(self, epoch: int, number: int) -> Iterator[list[int]]:
-        """Yield for each item a random order of all pipelines; heavy ones tend to come first.
+        """Yield a random order of all pipelines for each item; heavier ones tend to come first.
 
-        Each one waits for a time that is exponentially distributed, at the rate of its weight, and
-        the first to come is number i with the probability weights[i] / sum(weights): also among any
-        part of them (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006).
+        Each pipeline draws an exponentially distributed waiting time, at the rate of its weight.
+        Pipeline i has the shortest with probability weights[i] / sum(weights), and the same holds
+        in any subset (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006).
         """
         bits = np.random.PCG64([self.seed, epoch, _OF_MIX])
         bits.advance(number * self.count)  # one draw of 64 bits each
@@ -86,7 +87,7 @@ class Plan:
 
 
 def by_pipeline(wanted: dict[int, Any]) -> dict[int, dict[int, Any]]:
-    """Sort addresses: for each pipeline the addresses there, by the number of the item."""
+    """Group addresses by pipeline: for each one, its own addresses by the number of the item."""
     again: dict[int, dict[int, Any]] = {}
     for number, index, address in wanted.values():
         again.setdefault(index, {})[number] = address
@@ -97,12 +98,12 @@ class Joined:
     """A plan in one epoch: an epoch of each pipeline, and whose turn it is.
 
     The mark of an item is `[number, pipeline, marks]`; `marks` has the mark of the last item of
-    each pipeline that has given one since the epoch was begun or resumed.
+    each pipeline that has given one since the epoch began or was resumed.
 
     Args:
-        plan: what is combined.
+        plan: the pipelines to combine, and how.
         meter: counts the items.
-        most: how many items are wanted at most.
+        most: how many items are needed at most; None for no limit.
         epoch: the number of the epoch.
     """
 
@@ -112,7 +113,7 @@ class Joined:
         self._most = most
         self._epoch = epoch
         self._number = 0  # of the next item
-        self._last = -1  # which pipeline gave the one before
+        self._last = -1  # the pipeline that gave the previous item
         self._base: dict[str, Any] = {}  # states of the pipelines when the epoch was resumed
         self._epochs: dict[int, Epoch] = {}
         self._over: set[int] = set()
@@ -123,16 +124,16 @@ class Joined:
     # the beginning
 
     async def resume(self, number: int, part: Any, wanted: dict[int, Any]) -> dict[int, Any]:
-        """Start the pipelines where they stood; return items wanted, made again, by their number.
+        """Start the pipelines at their positions; return the wanted items, remade, by their number.
 
-        Of a chain only the one whose turn it is, and those whose items are wanted.
+        Of a chain, start only the pipeline whose turn it is and those whose items are wanted.
         """
         if part is not None:
             self._number, self._last, self._base = number, part["last"], part["pipelines"]
         again, made = by_pipeline(wanted), dict[int, Any]()
         begun = {max(self._last, 0)} if self._plan.is_chain else {*range(self._plan.count)}
         for index in sorted(begun | again.keys()):
-            if self._closed:  # as the one before was opened
+            if self._closed:  # while the previous one was opened
                 break
             numbers = [*again.get(index, ())]
             epoch = await self._begin(index, again.get(index, {}))
@@ -194,10 +195,10 @@ class Joined:
             number, last = number + 1, index
 
     def _wait_for(self, index: int) -> Flow:
-        """Start the next pipeline of a chain, in a task, since the flow cannot await."""
+        """Start a chain's next pipeline in a task, since the flow cannot await; yield PENDING."""
         name = f"{self._plan.name}-{index}"
         task = asyncio.get_running_loop().create_task(self._begin(index, {}), name=name)
-        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # it is heard of
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # retrieve it
         self._starting = task
         self._asked = lambda callback: task.add_done_callback(lambda _: callback())
         while not task.done():
@@ -212,29 +213,29 @@ class Joined:
     # what the stages below ask of a source
 
     def room(self) -> None:
-        """Let the pipelines run ahead, also those whose turn has not come."""
+        """Let the pipelines run ahead, including those whose turn has not come."""
         for epoch in self._epochs.values():
             if not epoch.closed:
                 epoch.room()
 
     def notify(self, callback: Callable[[], None]) -> None:
-        """Call back once, as soon as the pipeline whose turn it is has something."""
+        """Call `callback` once, as soon as the pipeline whose turn it is has something."""
         assert self._asked is not None
         self._asked(callback)
 
     def halt(self) -> None:
-        """Let no pipeline begin anything more."""
+        """Let no pipeline start anything more."""
         for epoch in self._epochs.values():
             epoch.halt()
 
     @property
     def tasks(self) -> set[asyncio.Task[Any]]:
-        """Those of all pipelines, and the one that starts the next of a chain."""
+        """The tasks of all pipelines, and the task that starts the next pipeline of a chain."""
         tasks = {task for epoch in self._epochs.values() for task in epoch.tasks()}
         return tasks | ({self._starting} if self._starting else set())
 
     def close(self) -> None:
-        """Stop all pipelines, even where the clean-up of one fails."""
+        """Stop all pipelines, even if the clean-up of one fails."""
         self._closed = True
         if self._starting:
             self._starting.cancel()
@@ -243,12 +244,12 @@ class Joined:
                 stack.callback(epoch.stop)
 
     def raise_failure(self) -> None:
-        """Let go of all pipelines, and raise what went wrong as their sources were closed."""
+        """Release all pipelines; raise any error from closing their sources."""
         with ExitStack() as stack:
             for epoch in self._epochs.values():
                 stack.callback(epoch.let_go)
 
-    # where it stands
+    # position
 
     def address(self, mark: Mark) -> list[Any]:
         """Return the number of an item, its pipeline, and its address there."""
@@ -256,18 +257,18 @@ class Joined:
         return [number, index, self._epochs[index].standing.address(marks[index])]
 
     def state(self, mark: Mark) -> dict[str, Any]:
-        """Return which pipeline gave an item, and where each of them stood after it."""
+        """Return which pipeline gave an item, and the state of each pipeline after it."""
         _, last, marks = mark
-        first = last if self._plan.is_chain else 0  # those of a chain before that are over
+        first = last if self._plan.is_chain else 0  # earlier pipelines of a chain have ended
         states = {index: state for index, state in self._base.items() if int(index) >= first}
         for index, inner in marks.items():
             states[str(index)] = self._epochs[index].standing.state(inner)
         return {"last": last, "pipelines": states}
 
     def meters(self) -> list[Meter]:
-        """Return the counts of all pipelines, each named after its pipeline."""
+        """Return the meters of all pipelines, each labelled with the index of its pipeline."""
         meters = []
-        for index, epoch in list(self._epochs.items()):  # another thread may begin one meanwhile
+        for index, epoch in list(self._epochs.items()):  # another thread may start one meanwhile
             for meter in map(copy, epoch.meters()):
                 meter.label = f"{index}/{meter.label}"
                 meters.append(meter)

@@ -1,7 +1,7 @@
-"""A stage that calls a function on each item, with its options, and what a failure means to it.
+"""A stage that calls a function on each item: its options, and what it does about failures.
 
-What its functions may be is said in `functions.py`, how its calls run in `engine.py`. Lesson 07
-uses each option.
+`functions.py` says what its functions may be, `engine.py` how its calls run. Lesson 07 uses each
+option.
 """
 
 import asyncio
@@ -56,10 +56,10 @@ Where = Literal["thread", "process", "inline"] | Executor
 
 @dataclass(frozen=True)
 class Map(Stage):
-    """A stage that calls `fn` on each item; `kind` says what becomes of the result.
+    """A stage that calls `fn` on each item; `kind` says what happens to the result.
 
     `map` passes it on, `flat_map` makes it a list or a stream for the stage `Flatten`, `filter`
-    drops the item where it is false, and `prefetch` calls nothing: it only runs ahead.
+    drops the item if it is false, and `prefetch` calls nothing: it only runs ahead.
     """
 
     kind: str
@@ -77,7 +77,7 @@ class Map(Stage):
 
     @property
     def is_above_keys(self) -> bool:  # type: ignore[override]
-        """Whether it calls no function of the user's."""
+        """Whether it calls none of the caller's functions."""
         return self.kind == "prefetch"
 
     @property
@@ -87,50 +87,50 @@ class Map(Stage):
 
     @property
     def reorders(self) -> bool:  # type: ignore[override]
-        """Whether items leave as they are ready."""
+        """Whether items leave as soon as they are ready."""
         return not self.ordered
 
     @property
     def label(self) -> str:
-        """Name it, with all that a saved state depends on."""
+        """The stage's name, with everything that a saved state depends on."""
         if self.kind == "prefetch":
             return f"prefetch({self.lookahead})"
         return f"{self.kind}({name_of(self.fn)}{'' if self.ordered else ', ordered=False'})"
 
     @property
     def name(self) -> str:
-        """What its workers are called."""
+        """The name of its workers."""
         return self.kind if self.kind == "prefetch" else name_of(self.fn)
 
     @property
     def inline(self) -> bool:
-        """Whether it runs within whoever drives it, without a task."""
+        """Whether it runs inside the driver of the chain, without a task."""
         return self.on_loop and self.ordered and not self.retries
 
     @property
     def visits_threads(self) -> bool:
-        """Whether items are handed to threads in chunks, none of which can be called off."""
+        """Whether items go to threads in chunks, which cannot be cancelled."""
         return self.executor == "thread" and self.timeout is None and not is_async(self.fn)
 
     @property
     def slots(self) -> int:
-        """How many calls may be in work at once."""
+        """How many calls may be in flight at once."""
         return 1 if self.on_loop else self.concurrency
 
     @property
     def on_loop(self) -> bool:
-        """Whether it holds the event loop while it works."""
+        """Whether it blocks the event loop while it works."""
         return bool(self.executor == "inline" and not is_async(self.fn))
 
     @property
     def asks_on_failure(self) -> bool:
-        """Whether a failure is followed by something that is decided on the loop."""
+        """Whether a failure leads to a decision that is made on the loop."""
         asks = callable(self.retry_on) and not isinstance(self.retry_on, type)
         return asks or callable(self.on_error) or self.max_failures is not None
 
     @property
     def advice(self) -> str:
-        """What to change where this stage is the bottleneck."""
+        """What to change if this stage is the bottleneck."""
         if is_async(self.fn):
             return f"raise `concurrency` above {self.concurrency}, if what it waits for can take it"
         if self.executor == "inline":
@@ -141,30 +141,30 @@ class Map(Stage):
         return f"raise `concurrency` above {self.concurrency} while cores are idle"
 
     def length(self, items: int) -> int | None:
-        """None where items may be dropped."""
+        """Return `items`, or None if items may be dropped."""
         return None if self.kind == "filter" or isinstance(self.on_error, Skip) else items
 
     def needs(self, items: int) -> int | None:
-        """None where items may be dropped, or where the first to be ready leave."""
+        """Return `items`, or None if items may be dropped or may leave out of order."""
         return items if self.ordered and self.length(items) == items else None
 
     def accepts(self, part: Any) -> bool:
-        """Whether it is that of a stage that changes the order, if this one does."""
+        """Return whether `part` is None or, if this stage reorders, the state of one that does."""
         return part is None or (not self.ordered and is_held(part))
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
-        """Pass the mark on, or take from the log what was in work."""
+        """Pass the mark on or, if unordered, read from the log what was in flight."""
         stage = Stage if self.ordered else Reorder
         return stage.split(self, mark, context)
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
-        """Pass it on, or take it out of the mark."""
+        """Return the address from above or, if unordered, the one in the mark."""
         return above(mark) if self.ordered else mark[0]
 
     def call(self) -> Callable[[Any], Any]:
-        """Return what does the whole of the work on a value: an `async def`, or a plain function.
+        """Return the callable that does all the work on a value, an `async def` or plain.
 
-        What a process runs can be pickled.
+        One that runs in a process can be pickled.
         """
         if is_async(self.fn):
             return partial(kept, self.fn) if self.kind == "filter" else self.fn
@@ -172,7 +172,7 @@ class Map(Stage):
         return partial((THREADED if here else PLAIN)[self.kind], self.fn)
 
     def flow(self, up: Flow, context: Context) -> Flow:
-        """Run on the loop, within whoever drives the chain."""
+        """Run on the loop, inside the driver of the chain."""
         call = self.call()
         meter, time = context.meter, context.time
         paused = time()
@@ -199,13 +199,13 @@ class Map(Stage):
     # failures
 
     def is_fatal(self, error: Exception) -> bool:
-        """Whether it is no error of an item: no retry mends it, and no `on_error` may hide it."""
-        if isinstance(error, BrokenExecutor):  # in threads it is one that the function uses
+        """Return whether no single item is at fault: no retry helps, no `on_error` may hide it."""
+        if isinstance(error, BrokenExecutor):  # in threads, from an executor that the function uses
             return self.executor not in ("thread", "inline") and not is_async(self.fn)
         return isinstance(error, PlainFunctionError | ExecutorError)
 
     def tries_again(self, error: Exception, attempt: int) -> bool:
-        """Whether another attempt follows the one that raised `error`."""
+        """Return whether another attempt follows the one that raised `error`."""
         if attempt >= self.retries or self.is_fatal(error):
             return False
         if self.retry_on is None:
@@ -220,10 +220,10 @@ class Map(Stage):
             raise self._blamed("retry_on", failure, error)  # noqa: B904  # that is its context
 
     def failed(self, error: Exception, value: Any, mark: Mark, meter: Meter) -> Any:
-        """Return what stands for an item whose last attempt failed, or raise its error."""
+        """Return what replaces an item whose last attempt failed, or raise its error."""
         meter.errors += 1
         try:
-            # one error for all items that were in work
+            # one error for all items in flight
             if isinstance(error, BrokenExecutor) and self.is_fatal(error):
                 text = f"in stage {self.label}: {_BROKEN}"
                 if text not in getattr(error, "__notes__", ()):
@@ -251,7 +251,7 @@ class Map(Stage):
         return as_list(self.on_error, replacement) if self.kind == "flat_map" else replacement
 
     def _has_let_go(self, error: Exception, value: Any, mark: Mark, meter: Meter) -> bool:
-        """Note that an item is left out or replaced; False if these have become too many."""
+        """Record that an item is skipped or replaced; return False if these are now too many."""
         meter.failed_items += 1
         ended = meter.served_items + 1 - meter.retries
         if self._are_too_many(meter, max(ended, SHARE_OF)):
@@ -270,7 +270,7 @@ class Map(Stage):
         return True
 
     def ended(self, meter: Meter, *, is_whole: bool) -> None:
-        """Look back at an epoch in which all items have ended, or the rest of one."""
+        """Check a finished epoch, or the rest of one: raise if too many failed, warn if all did."""
         ended = meter.served_items - meter.retries
         if self._are_too_many(meter, ended):
             assert meter.last_failure is not None
@@ -303,7 +303,7 @@ class Map(Stage):
         )
 
     def _blamed(self, name: str, failure: BaseException, original: Exception) -> Exception:
-        """Return the error of an option that is a function, with the one that it was given."""
+        """Return the error of an option's function, chained to the error that it was given."""
         if failure is original:
             return original
         chain(failure, original)

@@ -1,8 +1,8 @@
-"""How busy each stage of a pipeline is, and so which one holds the others up.
+"""How busy each stage of a pipeline is, and so which one holds up the others.
 
-A stage is busy while it serves an item; with `concurrency` items at once its busy share is the
-served time over `concurrency` times the elapsed time. The stage nearest to 1 is the bottleneck,
-unless the consumer is. Lesson 07 finds one.
+A stage is busy while it serves an item. With `concurrency` items at once, its busy share is the
+time served divided by `concurrency` times the elapsed time. The stage closest to 1 is the
+bottleneck, unless the consumer is. Lesson 07 finds one.
 """
 
 from collections import deque
@@ -10,14 +10,14 @@ from collections import deque
 from asyncml.pipeline.retrying import LOGGED, FailedItem
 from asyncml.pipeline.statistics import PipelineStatistics, StageStatistics
 
-# below this share of the time spent waiting for data, the pipeline is not what is slow
+# if less than this share of the time is spent waiting for data, the pipeline keeps up
 _KEEPS_UP = 0.1
-# a stage that works for less of the time is not what is waited for
+# a stage that is busy for less than this share of the time is not what the consumer waits for
 _IS_BUSY = 0.5
 
 
 class Meter:
-    """Counts of one running stage; the engine adds to them."""
+    """The counts of one running stage, which the engine updates."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Meter:
         self.on_loop = on_loop
         self.failures = deque[FailedItem](maxlen=LOGGED) if failures is None else failures
         self.last_failure: FailedItem | None = None
-        self.failed_items = 0  # those that were skipped, and those that were replaced
+        self.failed_items = 0  # skipped or replaced
         self.items = self.served_items = self.errors = self.skipped = self.retries = 0
         self.queued = 0
         self.busy_s = 0.0
@@ -46,7 +46,7 @@ def summarise(
     wait_s: float,
     failures: tuple[FailedItem, ...] = (),
 ) -> PipelineStatistics:
-    """Turn the counts of a run into its statistics."""
+    """Return the statistics of a run, from the counts of its stages."""
     stages = tuple(_stage(meter, elapsed_s) for meter in meters)
     slowest = _slowest(stages, meters, elapsed_s, wait_s)
     advice = _advice(stages, meters, slowest)
@@ -74,7 +74,7 @@ def _slowest(
     if elapsed_s <= 0 or not stages:
         return None
     busiest = max(range(len(stages)), key=lambda place: stages[place].busy)
-    on_loop = meters[busiest].on_loop and stages[busiest].busy > 0.5  # then nobody waits
+    on_loop = meters[busiest].on_loop and stages[busiest].busy > 0.5  # no wait is counted
     return busiest if wait_s >= _KEEPS_UP * elapsed_s or on_loop else len(stages)
 
 

@@ -23,11 +23,12 @@ from asyncml.pipeline.standing import Standing
 def chain(pipelines: Sequence[Pipeline]) -> Pipeline:
     """Return a pipeline that gives all items of the first of `pipelines`, then of the second, ...
 
-    A pipeline of the chain starts when the one before it has ended. Everything else that `mix` says
-    about stages, states and statistics holds here too.
+    Each pipeline starts when the one before it has ended. Everything else that `mix` says about
+    stages, states and statistics holds here too.
 
     Args:
-        pipelines: at least one. Each is run afresh in each epoch, wherever its own cursor stands.
+        pipelines: at least one. Each starts from its beginning in every epoch, whatever its
+            position.
 
     Raises:
         TypeError: `pipelines` is not a list of pipelines.
@@ -46,17 +47,18 @@ def mix(
     """Return a pipeline that takes its items from several others until all of them have ended.
 
     With `weights`, each item comes from a pipeline drawn at random, in a new order each epoch;
-    without, the pipelines take turns. When one ends, the others go on, and their weights keep their
-    proportions. All of them load at once, each as far ahead as its own stages allow.
+    without, the pipelines take turns. When one ends, the others continue, and their weights keep
+    their proportions. All of them load at once, each as far ahead as its own stages allow.
 
-    The result can have stages, and can be mixed again; give nested mixes different seeds. A saved
-    state says where each pipeline stands, and a resumed run does not load consumed items again.
+    You can add stages to the result, and mix it again; give nested mixes different seeds. A saved
+    state has the position of each pipeline, and a resumed run does not load consumed items again.
     `statistics()` lists the stages of the first pipeline as `0/...`, and so on.
 
     Args:
-        pipelines: at least one. Each is run afresh in each epoch, wherever its own cursor stands.
+        pipelines: at least one. Each starts from its beginning in every epoch, whatever its
+            position.
         weights: one number > 0 for each pipeline: how often it is drawn, relative to the others.
-        seed: an int >= 0 for the random order; without `weights` it changes nothing.
+        seed: an int >= 0 for the random order; it has no effect without `weights`.
 
     Raises:
         TypeError: `pipelines` is not a list of pipelines, or `weights` not a list of numbers.
@@ -89,7 +91,7 @@ def _checked(name: str, pipelines: Any) -> tuple[Pipeline, ...]:
             raise TypeError(f"`{name}` takes pipelines: write Pipeline({shorten(member)})")
     if not members:
         raise ValueError(f"`{name}` needs at least one pipeline, got none")
-    return tuple(member._with() for member in members)  # with no cursor that somebody could move
+    return tuple(member._with() for member in members)  # no caller can move their cursors
 
 
 def _checked_weights(weights: Any, count: int) -> list[float]:
@@ -105,7 +107,7 @@ def _checked_weights(weights: Any, count: int) -> list[float]:
 
 
 class Combined(Source):
-    """A plan, as what a pipeline iterates."""
+    """A plan as the source of a pipeline."""
 
     is_joint = True
     _is_iterable = True
@@ -116,18 +118,18 @@ class Combined(Source):
         self.reorders = any(Standing(p._source, p._stages).reorders for p in plan.pipelines)
 
     async def open(self, meter: Meter, most: int | None, epoch: int) -> tuple[Joint, Plan]:
-        """Return what `resume` begins to iterate, for at most so many items, and the plan."""
+        """Return the source for at most `most` items, which `resume` starts, and the plan."""
         return Joined(self.items, meter, most, epoch), self.items
 
     def knows(self, address: Any) -> bool:
-        """Whether it is `[number, pipeline, address there]`."""
+        """Return whether `address` is `[number, pipeline, address inside it]`."""
         number, index, _ = address
         return is_count(number) and is_count(index) and index < self.items.count
 
     def check(self, number: int, part: Any, wanted: dict[int, Any]) -> None:
-        """Raise ValueError where these cannot come from a state."""
+        """Raise ValueError if these cannot come from a state."""
         plan = self.items
-        if part is None and not number:  # of a chain, held items may be of one that is over
+        if part is None and not number:  # a chain may still hold items of a pipeline that has ended
             part = {"last": 0, "pipelines": {}}
         known = {str(index): None for index in range(plan.count)}
         is_one = isinstance(part, dict) and part.keys() == {"last", "pipelines"}

@@ -1,4 +1,4 @@
-"""What may be passed to the methods of a pipeline, and what is said where something may not.
+"""Checks of the arguments to a pipeline's methods, and the errors for wrong ones.
 
 Lesson 07 uses each option once.
 """
@@ -14,18 +14,18 @@ from asyncml.pipeline.map import Map
 from asyncml.pipeline.retrying import Backoff, OnError, RetryOn, Skip, skip
 from asyncml.pipeline.sources import UNKNOWN
 
-# what says where a pipeline stands, and over what
+# where a pipeline stands, and over what source
 _STANDING = {"source": dict, "position": int, "parts": dict}
-# times the concurrency: one straggler in 20 at 30 times the latency is hidden
+# times the concurrency: this hides one straggler in 20 at 30 times the latency
 LOOKAHEAD = 16
 
 
 def map_stage(kind: str, fn: Any, *options: Any) -> Map:
-    """Return the stage of `Pipeline.map` or `flat_map`, or say which option is wrong.
+    """Return the stage of `Pipeline.map` or `flat_map`; raise an error that names a wrong option.
 
     Args:
         kind: the method.
-        fn: what to call.
+        fn: the function to call.
         *options: as the caller gave them, in the order of the fields of `Map`.
     """
     stage = Map(kind, fn, *options)
@@ -124,7 +124,7 @@ def _checked_max_failures(most: Any, on_error: Any) -> float | None:
 
 
 def check_state(state: Any, version: int) -> None:
-    """Raise ValueError for what `Pipeline.state_dict` did not return."""
+    """Raise ValueError unless `state` looks like a result of `Pipeline.state_dict`."""
     if isinstance(state, dict) and state.get("version", version) != version:
         raise ValueError(
             f"`state` has the form number {shorten(state['version'])}, this version of asyncml "
@@ -141,7 +141,7 @@ def check_state(state: Any, version: int) -> None:
 
 
 def check_standing(state: Any) -> None:
-    """Raise ValueError for what does not say where a pipeline over a source can stand."""
+    """Raise ValueError unless `state` looks like the position of a pipeline over a source."""
     if not (
         _has(_STANDING, state)
         and state["source"].keys() == UNKNOWN.keys()
@@ -155,7 +155,7 @@ def check_standing(state: Any) -> None:
 
 
 def _has(kinds: Mapping[str, type], value: Any) -> bool:
-    """Whether it is a dict with these keys and values of these types."""
+    """Return whether `value` is a dict with exactly these keys and types of values."""
     return (
         isinstance(value, dict)
         and value.keys() == kinds.keys()

@@ -1,7 +1,7 @@
-"""Stages that give items out in another order, and what a saved state must know of them.
+"""Stages that give items out in another order, and what a saved state must record about them.
 
-What such a stage holds was taken in and not given out, so its state lists where these items came
-from, and a resumed run makes them again. Lesson 07 shows why keys are shuffled and data is not.
+The state of such a stage lists where the items came from that were taken in and not given out, and
+a resumed run makes them again. Lesson 07 shows why keys are shuffled and data is not.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,28 +17,28 @@ _DRAWS = 512  # random numbers made at once
 
 @dataclass(frozen=True)
 class Reorder(Stage):
-    """A stage that gives items out in another order: its marks are `[address, ordinal]`."""
+    """A stage that gives items out in another order; its marks are `[address, ordinal]`."""
 
     reorders = True
 
     def accepts(self, part: Any) -> bool:
-        """Whether it is a count and a list of addresses."""
+        """Return whether `part` is None, or a count and a list of addresses."""
         return part is None or is_held(part)
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
-        """Take from the log what it held then."""
+        """Return where the stages above stood, and what this one held, both from the log."""
         assert context.held is not None
         part = context.held.settle(mark[1] + 1)
         return context.held.last, part
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
-        """Return the address, which such a mark carries."""
+        """Return the address that such a mark contains."""
         return mark[0]
 
 
 @dataclass(frozen=True)
 class Shuffle(Reorder):
-    """Give out a random one of `buffer_size` items, and put the next item in its place."""
+    """Give out a random one of `buffer_size` items and put the next item in its place."""
 
     buffer_size: int
     seed: int
@@ -46,19 +46,19 @@ class Shuffle(Reorder):
 
     @property
     def label(self) -> str:
-        """Name it, with all that a saved state depends on."""
+        """The stage's name, with everything that a saved state depends on."""
         return f"shuffle({self.buffer_size}, seed={self.seed})"
 
     def accepts(self, part: Any) -> bool:
-        """Whether it is a count and no more addresses than fit in."""
+        """Return whether `part` is None, or a count and no more addresses than fit in."""
         return part is None or (is_held(part) and len(part["held"]) <= self.buffer_size)
 
     def needs(self, items: int) -> int | None:
-        """It gives out nothing before its buffer is full."""
+        """Return how many items must come in: nothing leaves before the buffer is full."""
         return items + self.buffer_size - 1 if items else 0
 
     def flow(self, up: Flow, context: Context) -> Flow:
-        """Fill the buffer, give out a random slot, and so on."""
+        """Fill the buffer, give out a random slot, and repeat."""
         held = context.held
         buffer = list(context.first)
         draws = self._draws(context.epoch, context.index, held.count if held else 0)
@@ -87,7 +87,7 @@ class Shuffle(Reorder):
 
     def _draws(self, epoch: int, index: int, skip: int) -> Iterator[float]:
         bits = np.random.PCG64([self.seed, epoch, index])
-        bits.advance(skip)  # one draw of 64 bits an item
+        bits.advance(skip)  # one draw of 64 bits per item
         generator = np.random.Generator(bits)
         while True:
             yield from generator.random(_DRAWS).tolist()

@@ -1,7 +1,7 @@
-"""What a data pipeline is: a source, stages, and a cursor that says which item comes next.
+"""A data pipeline: a source, stages, and a cursor that says which item comes next.
 
-Stages describe and never run; each iteration is one epoch, and `epoch.py` and `engine.py` run it.
-Lesson 07 builds a pipeline from nothing.
+Stages only describe. Each iteration is one epoch, which `epoch.py` and `engine.py` run. Lesson 07
+builds a pipeline from scratch.
 """
 
 import copy
@@ -30,54 +30,55 @@ from asyncml.pipeline.statistics import PipelineStatistics
 __all__ = ["Pipeline", "collate"]
 
 _VERSION = 3
-_FILTERS = 16  # how many items an asynchronous filter looks at at once
+_FILTERS = 16  # how many items an asynchronous filter examines at once
 
 
 class Pipeline:
-    """Items of a source, on their way through stages; each iteration is one epoch.
+    """Items of a source that pass through stages; each iteration is one epoch.
 
-    Every method that adds a stage returns a new pipeline, with a cursor of its own. A copy, as by
-    pickle, stands where the pipeline does. Nothing runs further ahead than this:
+    Every method that adds a stage returns a new pipeline with its own cursor. A copy, for example
+    by pickle, has the position of the original. Nothing runs further ahead than this:
 
     ======================  ================================  ==================================
-    what                    calls at once                     items ahead of what follows
+    what                    calls at once                     items ahead of the next stage
     ======================  ================================  ==================================
     an iterable             1                                 0
     an async iterable       1                                 16
     `map`, `flat_map`       `concurrency`; "inline": 1        `lookahead`, or 16 * `concurrency`
     `filter`                `async def`: 16; else 1           `async def`: 256; else 0
     `shuffle`               -                                 `buffer_size`
-    `batch`                 `collate`: 1                      those of one batch
+    `batch`                 `collate`: 1                      the items of one batch
     `prefetch`              -                                 `n`
     plain `for`             -                                 3
     ======================  ================================  ==================================
 
     The bounds add up: over an async iterable, `prefetch(2)` has 2 items ready and 16 more read.
 
-    Plain `for` has a thread of its own, and an event loop for each epoch; inside simulate() use
-    `async for`. Functions see the context variables of whoever iterates, in threads too.
+    Plain `for` loads in a thread, with a new event loop for each epoch; inside simulate() use
+    `async for`. Functions see the context variables of the code that iterates, in threads too.
 
-    When a loop ends, in whatever way, no task is left, and no thread but one that is still inside a
-    plain function, whose result is dropped. Processes with nothing to do stay for the next epoch,
-    as do the threads that feed them. After a `break` the tasks of `async for` end within the loop's
-    next turns. Where an `async def` holds the loop itself, or cleans up for more than a second,
-    plain `for` leaves its thread to it, with a RuntimeWarning.
+    However a loop ends, no task is left, and no thread except one that is still inside a plain
+    function, whose result is dropped. Idle processes stay for the next epoch, as do the threads
+    that feed them. After a `break` the tasks of `async for` end within the event loop's next turns.
+    If an `async def` blocks its event loop, or takes more than a second to clean up, plain `for`
+    leaves its thread running, with a RuntimeWarning.
 
-    Some things that other libraries have are left to the source and to functions:
+    Some features of other libraries are left to the source and to functions:
 
     - to zip, iterate over pairs, `Pipeline(zip(xs, ys))`, or look both up in one `map`;
     - to load across the end of an epoch, let the source give the keys of all epochs;
-    - to keep Python code off this process, use `map(..., executor="process")`; for a whole
+    - to keep Python code out of this process, use `map(..., executor="process")`; for a whole
       pipeline, iterate in a `multiprocessing.Process` that puts the batches into a queue.
 
     Args:
-        source: an iterable, an async iterable, or a function that returns either (or an awaitable
-            of it). A function is called once an epoch, and given the number of the epoch, from 0,
-            if it has a parameter named `epoch`. What can be iterated only once serves one epoch.
+        source: an iterable, an async iterable, or a function that returns either, or an awaitable
+            of either. A function is called once per epoch, with the number of the epoch, from 0, if
+            it has a parameter named `epoch`. A source that can be iterated only once serves one
+            epoch.
 
     Raises:
-        TypeError: `source` is none of these, or is itself a pipeline, other than what `mix` or
-            `chain` has returned.
+        TypeError: `source` is none of these, or is itself a pipeline, unless `mix` or `chain`
+            returned it.
 
     Example:
         >>> pipeline = Pipeline(range(5)).map(abs, concurrency=2).batch(2)
@@ -109,7 +110,7 @@ class Pipeline:
         return pipeline
 
     def __getstate__(self) -> dict[str, Any]:
-        """Let a copy, also one in another process, stand where this one does."""
+        """Return the state of a copy, here or in another process, with the same position."""
         state = self.state_dict() if self._state or self._epoch else None
         return {**self.__dict__, "_epoch": None, "_state": state, "_pools": Pools()}
 
@@ -134,42 +135,43 @@ class Pipeline:
 
         Args:
             fn: an `async def` runs on the event loop; a plain function runs in `executor`.
-            concurrency: how many items are worked on at once, never more.
+            concurrency: how many items are processed at once, at most.
             executor: "thread" (daemon threads, for one epoch), "process" (kept for later epochs
                 until the pipeline and those derived from it are gone), "inline" (on the event
-                loop), or an executor of yours, which stays open, such as `client.get_executor()`
-                of a Dask cluster.
-            ordered: whether items leave in the order in which they came.
-            lookahead: how many items may be in work or finished ahead of what follows; the default
-                is 16 times `concurrency`.
-            timeout: seconds for one attempt. A plain function is abandoned after that: a process
-                is ended, a thread goes on unheard. Once `concurrency` abandoned functions run,
-                another one keeps its slot until one of them ends: never more than twice
-                `concurrency` threads.
+                loop), or your own executor, which stays open, such as `client.get_executor()` of a
+                Dask cluster.
+            ordered: whether items leave in the order in which they came in.
+            lookahead: how many items may be in flight or finished ahead of the next stage; the
+                default is 16 times `concurrency`.
+            timeout: seconds for one attempt. A plain function is abandoned after that: a process is
+                ended, a thread runs on and its result is ignored. While `concurrency` abandoned
+                functions are running, the next one to time out keeps its slot until one of them
+                ends, so there are never more than twice `concurrency` threads.
             retries: how many attempts may follow a failed one.
-            retry_on: which errors are tried again: exception types, or a function
-                `exception -> bool`. By default every Exception but those that another attempt
-                cannot mend: ArithmeticError, AssertionError, AttributeError, ImportError,
-                LookupError (KeyError, IndexError and ObjectNotFound are of that kind), NameError,
-                NotImplementedError, TypeError, FileNotFoundError, IsADirectoryError,
-                NotADirectoryError and PermissionError.
-            backoff: the pauses before further attempts. By default 0.05 s before the second, twice
-                as long before each next one, at most 5 s, each times a random factor from 0.5 to
+            retry_on: which errors are retried: exception types, or a function `exception -> bool`.
+                By default every Exception except those that another attempt cannot mend:
+                ArithmeticError, AssertionError, AttributeError, ImportError, LookupError (KeyError,
+                IndexError and ObjectNotFound are of that kind), NameError, NotImplementedError,
+                TypeError, FileNotFoundError, IsADirectoryError, NotADirectoryError and
+                PermissionError.
+            backoff: the pauses before further attempts. By default 0.05 s before the second,
+                doubling before each later one up to 5 s, each times a random factor from 0.5 to
                 1.5: see `Backoff`.
-            on_error: after the last attempt: "raise" the error when the items before have been
-                delivered, "skip" the item (`skip(log=True)` logs it as well), or a function
-                `(exception, item) -> replacement`. An executor that breaks or takes no work is
-                raised in any case. `statistics().failures` holds the last 100 skipped or replaced.
-            max_failures: how many items may be skipped or replaced before the epoch fails: a
-                count, or a share from 0.0 to 1.0 of the items so far (of 100 at least, until the
-                epoch ends). A resumed epoch counts anew.
+            on_error: what to do after the last attempt: "raise" the error once the items before it
+                have been delivered, "skip" the item (`skip(log=True)` also logs it), or call a
+                function `(exception, item) -> replacement`. An executor that breaks or takes no
+                work always raises. `statistics().failures` holds the last 100 skipped or replaced
+                items.
+            max_failures: how many items may be skipped or replaced before the epoch fails: a count,
+                or a share from 0.0 to 1.0 of the items so far (of at least 100, until the epoch
+                ends). A resumed epoch starts counting again.
 
         Raises:
             TypeError: `fn` cannot be called, or cannot be sent to a process.
-            ValueError: an option is out of its range.
+            ValueError: an option is out of range.
 
         Warns:
-            RuntimeWarning: the first 16 items that end are all skipped, or all of an epoch of
+            RuntimeWarning: the first 16 items that end are all skipped, or all items of an epoch of
                 two or more.
         """
         bounds = concurrency, executor, ordered, lookahead, timeout
@@ -191,41 +193,42 @@ class Pipeline:
         on_error: OnError = "raise",
         max_failures: float | None = None,
     ) -> "Pipeline":
-        """Call `fn` on each item as `map` does, and hand on the items of what it gives, one by one.
+        """Call `fn` on each item as `map` does, and pass on the items of each result, one by one.
 
-        Items of a generator or another iterator, plain or asynchronous, leave as they are made.
-        No more than `lookahead` of them stand ready, however many a call gives, so a shard may be
-        larger than the memory, or endless. A plain one is read in threads, part after part and not
-        always in the same thread; an async iterable, or an awaitable of any of these, on the event
-        loop, whether an `async def` or a plain function in a thread returned it. Three are read
-        to their end before their first item leaves: a plain function with a `timeout`, one that
-        runs in another executor than "thread", and the iterator of an `async def`. With
-        `ordered=False` the call whose first item is ready comes next, with all of its items.
+        Items of a generator or another iterator, plain or asynchronous, leave as they are made. At
+        most `lookahead` of them are ready, however many a call gives, so a shard may be larger than
+        memory, or endless. A plain iterator is read in threads, part by part and not always in the
+        same thread. An async iterable, or an awaitable of any of these, is read on the event loop,
+        whether an `async def` or a plain function in a thread returned it. Three kinds of result
+        are read to the end before their first item leaves: that of a plain function with a
+        `timeout`, that of a plain function in an executor other than "thread", and a plain iterator
+        from an `async def`. With `ordered=False` the call whose first item is ready comes next,
+        with all of its items.
 
-        Items that were handed on stay where a call fails afterwards: another attempt begins that
-        call again and passes over as many items; "skip" leaves out the rest, and a replacement from
-        `on_error`, an iterable, takes the place of the rest. `timeout` counts the making of items
-        and not the waiting for room. A state in the midst of a call holds its item, and the resumed
-        run makes the call again and passes over what was delivered.
+        Items that were passed on stay if the call fails afterwards: another attempt repeats the
+        call and skips as many items, "skip" omits the rest, and a replacement from `on_error`, an
+        iterable, takes the place of the rest. `timeout` counts the time spent making items, not
+        waiting for room. A state from the middle of a call holds the item it was called with, and
+        the resumed run repeats the call and skips what was delivered.
 
         Args:
-            fn: a function that returns an iterable or an async iterable, or something that is
-                awaited for one; an async generator is such a function too.
-            concurrency: how many calls are worked on at once, never more.
+            fn: a function that returns an iterable, an async iterable or an awaitable of either, or
+                an async generator function.
+            concurrency: how many calls run at once, at most.
             executor: as for `map`.
-            ordered: whether the items leave in the order of the calls, see above.
-            lookahead: how many items of all calls may be ready or in the making; the default is 16
-                times `concurrency`.
-            timeout: seconds for the making of all items of one attempt.
+            ordered: whether the items leave in the order of the calls: see above.
+            lookahead: how many items of all calls together may be ready or in the making; the
+                default is 16 times `concurrency`.
+            timeout: seconds for making all items of one attempt.
             retries: how many attempts may follow a failed one.
             retry_on: as for `map`.
             backoff: as for `map`.
-            on_error: as for `map`; a function returns an iterable, in place of the rest.
+            on_error: as for `map`; a function returns an iterable, which replaces the rest.
             max_failures: as for `map`, counted in calls.
 
         Raises:
             TypeError: `fn` cannot be called, or cannot be sent to a process.
-            ValueError: an option is out of its range.
+            ValueError: an option is out of range.
 
         Example:
             >>> list(Pipeline([1, 2]).flat_map(range, executor="inline"))
@@ -239,8 +242,8 @@ class Pipeline:
         """Keep the items for which `fn` is true.
 
         Args:
-            fn: a plain function runs on the event loop, so it should be quick; an `async def` looks
-                at up to 16 items at once.
+            fn: a plain function runs on the event loop, so it should be quick; an `async def`
+                examines up to 16 items at once.
 
         Raises:
             TypeError: `fn` cannot be called.
@@ -255,15 +258,15 @@ class Pipeline:
         return self._with(Map("filter", fn))
 
     def shard(self, rank: int, world_size: int) -> "Pipeline":
-        """Keep every `world_size`-th item, beginning with number `rank`: one worker's part.
+        """Keep every `world_size`-th item, starting with number `rank`: the share of one worker.
 
         Args:
             rank: which worker this is, from 0 to `world_size - 1`.
             world_size: how many workers there are, >= 1.
 
         Raises:
-            TypeError: one of them is not an int.
-            ValueError: one of them is out of its range.
+            TypeError: either is not an int.
+            ValueError: either is out of range.
 
         Example:
             >>> list(Pipeline("abcde").shard(1, 2))
@@ -276,18 +279,18 @@ class Pipeline:
         return self._with(Shard(rank, world_size))
 
     def shuffle(self, buffer_size: int, *, seed: int = 0) -> "Pipeline":
-        """Give out a random one of the next `buffer_size` items; another order in each epoch.
+        """Give out a random one of the next `buffer_size` items, in a new order each epoch.
 
         Shuffle keys, before the first `map`: a saved state is then one number, and nothing is
-        loaded again. The order depends on `seed`, epoch and place in the pipeline, nothing else.
+        loaded again. The order depends only on `seed`, the epoch and the place in the pipeline.
 
         Args:
-            buffer_size: how many items are held, >= 1; as many as there are give an even shuffle.
-            seed: of the order, an int >= 0.
+            buffer_size: how many items are held, >= 1; a buffer for all of them shuffles uniformly.
+            seed: an int >= 0 for the order.
 
         Raises:
-            TypeError: one of them is not an int.
-            ValueError: one of them is out of its range.
+            TypeError: either is not an int.
+            ValueError: either is out of range.
 
         Example:
             >>> sorted(Pipeline(range(4)).shuffle(4, seed=1))
@@ -300,7 +303,7 @@ class Pipeline:
         """Keep the first `n` items of each epoch.
 
         Args:
-            n: how many, >= 0. Where no stage above drops items, no more are asked for than needed.
+            n: how many, >= 0. If no stage above drops items, no more are requested than needed.
 
         Raises:
             TypeError: `n` is not an int.
@@ -319,11 +322,11 @@ class Pipeline:
         drop_last: bool = False,
         collate: Callable[[list[Any]], Any] | None = None,
     ) -> "Pipeline":
-        """Put `size` items together: into a list, or into what `collate` makes of that list.
+        """Join `size` items: into a list, or into the result of `collate` for that list.
 
         Args:
             size: how many items make a batch, >= 1.
-            drop_last: whether to leave out a last batch that is not full.
+            drop_last: whether to drop a last batch that is not full.
             collate: a plain function, such as `aml.collate`, which makes arrays `(batch, ...)`. It
                 runs on the event loop; `.batch(64).map(aml.collate)` runs it in a thread.
 
@@ -343,7 +346,7 @@ class Pipeline:
         return self._with(Batch(size, drop_last, collate))
 
     def prefetch(self, n: int) -> "Pipeline":
-        """Have up to `n` items ready before they are asked for.
+        """Keep up to `n` items ready before they are asked for.
 
         Args:
             n: how many items of this stage, such as batches, >= 1.
@@ -378,7 +381,7 @@ class Pipeline:
                 "another iteration of this pipeline has begun, which ended this one: "
                 "derive a pipeline for each, for example with .prefetch(1)"
             )
-        if before and not (state or before.begun):  # as when tqdm makes an iterator too many
+        if before and not (state or before.begun):  # as when tqdm makes a spare iterator
             state = self.state_dict()
         number = state["epoch"] if state else (before.number + 1 if before else 0)
         standing = Standing(self._source, self._stages, state)
@@ -387,7 +390,7 @@ class Pipeline:
         return self._epoch
 
     def __len__(self) -> int:
-        """Return how many items a whole epoch has, wherever it stands; TypeError if unknown."""
+        """Return the number of items in a whole epoch, at any position; TypeError if unknown."""
         items: int | None = None
         if hasattr(self._source.items, "__len__"):
             items = len(self._source.items)
@@ -398,14 +401,14 @@ class Pipeline:
         return items
 
     def __bool__(self) -> bool:
-        return True  # whether or not its length is known
+        return True  # even if its length is unknown
 
     def __repr__(self) -> str:
         stages = (stage.label for stage in self._stages if not isinstance(stage, Flatten))
         return ".".join([f"Pipeline({reprlib.repr(self._source.items)})", *stages])
 
     def statistics(self) -> PipelineStatistics:
-        """Return what each stage has done in the epoch that runs, or ran last."""
+        """Return the statistics of the current epoch, or of the last one."""
         return (self._epoch or Epoch(Standing(self._source, ()), 0)).statistics()
 
     # state
@@ -415,12 +418,12 @@ class Pipeline:
         return [*self._source.labels, *stages]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where this pipeline stands, after the last item that it has handed out, as JSON.
+        """Return the position of this pipeline, after the last item it has handed out, as JSON.
 
         It holds positions and no data. Executors, concurrency and prefetching may change before it
         is loaded; the stages, their order and the source may not. A source is recognised by its
-        length, and by an attribute or method `fingerprint` (a str or an int), where it has them;
-        where a function returns the source, by those of what it returned.
+        length and by an attribute or method `fingerprint` (a str or an int), if it has them; if a
+        function returns the source, by those of the result.
 
         Returns:
             a dict of strings, ints, lists and dicts, for `load_state_dict`.
@@ -442,9 +445,9 @@ class Pipeline:
         return self._snapshot()()
 
     def _snapshot(self) -> Callable[[], dict[str, Any]]:
-        """Return a function that gives, whenever it is called, what state_dict() would give now.
+        """Return a function that returns, whenever called, the result of state_dict() as of now.
 
-        Cheap enough to be taken for every batch, of which few states are ever looked at.
+        Cheap enough to take for every batch, although few of these states are ever looked at.
         """
         if self._state:
             return partial(copy.deepcopy, self._state)
@@ -469,18 +472,18 @@ class Pipeline:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next iteration yield the rest of the epoch in which `state` was taken.
+        """Make the next iteration yield the rest of the epoch in which `state` was taken.
 
         If that epoch was over, the next one begins. Right after its last item a pipeline does not
-        know yet that it is over: then the rest is nothing. An iteration that is running ends.
+        know yet that the epoch is over: then the rest is empty. An iteration in progress ends.
 
         Args:
-            state: what `state_dict` returned, in this process or another, also by way of JSON.
+            state: a result of `state_dict`, from this process or another, also by way of JSON.
 
         Raises:
-            ValueError: `state` comes from a pipeline of other stages, from a source of another
-                length or fingerprint, or from another version of this module; or it is not a state.
-                If a function returns the source, it is the iteration that raises.
+            ValueError: `state` comes from a pipeline with other stages, from a source with another
+                length or fingerprint, or from another version of this module, or it is not a state.
+                If a function returns the source, the iteration raises the error.
         """
         check_state(state, _VERSION)
         if state["stages"] != self._labels():

@@ -1,6 +1,6 @@
-"""What becomes of an item whose function failed: another try after a pause, or its end.
+"""What happens to an item whose function failed: another attempt after a pause, or its end.
 
-`Pipeline.map` and `flat_map` take these as options. Lesson 07 meets a bucket that needs them.
+`Pipeline.map` and `flat_map` take these as options. Lesson 07 has a bucket that needs them.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from asyncml.failures import shorten
 
-# what another try cannot mend: a mistake in the program, or something that is not there
+# errors that another attempt cannot mend: a bug in the program, or something that is missing
 HOPELESS = (
     ArithmeticError,
     AssertionError,
@@ -27,9 +27,9 @@ HOPELESS = (
     NotADirectoryError,
     PermissionError,
 )
-# where this many items come first and are all left out, something is wrong with the program
+# if this many items come first and all are skipped, something is wrong with the program
 SUSPICIOUS = 16
-# a share of failures is taken of so many items at least, as long as the epoch runs
+# while the epoch runs, a share of failures is taken of at least this many items
 SHARE_OF = 100
 LOGGED = 100
 
@@ -43,18 +43,18 @@ class Backoff:
     """The pauses between the attempts of one item, in seconds.
 
     Before attempt number n + 2 the pause is `first_s * growth**n`, at most `longest_s`, times a
-    random factor from `1 - jitter` to `1 + jitter`. That factor follows from the item and the
-    attempt alone, so a run can be repeated, and items that fail together do not come again
-    together (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    random factor from `1 - jitter` to `1 + jitter`. That factor depends only on the item and the
+    attempt, so a run can be repeated, and items that fail together are not retried together (Marc
+    Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 
     Args:
         first_s: the first pause, >= 0.
-        growth: how many times longer each next one is, >= 1.
-        longest_s: no pause is longer, but for the jitter; >= `first_s`.
+        growth: how many times longer each later pause is, >= 1.
+        longest_s: the longest pause before jitter is applied; >= `first_s`.
         jitter: from 0 to 1.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
 
     Example:
         >>> Backoff(first_s=1, jitter=0).pause_s(address=7, attempt=3)
@@ -79,11 +79,11 @@ class Backoff:
             raise ValueError(f"`jitter` must be from 0 to 1, got {self.jitter}")
 
     def pause_s(self, address: Any, attempt: int) -> float:
-        """Return the pause after attempt number `attempt`, the first being 0, of an item.
+        """Return the pause in seconds after a failed attempt of an item.
 
         Args:
-            address: which item it is, an int or anything that can be printed.
-            attempt: which attempt has failed, the first being 0.
+            address: identifies the item: an int, or anything that can be printed.
+            attempt: which attempt has failed; the first is 0.
         """
         try:
             pause_s = min(self.first_s * self.growth**attempt, self.longest_s)
@@ -95,16 +95,16 @@ class Backoff:
 
 @dataclass(frozen=True)
 class Skip:
-    """Leave an item out; made by `skip`."""
+    """Skip an item; made by `skip`."""
 
     log: bool = False
 
 
 def skip(*, log: bool = False) -> Skip:
-    """Return an `on_error` that leaves an item out after its last attempt, as "skip" does.
+    """Return an `on_error` that skips an item after its last attempt, as "skip" does.
 
     Args:
-        log: whether each such item is logged, as a warning of the logger "asyncml".
+        log: whether to log each such item, as a warning of the logger "asyncml".
 
     Example:
         >>> from asyncml.pipeline.pipeline import Pipeline
@@ -118,16 +118,16 @@ OnError = Literal["raise", "skip"] | Skip | Callable[[Exception, Any], Any]
 
 
 class FailedItem(NamedTuple):
-    """An item that was left out or replaced after its last attempt.
+    """An item that was skipped or replaced after its last attempt.
 
     Attributes:
         stage: its stage, such as `map(decode)`.
-        index: the number, from 0, of the (first) item that it was made of, among those that came
-            to the first function or batch: its position in the source, if no shard or shuffle
-            stands before that.
-        item: what the function was called with.
-        error: what the last attempt raised, without its traceback, which would keep alive what
-            the function had in its variables.
+        index: the number, from 0, of the (first) item that it was made from, among those that
+            reached the first function or batch: its position in the source, if no shard or shuffle
+            comes before that.
+        item: the argument of the function.
+        error: the error of the last attempt, without its traceback, which would keep the variables
+            of the function alive.
     """
 
     stage: str
@@ -137,7 +137,7 @@ class FailedItem(NamedTuple):
 
 
 def log_skipped(failed: FailedItem) -> None:
-    """Write a line for an item that is left out."""
+    """Log an item that is skipped."""
     stage, index, item, error = failed
     _log.warning(
         "skipped in %s: item %d, %s: %s: %s",

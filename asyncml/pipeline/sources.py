@@ -1,7 +1,7 @@
-"""The beginning of a pipeline: an iterable, an async iterable, or a function that returns one.
+"""The start of a pipeline: an iterable, an async iterable, or a function that returns one.
 
-A source gives keys: small, quick to come by, and passed over when a run is resumed. What takes time
-belongs into the first `map`.
+A source gives keys: small, quick to produce, and skipped when a run is resumed. Slow work belongs
+in the first `map`.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from asyncml.pipeline.engine import Above, Failure, Window
 from asyncml.pipeline.meters import Meter
 from asyncml.pipeline.stages import PAUSED, TURN, Flow, Mark, is_count
 
-# how far an asynchronous source may run ahead of what asks it
+# how many items an asynchronous source may run ahead
 SOURCE_AHEAD = 16
 _METHODS = "__iter__", "__aiter__", "__getitem__"
 
 
 class Identity(TypedDict):
-    """How a changed source is noticed: by its length and its fingerprint, where it has them."""
+    """What tells a changed source from the original: its length and its fingerprint, if any."""
 
     length: int | None
     fingerprint: str | int | None
@@ -33,7 +33,7 @@ UNKNOWN: Final[Identity] = {"length": None, "fingerprint": None}
 
 
 def identify(items: Any) -> Identity:
-    """Look at what is iterated; raise TypeError for a fingerprint that JSON cannot hold."""
+    """Return the identity of a source; raise TypeError for a fingerprint that JSON cannot hold."""
     length = None
     if hasattr(type(items), "__len__"):
         with contextlib.suppress(Exception):  # it has none after all, or one that is too large
@@ -49,7 +49,7 @@ def identify(items: Any) -> Identity:
 
 
 def check_same(before: Identity, now: Identity) -> None:
-    """Raise ValueError if a source is known not to be the one of a saved state."""
+    """Raise ValueError if a source is known to differ from that of a saved state."""
     for what in ("length", "fingerprint"):
         old, new = before[what], now[what]
         if old is not None and new is not None and old != new:
@@ -65,50 +65,50 @@ class Opened(Above, Protocol):
 
     @property
     def tasks(self) -> set[asyncio.Task[Any]]:
-        """Whatever still runs."""
+        """The tasks that are still running."""
 
     def __iter__(self) -> Flow:
-        """Give its entries."""
+        """Yield its entries."""
 
     def close(self) -> None:
-        """Stop at once; the tasks end when they next have their turn."""
+        """Stop at once; the tasks end at their next turn on the loop."""
 
     def raise_failure(self) -> None:
-        """When no task is left, raise what went wrong in the clean-up."""
+        """Raise any error from the clean-up, once no task is left."""
 
 
 class Joint(Opened, Protocol):
-    """A source made of pipelines, which says itself where it stands and goes on from there.
+    """A source made of pipelines, which itself records its position and resumes from it.
 
-    Its marks begin with the number of the item. It has no keys to be passed over, since that would
-    run the functions of its pipelines once more.
+    Its marks begin with the number of the item. It has no keys to skip, since skipping would run
+    the functions of its pipelines again.
     """
 
     async def resume(self, number: int, part: Any, wanted: dict[int, Any]) -> dict[int, Any]:
-        """Stand before item `number`; return the items wanted, of these addresses, made again."""
+        """Start before item `number`; return the items of the `wanted` addresses, remade."""
 
     def room(self) -> None:
         """Let its pipelines run ahead."""
 
     def address(self, mark: Mark) -> Any:
-        """Return which item of which pipeline it is."""
+        """Return which item of which pipeline a mark stands for."""
 
     def state(self, mark: Mark) -> Any:
-        """Return where it stood after an item."""
+        """Return the source's state after an item."""
 
     def meters(self) -> list[Meter]:
-        """Return the counts of its pipelines."""
+        """Return the meters of its pipelines."""
 
 
 class Source:
-    """What a pipeline iterates; pipelines derived from one another share it."""
+    """The source of a pipeline; pipelines derived from one another share it."""
 
     is_joint = False  # whether it is made of pipelines
     reorders = False  # whether one of these has a stage that changes the order
     labels: Sequence[str] = ()  # what a state depends on, besides the stages
 
     def __init__(self, items: Any) -> None:
-        kind = type(items)  # a class may have these methods, and is called all the same
+        kind = type(items)  # a class may have these methods, and is still called
         self._is_iterable = any(hasattr(kind, method) for method in _METHODS)
         if not self._is_iterable and not callable(items):
             raise TypeError(
@@ -124,15 +124,15 @@ class Source:
 
     @property
     def identity(self) -> Identity:
-        """What is known of it before it is opened."""
+        """What is known about it before it is opened."""
         return identify(self.items) if self._is_iterable else UNKNOWN
 
     async def open(self, meter: Meter, most: int | None, epoch: int) -> tuple[Opened, Any]:
-        """Begin to iterate, for at most so many items; return what is iterated as well.
+        """Begin to iterate, for at most `most` items; return the open source and what it iterates.
 
         Raises:
             RuntimeError: the source can be iterated only once, and has been.
-            TypeError: a function returned what cannot be iterated.
+            TypeError: a function returned something that cannot be iterated.
         """
         items = self.items
         if not self._is_iterable:
@@ -146,11 +146,11 @@ class Source:
         return SyncSource(iterator, meter, most, own=iterator is not self.items), items
 
     def knows(self, address: Any) -> bool:
-        """Whether it can be the address of an item."""
+        """Return whether `address` can be the address of an item."""
         return is_count(address)
 
     def check(self, number: int, part: Any, wanted: dict[int, Any]) -> None:
-        """Raise ValueError where `Joint.resume` could not be given these."""
+        """Raise ValueError if `Joint.resume` could not be given these; a no-op here."""
 
     async def _call(self, arguments: dict[str, int]) -> Any:
         try:
@@ -180,10 +180,10 @@ class Source:
 
 
 def _takes_epoch(function: Callable[..., Any]) -> bool:
-    """Whether a source wants the number of the epoch; TypeError if it wants anything else."""
+    """Return whether a source wants the epoch number; raise TypeError if it wants more."""
     try:
         signature = inspect.signature(function)
-    except ValueError:  # of some functions in C nobody knows it
+    except ValueError:  # some functions in C have none
         return False
     is_bound = isinstance(function, partial) and "epoch" in function.keywords  # by the caller
     takes = "epoch" in signature.parameters and not is_bound
@@ -195,7 +195,7 @@ def _takes_epoch(function: Callable[..., Any]) -> bool:
 
 
 class SyncSource:
-    """Entries of an iterable, numbered; its own iterator is closed with the epoch."""
+    """Entries of an iterable, numbered; an iterator that was made here is closed with the epoch."""
 
     def __init__(self, items: Iterator[Any], meter: Meter, most: int | None, *, own: bool) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
@@ -220,29 +220,29 @@ class SyncSource:
             raise noted("source", error, where)  # noqa: B904  # this error, or one that names it
 
     def notify(self, callback: Callable[[], None]) -> None:
-        """Call back at the loop's next turn: it always has something."""
+        """Call `callback` at the loop's next turn: something is always ready."""
         self._loop.call_soon(callback)
 
     def halt(self) -> None:
-        """Do nothing: it does not run ahead."""
+        """Do nothing: this source does not run ahead."""
 
     def raise_failure(self) -> None:
-        """Do nothing: `close` has raised it."""
+        """Do nothing: `close` has raised any error."""
 
     def close(self) -> None:
-        """Let the iterator clean up, if it is a generator or has a `close` of another kind."""
+        """Close the iterator, if it was made here and can be closed, as a generator can."""
         items, self._items = self._items, iter(())
         if self._own and hasattr(items, "close"):
-            if getattr(items, "gi_running", False):  # whoever ends the epoch is the source itself
+            if getattr(items, "gi_running", False):  # the source itself is ending the epoch
                 self._loop.call_soon(items.close)
             else:
                 items.close()
 
 
 class AsyncSource(Window):
-    """Entries of an asynchronous iterator, numbered; it is asked a few items ahead.
+    """Entries of an asynchronous iterator, numbered; it is asked for a few items ahead.
 
-    The task that asks for items is also the one that closes the iterator, at the end.
+    The task that asks for items also closes the iterator at the end.
     """
 
     def __init__(
@@ -253,11 +253,11 @@ class AsyncSource(Window):
         self._most = most
         self._own = own
         self._closes = False
-        self._failure: Exception | None = None  # of the clean-up, which nobody has heard of
+        self._failure: Exception | None = None  # of the clean-up, not raised yet
         self._room: asyncio.Future[None] | None = None
 
     def room(self) -> None:
-        """Start asking, or go on."""
+        """Start asking for items, or continue."""
         if not self.tasks:
             self.start(self._pump(), "source")
         if self._room and not self._room.done():
@@ -277,7 +277,7 @@ class AsyncSource(Window):
     async def _ask(self) -> None:
         time, meter = self.loop.time, self.meter
         while not (self.ended or self.closed):
-            if self.taken == self._most:  # not to be asked for one more, which nobody needs
+            if self.taken == self._most:  # do not ask for one more item than needed
                 self.ended = True
                 self.tell()
                 return
@@ -307,18 +307,18 @@ class AsyncSource(Window):
                 await self._room
 
     def halt(self) -> None:
-        """Ask for no more."""
+        """Ask for no more items."""
         self.ended = True
 
     def raise_failure(self) -> None:
-        """Raise what went wrong as it was closed."""
+        """Raise any error from closing the iterator."""
         if self._failure is not None:
             raise self._failure
 
     def close(self) -> None:
-        """Stop at once; the iterator is closed by the task."""
+        """Stop at once; the task closes the iterator."""
         idle = not self.closed and not self.tasks and not self.loop.is_closed()
-        if self._closes:  # a cancellation would interrupt that
+        if self._closes:  # a cancellation would interrupt the closing
             self.closed = True
             self.results.clear()
             return

@@ -1,9 +1,9 @@
 """The cheap stages of a pipeline: plain generators over entries, without a task or a queue.
 
-An entry is `(value, mark)`. The mark says where in the source the value came from, so that the mark
-of the last item handed out is all that a pipeline needs to know to go on after it. A stage with
-nothing ready yields PENDING, and whoever drives the chain then waits; one that has held the loop
-for long yields PAUSED, and is asked again at the loop's next turn. Lesson 07 builds such stages.
+An entry is `(value, mark)`. The mark says where in the source the value came from, so a pipeline
+needs only the mark of the last item handed out to continue after it. A stage with nothing ready
+yields PENDING, and the driver of the chain then waits; a stage that has held the loop for long
+yields PAUSED, and is asked again at the loop's next turn. Lesson 07 builds such stages.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
@@ -14,40 +14,40 @@ from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.held import Held
 from asyncml.pipeline.meters import Meter
 
-# What must be known of an item to go on right after it. Each stage makes its own mark of those of
-# the items that it took:
+# What must be known about an item to continue right after it. Each stage makes its own marks from
+# those of the items that it took:
 #
 #   keys                    number              of the key, from 0
-#   map, filter, prefetch   mark                as it came
-#   take, shard             [mark, ordinal]     how many were taken, or seen, before
+#   map, filter, prefetch   mark                unchanged
+#   take, shard             [mark, ordinal]     how many were taken, or seen, before it
 #   flat_map                [mark, ordinal, is_last, was_held]
-#                                               which item of its parent it is, whether more come,
-#                                               and whether `mark` is an address, of a parent that
-#                                               a resumed run has made again
+#                                               its index in its parent, whether it is the last one,
+#                                               and whether `mark` is an address, of a parent that a
+#                                               resumed run has made again
 #   batch                   [mark, mark, ...]   of its items
-#   shuffle, ordered=False  [address, ordinal]  a `Given`: how many were given out before
+#   shuffle, ordered=False  [address, ordinal]  a `Given`: how many were given out before it
 #
-# An address says which items of the source a value was made of, and how: it is the mark without
-# what was counted, so that it is JSON and means the same in another run.
+# An address says which items of the source a value was made from, and how: it is the mark without
+# the counts, so it is JSON and means the same in another run.
 Mark = Any
 Entry = tuple[Any, Mark]
 Flow = Iterator[Entry]
 Rebuild = Callable[[list[Any]], Awaitable[list[Entry]]]
 
-# what stands in an entry's place has no mark
+# signals in the place of an entry; they have no mark
 PENDING: Final[Entry] = ("nothing ready", None)
 PAUSED: Final[Entry] = ("more at the loop's next turn", None)
 END: Final[Entry] = ("no more", None)
-# what works on the loop may hold it this long, in seconds, and gives so many items, before the
-# loop's other tasks have their turn
+# how long a stage may hold the loop, in seconds, and how many items it may give, before the loop's
+# other tasks have their turn
 PAUSE_S, TURN = 0.005, 1024
 
 
 @dataclass
 class Context:
-    """What a stage of one running epoch knows: its state, its meter, and how to name an item.
+    """What a stage of a running epoch knows: its state, its meter, and how to address an item.
 
-    `drain` takes what the stage above has ready, up to so many entries, where that can be asked.
+    `drain` takes up to that many ready entries from the stage above, if it can be asked for them.
     """
 
     epoch: int
@@ -64,75 +64,75 @@ class Context:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: what it is, how it runs, and how its marks tell where it stood.
+    """One stage: what it is, how it runs, and how its marks give its position.
 
-    The defaults are those of a stage that passes items on one by one, in order.
+    The defaults suit a stage that passes items on one by one, in order.
     """
 
-    # whether it may stand before the keys, whose number is all that a state says of what is above
-    # them: it calls no function of the user's, which a resumed run would repeat, and an error above
-    # it cuts none of its items short, as it does a batch
+    # Whether the stage may come above the keys, of which a state records only the number. Such a
+    # stage calls none of the caller's functions, which a resumed run would repeat, and an error
+    # above it cuts none of its items short, as it does a batch.
     is_above_keys = False
     reorders = False
     is_transparent = False  # whether it makes no difference to a saved state
 
     @property
     def label(self) -> str:
-        """What the stage is, as far as a saved state depends on it."""
+        """The stage's name, with everything that a saved state depends on."""
         raise NotImplementedError
 
     def length(self, items: int) -> int | None:
-        """How many items leave when `items` come in; None if that is not known beforehand."""
+        """Return how many items leave when `items` come in; None if that is unknown."""
         return items
 
     def needs(self, items: int) -> int | None:
-        """How many items must come in so that `items` leave; None if that is not known."""
+        """Return how many items must come in for `items` to leave; None if that is unknown."""
         return items
 
     def accepts(self, part: Any) -> bool:
-        """Whether `part` may stand for this stage in a saved state; None: it has no part there."""
+        """Return whether `part` can be this stage's part of a saved state; None if it has none."""
         return part is None
 
     def flow(self, up: Flow, context: Context) -> Flow:
-        """Run over the entries of the stage above."""
+        """Yield entries, made from those of the stage above."""
         raise NotImplementedError
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
-        """Return where the stages above stood after `mark`, and the state of this one.
+        """Return where the stages above stood after `mark`, and the state of this stage.
 
-        A mark of None: where they stood when the epoch was resumed.
+        If the former is None, they stood where they were when the epoch was resumed.
         """
         return mark, None
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
-        """Return which items of the source a value was made of, and how, as JSON."""
+        """Return which items of the source a value was made from, and how, as JSON."""
         return above(mark)
 
     def inner(self, addresses: list[Any]) -> list[Any]:
-        """Return the addresses, one stage further up, that these were made of."""
+        """Return the addresses, one stage further up, that these were made from."""
         return addresses
 
     async def rebuild(self, addresses: list[Any], above: Rebuild) -> list[Entry]:
-        """Make values again from their addresses; an entry's mark is its place in the list."""
+        """Remake values from their addresses; an entry's mark is its index in the list."""
         return await above(addresses)
 
 
 @dataclass(frozen=True)
 class Ordinal(Stage):
-    """A stage whose state is a count: its marks are `[mark, ordinal]`."""
+    """A stage whose state is a count; its marks are `[mark, ordinal]`."""
 
     is_above_keys = True
 
     def accepts(self, part: Any) -> bool:
-        """Whether it is a count."""
+        """Return whether `part` is None or a count."""
         return part is None or is_count(part)
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
-        """Take the count from the mark."""
+        """Return the mark of the stage above, and the count."""
         return mark[0], mark[1] + 1
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
-        """Leave out the count: it says nothing about the value."""
+        """Return the address without the count, which says nothing about the value."""
         return above(mark[0])
 
 
@@ -143,24 +143,24 @@ class Take(Ordinal):
     n: int
 
     def accepts(self, part: Any) -> bool:
-        """Whether it is a count that it can have come to."""
+        """Return whether `part` is None or a count that this stage can reach."""
         return part is None or (is_count(part) and part <= self.n)
 
     @property
     def label(self) -> str:
-        """Name it, with all that a saved state depends on."""
+        """The stage's name, with everything that a saved state depends on."""
         return f"take({self.n})"
 
     def length(self, items: int) -> int | None:
-        """Count what leaves."""
+        """Return how many items leave when `items` come in."""
         return min(items, self.n)
 
     def needs(self, items: int) -> int | None:
-        """Count what must come in."""
+        """Return how many items must come in for `items` to leave."""
         return min(items, self.n)
 
     def flow(self, up: Flow, context: Context) -> Flow:
-        """Stop at `n`, without asking for another item."""
+        """Stop at `n` items, without asking for another."""
         taken = context.part or 0
         while taken < self.n:
             entry = next(up, END)
@@ -175,26 +175,26 @@ class Take(Ordinal):
 
 @dataclass(frozen=True)
 class Shard(Ordinal):
-    """Every `world_size`-th item, beginning with the one numbered `rank`."""
+    """Every `world_size`-th item, starting with number `rank`."""
 
     rank: int
     world_size: int
 
     @property
     def label(self) -> str:
-        """Name it, with all that a saved state depends on."""
+        """The stage's name, with everything that a saved state depends on."""
         return f"shard({self.rank}, {self.world_size})"
 
     def length(self, items: int) -> int | None:
-        """Count what leaves."""
+        """Return how many items leave when `items` come in."""
         return len(range(self.rank, items, self.world_size))
 
     def needs(self, items: int) -> int | None:
-        """Count what must come in."""
+        """Return how many items must come in for `items` to leave."""
         return self.rank + (items - 1) * self.world_size + 1 if items else 0
 
     def flow(self, up: Flow, context: Context) -> Flow:
-        """Count all, pass on this rank's."""
+        """Count all items, and pass on those of this rank."""
         seen = context.part or 0
         for entry in up:
             if entry[1] is None:
@@ -211,29 +211,29 @@ class Flatten(Stage):
     """The items of each item, one after the other.
 
     Its marks are `[mark, ordinal, is_last, was_held]`. Its state holds the address of a parent that
-    was delivered in part, and how many of its items were: a resumed run makes that parent again,
-    whose mark is then its address, and begins with the others.
+    was delivered in part, and how many of its items were. A resumed run makes that parent again,
+    with its address as its mark, and begins with the remaining items.
     """
 
     @property
     def label(self) -> str:
-        """Name it, with all that a saved state depends on."""
+        """The stage's name, with everything that a saved state depends on."""
         return "flatten()"
 
     def length(self, items: int) -> int | None:
-        """Count what leaves."""
+        """Return None: the number of items in a parent is not known."""
         return None
 
     def needs(self, items: int) -> int | None:
-        """Nobody knows how many a parent has."""
+        """Return None: the number of items in a parent is not known."""
         return None
 
     def accepts(self, part: Any) -> bool:
-        """Whether it holds one parent."""
+        """Return whether `part` is None or holds exactly one parent."""
         return part is None or (is_held(part) and len(part["held"]) == 1)
 
     def flow(self, up: Flow, context: Context) -> Flow:
-        """Pass on the items, first those of a parent that was delivered in part."""
+        """Pass on the items, starting with the rest of a parent that was delivered in part."""
         for values, address in context.first:
             yield from self._items(values, address, context, context.part["given"])
         for entry in up:
@@ -253,7 +253,7 @@ class Flatten(Stage):
                 yield PAUSED
 
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
-        """Stand after the parent, and hold it if some of its items are still to come."""
+        """Return the parent's mark; the state holds the parent if some items are yet to come."""
         parent, ordinal, is_last, was_held = mark
         above = None if was_held else parent
         if is_last:
@@ -262,7 +262,7 @@ class Flatten(Stage):
         return above, {"held": [address], "given": ordinal + 1}
 
     def address(self, mark: Mark, above: Callable[[Mark], Any]) -> Any:
-        """Say which item of its parent it is."""
+        """Return the address of the parent, and the item's index in it."""
         parent, ordinal, _, was_held = mark
         return [parent if was_held else above(parent), ordinal]
 
@@ -273,7 +273,7 @@ class Flatten(Stage):
         return list({_key(address[0]): address[0] for address in addresses}.values())
 
     async def rebuild(self, addresses: list[Any], above: Rebuild) -> list[Entry]:
-        """Make the parents again, and pick the items."""
+        """Remake the parents, and pick the items."""
         parents = self.inner(addresses)
         values = {_key(parents[place]): value for value, place in await above(parents)}
         return [
@@ -284,7 +284,7 @@ class Flatten(Stage):
 
 
 def needed(stages: tuple[Stage, ...]) -> int | None:
-    """Return how many items of the source are enough for what is taken further down, if known."""
+    """Return how many items of the source suffice for what `take` lets through, if known."""
     items: int | None = None
     for stage in reversed(stages):
         if isinstance(stage, Take):
@@ -295,7 +295,7 @@ def needed(stages: tuple[Stage, ...]) -> int | None:
 
 
 def numbered(flow: Flow) -> Flow:
-    """Replace the marks of keys by their ordinals."""
+    """Replace the marks of keys with their ordinals."""
     ordinal = 0
     for entry in flow:
         if entry[1] is None:
@@ -306,12 +306,12 @@ def numbered(flow: Flow) -> Flow:
 
 
 def is_count(value: object) -> bool:
-    """Whether it is an int >= 0."""
+    """Return whether `value` is an int >= 0."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def is_held(part: Any) -> bool:
-    """Whether it is the state of a stage that holds items: how many it gave, which it holds."""
+    """Return whether `part` is the state of a stage that holds items: a count and addresses."""
     keys = {"given", "held"}
     return (
         isinstance(part, dict)
@@ -323,7 +323,7 @@ def is_held(part: Any) -> bool:
 
 
 def leaf(mark: Mark) -> int:
-    """Return the number, as a key, of the (first) item that a mark stands for."""
+    """Return the number of the (first) key that a mark was made from."""
     while isinstance(mark, list):
         mark = mark[0]
     return int(mark)

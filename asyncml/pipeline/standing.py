@@ -1,7 +1,7 @@
-"""Where an epoch stands: the keys consumed, and what each stage behind them has counted or holds.
+"""Where an epoch stands: the keys consumed, and what each stage below them has counted or holds.
 
-All of it follows from the mark of the last item handed out, so while an epoch runs only that mark
-is kept. Lesson 07 shows a resumed run.
+All of it follows from the mark of the last item handed out, so only that mark is kept while an
+epoch runs. Lesson 07 shows a resumed run.
 """
 
 import math
@@ -16,10 +16,9 @@ from asyncml.pipeline.batches import Batch
 from asyncml.pipeline.sources import Identity, Joint, Source, check_same, identify
 from asyncml.pipeline.stages import Context, Mark, Stage, leaf
 
-# how many items may be delivered, in batches or not, before stages that change the order settle
-# their logs
+# how many items may be delivered, batched or not, before reordering stages settle their logs
 SETTLE = 64
-# how many keys are consumed, and the states of the stages behind them, by their place
+# how many keys are consumed, and the states of the stages below them, by place
 Position = tuple[int, dict[str, Any]]
 
 
@@ -27,11 +26,11 @@ class Standing:
     """Where an epoch stood when it was resumed, and where it stands after an item.
 
     Args:
-        source: what is iterated.
-        stages: what is done with its items.
-        at: where it stood, as a state says it: `position`, how many keys were consumed (a key is
-            what comes to the first function or the first batch), `parts`, the states of the stages
-            behind the keys, by their place, and `source`, what that was like.
+        source: the source.
+        stages: the stages.
+        at: where it stood, as in a state: `position`, how many keys were consumed (a key is an item
+            that reaches the first function or the first batch), `parts`, the states of the stages
+            below the keys, by place, and `source`, the identity of the source.
         again: addresses of items that left the epoch before, to be made again.
     """
 
@@ -52,8 +51,8 @@ class Standing:
         # a transparent stage shares the place of the one above: it leaves no trace in a state
         self.places = [*accumulate((not stage.is_transparent for stage in stages), initial=-1)][1:]
         self.reorders = source.reorders or any(stage.reorders for stage in self.stages)
-        self.contexts: list[Context] = []  # of the stages behind the keys
-        self.addresses: list[Callable[[Mark], Any]] = []  # what comes out above each of these
+        self.contexts: list[Context] = []  # of the stages below the keys
+        self.addresses: list[Callable[[Mark], Any]] = []  # mark to address, above each of these
         self._expected: Identity | None = at["source"] if at else None
         self._opened: Any = None
         self._made_of: Identity | None = None
@@ -61,12 +60,12 @@ class Standing:
         batched = math.prod(stage.size for stage in self.stages if isinstance(stage, Batch))
         self._settles_every = max(1, SETTLE // batched)
         self._delivered = 0
-        self._settling = threading.Lock()  # under plain `for` the consumer settles
+        self._settling = threading.Lock()  # under plain `for` the consumer's thread settles
 
     def open(self, opened: Any, joint: Joint | None) -> None:
-        """Take note of what is iterated; ValueError if the epoch stood over another source."""
+        """Record what is iterated; raise ValueError if the epoch stood over another source."""
         self._opened, self._joint = opened, joint
-        # not methods of the epoch: nothing that lives on may hold it, nor it itself
+        # not methods of the epoch: neither it nor anything that outlives it may hold it
         self.addresses = [joint.address if joint else lambda mark: mark]
         for stage in self.stages:
             self.addresses.append(partial(stage.address, above=self.addresses[-1]))
@@ -75,23 +74,23 @@ class Standing:
 
     @property
     def made_of(self) -> Identity:
-        """By what its source can be told from another."""
+        """The identity of the source, as far as it is known."""
         if self._opened is None:
             return self.source.identity
-        if self._made_of is None:  # once an epoch: a fingerprint may take its time
+        if self._made_of is None:  # once per epoch: a fingerprint may be slow
             self._made_of = identify(self._opened)
         return self._made_of
 
     # where it stood
 
     def part(self, level: int) -> Any:
-        """Return the state of a stage behind the keys, if it had one."""
-        if self.stages[level].is_transparent:  # its place is another's
+        """Return the state of a stage below the keys, if it had one."""
+        if self.stages[level].is_transparent:  # it shares the place of another
             return None
         return self.base[1].get(str(self.place(level)))
 
     def place(self, level: int) -> int:
-        """Return the place of a stage behind the keys among all of them."""
+        """Return the place, among all stages, of a stage below the keys."""
         return self.places[len(self.keys) + level]
 
     def held(self, level: int) -> dict[str, Any]:
@@ -100,7 +99,7 @@ class Standing:
         return part if isinstance(part, dict) else {"held": [], "given": 0}
 
     def wanted(self) -> dict[int, Any]:
-        """Return the addresses of the keys whose items a stage still held, by their number."""
+        """Return the addresses of the keys whose items a stage still held, by key number."""
         wanted: dict[int, Any] = {}
         for level in range(len(self.stages) + 1):
             below = level == len(self.stages)
@@ -111,7 +110,7 @@ class Standing:
         return wanted
 
     def check(self) -> None:
-        """Raise ValueError where the states of the stages cannot be theirs."""
+        """Raise ValueError if the stages cannot have these states."""
         position, parts = self.base
         places = {str(place) for place in self.places[len(self.keys) :]}
         places |= {"source"} if self.source.is_joint else set()
@@ -127,28 +126,28 @@ class Standing:
         except (TypeError, LookupError, ValueError, RecursionError):
             known = False
         if not known:
-            raise ValueError(f"`state` holds items that are of no place: {shorten(parts)}")
+            raise ValueError(f"`state` holds items unknown to the source: {shorten(parts)}")
         self.source.check(position, parts.get("source"), wanted)
 
     # where it stands
 
     def settle(self) -> None:
-        """Now and then let the logs of the stages end with the item that was handed out last."""
+        """Every few items, settle the stages' logs up to the last item handed out."""
         self._delivered += 1
         if not self._delivered % self._settles_every:
             self.position()
 
     def position(self) -> Position:
-        """Return where it stands now, though another thread be handed the next item meanwhile."""
-        with self._settling:  # whoever holds it sees the mark and the logs of one moment
+        """Return the current position, even if another thread is handed the next item meanwhile."""
+        with self._settling:  # the mark and the logs must be of the same moment
             return self.position_after(self.mark)
 
     def position_after(self, mark: Mark) -> Position:
-        """Return where it stood after an item.
+        """Return the position after an item.
 
-        Nothing changes a mark once it is made, so for most pipelines this can be asked for any mark
-        at any time. A stage that changes the order knows what it held from a log, which does not go
-        back: then it must be asked before another item is handed out.
+        A mark never changes once it is made, so for most pipelines this can be asked for any mark
+        at any time. A stage that reorders reads what it held from a log, which cannot go back: then
+        ask before another item is handed out.
         """
         if mark is None:
             return self.base
@@ -166,10 +165,10 @@ class Standing:
         return leaf(mark) + 1, parts
 
     def state(self, mark: Mark) -> dict[str, Any]:
-        """Return where it stood after an item, for the state of a source made of pipelines."""
+        """Return the position after an item, for the state of a source made of pipelines."""
         position, parts = self.position_after(mark)
         return {"source": self.made_of, "position": position, "parts": parts}
 
     def address(self, mark: Mark) -> Any:
-        """Return which item it is that has this mark."""
+        """Return the address of the item with this mark."""
         return self.addresses[-1](mark)

@@ -1,6 +1,6 @@
-"""What the stages of a pipeline did, as a record that is read, printed and drawn.
+"""Statistics of the stages of a pipeline, as a record to read, print and plot.
 
-`meters` counts while an epoch runs and works out what stands here. Lesson 07 reads it.
+`meters` counts while an epoch runs and computes what is recorded here. Lesson 07 reads it.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageStatistics:
-    """What one stage did in the epoch that runs, or ran last.
+    """What one stage did in the current epoch, or in the last one.
 
     Attributes:
         name: the stage, such as `map(decode)`.
@@ -26,7 +26,7 @@ class StageStatistics:
         service_s: mean time of serving one item, in seconds.
         queue: mean number of finished items that were waiting when one was taken.
         errors: attempts that failed, time-outs included.
-        skipped: items left out after their last attempt.
+        skipped: items skipped after their last attempt.
         retries: attempts after the first.
     """
 
@@ -42,15 +42,15 @@ class StageStatistics:
 
 @dataclass(frozen=True)
 class PipelineStatistics:
-    """What the stages did in the epoch that runs, or ran last; prints as a table.
+    """What the stages did in the current epoch, or in the last one; prints as a table.
 
     Attributes:
         stages: one record each, the source first.
         elapsed_s: how long the epoch has run, in seconds.
         wait_s: how much of it the consumer spent waiting for data, in seconds.
-        bottleneck: the stage that holds the others up, and what to change.
-        slowest: the place of that stage in `stages`, one more if it is the consumer; None if
-            nothing has run, or none of them is busy half of the time.
+        bottleneck: the stage that holds up the others, and what to change.
+        slowest: the index of that stage in `stages`, or one past the last if it is the consumer;
+            None if nothing has run, or no stage is busy half of the time.
         failures: the last 100 items that were skipped or replaced, oldest first.
     """
 
@@ -74,7 +74,7 @@ class PipelineStatistics:
         return printable("\n".join([*lines, self._summary()]))
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw how busy each stage and the consumer are, and how much stands ready behind each.
+        """Draw how busy each stage and the consumer are, and how many items are ready behind each.
 
         Args:
             ax: the axes to draw on; by default a new figure of fitting height.

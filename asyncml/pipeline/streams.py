@@ -1,11 +1,11 @@
-"""How `flat_map` hands on the items of a parent as they come, and never too many of them.
+"""How `flat_map` passes on the items of a parent as they come, and never too many at once.
 
-What a call gives is a stream: a buffer that a worker fills and the stage below empties. No more
-items than the look-ahead stand in all streams together, or are in the making, so a worker asks for
-room before it asks for an item. Lesson 07 reads shards in this way.
+The result of a call is a stream: a buffer that a worker fills and the stage below empties. All
+streams together never have more items ready or in the making than the look-ahead, so a worker asks
+for room before it asks for an item. Lesson 07 reads shards in this way.
 
-A list is there as soon as it is returned, and counts as a whole. So does what a process or an
-executor of the caller's returns, and a plain function with a time-out.
+A list is complete when it is returned, and counts as a whole. So does a result from a process, from
+an executor of the caller's, or from a plain function with a time-out.
 """
 
 import asyncio
@@ -27,20 +27,20 @@ from asyncml.pipeline.visits import VISIT_S, Visit, Visits
 
 
 class Stream:
-    """The items of one parent: those that are ready, and what is known of the others."""
+    """The items of one parent: those that are ready, and what is known about the rest."""
 
     def __init__(self, work: "Streams", rank: float) -> None:
         self._work = work
-        self.rank = rank  # streams are consumed in this order; infinite as long as that is open
+        self.rank = rank  # streams are consumed in this order; infinite while it is undecided
         self.ready: deque[Any] = deque()
-        self.made = 0  # items handed on
-        self.skip = 0  # items that this attempt is yet to pass over, since another has made them
+        self.made = 0  # items passed on
+        self.skip = 0  # items that this attempt must still skip, since an earlier one made them
         self.spent_s = 0.0  # by this attempt
         self.ended = self.is_placed = False
         self.error: BaseException | None = None
 
     def entries(self, mark: Mark, meter: Meter) -> Flow:
-        """Give the items, marked as `Flatten` does."""
+        """Yield the items, marked as `Flatten` marks them."""
         work, ready, ordinal = self._work, self.ready, 0
         low = work.stage.lookahead // 4
         work.current = self
@@ -69,27 +69,27 @@ class Stream:
 class Streams(Work):
     """Workers that fill streams, on the event loop.
 
-    Half of the look-ahead is kept for the stream that is being consumed, or will be next: else
-    those behind it could take all the room, and it would crawl on item by item. If nothing of it
-    is ready it may make an item in any case, so the consumer never waits for ever.
+    Half of the look-ahead is reserved for the stream that is being consumed, or is next: otherwise
+    the streams behind it could take all the room, and it would crawl on item by item. If none of
+    its items is ready it may make one in any case, so the consumer never waits forever.
 
     A worker stays with its stream to the end, since an asynchronous generator must be continued in
-    the task in which it was begun. Then all workers may wait for room while the stream that comes
-    before theirs has failed, and is to be tried again: one of them does that meanwhile.
+    the task that began it. So all workers may be waiting for room while an earlier stream has
+    failed and is due for another attempt: one of them runs that attempt meanwhile.
     """
 
     def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
         super().__init__(stage, up, ready, context)
-        self.current: Stream | None = None  # which the stage below is emptying
+        self.current: Stream | None = None  # the one that the stage below is emptying
         self.waiting: list[tuple[int, Stream, asyncio.Future[None]]] = []  # for room
         self._streams: dict[int, Stream] = {}  # those that have not ended, by ticket
-        self._mean: float = stage.lookahead  # items of a parent, as the last ones had
-        self._todo: deque[tuple[Job, Any]] = deque()  # what is begun, or is to be tried again
+        self._mean: float = stage.lookahead  # items per parent, averaged over the last ones
+        self._todo: deque[tuple[Job, Any]] = deque()  # calls that have begun or are to be retried
 
     # room
 
     def ease(self) -> None:
-        """Let those go on for whom there is room, in good measure."""
+        """Wake the workers for which there is room, once there is plenty."""
         lookahead, current = self.stage.lookahead, self.current
         if 2 * self._others() <= self._share() and self.ahead < lookahead:
             self.is_crowded = False
@@ -99,12 +99,12 @@ class Streams(Work):
             self._ask_again()
 
     def _share(self) -> int:
-        """Say how many items there may be in all streams but the one that is being consumed."""
+        """Return how many items all streams except the one being consumed may have."""
         lookahead = self.stage.lookahead
         return max(1, lookahead // 2) if self._streams else lookahead
 
     def _others(self) -> int:
-        """Count the items of all streams but the one that is being consumed."""
+        """Return how many items all streams except the one being consumed have."""
         return self.ahead - (len(self.current.ready) if self.current else 0)
 
     def _ask_again(self) -> None:
@@ -123,7 +123,7 @@ class Streams(Work):
         return min(self._share() - self._others(), lookahead - self.ahead)
 
     async def _granted(self, ticket: int, stream: Stream, most: int) -> int:
-        """Wait for room; return for how many items there is some, which are counted from now on."""
+        """Wait for room; return for how many items it was granted, which count from now on."""
         while (room := self._room_for(ticket, stream)) <= 0:
             if urgent := self._urgent(stream):
                 self._todo.remove(urgent)
@@ -142,7 +142,7 @@ class Streams(Work):
         self.is_crowded = self._others() >= self._share() or self.ahead >= lookahead
 
     def _urgent(self, stream: Stream) -> tuple[Job, Any] | None:
-        """Return what is to be done and is consumed before a stream, if there is such."""
+        """Return a waiting call whose stream is consumed before this one, or None."""
         return next((each for each in self._todo if self._of(each[0]).rank < stream.rank), None)
 
     def _of(self, job: Job) -> Stream:
@@ -151,7 +151,7 @@ class Streams(Work):
         return self._streams.get(ticket) or Stream(self, rank)
 
     def notify(self, callback: Callable[[], None]) -> None:
-        """Call back once, when the next item is there or none will come."""
+        """Call `callback` once, when the next item is ready or no more will come."""
         current = self.current
         if current is None:
             super().notify(callback)
@@ -175,7 +175,7 @@ class Streams(Work):
                 await self._rest()
 
     async def _stream(self, job: Job, begun: Any = None) -> None:
-        """Call the function, unless it has been, and hand on to the end what it gives."""
+        """Call the function unless it has been called, and pass on its result to the end."""
         stream = self._of(job)
         if job[0] >= self._barrier and not stream.is_placed:
             self._place(job[0], DROPPED)
@@ -191,12 +191,12 @@ class Streams(Work):
                 raise
             self._failed(job, error)
         self.meter.served_items += 1
-        self.ease()  # what was granted is given back
+        self.ease()  # unused room has been given back
 
     async def _begin(self, job: Job, stream: Stream) -> Any:
         if self.is_async:
             return self.stage.fn(job[1])
-        return await self._timed(stream, self._call()(job[1]), None)  # which ends in time itself
+        return await self._timed(stream, self._call()(job[1]), None)  # it has its own time-out
 
     async def _fill(self, job: Job, stream: Stream, result: Any) -> None:
         if inspect.isawaitable(result):
@@ -233,7 +233,7 @@ class Streams(Work):
             self.meter.busy_s += self.time() - begun
             del result  # an error's traceback holds this frame, which must not hold the error
 
-    # what becomes of it
+    # results
 
     def _hand_on(self, job: Job, stream: Stream, items: Sequence[Any]) -> None:
         if stream.skip:
@@ -260,7 +260,7 @@ class Streams(Work):
         self.ease()
 
     def _finish(self, job: Job, result: Any) -> None:
-        """Take a whole result, or what replaces the rest of one."""
+        """Take a complete result, or the replacement for the rest of one."""
         stream = self._of(job)
         stream.skip = 0
         if result is not DROPPED:
@@ -302,8 +302,8 @@ class Streams(Work):
 class StreamVisits(Streams, Visits):
     """Streams of plain functions, which threads read a part at a time.
 
-    What is read in the first visit to its end, as are lists and small files, is a whole result, and
-    a visit has room for many such. The worker goes on with what is not.
+    A result that is read to its end in the first visit, such as a list or a small file, is
+    complete, and a visit has room for many of them. The worker continues with the others.
     """
 
     def _call_for(self, visit: Visit) -> Callable[[Any], Any]:

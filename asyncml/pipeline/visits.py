@@ -1,8 +1,8 @@
-"""How items get to threads: not one by one, but a visit at a time.
+"""Hand items to threads a visit at a time, not one by one.
 
-A call in a thread costs the loop some 0.1 ms, which would be a tenth of what it takes to decode a
-picture, and a hundred times what many a function takes. So a worker hands over as many items as are
-likely to be done within `VISIT_S`. Lesson 07 measures it.
+A call in a thread costs the loop about 0.1 ms: a tenth of the time to decode a picture, and a
+hundred times what many functions take. So a worker hands over as many items as are likely to be
+done within `VISIT_S`. Lesson 07 measures it.
 """
 
 import asyncio
@@ -18,41 +18,41 @@ from asyncml.pipeline.map import Map
 from asyncml.pipeline.stages import Context, Flow
 
 VISIT_S = 0.005  # how long one visit may take, in seconds
-_UNBEGUN: Final[Any] = object()  # instead of a result: the item stands behind an error
+_UNBEGUN: Final[Any] = object()  # instead of a result: the item comes after an error
 
 
 class Visit:
-    """One hand-over to a thread."""
+    """One hand-over of items to a thread."""
 
     def __init__(self, left: int) -> None:
         self.left = left  # counted down by its thread
         self.overdue = False
-        self.granted = 0  # items of streams for which there is room
-        self.room = 0  # those of them that are left: counted down by its thread
+        self.granted = 0  # room for items of streams
+        self.room = 0  # what is left of that: counted down by its thread
 
     def claims(self) -> int:
-        """How many of the items that wait it will soon take."""
+        """Return how many of the waiting items it will take soon."""
         return 0 if self.overdue else max(0, self.left)
 
 
 class Visits(Work):
     """A stage whose plain function runs in threads: its workers hand over items in chunks.
 
-    Items that wait for a thread are in `_inbox`, which all threads take from, and what became of
-    them is in `_outbox`, which the loop empties when a visit ends. A thread stops taking items when
-    its time is over, so nothing waits for long behind an item that was slower than its like: when a
-    visit is overdue the loop collects what is there, and lets other workers have the rest.
+    Items that wait for a thread are in `_inbox`, from which all threads take; their results go to
+    `_outbox`, which the loop empties when a visit ends. A thread stops taking items when its time
+    is up, so nothing waits long behind an unusually slow item: when a visit is overdue, the loop
+    collects the results so far and lets other workers have the remaining items.
     """
 
     def __init__(self, stage: Map, up: Flow, ready: Above, context: Context) -> None:
         super().__init__(stage, up, ready, context)
         self._visits: list[Visit] = []
         self._outbox: deque[tuple[Job, Any, Exception | None, float]] = deque()
-        self._todo: deque[tuple[Job, Any]] = deque()  # what a thread has begun: see `streams`
-        self._cost_s = VISIT_S  # of one item, as the last ones were
+        self._todo: deque[tuple[Job, Any]] = deque()  # results begun by a thread: see `streams`
+        self._cost_s = VISIT_S  # of one item, averaged over the last ones
 
     async def _work(self) -> None:
-        """Hand items over to a thread: one, or as many as are quickly done."""
+        """Hand items over to a thread: one, or as many as are done quickly."""
         inbox = self._inbox
         assert self.place is not None
         self._roused = False
@@ -82,16 +82,16 @@ class Visits(Work):
             self.ease()
 
     def ease(self) -> None:
-        """Wake whoever waits for room: nobody does here, and `Streams` overrides this."""
+        """Wake workers that wait for room: a no-op here, which `Streams` overrides."""
 
     def _call_for(self, visit: Visit) -> Callable[[Any], Any]:
         return self.stage.fn
 
     async def _stream(self, job: Job, begun: Any = None) -> None:
-        """Go on with what a thread has begun, where that can be: see `streams`."""
+        """Continue a result that a thread has begun: a no-op here, see `streams`."""
 
     def _overdue(self, visit: Visit) -> None:
-        """An item is slow: it must hold back neither the results before it nor what waits."""
+        """Free what a slow item holds back: collect the results before it, wake another worker."""
         visit.overdue = True
         self._collect()
         self._cost_s = max(self._cost_s, VISIT_S)
@@ -99,12 +99,12 @@ class Visits(Work):
 
     def _chunk(self) -> int:
         most = self.stage.lookahead
-        if self._cost_s * most <= VISIT_S:  # in virtual time it comes so close to 0 as floats can
+        if self._cost_s * most <= VISIT_S:  # in virtual time it comes as close to 0 as floats can
             return most
         return max(1, int(VISIT_S / self._cost_s))
 
     def _in_thread(self, call: Callable[[Any], Any], visit: Visit) -> None:
-        """Work on what is waiting, until the visit's time is over: runs in a thread."""
+        """Work on waiting items until the visit's time is up; runs in a thread."""
         time, inbox, outbox = self.loop.time, self._inbox, self._outbox
         begun = before = time()
         while before - begun < VISIT_S and not self.closed:
@@ -127,7 +127,7 @@ class Visits(Work):
                 if self._is_fatal(job, error):
                     self._barrier = min(self._barrier, job[0])
                 elif self.stage.asks_on_failure:
-                    return  # the loop decides whether another item is begun
+                    return  # the loop decides whether to start another item
             else:
                 now = time()
                 if self.closed:
@@ -138,7 +138,7 @@ class Visits(Work):
             before = now
 
     def _is_fatal(self, job: Job, error: Exception) -> bool:
-        """Whether it is certain, without asking, that the error ends the epoch."""
+        """Return whether `error` is certain, without asking a function, to end the epoch."""
         stage = self.stage
         if stage.is_fatal(error):
             return True
@@ -152,7 +152,7 @@ class Visits(Work):
             job, result, error, seconds = outbox.popleft()
             if error is not None:
                 self._failed(job, error)
-                error = None  # frames hold those that called them
+                error = None  # frames hold their callers
             elif result is _UNBEGUN:
                 self._place(job[0], DROPPED)
                 continue
@@ -167,7 +167,7 @@ class Visits(Work):
             self._cost_s += (seconds - self._cost_s) / 4
 
     def close(self) -> None:
-        """Stop at once; a thread that is in the midst of an item ends its visit with that."""
+        """Stop at once; a thread in the middle of an item ends its visit after that item."""
         super().close()
         self._todo.clear()
         self._outbox.clear()

@@ -1,15 +1,15 @@
 """Serving a model: requests wait together for a batch.
 
-    batcher     what callers see: one request, many, or a refusal
+    batcher     the public interface: one row, many rows, or a refusal
     dispatch    form batches when a place is free, and hand out their rows
     line        where requests wait: first come, first served, bounded
-    calling     run the model, and say whose failure it was
+    calling     call the model, and say whose failure it was
     stacking    from rows to a batch, and back
-    statistics  how large the batches were, why they left, and who waited
-    app         the door of the server
-    service     what its routes do, and whom it refuses
+    statistics  how large the batches were, why they left, how long rows waited
+    app         the ASGI application
+    service     what its routes do, and which requests they refuse
     protocol    the Open Inference Protocol: from bytes to an array, and back
-    openapi     the routes, for programs
+    openapi     the routes as an OpenAPI document
     metrics     the statistics, for Prometheus
 
 Lesson 10 builds a batcher.

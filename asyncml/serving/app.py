@@ -1,4 +1,4 @@
-"""The door of the server: an ASGI application around a batcher."""
+"""The server: an ASGI application around a batcher."""
 
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,10 @@ def create_app(
     max_body_bytes: int = 16 * 2**20,
     body_timeout_s: float = 30.0,
 ) -> "Starlette":
-    """Return an ASGI application that answers the Open Inference Protocol, version 2, over REST.
+    """Return an ASGI application that serves the Open Inference Protocol, version 2, over REST.
 
-    When it starts it enters the batcher and asks the model for the answer to `example`; then it is
-    ready. When the server shuts down, it answers what it has taken, and ends.
+    On start-up it enters the batcher and asks the model for its output for `example`; then it is
+    ready. On shutdown it answers the requests that it has accepted, and ends.
 
     ================================ =============================================================
     GET `/v2`                        the server: its name and version
@@ -31,25 +31,25 @@ def create_app(
     GET `/v2/models/NAME/ready`      as `/v2/health/ready`
     POST `/v2/models/NAME/infer`     the output for n rows, as JSON or binary; all rows or none
     GET `/metrics`                   statistics, for Prometheus
-    GET `/openapi.json`              these routes, for programs
+    GET `/openapi.json`              these routes as an OpenAPI document
     ================================ =============================================================
 
     A bad request gets a 4xx that says what is wrong; a full queue, a 503 with `Retry-After`. If the
-    client disconnects, or its `timeout` (a parameter of the request, in microseconds) runs out, its
-    request is dropped. If the model fails, or returns what does not match its output for the
-    example, the client gets a 500 without details, and the error is logged.
+    client disconnects, or its `timeout` (a request parameter, in microseconds) expires, its request
+    is dropped. If the model fails, or its output does not match its output for the example, the
+    client gets a 500 without details, and the error is logged.
 
     Args:
-        batcher: what answers; it must not be in use.
+        batcher: answers the requests; it must not be in use.
         name: the model's name, in the paths: letters, digits, `-`, `_` and `.`.
         example: one row (...); every request's rows must have its shape and dtype.
         max_body_bytes: the largest body of a request; a larger one gets a 413 before it is read.
-            All the bodies being read at one time may have eight times as much; then more get a 503.
+            All bodies being read at one time may have eight times as much; more get a 503.
         body_timeout_s: how many seconds a client may take to send a body.
 
     Raises:
         ModuleNotFoundError: starlette or prometheus_client is not installed.
-        TypeError, ValueError: an argument is out of its bounds.
+        TypeError, ValueError: an argument is out of bounds.
 
     Example:
         >>> import numpy as np
@@ -57,9 +57,9 @@ def create_app(
         >>> model = MLP([784, 10])
         >>> app = create_app(MicroBatcher(model.forward), example=np.zeros(784, np.float32))
 
-        With that in `serve.py`: `uvicorn serve:app --timeout-graceful-shutdown 30`, so that a
-        client that does not read its answer cannot keep it from ending; and with `--workers 4` in
-        several processes behind one port, each with a model and a batcher of its own.
+        With this in `serve.py`, run `uvicorn serve:app --timeout-graceful-shutdown 30`: the limit
+        keeps a client that does not read its answer from blocking the shutdown. `--workers 4` runs
+        several processes behind one port, each with its own model and batcher.
     """
     try:
         from asyncml.serving.service import Service

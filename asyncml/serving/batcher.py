@@ -1,8 +1,8 @@
-"""Micro-batching: requests wait together until there is a place to run them in one batch.
+"""Micro-batching: requests wait together until they can run in one batch.
 
 A model takes hardly longer for a batch than for one row, so requests that have to wait anyway share
-a call. A batch is formed when it can run, and not before; whatever has come by then goes along.
-Lesson 10 builds such a batcher.
+a call. A batch is formed when it can run, and no earlier; every request that has arrived by then
+joins it. Lesson 10 builds such a batcher.
 """
 
 import asyncio
@@ -22,45 +22,45 @@ from asyncml.serving.statistics import BatcherStatistics
 
 
 class QueueFull(Exception):
-    """A request was refused at once, because `max_pending` rows are queued already."""
+    """A request was refused at once, because `max_pending` rows are already queued."""
 
 
 class HeavyRow(ValueError):
-    """A row is heavier than a batch may be."""
+    """A row weighs more than a batch may."""
 
 
 class MicroBatcher:
     """Answers requests in batches; an asynchronous context manager.
 
     A batch leaves as soon as there is a place for it: at once if nothing is running, otherwise when
-    a running batch ends, with everything that has gathered by then. Requests are served in the
+    a running batch ends, with all requests that have gathered by then. Requests are served in the
     order in which they came. Those whose shape or dtype differs from the rest of their batch run in
-    a call of their own. Rows that come together, as in `many`, are cut into pieces of a batch at
-    most; a piece is not cut again to fill the batch before it.
+    a separate call. Rows that come together, as in `many`, are cut into pieces no larger than a
+    batch; a piece is not cut again to fill the batch before it.
 
     If a call of the model fails, its batch is halved until the bad row is found, and only that row
     gets the error. One bad row among n costs about 2 log2(n) more calls, and n bad rows cost
     2 n - 2. The rows of one `many` fail together.
 
-    When the block ends, no more requests are taken and those that are waiting are answered. If it
-    is left by an error or a cancellation, those that are waiting get a RuntimeError instead. It can
-    then be entered again, on another loop too.
+    When the block ends, no more requests are accepted, and those that are waiting are answered. If
+    an error or a cancellation ends it, they get a RuntimeError instead. The batcher can then be
+    entered again, on another loop too.
 
     Args:
-        predict_fn: takes a batch: an array (n, ...), as `np.stack` makes it of the requests, or a
-            list of them if they are not arrays. Returns n rows, in an array or a list. The batch
-            is its own to change. A plain function runs in a thread or in `executor`, an
-            `async def` on the loop.
+        predict_fn: takes a batch: an array (n, ...), as `np.stack` makes it from the requests, or a
+            list of them if they are not arrays. Returns n rows, as an array or a list. It may
+            change the batch. A plain function runs in a thread or in `executor`, an `async def` on
+            the loop.
         max_batch_size: the most rows, or the most weight, in a batch.
         max_wait_s: how many seconds a request may wait for a fuller batch while nothing is running.
         max_pending: how many rows may be queued, besides those that can leave at once; further
             callers wait for room.
         concurrency: how many batches may run at once.
-        weigh: takes a row and returns its weight; None: each weighs 1.
-        executor: where a plain `predict_fn` runs; None: `concurrency` threads of its own.
+        weigh: takes a row and returns its weight; None: each row weighs 1.
+        executor: where a plain `predict_fn` runs; None: `concurrency` threads of the batcher.
 
     Raises:
-        TypeError, ValueError: an argument is out of its bounds.
+        TypeError, ValueError: an argument is out of bounds.
 
     Example:
         >>> async def main():
@@ -100,10 +100,10 @@ class MicroBatcher:
         self._counts = BatcherStatistics()
 
     async def __aenter__(self) -> Self:
-        """Begin to take requests.
+        """Start to take requests.
 
         Raises:
-            RuntimeError: the block has been entered already.
+            RuntimeError: the batcher is in use already.
         """
         if self._batches is not None:
             raise RuntimeError("this MicroBatcher is in use: make one for each block")
@@ -132,20 +132,21 @@ class MicroBatcher:
     async def __call__(self, x: Any) -> Any:
         """Return the model's output for one row.
 
-        Waits for room while `max_pending` rows wait already. If it is cancelled, it gives up its
-        place, and no other request notices; for a deadline, put `asyncio.timeout` around the call.
+        Waits for room while `max_pending` rows are waiting already. If cancelled, it gives up its
+        place, and no other request is affected; for a deadline, put `asyncio.timeout` around the
+        call.
 
         Args:
-            x: an array (...), or anything else that `predict_fn` takes a list of.
+            x: an array (...), or anything else of which `predict_fn` takes a list.
 
         Returns:
-            Its row of the batch's output. A row of an array is a view, and keeps the output of its
-            whole batch in memory for as long as you keep it.
+            The row's part of the batch's output. A row of an array is a view, and keeps the output
+            of the whole batch in memory for as long as you keep it.
 
         Raises:
             RuntimeError: outside the block.
-            ValueError: the row is heavier than a batch may be.
-            Exception: what `predict_fn` raised for this row.
+            ValueError: the row weighs more than a batch may.
+            Exception: the error that `predict_fn` raised for this row.
         """
         batches = self._batches
         if batches is None or batches.is_closing:
@@ -164,21 +165,21 @@ class MicroBatcher:
         """Return the model's outputs for many rows.
 
         Rows for which there is no room enter later, in parts, and take turns with the requests that
-        came meanwhile. If it is cancelled, all of it is given up.
+        came meanwhile. If cancelled, all of them are given up.
 
         Args:
             xs: (n, ...), or a list of n rows.
 
         Returns:
-            (n, ...), or a list where the model returns lists.
+            (n, ...), or a list if the model returns lists.
 
         Raises:
             RuntimeError: outside the block.
-            ValueError: no rows, or one that is heavier than a batch may be.
-            Exception: what `predict_fn` raised for a batch with some of these rows.
+            ValueError: there are no rows, or one of them weighs more than a batch may.
+            Exception: the error that `predict_fn` raised for a batch with some of these rows.
         """
         batches, rows = self._open(), _rows(xs)
-        ahead = max(2, self.max_pending // self.max_batch_size)  # pieces that are queued, or run
+        ahead = max(2, self.max_pending // self.max_batch_size)  # pieces queued or running
         asked: list[Rows] = []
         batches.entering += 1
         try:
@@ -198,13 +199,13 @@ class MicroBatcher:
             batches.call()
 
     def try_submit(self, x: Any) -> "asyncio.Future[Any]":
-        """Return the future of one row's output, or refuse it at once.
+        """Return a future for one row's output, or refuse the row at once.
 
         Args:
             x: as for a call.
 
         Raises:
-            QueueFull: `max_pending` rows wait already, and none of them can leave now.
+            QueueFull: `max_pending` rows are waiting already, and none of them can leave now.
             RuntimeError, ValueError: as for a call.
         """
         batches, weight = self._open(), self._weight(x)
@@ -212,13 +213,13 @@ class MicroBatcher:
         return batches.submit(Request, x, weight)
 
     def try_submit_many(self, xs: Any) -> "asyncio.Future[Any]":
-        """Return the future of the output for several rows, or refuse all of them at once.
+        """Return a future for the output of several rows, or refuse all of them at once.
 
         Args:
             xs: (n, ...), or a list of at most `max_pending` rows.
 
         Raises:
-            QueueFull: there is no room for all of them, or never will be.
+            QueueFull: there is no room for all of them, or never can be.
             RuntimeError, ValueError: as for a call.
         """
         batches, rows = self._open(), _rows(xs)
@@ -230,7 +231,7 @@ class MicroBatcher:
         together = asyncio.gather(*answers)
         whole = batches.loop.create_task(_joined(together))
         whole.add_done_callback(lambda _: together.cancel())
-        together.add_done_callback(lambda _: together.cancelled() or together.exception())  # heard
+        together.add_done_callback(lambda _: together.cancelled() or together.exception())  # seen
         return whole
 
     def check_room(self, rows: int = 1) -> None:
@@ -240,7 +241,7 @@ class MicroBatcher:
             QueueFull: as `try_submit` would.
         """
         if self._batches and not self._line.has_room(rows):
-            self._batches.make_room()  # what has come in this turn may have found the model idle
+            self._batches.make_room()  # requests of this turn may find the model idle
         if not self._line.has_room(rows):
             self._counts.rejected += rows
             never = rows > self.max_pending
@@ -250,7 +251,7 @@ class MicroBatcher:
             )
 
     def statistics(self) -> BatcherStatistics:
-        """Return what has happened since the block began."""
+        """Return the statistics since the block began."""
         return self._counts.now(self._line.rows)
 
     def _open(self) -> Dispatcher:
@@ -277,7 +278,7 @@ class MicroBatcher:
         return weight
 
     def _pieces(self, rows: Any) -> Iterator[tuple[Any, float]]:
-        """Cut rows into pieces that fit into a batch, and into the queue, each with its weight."""
+        """Yield pieces of the rows that fit into a batch and into the queue, with their weights."""
         size = min(self.max_batch_size, self.max_pending)
         if self._weigh is None:
             for start in range(0, len(rows), size):
@@ -303,7 +304,7 @@ async def _joined(pieces: "asyncio.Future[list[Any]]") -> Any:
 
 
 def _rows(xs: Any) -> Any:
-    """Return rows as an array or a list; raise where there are none."""
+    """Return the rows as an array or a list; raise ValueError if there are none."""
     if not isinstance(xs, np.ndarray):
         if not isinstance(xs, Iterable) or isinstance(xs, str | bytes | dict):
             raise TypeError(f"`xs` must be an array (n, ...) or a list of rows, got {shorten(xs)}")

@@ -1,7 +1,7 @@
-"""Calls the model, on the event loop, in a thread or in an executor, and says whose failure it was.
+"""Call the model, on the event loop, in a thread or in an executor, and say whose failure it was.
 
-An error goes to the callers as the model raised it. The frames of this package are taken from its
-traceback: they would keep the batch alive, and everybody who waited for it.
+An error reaches the callers as the model raised it. The frames of this package are removed from its
+traceback: they would keep the batch alive, and all requests in it.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from asyncml.failures import (
 )
 from asyncml.threads import ThreadPool
 
-# errors of every row of a batch, so that it makes no sense to look for the bad one
+# errors that concern every row of a batch, so searching for a bad row is pointless
 EVERYBODYS = BrokenExecutor, ExecutorError, PlainFunctionError
-# they end the loop, or the coroutine, and are nobody's failure
+# these end the loop or the coroutine, and are no failure of the model
 _ENDS = KeyboardInterrupt | SystemExit | GeneratorExit
 
 
@@ -35,38 +35,38 @@ class Model:
     """A function that takes a batch, and where it runs.
 
     Args:
-        fn: plain, or `async def`.
-        executor: where a plain one runs; None: threads of its own.
-        threads: how many of those.
+        fn: a plain function or an `async def`.
+        executor: where a plain function runs; None: in threads of the model's own.
+        threads: how many such threads.
     """
 
     def __init__(self, fn: Callable[[Any], Any], executor: Executor | None, threads: int) -> None:
         self._fn, self._executor, self._threads = fn, executor, threads
-        self.pool: ThreadPool | None = None  # threads of its own, while it is open
+        self.pool: ThreadPool | None = None  # its own threads, while it is open
         self._is_async = _is_async(fn)
         self.name = getattr(fn, "__name__", type(fn).__name__)
 
     def open(self) -> None:
-        """Make threads, if it needs any of its own."""
+        """Create a thread pool, if the model needs its own."""
         if self._executor is None and not self._is_async:
             self.pool = ThreadPool(self._threads, name=self.name)
 
     def close(self) -> None:
-        """End them; a call that runs goes on to its end unheard."""
+        """Shut the pool down; a call in progress runs to its end, and its result is ignored."""
         if self.pool:
             self.pool.shutdown(wait=False, cancel_futures=True)
             self.pool = None
 
     async def call_here(self, batch: Any) -> Any:
-        """Return what a plain one makes of a batch, in the thread that asks; raise as a call."""
+        """Run a plain function in the calling thread; return its output, raise as a call does."""
         return _plain(self._fn, self.name, batch)
 
     async def __call__(self, batch: Any) -> Any:
-        """Return what it makes of a batch.
+        """Return the model's output for a batch.
 
         Raises:
             ExecutorError: the executor takes no work.
-            Exception: what the model raised; a RuntimeError where that would end the task.
+            Exception: the model's error; a RuntimeError in place of one that would end the task.
         """
         try:
             if self._is_async:
@@ -90,7 +90,7 @@ def _is_theirs(error: BaseException) -> bool:
 def _plain(fn: Callable[[Any], Any], name: str, batch: Any) -> Any:
     try:
         output = fn(batch)
-    except BaseException as error:  # futures do not take all of them
+    except BaseException as error:  # futures do not accept all of them
         if _is_theirs(error):
             raise
         raise ordinary(name, error) from error
@@ -112,7 +112,7 @@ _OURS = (
 
 
 def without_our_frames(error: Exception) -> Exception:
-    """Return an error whose traceback begins with the model's own frames."""
+    """Return the error with a traceback that begins with the model's own frames."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next
@@ -121,10 +121,10 @@ def without_our_frames(error: Exception) -> Exception:
 
 
 def twin(error: Exception) -> Exception:
-    """Return another error like it; itself, if it cannot be copied."""
+    """Return a copy of an error, or the error itself if it cannot be copied."""
     try:
         other = copy.copy(error)
         BaseException.__setattr__(other, "__cause__", error.__cause__)
-    except Exception:  # the class has an idea of its own what it is made of
+    except Exception:  # its class may need other arguments
         return error
     return other if type(other) is type(error) else error

@@ -1,8 +1,8 @@
-"""Batches: formed where a place is free, run, and handed out row by row.
+"""Batches: formed when a place is free, run, and handed out row by row.
 
-The batch is formed by whoever runs it, at the moment when the one before it has ended. A thread
-takes it from the queue without waiting for the event loop, which meanwhile takes new requests and
-hands out the last answers. So the queue, and what is counted, are under a lock.
+The runner of a batch forms the next one itself, as soon as its own has ended. A thread takes it
+from the queue without waiting for the event loop, which accepts new requests and hands out the last
+answers meanwhile. So the queue and the counts are guarded by a lock.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from asyncml.serving.statistics import BatcherStatistics, Reason
 from asyncml.switching import ShortSwitches
 
 _Call = Callable[[Any], Awaitable[Any]]
-# requests that ran together, and what came of them: the model's output, or an error
+# requests that ran together, and their result: the model's output, or an error
 _Outcome = tuple[list[Request], Any, Exception | None]
 
 
@@ -28,11 +28,11 @@ class Dispatcher:
     """The batches of one block of a `MicroBatcher`.
 
     Args:
-        model: what runs them.
+        model: runs the batches.
         line: where requests wait.
         size: the most weight in a batch.
-        wait_s: how long a request waits for a fuller one while nothing is running.
-        places: how many may run at once.
+        wait_s: how many seconds a request waits for a fuller batch while nothing is running.
+        places: how many batches may run at once.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class Dispatcher:
     ) -> None:
         self.loop, self.counts = asyncio.get_running_loop(), BatcherStatistics()
         self.is_closing = self._has_ended = False
-        self.entering = 0  # `many`s of which there is more to come
+        self.entering = 0  # calls of `many` with more rows to queue
         self._model, self._line = model, line
         self._size, self._wait_s, self._places = size, wait_s, places
         self._lock = threading.Lock()
-        self._running: dict[int, list[Request]] = {}  # which place runs what
+        self._running: dict[int, list[Request]] = {}  # the batch that each place is running
         self._jobs: set[asyncio.Future[None]] = set()
-        self._context = copy_context()  # a batch runs in none of its callers'
+        self._context = copy_context()  # a batch does not run in the context of a caller
         self._timer: asyncio.Handle | None = None
         self._is_called = False
         self._drained: asyncio.Future[None] | None = None
@@ -65,7 +65,7 @@ class Dispatcher:
             self.call()
 
     def give_up(self, request: Request) -> None:
-        """Give back the place of a request whose caller has gone."""
+        """Release the place of a request whose caller has gone."""
         if request.answer.cancel() or request.answer.cancelled():
             self.counts.cancelled += request.count
             with self._lock:
@@ -75,7 +75,7 @@ class Dispatcher:
             request.answer.exception()  # else it is logged as never retrieved
 
     def submit(self, kind: type[Request], x: Any, weight: float) -> "asyncio.Future[Any]":
-        """Queue a request, and give it up when the owner of its future cancels that."""
+        """Queue a request and return its future; cancelling the future gives the request up."""
         request = kind(self.loop.create_future(), x, self.loop.time(), weight)
         self.enter(request)
         request.answer.add_done_callback(
@@ -84,13 +84,13 @@ class Dispatcher:
         return request.answer
 
     def call(self) -> None:
-        """Launch batches in the next turn: what else comes in this one goes along."""
+        """Launch batches at the loop's next turn, so that requests of this turn can join."""
         if not self._is_called:
             self._is_called = True
             self.loop.call_soon(self._launch, context=self._context)
 
     def make_room(self) -> None:
-        """Launch at once what may leave."""
+        """Launch the batches that may leave, at once."""
         self._context.run(self._launch)
 
     def _launch(self) -> None:
@@ -128,20 +128,20 @@ class Dispatcher:
 
     def _done(self, place: int, job: "asyncio.Future[None]") -> None:
         self._jobs.discard(job)
-        if job.cancelled() or job.exception():  # nobody must wait for ever
+        if job.cancelled() or job.exception():  # no caller must wait forever
             self._fail(self._running.pop(place, []), ended())
         self._launch()
         if not job.cancelled():
-            job.result()  # what ends the program ends it
+            job.result()  # re-raise what ends the program
 
     async def drain(self) -> None:
-        """Answer all there is."""
+        """Wait until all requests have been answered."""
         self._drained = self.loop.create_future()
         self._launch()
         await self._drained
 
     async def end(self) -> None:
-        """Answer nobody any more, and leave nothing behind."""
+        """Fail all requests that are left, and leave no job behind."""
         with self._lock:
             self._has_ended = True
             left = self._line.clear()
@@ -158,11 +158,11 @@ class Dispatcher:
     # on the event loop, or in a thread
 
     def _next(self, place: int, begun_s: float | None = None) -> list[Request] | None:
-        """Take the next batch for a place, if one may leave now; otherwise the place is free.
+        """Take the next batch for a place if one may leave now; otherwise the place is free.
 
         Args:
-            place: whose batch has ended, if it had one.
-            begun_s: when that began.
+            place: the place, whose previous batch has ended if it had one.
+            begun_s: when that batch began; None: it had none.
         """
         is_busy, now_s = begun_s is not None, self.loop.time()
         with self._lock:
@@ -198,10 +198,10 @@ class Dispatcher:
             self.loop.call_soon_threadsafe(self._tell, news)
 
         work = self._work(place, batch, self._model.call_here, tell)
-        del batch  # Python 3.12 and 3.13 keep this frame behind those of an error that is kept
-        # the loop is busiest while batches run, and each operation of NumPy waits for it to let go
+        del batch  # on Python 3.12 and 3.13 the frames of a kept error keep this one
+        # the loop is busiest while batches run, and NumPy operations wait until it releases the GIL
         with ShortSwitches(), suppress(StopIteration):
-            work.send(None)  # it waits for nothing, and so runs to its end
+            work.send(None)  # it never waits, so this runs it to its end
 
     async def _work(
         self,
@@ -210,10 +210,10 @@ class Dispatcher:
         call: _Call,
         tell: Callable[[list[_Outcome]], object],
     ) -> None:
-        """Run a batch, and those after it, until none is due.
+        """Run a batch, and then others, until none is due.
 
-        What has come of one is told when the next is ready to run: then the event loop hands it out
-        while the model runs, and not while a thread stacks.
+        The results of a batch are told when the next is ready to run: then the event loop hands
+        them out while the model runs, and not while a thread stacks rows.
         """
         news: list[_Outcome] = []
         try:
@@ -241,7 +241,7 @@ class Dispatcher:
     # by the event loop
 
     def _tell(self, news: list[_Outcome]) -> None:
-        """Hand out the rows of batches, or their errors, but not to those who have gone."""
+        """Hand out the rows of batches, or their errors, except to callers that have gone."""
         for batch, output, error in news:
             try:
                 if error is None:
@@ -266,7 +266,7 @@ class Dispatcher:
             self.counts.answered += answered
 
     def _fail(self, batch: list[Request], error: Exception) -> None:
-        """Give those requests the error, each one of its own: callers add notes and causes."""
+        """Set an error on these requests, a copy for each: callers add notes and causes."""
         for request in batch:
             if not request.answer.done():
                 request.answer.set_exception(error)
@@ -275,5 +275,5 @@ class Dispatcher:
 
 
 def ended() -> RuntimeError:
-    """Return the error of those who are left without an answer."""
+    """Return the error for requests that will get no answer."""
     return RuntimeError("the block of the MicroBatcher was left by an error: nobody is answered")

@@ -1,7 +1,7 @@
 """Where requests wait for a batch: first come, first served, and bounded.
 
-The bound counts rows. What comes while there is no room waits in the same queue, behind everybody
-else, so nobody overtakes. A request that is given up gives its room back at once.
+The bound counts rows. Requests for which there is no room wait in the same queue, behind all
+others, so none overtakes. A request that is given up releases its room at once.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ class Request:
     Args:
         answer: the future of the output.
         x: the row.
-        came_s: when it came, by the loop's clock.
+        came_s: when it came, on the loop's clock.
         weight: how much of a batch it takes.
     """
 
@@ -28,7 +28,7 @@ class Request:
 
 
 class Rows(Request):
-    """Rows that run in one batch, and are answered together; `x` is an array (n, ...) or a list."""
+    """Rows that run in one batch and are answered together; `x` is an array (n, ...) or a list."""
 
     __slots__ = ("count",)
     is_many = True
@@ -42,12 +42,12 @@ class WaitingLine:
     """A bounded queue of requests.
 
     Args:
-        most: rows that may be queued; further ones wait for room.
+        most: how many rows may be queued; further ones wait for room.
     """
 
     def __init__(self, most: int) -> None:
         self._most, self._rows = most, 0
-        # in the order in which they came, and out of their middle when they are given up
+        # in the order in which they came; those that are given up are removed from the middle
         self._waiting: OrderedDict[Request, None] = OrderedDict()
 
     def __bool__(self) -> bool:
@@ -55,20 +55,20 @@ class WaitingLine:
 
     @property
     def rows(self) -> int:
-        """How many are queued."""
+        """How many rows are queued."""
         return min(self._rows, self._most)
 
     def has_room(self, rows: int) -> bool:
-        """Whether so many rows may enter at once."""
+        """Return whether `rows` more rows may enter at once."""
         return self._rows + rows <= self._most
 
     def enter(self, request: Request) -> None:
-        """Put a request behind all the others."""
+        """Put a request at the end of the queue."""
         self._rows += request.count
         self._waiting[request] = None
 
     def leave(self, request: Request) -> None:
-        """Give back the room of a request that nobody waits for any more."""
+        """Remove a request whose caller has gone, if it is still queued, and release its room."""
         if request in self._waiting:
             del self._waiting[request]
             self._rows -= request.count
@@ -77,7 +77,7 @@ class WaitingLine:
         """Take out the next batch, of weight `most` at most.
 
         Returns:
-            Its requests, and whether it is full: the next request would not go in.
+            Its requests, and whether it is full: the next request would not fit.
         """
         batch, weight, waiting = list[Request](), 0.0, self._waiting
         while waiting and weight < most:
@@ -92,17 +92,17 @@ class WaitingLine:
         return batch, weight >= most
 
     def fills(self, most: float) -> bool:
-        """Whether a batch of weight `most` can get no fuller by waiting."""
+        """Return whether waiting cannot make a batch of weight `most` any fuller."""
         weights = accumulate(request.weight for request in self._waiting)
         return self._rows >= self._most or any(weight >= most for weight in weights)
 
     @property
     def oldest_s(self) -> float:
-        """When the first of the requests came; there must be one."""
+        """When the first request came, on the loop's clock; there must be one."""
         return next(iter(self._waiting)).came_s
 
     def clear(self) -> list[Request]:
-        """Take out all there is."""
+        """Remove and return all requests."""
         requests = [*self._waiting]
         self._waiting.clear()
         self._rows = 0

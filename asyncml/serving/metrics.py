@@ -1,4 +1,4 @@
-"""What a batcher has done, in the text format of Prometheus."""
+"""The statistics of a batcher, in the text format of Prometheus."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ class _Collector:
         self._statistics, self._model = statistics, model
 
     def collect(self) -> Iterator[Metric]:
-        """Give the metrics."""
+        """Yield the metrics."""
         now, labels = self._statistics, {"model": self._model}
         for name, what in _COUNTERS.items():
             counter = CounterMetricFamily(f"asyncml_{name}", what, labels=[*labels])
@@ -62,7 +62,7 @@ class _Collector:
 
 
 def exposition(statistics: BatcherStatistics, model: str) -> tuple[bytes, str]:
-    """Return the metrics as Prometheus reads them, and their content type."""
+    """Return the metrics in the format of Prometheus, and their content type."""
     registry = CollectorRegistry()
     registry.register(_Collector(statistics, model))
     return generate_latest(registry), CONTENT_TYPE_LATEST

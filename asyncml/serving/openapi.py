@@ -1,4 +1,4 @@
-"""The routes of a server in the form of OpenAPI, for programs that write or test clients."""
+"""The routes of a server as an OpenAPI document, for programs that write or test clients."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ _Schema = dict[str, Any]
 
 
 def document(model: str, tensor: Tensor) -> dict[str, Any]:
-    """Return the OpenAPI document of a server of that model."""
+    """Return the OpenAPI document for a server of that model."""
     path = f"/v2/models/{model}"
     gets = {"/v2": [], "/v2/health/live": [], "/v2/health/ready": [503], path: [503],
             f"{path}/ready": [503], "/openapi.json": []}  # fmt: skip

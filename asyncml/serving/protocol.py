@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2: from the bytes of a request to an array, and back.
 
-Tensors travel as JSON, or as raw bytes behind the JSON (the binary tensor extension, whose header
-says how long the JSON is). Whatever is wrong with a request is a `BadRequest` that names it.
+Tensors travel as JSON, or as raw bytes after the JSON (the binary tensor extension, whose header
+gives the length of the JSON). Anything wrong with a request raises a `BadRequest` that names it.
 
 Source: KServe, Open Inference Protocol (V2), "HTTP/REST"; Triton Inference Server, "Binary Tensor
 Data Extension".
@@ -32,23 +32,23 @@ DATATYPES = {"BOOL": "?"} | {
     for size in sizes
 }
 _NAMES = {np.dtype(code): name for name, code in DATATYPES.items()}
-# numbers that are written, and bytes that are read, without a look at other threads
+# how many numbers are written, and how many bytes read, before other threads have their turn
 _PIECE, _LARGE = 4096, 65_536
-# commas of a request that are not between its numbers
+# how many commas a request may have that are not between its numbers
 _COMMAS = 1000
-_KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}  # of a tensor -> of numbers that it takes
+_KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}  # of a tensor -> of the numbers it takes
 
 
 class BadRequest(ValueError):
-    """What is wrong with a request, to be said to whoever sent it."""
+    """A request cannot be answered; the message tells the client why."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a tensor of a model is like.
+    """The name and the form of one of a model's tensors.
 
     Args:
-        name: what requests and responses call it.
+        name: its name in requests and responses.
         dtype: of its numbers.
         shape: of one row.
     """
@@ -59,7 +59,7 @@ class Tensor:
 
     @property
     def datatype(self) -> str:
-        """Its dtype as the protocol writes it; ValueError where it has none."""
+        """Its dtype as the protocol writes it; ValueError if the protocol has none for it."""
         try:
             return _NAMES[self.dtype]
         except KeyError:
@@ -69,19 +69,19 @@ class Tensor:
             ) from None
 
     def metadata(self) -> dict[str, Any]:
-        """Describe it; -1 stands for any number of rows."""
+        """Return its description; -1 stands for any number of rows."""
         return {"name": self.name, "datatype": self.datatype, "shape": [-1, *self.shape]}
 
 
 @dataclass(frozen=True)
 class Request:
-    """An inference request that is right.
+    """A valid inference request.
 
     Args:
         rows: (n, ...) of the model's dtype.
-        id: what the response is to repeat, if anything.
+        id: what the response must repeat, if anything.
         binary: whether the output is wanted as bytes.
-        timeout_s: the client's deadline; None where it has none.
+        timeout_s: the client's deadline, in seconds; None if it has none.
     """
 
     rows: Array
@@ -96,13 +96,13 @@ def read(
     """Read the body of an inference request.
 
     Args:
-        body: as it came.
-        json_length: the header that says how much of it is JSON; None: all.
-        tensor: what the model takes.
-        most_rows: how many rows may come in one request.
+        body: as received.
+        json_length: the header that says how many of its bytes are JSON; None: all.
+        tensor: the model's input.
+        most_rows: how many rows one request may have.
 
     Raises:
-        BadRequest: it cannot be answered.
+        BadRequest: the request cannot be answered.
     """
     text, rest = _split(body, json_length)
     most = most_rows * math.prod(tensor.shape)
@@ -122,7 +122,7 @@ def read(
 
 
 def write(output: Array, tensor: Tensor, model: str, request: Request) -> tuple[bytes, int | None]:
-    """Return the body of the response to `request`, and how much of it is JSON if not all is."""
+    """Return the body of the response, and the length of its JSON in bytes if more follows it."""
     answer: dict[str, Any] = {
         "name": tensor.name,
         "datatype": tensor.datatype,
@@ -131,7 +131,7 @@ def write(output: Array, tensor: Tensor, model: str, request: Request) -> tuple[
     message: dict[str, Any] = {"model_name": model}
     if request.id is not None:
         message["id"] = request.id
-    message["outputs"] = [answer]  # last, and so its data are
+    message["outputs"] = [answer]  # last, so that its data come last
     if not request.binary:
         text = json.dumps(message)
         return f'{text[:-3]}, "data": [{_listed(output)}]}}]}}'.encode(), None
@@ -142,9 +142,9 @@ def write(output: Array, tensor: Tensor, model: str, request: Request) -> tuple[
 
 
 def _listed(output: Array) -> str:
-    """Return the numbers in a row, as JSON; null for one that JSON has no word for."""
+    """Return the numbers, separated by commas, as JSON; null for those that JSON cannot express."""
     flat = output.reshape(-1)
-    # piece by piece: while `json` is at work, no other thread is, and so not the event loop
+    # in pieces: `json` holds the GIL while it works, and the event loop would wait
     pieces = [flat[start : start + _PIECE] for start in range(0, flat.size, _PIECE)]
     return ", ".join(json.dumps(_finite(piece), allow_nan=False)[1:-1] for piece in pieces)
 
@@ -161,7 +161,7 @@ def _split(
 ) -> tuple[bytes | bytearray, memoryview | None]:
     if json_length is None:
         return body, None
-    # not int(): that takes "+1_0" and digits of other scripts, too
+    # not int(), which also takes "+1_0" and digits of other scripts
     if not (json_length.isascii() and json_length.isdigit() and len(json_length) < 20):
         raise BadRequest(f"`{LENGTH_HEADER}` must be a number of bytes, got {shorten(json_length)}")
     length = int(json_length)
@@ -171,7 +171,7 @@ def _split(
 
 
 def _parse(text: bytes | bytearray) -> Any:
-    # `json` reads all of a text without a look at other threads, unless it calls Python's functions
+    # `json` holds the GIL while it reads a text, unless it calls Python functions
     hooks: dict[str, Any] = {"parse_float": _float, "parse_int": _int} if len(text) > _LARGE else {}
     try:
         return json.loads(text, parse_constant=_refuse_constant, **hooks)
@@ -179,7 +179,7 @@ def _parse(text: bytes | bytearray) -> Any:
         raise
     except RecursionError:
         raise BadRequest("the JSON is nested too deeply") from None
-    except ValueError as error:  # of its form, of its encoding, or a number of too many digits
+    except ValueError as error:  # of its syntax, of its encoding, or a number with too many digits
         raise BadRequest(f"the body is not JSON: {shorten(str(error))}") from None
 
 
@@ -196,7 +196,7 @@ def _refuse_constant(word: str) -> NoReturn:
 
 
 def _object(value: Any, what: str, fields: Iterable[str] | None = None) -> dict[str, Any]:
-    """Return a JSON object that has no other fields than these; with None, any."""
+    """Return a JSON object that has no fields but these; None allows any."""
     if not isinstance(value, dict):
         raise BadRequest(f"{what} must be a JSON object, got {shorten(value)}")
     for key in () if fields is None else value.keys() - {*fields}:
@@ -259,12 +259,12 @@ def _of_json(data: Any, tensor: Tensor, shape: tuple[int, ...]) -> Array:
         limits = np.iinfo(tensor.dtype)
         if int(array.min()) < limits.min or int(array.max()) > limits.max:
             raise BadRequest(f"`data` of {tensor.datatype} must be {limits.min} to {limits.max}")
-    with np.errstate(over="ignore"):  # what comes of it is looked at
+    with np.errstate(over="ignore"):  # the result is checked
         return array.astype(tensor.dtype).reshape(shape)
 
 
 def _whole(data: list[Any], array: Array) -> Array:
-    """Return ints below and above 2**63 as they are: NumPy makes floats of them together."""
+    """Return a mix of ints below and above 2**63 exactly: NumPy would make floats of them."""
     exact = np.array(data, object)
     if not all(type(number) is int for number in exact.flat) or exact.min() < 0:
         return array
@@ -284,7 +284,7 @@ def _of_bytes(size: Any, rest: memoryview | None, tensor: Tensor, shape: tuple[i
     little = np.frombuffer(rest, tensor.dtype.newbyteorder("<")).reshape(shape)
     if tensor.dtype.kind == "b" and little.view(np.uint8).max() > 1:
         raise BadRequest("a byte of BOOL must be 0 or 1")
-    return little.astype(tensor.dtype)  # in the machine's order, and writable
+    return little.astype(tensor.dtype)  # in the machine's byte order, and writable
 
 
 def _wants_binary(message: dict[str, Any], parameters: dict[str, Any]) -> bool:

@@ -1,8 +1,7 @@
-"""A web server's side of a batcher: what each route of the Open Inference Protocol does.
+"""The web server's side of a batcher: what each route of the Open Inference Protocol does.
 
-It stays polite when it is overloaded: a request for which there is no room is refused at once, if
-possible before its body has been read, with a 503 that says when to try again. Lesson 10 serves a
-network with it.
+Under overload, a request for which there is no room is refused at once, if possible before its body
+has been read, with a 503 that says when to try again. Lesson 10 serves a network with it.
 """
 
 import asyncio
@@ -31,15 +30,15 @@ from asyncml.serving.openapi import document
 from asyncml.serving.protocol import BadRequest, Tensor
 
 _log = logging.getLogger("asyncml.serving")
-# what is larger than this, in bytes, is read and written in a thread: 1 MB of JSON takes 10 ms
+# bodies larger than this, in bytes, are read and written in a thread: 1 MB of JSON takes 10 ms
 _LARGE = 65_536
-# how many bodies of the largest size are read at once, at most
+# how many bodies of the largest size may be read at once
 _BODIES = 8
 _LATER, _CLOSE = {"Retry-After": "1"}, {"Connection": "close"}
 
 
 class Service:
-    """What the routes of an application do; `create_app` documents it, and its arguments."""
+    """The routes of an application; `create_app` documents their behaviour and the arguments."""
 
     def __init__(
         self,
@@ -86,11 +85,11 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: object) -> AsyncIterator[None]:
-        """Be ready while the server runs."""
+        """Run the batcher, and be ready, while the server runs."""
         async with self._batcher as batcher:
             row = np.asarray(await batcher(self._example))
             output = Tensor(protocol.OUTPUT, row.dtype, row.shape)
-            if output.datatype:  # it raises where the model does not return numbers
+            if output.datatype:  # this raises if the model does not return numbers
                 self._output = output
             try:
                 yield
@@ -107,7 +106,7 @@ class Service:
         return {"name": self._name, "versions": [], "platform": "asyncml", **tensors}
 
     async def metrics(self, request: Request) -> Response:
-        """Give the statistics to Prometheus."""
+        """Return the statistics in the format of Prometheus."""
         body, kind = exposition(self._batcher.statistics(), self._name)
         return Response(body, media_type=kind)
 
@@ -136,11 +135,11 @@ class Service:
         return Response(text, headers=headers, media_type="application/octet-stream")
 
     async def _read(self, request: Request, body: bytearray) -> None:
-        """Read the body, if it is one that is taken, and comes in time."""
+        """Read the body, if it is acceptable and arrives in time."""
         if request.headers.get("content-encoding", "identity") != "identity":
             raise HTTPException(415, "a compressed body is not taken: send it as it is")
         too_long = HTTPException(413, f"a body may have {self._most_bytes} bytes", _CLOSE)
-        with contextlib.suppress(ValueError):  # the server refuses one that is no number
+        with contextlib.suppress(ValueError):  # the server refuses a length that is not a number
             if int(request.headers.get("content-length", 0)) > self._most_bytes:
                 raise too_long
         try:
@@ -161,7 +160,7 @@ class Service:
     async def _answered(
         self, request: Request, answer: "asyncio.Future[Any]", timeout_s: float | None
     ) -> Any:
-        """Return the model's output, unless nobody waits for it any more."""
+        """Return the model's output, unless the client disconnects or its deadline passes first."""
         gone = asyncio.ensure_future(_disconnect(request))
         try:
             await asyncio.wait(
@@ -179,7 +178,7 @@ class Service:
 
 @contextlib.contextmanager
 def _failures_of_the_model() -> Iterator[None]:
-    """Show nothing of an error that is neither the request's nor the queue's."""
+    """Hide an error that is neither the request's nor the queue's: log it and raise a 500."""
     try:
         yield
     except (HTTPException, QueueFull, HeavyRow):
@@ -190,7 +189,7 @@ def _failures_of_the_model() -> Iterator[None]:
 
 
 def _checked(rows: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return the model's output as what the metadata say that it is."""
+    """Return the model's output as an array; raise if it differs from what the metadata say."""
     array = np.asarray(rows)
     if array.shape != shape or not np.can_cast(array.dtype, dtype, "same_kind"):
         raise ValueError(

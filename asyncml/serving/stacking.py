@@ -1,6 +1,6 @@
-"""From the rows of requests to what a model takes, and from what it returns back to rows.
+"""From the rows of requests to the input of a model, and from its output back to rows.
 
-Rows that are arrays of one shape and dtype are stacked; anything else goes as a list.
+Rows that are arrays of one shape and dtype are stacked; anything else becomes a list.
 """
 
 from contextlib import suppress
@@ -13,9 +13,9 @@ from asyncml.serving.line import Request
 
 
 def by_kind(batch: list[Request]) -> list[list[Request]]:
-    """Split a batch into the requests that can be stacked together: nearly always one list.
+    """Split a batch into groups that can be stacked, in reverse order: nearly always one group.
 
-    Those of the first are the last in the list, to be popped from it.
+    The group of the first request is the last in the list, to be popped first.
     """
     if not any(issubclass(kind, np.ndarray) for kind in {type(request.x) for request in batch}):
         return [batch]
@@ -29,10 +29,10 @@ def by_kind(batch: list[Request]) -> list[list[Request]]:
 
 
 def _kind(request: Request) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
-    """Return the shape and dtype of its rows; None where they are no arrays."""
+    """Return the shape and dtype of its rows, or None if they are not arrays."""
     x = request.x
     if not isinstance(x, np.ndarray):
-        return None  # a list of a `many`: its rows are no arrays, or not of one kind
+        return None  # a list from `many`: its rows are not arrays, or not all of one kind
     return (x.shape[1:] if request.is_many else x.shape), x.dtype
 
 
@@ -45,7 +45,7 @@ def stacked(batch: list[Request]) -> Any:
         return [x for piece in pieces for x in piece] if is_list else np.concatenate(pieces)
     if is_list or not first.ndim:
         return xs if is_list else np.array(xs, first.dtype)
-    # np.stack makes a view of each row first, which takes longer than the copy of a small one
+    # np.stack first makes a view of each row, which takes longer than copying a small one
     return np.concatenate(xs).reshape(len(xs), *first.shape)
 
 
@@ -54,10 +54,10 @@ def _alone(x: Any) -> Any:
 
 
 def check_rows(output: Any, rows: int, name: str) -> None:
-    """Raise where what the model made of so many rows is not as many rows."""
+    """Raise unless the model's output has exactly `rows` rows."""
     count = None
     if hasattr(output, "__getitem__") and not isinstance(output, dict | str | bytes):
-        with suppress(TypeError):  # an array of no dimension
+        with suppress(TypeError):  # a zero-dimensional array
             count = len(output)
     if count is None:
         got = f"shape {output.shape}" if hasattr(output, "shape") else shorten(output)
@@ -72,7 +72,7 @@ def check_rows(output: Any, rows: int, name: str) -> None:
 
 
 def joined(pieces: list[Any]) -> Any:
-    """Join the outputs of several batches: arrays along their first axis, or lists."""
+    """Join the outputs of several batches: arrays along the first axis, or lists."""
     if len(pieces) == 1:
         return pieces[0]
     if all(isinstance(piece, np.ndarray) for piece in pieces):

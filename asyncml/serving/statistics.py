@@ -1,4 +1,4 @@
-"""What a micro-batcher has done: how large its batches were, why they left, and who waited."""
+"""Statistics of a micro-batcher: the size of its batches, why they left, how long rows waited."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -10,8 +10,8 @@ from asyncml.units import figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# why a batch left: it was full; nothing ran; it had waited `max_wait_s`, or while another one ran;
-# the block ends
+# why a batch left: it was full; nothing was running; it had waited for `max_wait_s`, or while
+# another one ran; the block was ending
 Reason = Literal["full", "idle", "waited", "busy", "closing"]
 
 
@@ -20,18 +20,19 @@ class BatcherStatistics:
     """What a `MicroBatcher` has done since its block began.
 
     Attributes:
-        requests: rows that were asked for, those that were refused left out.
+        requests: rows that were requested, without those that were refused.
         answered: rows whose answer was handed out.
-        batches: calls of the model that were planned; those that look for a bad row left out.
-        sizes: rows in a batch -> how many batches had so many.
-        reasons: why batches left -> how many: "full"; "idle": nothing ran; "waited": `max_wait_s`
-            was over; "busy": a place became free, and they had gathered meanwhile; "closing".
-        waited_s: seconds from the call to the batch, of all rows together.
-        served_s: seconds that all batches took together.
-        queued: rows that wait now.
-        rejected: refused, since the queue was full.
-        cancelled: given up by their callers.
-        failed: answered with an error.
+        batches: planned calls of the model, without those that search for a bad row.
+        sizes: rows in a batch -> number of batches with as many.
+        reasons: why batches left -> number of batches: "full"; "idle": nothing was running;
+            "waited": `max_wait_s` was over; "busy": a place became free, and it had gathered
+            meanwhile; "closing".
+        waited_s: seconds from the call to the batch, summed over all rows.
+        served_s: seconds that batches took, summed over all of them.
+        queued: rows that are waiting now.
+        rejected: rows refused because the queue was full.
+        cancelled: rows given up by their callers.
+        failed: rows answered with an error.
     """
 
     requests: int = 0
@@ -47,28 +48,28 @@ class BatcherStatistics:
     failed: int = 0
 
     def now(self, queued: int) -> Self:
-        """Return a copy that does not change any more, for so many rows that wait."""
+        """Return a copy that no longer changes, with `queued` rows waiting."""
         reasons = dict(Counter(self.reasons).most_common())
         return replace(self, queued=queued, sizes=dict(sorted(self.sizes.items())), reasons=reasons)
 
     @property
     def rows(self) -> int:
-        """Rows that were in a batch."""
+        """How many rows were in a batch."""
         return sum(size * count for size, count in self.sizes.items())
 
     @property
     def wait_s(self) -> float:
-        """Mean seconds from the call to the batch; 0 where there was none."""
+        """Mean seconds from the call to the batch; 0 if there was none."""
         return self.waited_s / self.rows if self.batches else 0.0
 
     @property
     def service_s(self) -> float:
-        """Mean seconds that a batch took; 0 where there was none."""
+        """Mean seconds that a batch took; 0 if there was none."""
         return self.served_s / self.batches if self.batches else 0.0
 
     @property
     def mean_size(self) -> float:
-        """Rows a batch, on average; 0 where there was none."""
+        """Mean number of rows per batch; 0 if there was none."""
         return self.rows / self.batches if self.batches else 0.0
 
     def __str__(self) -> str:
@@ -97,7 +98,7 @@ class BatcherStatistics:
         ]
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw how many batches had which size.
+        """Draw the number of batches of each size.
 
         Args:
             ax: the axes to draw on; by default a new figure.

@@ -1,17 +1,17 @@
-"""What only the course needs: the module does without it.
+"""What only the course needs: the module works without it.
 
-    ready      see whether a machine can run it
-    readout    what that found, as a code of six characters
-    wheelhouse all wheels on a stick, for a room without network
+    ready      check whether a machine can run the course
+    readout    the results of that check, as a code of six characters
+    wheelhouse all wheels on a stick, for a room without a network
     lab        a learner's own copy of the lessons
-    routes     ways through the lessons for a workshop, and parts that stand alone
-    measuring  what was measured, beside what was predicted
+    routes     routes through the lessons for a workshop, and parts that stand alone
+    measuring  measured figures, beside their predictions
     projecting figures that can be read from the last row of a room
     workloads  work for threads and processes, which notebooks cannot define themselves
     address    where the course is published, and its badges
     serve      a network from a checkpoint, over HTTP
-    quotes     what a cell of a lesson has put out, for the answers of lesson 13
-    languages  its programs in other languages, run or recorded
+    quotes     the output of a lesson's cell, for the answers of lesson 13
+    languages  the programs of lesson 13 in other languages, run or recorded
     exercises  the checks of the learner's answers
 
 Every lesson uses it.
@@ -29,7 +29,7 @@ __all__ = ["Measurement", "bets", "measured", "plot_measured", "progress", "proj
 
 
 def __getattr__(name: str) -> Any:
-    # not before it is asked for: `ready` also runs where a package is missing, or Python is too old
+    # on demand: `ready` also runs where a package is missing, or Python is too old
     if name == "progress":
         return import_module("asyncml.course.exercises").progress
     if name == "projector":

@@ -1,20 +1,20 @@
-"""Where the course is published: one constant, and the badges that are made of it.
+"""Where the course is published: one constant, and the badges made from it.
 
-`python .ci/publish_at.py https://github.com/owner/name` fills it in, with all that depends on it.
+`python .ci/publish_at.py https://github.com/owner/name` sets it, and everything that depends on it.
 """
 
 REPOSITORY = ""  # such as "https://github.com/owner/name"; empty: not published yet
 
 
 def badges(repository: str, notebook: str = "00_start_here") -> str:
-    """Return Markdown with a badge each for Colab, Binder and Codespaces.
+    """Return Markdown with one badge each for Colab, Binder and Codespaces.
 
     Args:
         repository: its address on GitHub.
-        notebook: the name of the lesson that they open, without suffix; Codespaces opens them all.
+        notebook: the lesson that they open, without suffix; Codespaces opens all of them.
 
     Raises:
-        ValueError: the address is not one of a repository on GitHub.
+        ValueError: the address is not that of a repository on GitHub.
 
     >>> print(badges("https://github.com/owner/name").splitlines()[1])
     [![Open in Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/owner/name/main?labpath=my-course%2F00_start_here.ipynb)

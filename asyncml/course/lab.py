@@ -1,8 +1,8 @@
 """A learner's own copy of the lessons: `python -m asyncml lab`.
 
-The lessons of the course stay executed and as they are; the copy, in `my-course/`, has no outputs,
-so that nothing answers a question before it is asked, and is never overwritten. Ours for each
-exercise stand in `my-course/solutions/`.
+The lessons of the course stay executed and unchanged. The copy, in `my-course/`, has no outputs, so
+nothing answers a question before it is asked, and a lesson that the learner has changed is never
+overwritten. Our solutions to the exercises are in `my-course/solutions/`.
 """
 
 import argparse
@@ -23,22 +23,22 @@ from asyncml.course.routes import Route, part_of, routes
 _FOLDER = "my-course"
 _GLOSSARY = "glossary.md"
 _SETTINGS = Path(__file__).with_name("jupyter")  # code wraps, the glossary opens rendered, no news
-_RECORD = ".lessons.json"  # what each copy was made from, and how it was then
+_RECORD = ".lessons.json"  # what each copy was made from, and its digest then
 _APART = """\
 Yours first. Then compare it with ours: [solutions/{name}](solutions/{name}).
 """
 
-_BESIDE = re.compile(r"\]\((?![a-z]+:|#|/)")  # a link to what stands in the same folder
+_BESIDE = re.compile(r"\]\((?![a-z]+:|#|/)")  # a link to something in the same folder
 _NOT_LESSONS = re.compile(rf"\]\((?=pictures/|other_languages/|examples/|{re.escape(_GLOSSARY)})")
 
 Notebook = dict[str, Any]
 
 
 def lessons() -> Path:
-    """Return the folder of the lessons: beside the package in a checkout, within it in a wheel.
+    """Return the folder of the lessons: beside the package in a checkout, inside it in a wheel.
 
     Raises:
-        FileNotFoundError: they are in neither.
+        FileNotFoundError: they are in neither place.
     """
     here = Path(__file__)
     for folder in (here.parent / "lessons", here.parents[2] / "notebooks"):
@@ -48,7 +48,7 @@ def lessons() -> Path:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make what is missing of the copy, say what has happened, and open JupyterLab on it."""
+    """Make the missing parts of the copy, report what happened, and open JupyterLab on it."""
     ways = {route.name: route for route in routes()}
     parser = argparse.ArgumentParser(
         "python -m asyncml lab", description="Make your own copy of the lessons, and open it."
@@ -90,22 +90,22 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """Return that of JupyterLab, with defaults of ours, which a reader's own settings override."""
+    """Return JupyterLab's environment, with our defaults, which the reader's settings override."""
     paths = [str(_SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH", "")]
     return {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
 
 
 def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) -> list[str]:
-    """Copy the lessons that are not there yet; return what has happened, a line for each thing.
+    """Copy the lessons that are missing; return what happened, one line for each thing.
 
     Args:
-        folder: of the copy.
-        fresh: how the names of lessons begin that are to be made again; what was there is renamed.
+        folder: where the copy is.
+        fresh: prefixes of the lessons to make again; the existing copy is renamed.
         solutions: whether the solutions stay in the lessons, folded.
     """
     source, said, made = lessons(), [], 0
     (folder / "solutions").mkdir(parents=True, exist_ok=True)
-    examples = source.parent / "examples"  # in a checkout; in a wheel they stand beside the lessons
+    examples = source.parent / "examples"  # in a checkout; in a wheel they are beside the lessons
     for beside in [*source.iterdir(), examples]:  # pictures, and programs in other languages
         if beside.is_dir() and beside.name[0] not in "._":
             shutil.copytree(beside, folder / beside.name, dirs_exist_ok=True)
@@ -119,7 +119,7 @@ def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) ->
         if mine.exists() and not again:
             known = record.get(path.name, {})
             if known.get("made") == _digest(mine) and known.get("from") != print_of:
-                again = True  # nothing has been written in it
+                again = True  # the copy is unchanged
             elif known.get("from") != print_of:
                 said.append(
                     f"{path.name}: the course has a newer version. Yours is as it was; "
@@ -143,11 +143,11 @@ def make(folder: Path, *, fresh: Iterable[str] = (), solutions: bool = False) ->
 
 
 def make_route(folder: Path, route: Route, *, solutions: bool = False) -> list[Path]:
-    """Make the notebooks of a route, those that are not there yet; return their paths, in order.
+    """Make the missing notebooks of a route; return the paths of all of them, in order.
 
     Args:
-        folder: of the copy of all lessons, to which the parts refer.
-        route: the way through them.
+        folder: where the copy of all lessons is, to which the parts refer.
+        route: the route.
         solutions: whether the solutions stay in the parts, folded.
     """
     made = []
@@ -163,7 +163,7 @@ def make_route(folder: Path, route: Route, *, solutions: bool = False) -> list[P
 
 
 def cleared(name: str, notebook: Notebook, *, solutions: bool) -> Notebook:
-    """Return a notebook without outputs; without `solutions`, a link stands in place of each."""
+    """Return a notebook without outputs; without `solutions`, a link replaces each solution."""
     made: list[dict[str, Any]] = []
     apart = _APART.format(name=name).splitlines(keepends=True)
     for cell in copy.deepcopy(notebook["cells"]):
@@ -171,7 +171,7 @@ def cleared(name: str, notebook: Notebook, *, solutions: bool) -> Notebook:
             if solutions or "solution" not in cell["metadata"].get("tags", ()):
                 cell |= {"outputs": [], "execution_count": None}
             elif made and made[-1]["source"] == apart:
-                continue  # it has been said just above
+                continue  # the same link is just above
             else:
                 link = {"cell_type": "markdown", "metadata": {}, "source": apart}
                 cell = {**link, "id": cell["id"]}
@@ -183,7 +183,7 @@ def cleared(name: str, notebook: Notebook, *, solutions: bool) -> Notebook:
 
 
 def _one_folder_down(notebook: Notebook, links: re.Pattern[str]) -> Notebook:
-    """Return a notebook whose links, of those that the pattern finds, lead out of its folder."""
+    """Return a notebook whose links that match the pattern now point to the folder above."""
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = links.sub("](../", "".join(cell["source"]))
@@ -194,7 +194,7 @@ def _one_folder_down(notebook: Notebook, links: re.Pattern[str]) -> Notebook:
 def _read_record(folder: Path) -> dict[str, dict[str, str]]:
     try:
         found = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # then every copy counts as written in
+    except (FileNotFoundError, ValueError):  # then every copy counts as changed
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -209,12 +209,12 @@ def _digest(path: Path) -> str:
 
 
 def _start_of(path: Path) -> str:
-    """Return how the name of a lesson begins, and of no other."""
+    """Return the prefix that identifies a lesson."""
     return path.name[:2] if path.name[:2].isdigit() else path.stem
 
 
 def _free(path: Path) -> Path:
-    """Return a name beside `path` that nobody has."""
+    """Return an unused name beside `path`."""
     number = 1
     while (other := path.with_stem(f"{path.stem}_mine_{number}")).exists():
         number += 1

@@ -1,7 +1,7 @@
 """Programs of lesson 13 in other languages: run where the tools are, and recorded elsewhere.
 
-The sources stand in `notebooks/other_languages/`, and so does `recorded.json`: what they have
-printed on one machine, on one day.
+The sources are in `notebooks/other_languages/`, and so is `recorded.json`: what they printed on one
+machine, on one day.
 """
 
 import json
@@ -25,10 +25,10 @@ class Language:
     """How a source is built and run.
 
     Attributes:
-        name: what the language is called.
+        name: the name of the language.
         source: the file in `other_languages`.
-        tools: commands, of which one is enough.
-        build: what follows the tool, to build it; nothing where the tool runs it.
+        tools: commands, one of which is enough.
+        build: the tool's arguments to build the program; empty if the tool runs it.
     """
 
     name: str
@@ -48,7 +48,7 @@ LANGUAGES = (
 
 @dataclass(frozen=True)
 class Switch:
-    """What a switch costs: a row of the table."""
+    """The cost of a switch: a row of the table."""
 
     language: str
     way: str
@@ -67,16 +67,16 @@ def sources() -> Path:
 
 
 def recorded() -> dict[str, Any]:
-    """Return what was recorded, with its machine and its date."""
+    """Return the recorded results, with their machine and date."""
     found: dict[str, Any] = json.loads((sources() / "recorded.json").read_text(encoding="utf-8"))
     return found
 
 
 def ping_pong(messages: int = 100_000) -> list[Switch]:
-    """Return what a switch costs in each language, run here where its tools are.
+    """Return the cost of a switch in each language, run here if its tools are.
 
     Args:
-        messages: there and back, for what is compiled; a tenth of it in Python.
+        messages: how many, there and back; a tenth of them in Python.
     """
     rows = []
     for language in LANGUAGES:
@@ -89,10 +89,10 @@ def ping_pong(messages: int = 100_000) -> list[Switch]:
 
 
 def run(language: Language, messages: int) -> list[tuple[str, float]] | None:
-    """Build and run the ping-pong in a language; None where that does not work.
+    """Build and run the ping-pong in a language; return None if that fails.
 
     Returns:
-        Each way in which it switches, with the nanoseconds of a switch.
+        Each way of switching, with the nanoseconds that a switch takes.
     """
     tool = next(filter(None, map(shutil.which, language.tools)), None)
     if tool is None:
@@ -114,7 +114,7 @@ def run_python(name: str, *arguments: str) -> tuple[list[str], bool]:
     """Run one of the Python programs; return its lines, and whether it ran here.
 
     Args:
-        name: of the program, such as "with_torch". What was recorded is returned where it fails.
+        name: the program, such as "with_torch"; if it fails, its recorded lines are returned.
         arguments: for the program.
     """
     lines = _printed([sys.executable, str(sources() / f"{name}.py"), *arguments])
@@ -122,10 +122,10 @@ def run_python(name: str, *arguments: str) -> tuple[list[str], bool]:
 
 
 def source_of(name: str, *definitions: str) -> str:
-    """Return definitions of one of the files, as they stand there.
+    """Return definitions from one of the files, verbatim.
 
     Args:
-        name: of the file, such as "with_torch.py".
+        name: the file, such as "with_torch.py".
         definitions: how each begins, such as "class Wrapped".
     """
     parts = list(_parts((sources() / name).read_text(encoding="utf-8")))
@@ -135,7 +135,7 @@ def source_of(name: str, *definitions: str) -> str:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Yield the parts of a file that two empty lines keep apart."""
+    """Yield the parts of a file, which two empty lines separate."""
     yield from (part.strip("\n") for part in text.split("\n\n\n"))
 
 

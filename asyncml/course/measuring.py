@@ -1,8 +1,8 @@
-"""A figure that was measured, in one line: rounded, with what was expected beside it.
+"""A measured figure in one line: rounded, beside what was expected.
 
 Stopwatch readings differ from machine to machine, so they are shown with two digits and checked
-against bounds wide enough for a busy laptop. A figure out of bounds is marked. That stops nobody's
-notebook, but the tests of the course fail on it. Lessons 04, 05 and later ones use it.
+against bounds wide enough for a busy laptop. A figure out of bounds is marked. That does not stop a
+learner's notebook, but the course's tests fail on it. Lessons 04, 05 and later ones use it.
 """
 
 import math
@@ -26,8 +26,8 @@ _STEPS = {
     "": [(1.0, "")],
 }
 _UNIT_NAMES = {"s": "seconds", "B": "bytes", "x": "times", "": ""}
-_NEAR_BET, _FAR_BET = 1.25, 3.0  # times too much or too little up to which, and from which on
-_NEAR = 8.0  # times a figure: on a logarithmic axis, some of its label's width
+_NEAR_BET, _FAR_BET = 1.25, 3.0  # factors: near up to the first, far above the second
+_NEAR = 8.0  # within this many times a figure, a prediction is in the way of its label
 
 _bets: dict[str, "Measurement"] = {}
 
@@ -39,7 +39,7 @@ class Measurement:
     Attributes:
         what: what was measured.
         value: the figure, in `unit`.
-        predicted: what a formula or experience says.
+        predicted: what a formula or experience predicts.
         bounds: the least and the most that count as expected.
         unit: "s", "B" (bytes), "x" (a ratio) or "" (a count).
         bet: what the reader expected; None if she did not say.
@@ -96,7 +96,7 @@ def measured(
         bet: what the reader expected, in `unit`; `...` or None: she has not said.
 
     Raises:
-        TypeError: the bet is no number.
+        TypeError: the bet is not a number.
         ValueError: the unit is unknown, the prediction is not positive, or the bounds are empty.
 
     Example:
@@ -121,7 +121,7 @@ def measured(
 
 
 class Bets:
-    """How the bets went, as a table: what was bet, and what came of it."""
+    """How the bets went, as a table: each bet and its result."""
 
     def __init__(self, measurements: Iterable[Measurement]) -> None:
         self._measurements = list(measurements)
@@ -141,7 +141,7 @@ class Bets:
 
 
 def bets() -> Bets:
-    """Tell how the bets of this session went, in the order in which they were made.
+    """Return how the bets of this session went, in the order in which they were made.
 
     Example:
         >>> _bets.clear()
@@ -193,10 +193,10 @@ def rounded(value: float, unit: str = "s") -> str:
 def plot_measured(measurements: Sequence[Measurement], ax: "Axes | None" = None) -> "Axes":
     """Draw figures of one unit as bars on a logarithmic axis, with a diamond at each prediction.
 
-    A ring is the reader's bet.
+    A ring marks the reader's bet.
 
     Args:
-        measurements: what to draw, from top to bottom.
+        measurements: the figures, from top to bottom.
         ax: the axes to draw on; by default those of a new figure of a suitable height.
 
     Raises:
@@ -222,7 +222,7 @@ def plot_measured(measurements: Sequence[Measurement], ax: "Axes | None" = None)
         places, at = zip(*given, strict=True)
         ax.plot(places, at, "o", color="none", mec="black", ms=9, label="your bet")
     for row, measurement in enumerate(measurements):
-        # at the end of the bar, unless the diamond stands in its way
+        # at the end of the bar, unless the diamond is in its way
         is_near = measurement.value <= measurement.predicted <= _NEAR * measurement.value
         end = measurement.predicted if is_near else measurement.value
         ax.text(end * 1.15, row, "  " + rounded(measurement.value, unit), va="center")

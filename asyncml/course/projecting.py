@@ -1,8 +1,8 @@
-"""Figures for a projector: type, lines and lanes that can be read from the last row of a room.
+"""Figures for a projector: text, lines and lanes that can be read from the last row of a room.
 
-The last row reads letters of a fortieth of the picture's height: 18 pixels of 720. So type is set
-in 16 or 17 points at 110 pixels an inch, and a timeline shows at most eight lanes, and says how
-many it leaves out.
+From the last row you can read letters of a fortieth of the picture's height: 18 pixels of 720. So
+text is set in 16 or 17 points at 110 pixels per inch, and a timeline shows at most eight lanes and
+says how many it omits.
 """
 
 from typing import Any, Literal
@@ -36,7 +36,7 @@ def projector(theme: Literal["light", "dark", "off"] = "light") -> None:
     """Draw all figures from here on for a projector of 1280 x 720 pixels.
 
     Args:
-        theme: "dark" for a dark room, in which a white figure dazzles; "off" to draw as before.
+        theme: "dark" for a dark room, where a white figure dazzles; "off" to draw as before.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.

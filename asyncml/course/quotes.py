@@ -1,7 +1,7 @@
-"""What a cell of a lesson has put out, to be shown in another notebook.
+"""The output of a lesson's cell, to be shown in another notebook.
 
-Lesson 13 answers with what the lessons have measured. It takes the numbers from the lessons as they
-are, so that they cannot drift apart, and a reader's own copy, which has no outputs, will do.
+Lesson 13 answers with what the lessons measured. It takes the figures from the lessons themselves,
+so the two cannot drift apart, and a reader's own copy, which has no outputs, is not needed.
 """
 
 import base64
@@ -17,11 +17,11 @@ from asyncml.course.lab import lessons
 
 @dataclass(frozen=True)
 class Quote:
-    """Shows as text, and as a picture where the cell has drawn one.
+    """The output of a cell: shows as text, and as a picture if the cell drew one.
 
     Attributes:
         source: the number of the lesson, and the name of the cell.
-        lines: what was printed, line by line.
+        lines: the printed lines.
         png: the picture, or None.
     """
 
@@ -38,14 +38,14 @@ class Quote:
 
 
 def quote(address: str, only: str = "") -> Quote:
-    """Return what a cell of a lesson has put out when the lesson was last run.
+    """Return the output of a lesson's cell, from the last run of that lesson.
 
     Args:
         address: the lesson and the cell, as in "05_when_async_helps#train-run".
-        only: a regular expression; only lines in which it is found are shown.
+        only: a regular expression; only lines that contain a match are shown.
 
     Raises:
-        ValueError: there is no such lesson or cell, or it has put out nothing of the kind.
+        ValueError: there is no such lesson or cell, or it has no such output.
 
     Example:
         >>> quote("01_from_await_to_callbacks#four-states-run", only="cancelled ")
@@ -81,7 +81,7 @@ def _text(output: dict[str, Any]) -> str:
         return f"{output['ename']}: {output['evalue']}"
     data = output.get("data", {})
     if "image/png" in data:
-        return ""  # what stands there is `<Figure size 800x300 with 1 Axes>`
+        return ""  # the text is `<Figure size 800x300 with 1 Axes>`
     return _joined(output.get("text", data.get("text/plain", ""))).rstrip()
 
 

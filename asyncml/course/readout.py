@@ -1,7 +1,7 @@
 """The results of `python -m asyncml` as a code of six characters, to be read out or mailed.
 
-The first five hold a bit for each check, the last one tells a code that was misheard, or that comes
-from another version of the course. Zeros mean that all is well.
+The first five characters hold one bit per check; the last one exposes a code that was misheard or
+comes from another version of the course. Zeros mean that all is well.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _HEARD = str.maketrans({"I": "1", "L": "1", "O": "0", "-": "", " ": ""})
 
 
 def code(found: Mapping[str, bool], is_ready: bool) -> str:
-    """Return the code of what the checks found.
+    """Return the code for the results of the checks.
 
     Args:
-        found: for each check, in their order, whether it is right.
+        found: for each check, in order, whether it passed.
         is_ready: whether the course can be run.
 
     Example:
@@ -34,11 +34,11 @@ def code(found: Mapping[str, bool], is_ready: bool) -> str:
 
 
 def explain(text: str, names: Sequence[str]) -> str:
-    """Return what a code says.
+    """Return the meaning of a code.
 
     Args:
-        text: the code, in capitals or not, with O for 0 and I or L for 1 if need be.
-        names: of the checks, in their order.
+        text: the code, in upper or lower case, with O for 0 and I or L for 1 if need be.
+        names: the names of the checks, in order.
 
     Example:
         >>> explain("5g", ["Python", "kernel"])
@@ -57,6 +57,6 @@ def explain(text: str, names: Sequence[str]) -> str:
 
 
 def _sign(digits: str, names: Sequence[str]) -> str:
-    """Return a digit that changes if any single one does: odd factors have an inverse modulo 32."""
+    """Return a digit that changes if any single digit does: odd factors have an inverse mod 32."""
     total = sum((2 * place + 1) * _DIGITS.index(digit) for place, digit in enumerate(digits))
     return _DIGITS[(crc32(" ".join(names).encode()) + total) % 32]

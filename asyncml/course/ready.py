@@ -1,9 +1,9 @@
 """Check a machine before a workshop: `python -m asyncml`.
 
-It prints one line for each thing the course needs, and advice below each that is not right. The
+It prints one line for each thing the course needs, and advice below each line that is not ok. The
 exit status is 0 if the course can be run here. Each check imports what it needs, so a missing
-package costs one line of the table, and not the whole table. The last line is a code, to be read
-out before a workshop; `python -m asyncml --explain CODE` says what it means.
+package costs one line of the table, not the whole table. The last line is a code, to be read out
+before a workshop; `python -m asyncml --explain CODE` says what it means.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PACKAGES = {  # for the lessons
 TEST_PACKAGES = {"pytest": "8.2", "pytest-xdist": "3.6", "nbval": "0.11", "hypothesis": "6.100"}
 
 _INSTALL = f'in the folder of the course: "{sys.executable}" -m pip install -r requirements.txt'
-_BLAS_VARIABLES = {  # part of the name of a BLAS -> what bounds its threads
+_BLAS_VARIABLES = {  # part of a BLAS's name -> the variable that limits its threads
     "openblas": "OPENBLAS_NUM_THREADS",
     "mkl": "MKL_NUM_THREADS",
     "accelerate": "VECLIB_MAXIMUM_THREADS",
@@ -51,13 +51,13 @@ _BLAS_VARIABLES = {  # part of the name of a BLAS -> what bounds its threads
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found.
+    """The result of one check.
 
     Args:
-        name: what was looked at.
-        ok: whether it is right.
+        name: what was checked.
+        ok: whether it passed.
         seen: what was found, in a few words.
-        advice: what to do if it is not right.
+        advice: what to do if it failed.
         needed: False if the course can be run all the same.
     """
 
@@ -78,8 +78,8 @@ def check_python(
     """Check the version and the build of Python.
 
     Args:
-        version: its numbers.
-        has_lock: whether it runs with the global lock; by default, find out.
+        version: the numbers of the version.
+        has_lock: whether it runs with the global lock; detected by default.
     """
     seen = f"{'.'.join(map(str, version))}, {sys.executable}"
     first, last = TESTED
@@ -112,7 +112,7 @@ def check_package(name: str, minimum: str, *, needed: bool = True) -> Check:
 
 
 def check_kernel(ask: Callable[[], Mapping[str, str]] | None = None) -> Check:
-    """Start the kernel of the notebooks, which must be this Python and must find asyncml.
+    """Start the notebooks' kernel, which must be this Python and must find asyncml.
 
     Args:
         ask: returns the `prefix` of the kernel's Python and the `package` it would import.
@@ -230,12 +230,12 @@ CHECKS: dict[str, Callable[[], Check]] = {
 
 
 def run_check(name: str, check: Callable[[], Check]) -> Check:
-    """Run one check. If it cannot be run, that is its result."""
+    """Run one check; if it cannot run, return a failed one that says why."""
     import warnings
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a table that a newcomer reads
+            warnings.simplefilter("ignore")  # the table is for newcomers
             return check()
     except ModuleNotFoundError as error:
         return Check(name, False, f"needs {error.name}, which is missing", _INSTALL)
@@ -283,7 +283,7 @@ def _print(text: str) -> None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Read the numbers at the front of a version: (8, 2) of "8.2rc1"."""
+    """Return the leading numbers of a version: (8, 2) for "8.2rc1"."""
     import re
 
     return tuple(map(int, re.findall(r"\d+", re.split(r"[^\d.]", version)[0])))
@@ -299,13 +299,13 @@ def _usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
             quota, period = " ".join(file.read_text() for file in files).split()
         except (OSError, ValueError):
             continue
-        if quota.isdigit():  # "max" and -1 are no cap
+        if quota.isdigit():  # "max" and -1 mean no limit
             cores = min(cores, int(quota) / int(period))
     return cores
 
 
 def _blas_threads() -> int:
-    """Return how many threads BLAS uses, as it says itself or else as the environment says."""
+    """Return how many threads BLAS uses: as BLAS says, or else as the environment says."""
     from importlib import import_module
 
     try:
@@ -317,7 +317,7 @@ def _blas_threads() -> int:
 
 
 def _times_slower() -> float:
-    """Return how much longer a small network's products take with all threads than with one."""
+    """Return how many times longer a small network's products take with all threads than one."""
     from importlib import import_module
     from statistics import median
 
@@ -326,7 +326,7 @@ def _times_slower() -> float:
     limits = import_module("threadpoolctl").threadpool_limits
     x, weight = np.ones((64, 784), np.float32), np.ones((784, 128), np.float32)
     times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(5):  # in turns, since what else the machine does changes
+    for _ in range(5):  # alternately, since the machine's other load changes
         for found, most in zip(times, (None, 1), strict=True):
             with limits(most, "blas"):
                 found.append(_seconds(lambda: [x @ weight for _ in range(50)]))
@@ -340,7 +340,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _ask_kernel() -> dict[str, str]:
-    """Ask a new kernel, started in another folder, where its Python and its asyncml are."""
+    """Start a kernel in another folder; return where its Python and its asyncml are."""
     import ast
     import subprocess
     import tempfile

@@ -1,8 +1,9 @@
 """Routes through the course for a workshop, and parts of lessons that stand alone.
 
-A route names ranges of cells; each becomes a notebook. What a part uses of the cells that it leaves
-out is found by the names in their code, and comes along in one folded cell at its beginning. So
-`python -m asyncml lab --route half-day` opens just what is taught, made from the lessons.
+A route has parts, each some ranges of a lesson's cells, and each part becomes a notebook. The other
+cells of the lesson that a part needs are found by the names in their code, and come in one folded
+cell at its beginning. So `python -m asyncml lab --route half-day` opens just what is taught, made
+from the lessons.
 """
 
 import copy
@@ -34,9 +35,9 @@ class Part:
 
     Args:
         lesson: its name without suffix.
-        cells: ranges of cells, each as the ids of its first and its last one.
-        minutes: what it takes in a workshop.
-        skip: what to leave out if you are late.
+        cells: ranges of cells, each given by the ids of its first and last cell.
+        minutes: how long it takes in a workshop.
+        skip: what to omit if you are late.
     """
 
     lesson: str
@@ -55,7 +56,7 @@ class Route:
 
 
 def routes() -> list[Route]:
-    """Return the routes that are advertised, from `workshop/routes.toml`.
+    """Return the advertised routes, from `workshop/routes.toml`.
 
     Raises:
         FileNotFoundError: neither a checkout nor an installed course has the file.
@@ -85,8 +86,8 @@ def part_of(notebook: Notebook, part: Part) -> Notebook:
     """Return the part as a notebook that runs alone.
 
     Raises:
-        LookupError: a range names a cell that is not there, or the part uses a name that only a
-            solution defines, or nothing before it.
+        LookupError: a range names a missing cell, or the part uses a name that only a solution
+            defines.
     """
     cells = notebook["cells"]
     places = {cell["id"]: place for place, cell in enumerate(cells)}
@@ -101,7 +102,7 @@ def part_of(notebook: Notebook, part: Part) -> Notebook:
         start += [_text("part-before", _SAYS.format(name=part.lesson)), _joined(before)]
     whole = copy.deepcopy({**notebook, "cells": [*start, *made]})
     for cell in whole["cells"]:
-        if cell["cell_type"] == "markdown":  # the title says how long all of the lesson takes
+        if cell["cell_type"] == "markdown":  # the title gives the minutes of the whole lesson
             says = rf"\g<1>{part.minutes} minutes in a room, for this part of the lesson."
             text = _MINUTES.sub(says, "".join(cell["source"]))
             cell["source"] = text.splitlines(keepends=True)
@@ -109,21 +110,21 @@ def part_of(notebook: Notebook, part: Part) -> Notebook:
 
 
 def needed(cells: Sequence[Cell], chosen: Iterable[int]) -> list[int]:
-    """Return which cells that are left out the chosen ones use, directly or through others.
+    """Return the indices of the omitted cells that the chosen ones use, directly or indirectly.
 
     Args:
-        cells: of the whole lesson.
-        chosen: the places of some of them.
+        cells: all cells of the lesson.
+        chosen: the indices of some of them.
 
     Raises:
-        LookupError: a name is defined only by a solution, or by nothing that stands before its use.
+        LookupError: only a solution defines a name before its use.
     """
     names = [_names(cell) for cell in cells]
     kept = set(chosen)
     found, to_see = set[int](), sorted(kept)
     while to_see:
         place = to_see.pop()
-        solution = _is_solution(cells[place])  # one that uses another: both are taken out
+        solution = _is_solution(cells[place])  # a solution may use another one: both are removed
         for name in sorted(names[place][1]):
             before = [at for at in range(place) if name in names[at][0]]
             ours = [at for at in before if solution or not _is_solution(cells[at])]
@@ -143,7 +144,7 @@ def _is_solution(cell: Cell) -> bool:
 
 
 def _names(cell: Cell) -> tuple[set[str], set[str]]:
-    """Return the global names that a cell stores, and those that it uses before it stores them."""
+    """Return the global names that a cell stores, and those it uses before it stores them."""
     return _names_in("".join(cell["source"])) if cell["cell_type"] == "code" else (set(), set())
 
 
@@ -176,7 +177,7 @@ def _text(name: str, text: str) -> Cell:
 
 
 def _joined(cells: Sequence[Cell]) -> Cell:
-    """Return one folded code cell with the code of all."""
+    """Return one folded code cell with the code of all these cells."""
     source = "# what this part uses of the cells before it\n"
     source += "\n\n".join("".join(cell["source"]) for cell in cells)
     return {

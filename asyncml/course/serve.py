@@ -1,17 +1,17 @@
 """Serve a network from a checkpoint: `python -m asyncml serve CHECKPOINT`.
 
-A checkpoint names the layers of its network and their sizes. Those of asyncml are made anew from
-that; no code of the file is run.
+A checkpoint names the layers of its network and their sizes. asyncml's own layers are made anew
+from these; no code from the file is run.
 
     python -m asyncml serve checkpoints --port 8000
 
-serves the newest one in the folder. For several processes behind one port write a file `net.py`
+serves the newest one in the folder. For several processes behind one port, write a file `net.py`
 
     from pathlib import Path
     from asyncml.course.serve import app_of
     app = app_of(Path("checkpoints"))
 
-and run `uvicorn net:app --workers 4`: each has a network and a batcher of its own.
+and run `uvicorn net:app --workers 4`: each process has its own network and batcher.
 """
 
 import argparse
@@ -40,11 +40,11 @@ def network_of(path: Path) -> Sequential:
     """Return the network of a checkpoint.
 
     Args:
-        path: a file of `Checkpointer`, or its folder, of which the newest whole file is taken.
+        path: a file of `Checkpointer`, or its folder, from which the newest intact file is taken.
 
     Raises:
         FileNotFoundError: there is none.
-        CheckpointError: it is damaged, or of a network that has parts of other libraries.
+        CheckpointError: it is damaged, or its network has parts from other libraries.
     """
     if path.is_dir():
         newest, damaged = files.newest(path)
@@ -67,7 +67,7 @@ def network_of(path: Path) -> Sequential:
 
 
 def _made(text: str) -> Sequential:
-    """Make a network from its `repr`, as a checkpoint holds it."""
+    """Make a network from its `repr`, as stored in a checkpoint."""
     try:
         call = ast.parse(text, mode="eval").body
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
@@ -92,8 +92,8 @@ def app_of(path: Path, name: str = "model", max_batch_size: int = 64) -> "Starle
 
     Args:
         path: as for `network_of`.
-        name: of the model, in the paths of the server.
-        max_batch_size: rows in a batch, at most.
+        name: the model's name in the paths of the server.
+        max_batch_size: how many rows a batch may have.
 
     Raises:
         ModuleNotFoundError: starlette is not installed.
@@ -105,7 +105,7 @@ def app_of(path: Path, name: str = "model", max_batch_size: int = 64) -> "Starle
 
 
 def main(arguments: Sequence[str]) -> int | str:
-    """Serve until somebody interrupts; return what went wrong, or 0."""
+    """Serve until interrupted; return an error message, or 0."""
     parser = argparse.ArgumentParser(
         "python -m asyncml serve", description="Serve the network of a checkpoint over HTTP."
     )

@@ -1,7 +1,8 @@
 """All wheels of the course on a stick, for a room without network: `python -m asyncml wheelhouse`.
 
-pip fetches what each Python on each system needs, but it asks which packages are needed for the
-Python that runs it. So what the others need on top is read from the wheels, and fetched as well.
+pip downloads what each Python on each system needs, but it decides which packages are needed for
+the Python that runs it. The other packages are found in the metadata of the wheels, and downloaded
+as well.
 """
 
 import argparse
@@ -94,16 +95,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def fetch(folder: Path, wheel: Path, pythons: Sequence[str], systems: Sequence[str]) -> None:
-    """Fetch what a wheel of a project needs, with its extra `course`, and say how to install it.
+    """Download what a project's wheel needs, with its extra `course`; write how to install it.
 
     Args:
-        folder: the wheel lies in it, and all others come to it.
+        folder: holds the wheel; all others are put there.
         wheel: of the project.
-        pythons: such as `["3.11", "3.12"]`.
+        pythons: versions, such as `["3.11", "3.12"]`.
         systems: names in `SYSTEMS`.
 
     Raises:
-        subprocess.CalledProcessError: pip failed; it has said why.
+        subprocess.CalledProcessError: pip failed; it has printed why.
     """
     name = f"{wheel.name.split('-')[0]}[{EXTRA}]"
     for system, python in product(systems, pythons):
@@ -116,7 +117,7 @@ def fetch(folder: Path, wheel: Path, pythons: Sequence[str], systems: Sequence[s
         while wanted:
             _pip("download", "--dest", str(folder), *target, *wanted)
             missing = sorted(set(_missing(folder, name, environment)))
-            if missing == wanted:  # fetched, and still not there: a version that does not fit
+            if missing == wanted:  # downloaded, and still missing: a version that does not fit
                 break
             wanted = missing
     words = {"pythons": ", ".join(pythons), "systems": ", ".join(systems), "last": pythons[-1]}
@@ -160,13 +161,13 @@ def _missing(folder: Path, root: str, environment: dict[str, str]) -> Iterator[s
 
 def _metadata(wheel: Path) -> Any:
     with ZipFile(wheel) as archive:
-        inside = re.compile(r"[^/]+\.dist-info/METADATA")  # not of what a wheel has vendored
+        inside = re.compile(r"[^/]+\.dist-info/METADATA")  # not the metadata of a vendored package
         name = next(filter(inside.fullmatch, archive.namelist()))
         return HeaderParser().parsestr(archive.read(name).decode("utf-8"))
 
 
 def project_wheel(folder: Path) -> Path:
-    """Put a wheel of this project into a folder: built from the checkout, or as it is installed."""
+    """Put a wheel of this project into a folder: built from the checkout, or as installed."""
     root = Path(__file__).parents[2]
     if (root / "pyproject.toml").exists():
         _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(root))
@@ -175,7 +176,7 @@ def project_wheel(folder: Path) -> Path:
 
 
 def packed(found: Distribution, folder: Path) -> Path:
-    """Make a wheel again of a pure distribution that is installed."""
+    """Pack an installed pure distribution into a wheel again."""
     home = f"{found.metadata['Name'].replace('-', '_')}-{found.version}"
     wheel, record = folder / f"{home}-py3-none-any.whl", f"{home}.dist-info/RECORD"
     rows = []

@@ -2,9 +2,9 @@
 
 A job returns time stamps, one after each of its rounds. Between two stamps it was computing, unless
 the round took so much longer than usual that it must have waited for a core or for Python's lock.
-The count is therefore right even on a busy machine, where a stopwatch misleads. A process pool runs
-only what it can import, and nothing of a notebook: lesson 05 runs these jobs in coroutines, threads
-and processes.
+So the count is right even on a busy machine, where a stopwatch misleads. A process pool runs only
+what it can import, nothing from a notebook: lesson 05 runs these jobs in coroutines, threads and
+processes.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from asyncml.threads import cores as cores
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_STRETCHED = 5  # a round of so many times the usual length waited for something
+_STRETCHED = 5  # a round of this many times the usual length waited for something
 _PATIENCE_S = 60.0
 
 
 def wait_work(seconds: float) -> list[float]:
-    """Wait, as for a disk or a network, and return the stamps of the beginning and the end."""
+    """Wait, as for a disk or a network, and return the stamps of the start and the end."""
     start = time.perf_counter()
     time.sleep(seconds)
     return [start, time.perf_counter()]
@@ -63,7 +63,7 @@ def python_work(rounds: int) -> list[float]:
 
 
 def stretches(stamps: Sequence[float]) -> list[tuple[float, float]]:
-    """Return the spans (start, end) in which a job was at work, leaving out rounds of waiting.
+    """Return the spans (start, end) in which a job was at work, without rounds of waiting.
 
     Example:
         >>> stretches([0, 1, 2, 9, 10])
@@ -81,12 +81,12 @@ def stretches(stamps: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def at_once(jobs: Sequence[Sequence[float]]) -> float:
-    """Return how many jobs were at work, on average over the time in which any was.
+    """Return how many jobs were at work, averaged over the time in which any was.
 
     1.0 means one after the other, or taking turns; 2.0 means that two were always at work.
 
     Args:
-        jobs: the stamps of each, in seconds of one clock.
+        jobs: the stamps of each job, in seconds of one clock.
 
     Example:
         >>> at_once([[0, 1, 2], [2, 3, 4]]), at_once([[0, 1, 2], [0, 1, 2]])
@@ -103,7 +103,7 @@ def at_once(jobs: Sequence[Sequence[float]]) -> float:
 
 @contextlib.contextmanager
 def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Provide a pool whose threads have all started, each on a core of its own if possible."""
+    """Provide a pool whose threads have all started, each on its own core if possible."""
     everyone = threading.Barrier(workers)
     with ThreadPoolExecutor(workers, "worker", _take_core, (everyone,)) as pool:
         list(pool.map(abs, range(workers)))
@@ -112,7 +112,7 @@ def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 @contextlib.contextmanager
 def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Provide a pool whose processes have all started, each on a core of its own if possible.
+    """Provide a pool whose processes have all started, each on its own core if possible.
 
     They are spawned on every system, since a fork copies the locks that other threads hold.
     """
@@ -126,7 +126,7 @@ def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 def _take_core(everyone: Any) -> None:
     """Wait until all workers have started, so that none does two jobs; then take a core."""
     number = everyone.wait(_PATIENCE_S)
-    if hasattr(os, "sched_setaffinity"):  # on a busy machine they might share one for a while
+    if hasattr(os, "sched_setaffinity"):  # on a busy machine they might share a core for a while
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {allowed[number % len(allowed)]})
 

@@ -65,7 +65,7 @@ class Epoch:
     ) -> None:
         self.number = number
         self.end = ""  # for its consumer: FINISHED, LEFT, or the reason why something else ended it
-        self.closed = False  # whether its stages have been stopped, which may be a moment later
+        self.closed = False  # whether its stages have been stopped, which may be later than `end`
         self.standing = standing
         self.waited_s = 0.0
         self.flow: Flow = iter(())
@@ -286,7 +286,7 @@ class Epoch:
         self.stop()
 
     def check(self) -> None:
-        """Raise RuntimeError if the epoch was ended before its consumer ended it."""
+        """Raise RuntimeError if something else ended the epoch before its consumer did."""
         if self.end not in ("", FINISHED, LEFT):
             raise RuntimeError(self.end)
 

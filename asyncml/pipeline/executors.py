@@ -157,8 +157,7 @@ class Processes(Place):
         """Keep the processes, or end them if one is still busy: nothing else stops a function."""
         pools, self._pools, self._kept = self._pools, None, None
         jobs, self._jobs = self._jobs, set()
-        # a task that awaits a job may resume before the job's callbacks have run: seen on Python
-        # 3.14
+        # a job's awaiter may resume before the job's callbacks have run, as seen on Python 3.14
         if self._is_lost or not all(job.done() and _has_returned(job) for job in jobs):
             close_pool(self.executor)
         elif pools:
@@ -174,8 +173,8 @@ class TimedThreads(Place):
     """Threads for calls with a time-out: `slots` for awaited calls, `slots` for abandoned ones.
 
     While `slots` abandoned calls are running, the next call to time out keeps its slot until one of
-    them ends. A function that hangs now and then slows nothing down; one that always hangs stops
-    here.
+    them ends. So a function that hangs now and then slows nothing down; one that always hangs stops
+    the stage.
     """
 
     def __init__(self, slots: int, name: str, timeout: float) -> None:

@@ -181,7 +181,7 @@ def _part_with(thread: threading.Thread) -> None:
         warnings.warn(
             f"the loop over a pipeline has ended, but after {PATIENCE_S:g} s one of its functions "
             "still holds the pipeline's event loop, runs in asyncio.to_thread, or cleans up: its "
-            "thread goes on until that has ended",
+            "thread runs on until that has ended",
             RuntimeWarning,
             stacklevel=3,
         )

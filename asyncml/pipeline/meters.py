@@ -87,7 +87,7 @@ def _advice(stages: tuple[StageStatistics, ...], meters: list[Meter], slowest: i
     if stage.busy >= _IS_BUSY:
         return f"{stage.name}, busy {stage.busy:.0%}: {meters[slowest].advice}"
     return (
-        f"none of the stages ({stage.name} is busiest, {stage.busy:.0%}): what takes the time is "
+        f"none of the stages ({stage.name} is busiest, {stage.busy:.0%}): the time goes to "
         "a source that gives its items slowly, a slow item that those behind it wait for (raise "
         "`lookahead`), pauses between attempts, or something else that holds the event loop"
     )

@@ -27,8 +27,7 @@ def chain(pipelines: Sequence[Pipeline]) -> Pipeline:
     stages, states and statistics holds here too.
 
     Args:
-        pipelines: at least one. Each starts from its beginning in every epoch, whatever its
-            position.
+        pipelines: at least one. Each runs from its start in every epoch, whatever its position.
 
     Raises:
         TypeError: `pipelines` is not a list of pipelines.
@@ -55,8 +54,7 @@ def mix(
     `statistics()` lists the stages of the first pipeline as `0/...`, and so on.
 
     Args:
-        pipelines: at least one. Each starts from its beginning in every epoch, whatever its
-            position.
+        pipelines: at least one. Each runs from its start in every epoch, whatever its position.
         weights: one number > 0 for each pipeline: how often it is drawn, relative to the others.
         seed: an int >= 0 for the random order; it has no effect without `weights`.
 

@@ -1,7 +1,7 @@
 """Stages that give items out in another order, and what a saved state must record about them.
 
-The state of such a stage lists where the items came from that were taken in and not given out, and
-a resumed run makes them again. Lesson 07 shows why keys are shuffled and data is not.
+The state of such a stage lists the addresses of the items that it has taken in and not given out,
+and a resumed run makes these again. Lesson 07 shows why keys are shuffled and data is not.
 """
 
 from collections.abc import Callable, Iterator

@@ -85,7 +85,7 @@ class Joint(Opened, Protocol):
     """
 
     async def resume(self, number: int, part: Any, wanted: dict[int, Any]) -> dict[int, Any]:
-        """Start before item `number`; return the items of the `wanted` addresses, remade."""
+        """Start before item `number`; return the items at the `wanted` addresses by number."""
 
     def room(self) -> None:
         """Let its pipelines run ahead."""

@@ -47,7 +47,7 @@ PAUSE_S, TURN = 0.005, 1024
 class Context:
     """What a stage of a running epoch knows: its state, its meter, and how to address an item.
 
-    `drain` takes up to that many ready entries from the stage above, if it can be asked for them.
+    `drain(n)` takes up to n ready entries from the stage above, if it can be asked for them.
     """
 
     epoch: int
@@ -90,7 +90,7 @@ class Stage:
         return items
 
     def accepts(self, part: Any) -> bool:
-        """Return whether `part` can be this stage's part of a saved state; None if it has none."""
+        """Return whether `part` can be this stage's saved state; `part` is None if it has none."""
         return part is None
 
     def flow(self, up: Flow, context: Context) -> Flow:
@@ -100,7 +100,7 @@ class Stage:
     def split(self, mark: Mark, context: Context) -> tuple[Mark, Any]:
         """Return where the stages above stood after `mark`, and the state of this stage.
 
-        If the former is None, they stood where they were when the epoch was resumed.
+        If the former is None, nothing has come from above since the epoch was resumed.
         """
         return mark, None
 

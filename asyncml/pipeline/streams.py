@@ -31,7 +31,7 @@ class Stream:
 
     def __init__(self, work: "Streams", rank: float) -> None:
         self._work = work
-        self.rank = rank  # streams are consumed in this order; infinite while it is undecided
+        self.rank = rank  # streams are consumed in this order; infinite while undecided
         self.ready: deque[Any] = deque()
         self.made = 0  # items passed on
         self.skip = 0  # items that this attempt must still skip, since an earlier one made them
@@ -123,7 +123,7 @@ class Streams(Work):
         return min(self._share() - self._others(), lookahead - self.ahead)
 
     async def _granted(self, ticket: int, stream: Stream, most: int) -> int:
-        """Wait for room; return for how many items it was granted, which count from now on."""
+        """Wait for room; return how many items were granted, which count as ahead from now on."""
         while (room := self._room_for(ticket, stream)) <= 0:
             if urgent := self._urgent(stream):
                 self._todo.remove(urgent)

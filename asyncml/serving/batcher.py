@@ -132,8 +132,8 @@ class MicroBatcher:
     async def __call__(self, x: Any) -> Any:
         """Return the model's output for one row.
 
-        Waits for room while `max_pending` rows are waiting already. If cancelled, it gives up its
-        place, and no other request is affected; for a deadline, put `asyncio.timeout` around the
+        Waits for room while `max_pending` rows are waiting already. A cancelled call gives
+        up its place and affects no other request; for a deadline, put `asyncio.timeout` around the
         call.
 
         Args:

@@ -212,8 +212,8 @@ class Dispatcher:
     ) -> None:
         """Run a batch, and then others, until none is due.
 
-        The results of a batch are told when the next is ready to run: then the event loop hands
-        them out while the model runs, and not while a thread stacks rows.
+        The results of a batch are handed over when the next is ready to run: the event loop deals
+        with them while the model runs, and not while a thread stacks rows.
         """
         news: list[_Outcome] = []
         try:
@@ -276,4 +276,4 @@ class Dispatcher:
 
 def ended() -> RuntimeError:
     """Return the error for requests that will get no answer."""
-    return RuntimeError("the block of the MicroBatcher was left by an error: nobody is answered")
+    return RuntimeError("the block of the MicroBatcher ended early: this request gets no answer")

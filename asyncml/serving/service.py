@@ -137,7 +137,7 @@ class Service:
     async def _read(self, request: Request, body: bytearray) -> None:
         """Read the body, if it is acceptable and arrives in time."""
         if request.headers.get("content-encoding", "identity") != "identity":
-            raise HTTPException(415, "a compressed body is not taken: send it as it is")
+            raise HTTPException(415, "a compressed body is not accepted: send it uncompressed")
         too_long = HTTPException(413, f"a body may have {self._most_bytes} bytes", _CLOSE)
         with contextlib.suppress(ValueError):  # the server refuses a length that is not a number
             if int(request.headers.get("content-length", 0)) > self._most_bytes:

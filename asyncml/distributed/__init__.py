@@ -1,15 +1,15 @@
 """Distributed training: workers, and the coroutines that coordinate them.
 
-    policies   when a gradient counts, and when its worker may go on
-    shares     which batches are whose, and which are done
+    policies   when a gradient counts, and when its worker may continue
+    shares     which worker has which batches, and which are done
     server     the parameters and their optimiser, from run to run
-    run        one run of a server: takes gradients, makes updates, says who may go on
+    run        one run of a server: take gradients, make updates, let workers continue
     worker     the worker: one coroutine, wherever it runs
     channel    messages over a connection, straight from memory
     cluster    workers on a Dask cluster
     train      workers in virtual time, in threads, or on a Dask cluster
     allreduce  the sum of all workers' vectors in a ring, without a server
-    history    what was done
+    history    the record of a run
 
 Lesson 11 trains with it.
 """

@@ -1,7 +1,7 @@
 """Ring all-reduce: the sum of all workers' vectors, without a server.
 
-Each worker sends to its right neighbour alone, and all send at once, so that no connection carries
-more than two vectors, however many workers there are.
+Each worker sends only to its right neighbour, and all send at once, so no connection carries more
+than two vectors, however many workers there are.
 """
 
 import asyncio
@@ -16,26 +16,26 @@ from asyncml.distributed.worker import Network
 async def ring_all_reduce(
     vectors: Sequence[np.ndarray[Any, Any]], *, network: Network | None = None, seed: int = 0
 ) -> int:
-    """Put the sum of all vectors into each of them; a coroutine for each does its part.
+    """Put the sum of all vectors into each of them; one coroutine per vector does its part.
 
-    Each vector is cut into P chunks. In P - 1 rounds every worker passes a chunk on and adds the
-    one that it is passed: then each has one chunk of the sum. In P - 1 more these go round. So each
-    sends 2 (P - 1) messages of 1 / P of the vector, which takes 2 (P - 1) (latency + bytes / P /
-    bandwidth). Nothing is copied but by the additions. If it is cancelled, the vectors hold parts
-    of sums.
+    Each vector is cut into P chunks. In each of P - 1 rounds, every worker passes a chunk on and
+    adds the one that it receives: then each has one chunk of the sum. In P - 1 more rounds these
+    chunks go round. So each worker sends 2 (P - 1) messages of 1 / P of the vector, which takes
+    2 (P - 1) (latency + bytes / P / bandwidth). Messages are views: sending copies nothing. If
+    cancelled, the vectors hold partial sums.
 
     Source: Patarasu & Yuan 2009, who show that no all-reduce sends less.
 
     Args:
-        vectors: one for each worker, (n,) each, of one floating type; changed in place.
-        network: `network(rng, bytes)` returns the seconds that a message takes; None: none.
-        seed: of the generators of `network`, one for each worker.
+        vectors: one per worker, (n,) each, of one floating type; changed in place.
+        network: `network(rng, bytes)` returns the seconds that a message takes; None: no time.
+        seed: for the generators of `network`, one per worker.
 
     Returns:
-        How many messages each worker has sent.
+        How many messages each worker sent.
 
     Raises:
-        ValueError: there is no vector, or they are not alike.
+        ValueError: there are no vectors, or they differ in shape or type.
 
     Example:
         >>> vectors = [np.full(3, n) for n in (1.0, 2.0, 4.0)]

@@ -1,7 +1,7 @@
 """Workers on a Dask cluster: one long-lived coroutine on each, connected to the server.
 
-Dask brings the coroutine to its workers. From then on each has a connection of its own to the
-caller's process: through the scheduler a step would take some ten milliseconds.
+Dask starts the coroutine on its workers. From then on each has its own connection to the caller's
+process: through the scheduler a step would take about ten milliseconds.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from asyncml.threads import ThreadPool
 from asyncml.training.blas import BlasThreads, threads_for
 
 JOIN_S = 30.0  # seconds that a worker has to connect
-HELLO_S = 10.0  # and then to say who it is
+HELLO_S = 10.0  # and then to identify itself
 ACCEPT_S = 0.01  # how often to look for a connection
-GONE_S = 3.0  # and a client to find its scheduler again
+GONE_S = 3.0  # seconds that a client has to find its scheduler again
 GLANCE_S = 0.25  # how often to look for the scheduler
 
 
 class ClusterLost(Fatal):
-    """The scheduler of the cluster cannot be reached any more."""
+    """The scheduler of the cluster can no longer be reached."""
 
 
 # in the process of a Dask worker
 
 
 async def run_worker(host: str, port: int, token: bytes) -> None:
-    """Connect to the server, and work until it has no more batches or is gone."""
+    """Connect to the server and work until there are no more batches or the server is gone."""
     sock = await asyncio.to_thread(socket.create_connection, (host, port), JOIN_S)
     channel, pool = Channel(sock), ThreadPool(1, name="worker")
     try:
@@ -53,7 +53,7 @@ async def run_worker(host: str, port: int, token: bytes) -> None:
         with BlasThreads(threads_for(model, None)) as blas, ShortSwitches():
             link, computer = _Link(channel), Threaded(model, optimizer, pool=pool, blas=blas)
             working = asyncio.create_task(work(link, computer, link.open_part, size))
-            # a step may be long, or never end, and the server be gone meanwhile
+            # a step may take long, or never end, and the server may be gone by then
             while not (await asyncio.wait([working], timeout=1.0))[0] and not channel.has_ended():
                 pass
             working.cancel()
@@ -61,14 +61,14 @@ async def run_worker(host: str, port: int, token: bytes) -> None:
             if not working.cancelled() and (error := working.exception()) is not None:
                 await channel.send(wire.ERROR, _dumped_error(error))
     except ConnectionError:
-        pass  # the server has closed it: nobody waits for this worker any more
+        pass  # the server has closed it and no longer waits for this worker
     finally:
         pool.shutdown(wait=False)
         channel.close()
 
 
 class _Link:
-    """The way to the server, for the worker."""
+    """The worker's link to the server."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -107,8 +107,8 @@ class Cluster:
 
     Args:
         client: a `distributed.Client`, synchronous or not.
-        run: whose members they are.
-        worker_batches: what each iterates.
+        run: the run that the workers belong to.
+        worker_batches: what each worker iterates.
     """
 
     def __init__(self, client: Any, run: Run, worker_batches: Any) -> None:
@@ -119,7 +119,7 @@ class Cluster:
         self._client, self._run, self._batches = client, run, worker_batches
         self._host = "127.0.0.1"
         scheduler = client.scheduler.address
-        if not scheduler.startswith("inproc"):  # the address that we have on the way to it
+        if not scheduler.startswith("inproc"):  # our own address on the route to it
             comm, utils = map(import_module, ("distributed.comm", "distributed.utils"))
             self._host = utils.get_ip(comm.get_address_host(scheduler))
         self._gone_since = run.now()
@@ -136,10 +136,10 @@ class Cluster:
             )
 
     async def attend(self, member: Member, size: int) -> None:
-        """Start a worker on the cluster, and serve it to its end.
+        """Start a worker on the cluster and serve it to its end.
 
         Args:
-            member: which.
+            member: which worker.
             size: how many batches make a gradient.
         """
         address, token = self._addresses[member.number], secrets.token_bytes(16)
@@ -153,7 +153,7 @@ class Cluster:
                 with closing(await self._joined(listener, token, future)) as channel:
                     await self._serve(channel, member, size)
             except ConnectionError as error:
-                await asyncio.sleep(GLANCE_S)  # is it the scheduler that is gone, and all with it?
+                await asyncio.sleep(GLANCE_S)  # has the scheduler gone, and everything with it?
                 if self._client.status != "running":
                     raise self._lost() from None
                 raise ConnectionError(
@@ -163,11 +163,11 @@ class Cluster:
                 future.release()
 
     async def _joined(self, listener: socket.socket, token: bytes, future: Any) -> Channel:
-        """Wait until a worker has connected that knows the token.
+        """Wait until a worker that knows the token has connected; return its channel.
 
-        A connection that nobody closes would keep its worker waiting, and so its place on the
-        cluster taken. Hence nothing is awaited between `accept` and the block that closes it:
-        `sock_accept` loses the connection where it is cancelled just then.
+        A connection that stays open would keep its worker waiting, and its place on the cluster
+        taken. So nothing is awaited between `accept` and the block that closes the connection:
+        `sock_accept` would lose the connection if it were cancelled at that moment.
         """
         until_s = self._run.now() + JOIN_S
         while self._run.now() < until_s:

@@ -1,4 +1,4 @@
-"""What a distributed run did: each update, in compact columns, and what each worker did."""
+"""The record of a distributed run: each update, in compact columns, and what each worker did."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Update(NamedTuple):
 
     Attributes:
         time: seconds, on the clock of the running loop.
-        workers: whose gradients it took, one entry for each gradient.
-        stalenesses: how many updates there were between the parameters by which each gradient was
-            computed and this one.
+        workers: which workers' gradients it took, one entry per gradient.
+        stalenesses: for each gradient, how many updates were made between the parameters that it
+            was computed from and this update.
         loss: the mean over the examples, before the update.
     """
 
@@ -43,10 +43,10 @@ class WorkerStatistics:
     Attributes:
         worker: its number.
         gradients: how many of its gradients counted.
-        dropped: how many were dropped because they were stale, or cut short for that reason.
-        busy_s: seconds that it computed.
-        waited_s: the other seconds of its time: for others, for messages, for batches.
-        lost: why it was lost; None: it was not.
+        dropped: how many were dropped as stale, or cut short for that reason.
+        busy_s: seconds that it spent computing.
+        waited_s: the rest of its time, in seconds: for other workers, for messages, for batches.
+        lost: why it was lost; None if it was not.
     """
 
     worker: int
@@ -62,10 +62,10 @@ class RunStatistics:
     """What a run did.
 
     Attributes:
-        workers: a record for each worker.
-        updates: changes of the parameters.
-        gradients: that counted.
-        staleness: the mean over the gradients; nan if there is none.
+        workers: one record per worker.
+        updates: how many changes of the parameters.
+        gradients: how many gradients counted.
+        staleness: the mean over the gradients; nan if there are none.
         seconds: from the start to the last update.
         unseen: which batches are not in the parameters, in words; "" if all are.
     """
@@ -94,16 +94,16 @@ class RunStatistics:
 
 
 class History:
-    """What a run did, while it runs and afterwards; `train_distributed` returns it.
+    """The record of a run, while it runs and afterwards; `train_distributed` returns it.
 
     An update of one gradient takes 28 bytes, and each further gradient 8.
 
     Attributes:
-        updates: a sequence of `Update`, made when one is asked for.
+        updates: a sequence of `Update`, each made when it is accessed.
         staleness: (gradients,) int32, of each gradient that counted, in the order of the updates.
         times: (updates,) float64, in seconds on the clock of the running loop.
         losses: (updates,) float64.
-        workers: (gradients,) int32, whose gradient each was.
+        workers: (gradients,) int32, the worker of each gradient.
         start_s: when the run began, on the same clock.
     """
 
@@ -139,23 +139,23 @@ class History:
 
     @property
     def nbytes(self) -> int:
-        """Return how many bytes the columns take, what they have in reserve included."""
+        """How many bytes the columns take, including their reserve."""
         columns = self._times, self._losses, self._ends, self._workers, self._stalenesses
         return sum(column.__sizeof__() for column in columns)
 
     def add_gradient(self, worker: int, staleness: int) -> None:
-        """Note a gradient of the next update."""
+        """Record a gradient of the next update."""
         self._workers.append(worker)
         self._stalenesses.append(staleness)
 
     def add_update(self, time: float, loss: float) -> None:
-        """Note an update, of the gradients noted since the last one."""
+        """Record an update, made of the gradients recorded since the last one."""
         self._times.append(time)
         self._losses.append(loss)
         self._ends.append(len(self._workers))
 
     def statistics(self) -> RunStatistics:
-        """Return what was done, and what each worker did: computed, waited, and was lost."""
+        """Return the statistics of the run, and of each worker: computed, waited, lost."""
         staleness = self.staleness
         mean = float(staleness.mean()) if len(staleness) else float("nan")
         seconds = self._times[-1] - self.start_s if self._times else 0.0
@@ -204,7 +204,7 @@ class History:
 
 
 class _Updates(Sequence[Update]):
-    """The updates of a history, each made when it is asked for."""
+    """The updates of a history, each made when it is accessed."""
 
     def __init__(self, history: History) -> None:
         self._history = history

@@ -1,7 +1,7 @@
-"""Policies: when a gradient counts, and when its worker may go on.
+"""Policies: when a gradient counts, and when its worker may continue.
 
-All that tells synchronous from asynchronous training is in the answers to these two questions.
-Lesson 11 writes one of them by hand.
+Synchronous and asynchronous training differ only in the answers to these two questions. Lesson 11
+writes one policy by hand.
 """
 
 from typing import ClassVar
@@ -10,15 +10,15 @@ from asyncml.checks import check_int
 
 
 class Policy:
-    """The two questions that a `ParameterServer` asks; a policy of yours answers them otherwise.
+    """The two questions that a `ParameterServer` asks; a subclass of yours answers them its way.
 
-    As it stands, each gradient is an update by itself and nobody waits: asynchronous training.
-    The answers depend on the arguments alone, so a policy can serve several runs.
+    As defined here, each gradient is an update by itself and no worker waits: asynchronous
+    training. The answers depend only on the arguments, so a policy can serve several runs.
 
     Attributes:
-        drops_stale: whether only gradients by the newest parameters count. A gradient by older
-            ones is dropped, and its worker does the same batch again, by the newest. In virtual
-            time it begins again at once, when the parameters change; a thread computes to the end.
+        drops_stale: whether only gradients from the newest parameters count. One from older
+            parameters is dropped, and its worker repeats the batch with the newest. In virtual time
+            it starts again as soon as the parameters change; a thread computes to the end.
         local_steps: how many steps a worker takes by itself before it sends its parameters; 0: it
             takes none and sends gradients.
 
@@ -42,8 +42,8 @@ class Policy:
         """Return how many gradients make an update.
 
         Args:
-            workers: how many still have batches, at least 1. Once they are fewer, the server asks
-                again; it never waits for more gradients than there are workers.
+            workers: how many still have batches, at least 1. When this number falls, the server
+                asks again; it never waits for more gradients than there are workers.
         """
         return 1
 
@@ -53,8 +53,8 @@ class Policy:
         If not, it is asked again whenever one of the arguments has changed.
 
         Args:
-            pending: how many of its gradients wait for others before they make an update.
-            ahead: how many steps it has taken more than the slowest of those with batches.
+            pending: how many of its gradients are waiting for others to make up an update.
+            ahead: how many more steps it has taken than the slowest worker that still has batches.
         """
         return True
 
@@ -63,7 +63,7 @@ class Policy:
 
 
 class Async(Policy):
-    """Each gradient is an update as it comes, and its worker goes on at once.
+    """Each gradient is an update as soon as it arrives, and its worker continues at once.
 
     With P workers a gradient is P - 1 updates old on average, whatever their speeds.
     Source: Dean et al. 2012, section 4.1 (Downpour SGD).
@@ -71,9 +71,9 @@ class Async(Policy):
 
 
 class Sync(Policy):
-    """An update takes a gradient of each worker, and all wait for it.
+    """An update takes one gradient from each worker, and all wait for it.
 
-    It is training on one large batch, cut in as many parts as there are workers.
+    This is training on one large batch, split into as many parts as there are workers.
     """
 
     def needed(self, workers: int) -> int:
@@ -81,18 +81,18 @@ class Sync(Policy):
         return workers
 
     def may_go_on(self, pending: int, ahead: int) -> bool:
-        """Return whether its gradient has made an update."""
+        """Return whether its gradient has been used in an update."""
         return not pending
 
 
 class KSync(Sync):
-    """An update takes the first k gradients; the others begin again by the new parameters.
+    """An update takes the first k gradients; the other workers restart from the new parameters.
 
     Source: Dutta et al. 2018, section 2 (K-sync SGD). With exponential times of mean 1 an update
     takes H_P - H_(P - k), where H_n = 1 + 1/2 + ... + 1/n.
 
     Args:
-        k: how many, at least 1.
+        k: how many gradients, at least 1.
     """
 
     drops_stale = True
@@ -101,17 +101,17 @@ class KSync(Sync):
         self.k = check_int("k", k)
 
     def needed(self, workers: int) -> int:
-        """Return k, or `workers` where they are fewer."""
+        """Return k, or `workers` if there are fewer."""
         return min(self.k, workers)
 
 
 class SoftSync(Policy):
-    """An update takes P / n gradients, whosever they are, and nobody waits.
+    """An update takes P / n gradients, from whichever workers, and no worker waits.
 
     Source: Zhang et al. 2016, section 3.1 (n-softsync). The mean staleness is n (P - 1) / P.
 
     Args:
-        n: into how many updates a gradient of each worker is split, from 1 to P.
+        n: into how many updates the gradients of P workers are split, from 1 to P.
     """
 
     def __init__(self, n: int) -> None:
@@ -123,12 +123,12 @@ class SoftSync(Policy):
 
 
 class StaleSync(Policy):
-    """Each gradient is an update as it comes, but nobody gets far ahead of the slowest.
+    """Each gradient is an update as it arrives, but no worker gets far ahead of the slowest.
 
     Source: Ho et al. 2013, section 3 (stale synchronous parallel).
 
     Args:
-        bound: how many steps a worker may be ahead when it begins another one, at least 0.
+        bound: how many steps ahead a worker may be when it begins another one, at least 0.
     """
 
     def __init__(self, bound: int) -> None:
@@ -142,8 +142,8 @@ class StaleSync(Policy):
 class LocalSGD(Sync):
     """Each worker takes `period` steps by itself; then all take the mean of their parameters.
 
-    Each steps with a copy of the server's optimiser, whose state stays with it: the server's own is
-    not used. A period ends with the epoch. The mean is weighted by examples.
+    Each worker steps with its own copy of the server's optimiser, which keeps its own state; the
+    server's optimiser is not used. A period ends with the epoch. The mean is weighted by examples.
     Source: Stich 2019 (Local SGD).
 
     Args:

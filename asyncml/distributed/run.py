@@ -1,8 +1,8 @@
-"""A run, as the server sees it: it takes gradients, makes updates, and says who may go on.
+"""A run, as the server sees it: it takes gradients, makes updates, and lets workers continue.
 
-It is plain calls on one event loop, so that nothing comes between a gradient and its update: the
-parameters have one owner, and no lock. A worker waits in two places only, where the policy does
-not let it go on, and where there are no batches.
+These are plain calls on one event loop, so nothing comes between a gradient and its update: the
+parameters have one owner, and no lock. A worker waits in only two cases: the policy holds it back,
+or there are no batches left for it.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from asyncml.distributed.shares import Part, Share, Shares
 
 
 class Fatal(RuntimeError):
-    """Ends the run, whatever is to be done without a worker."""
+    """An error that ends the run, even if the run is to continue without lost workers."""
 
 
 @dataclass(slots=True, eq=False)
 class Gradient:
-    """What a worker sends: a vector, and what is known of it.
+    """What a worker sends: a vector, and what is known about it.
 
     Args:
-        vector: (P,), the mean gradient over the examples; where a worker takes steps by itself, its
-            parameters. It is read until the worker goes on.
+        vector: (P,), the mean gradient over the examples or, if a worker takes steps by itself, its
+            parameters. It must not change until the worker continues.
         loss: the mean over the examples.
-        examples: in its batches.
+        examples: how many, in its batches.
         batches: how many it was computed from.
         busy_s: seconds that it took.
-        member: whose it is; this and what follows is noted by the server.
-        version: of the parameters by which it was computed.
-        share: of whose batches it is.
-        upto: the batches up to here are in it, and in those before it.
+        member: the worker; the server sets this and the fields below.
+        version: of the parameters that it was computed from.
+        share: that its batches belong to.
+        upto: the batches up to here are in it, and in the gradients before it.
     """
 
     vector: Any
@@ -54,35 +54,35 @@ class Gradient:
 
 
 class Member:
-    """A worker, as the server knows it; and the server, as a worker in this process knows it."""
+    """A worker, as the server sees it; and the server, as a worker in this process sees it."""
 
     def __init__(self, run: Run, number: int) -> None:
         self._run, self.number = run, number
         self.drops_stale = run.server.policy.drops_stale
         self.clock = 0  # steps taken
         self.version = 0  # of the parameters that it has
-        self.pending = 0  # gradients that wait for others
+        self.pending = 0  # gradients that wait for others to make up an update
         self.is_active = True  # whether it has batches
-        self.share: Share | None = None  # which
-        self.since_s: float | None = None  # since when it has been at work; None: it waits
-        self.interrupt: asyncio.Future[bool] | None = None  # what it computes, in virtual time
+        self.share: Share | None = None  # the one it is going through
+        self.since_s: float | None = None  # when it began its work on a gradient; None: it waits
+        self.interrupt: asyncio.Future[bool] | None = None  # set to stop it, in virtual time
         self.gradients = self.dropped = 0
         self.busy_s = 0.0
         self.ended_s: float | None = None
         self.lost: str | None = None
-        self.failure: Exception | None = None  # what the server has found wrong with it
+        self.failure: Exception | None = None  # why the server has given it up
 
     def statistics(self) -> WorkerStatistics:
-        """Return what it has done."""
+        """Return the statistics of this worker."""
         ended_s = self._run.now() if self.ended_s is None else self.ended_s
         waited_s = max(0.0, ended_s - self._run.history.start_s - self.busy_s)
         done = self.number, self.gradients, self.dropped, self.busy_s, waited_s
         return WorkerStatistics(*done, self.lost)
 
     async def next_part(self, params: Any) -> Part | None:
-        """Return the batches to go through now, and fill in the newest parameters.
+        """Return the batches to go through now, and fill `params` with the newest parameters.
 
-        Waits where there are none, since another worker may yet be lost. None: all are done.
+        Waits if there are none, since another worker may still be lost. None: all are done.
         """
         part = await self._run.next_part(self)
         if part is not None:
@@ -90,26 +90,26 @@ class Member:
         return part
 
     async def push(self, gradient: Gradient, params: Any) -> bool:
-        """Give the server a gradient; once this worker may go on, fill in the newest parameters.
+        """Give the server a gradient; once this worker may continue, fill in the newest parameters.
 
         Returns:
-            Whether it counts; if not, its batches are to be done again.
+            Whether the gradient counts; if not, its batches must be repeated.
 
         Raises:
-            FloatingPointError: it is not finite.
+            FloatingPointError: the gradient or its loss is not finite.
         """
         self.since_s = None
         taken = self._run.take(self, gradient)
         if not self._run.may_go_on(self):
             await self._run.permission(self)
-        if self.pending:  # it waits for others, while the worker writes into the vector
+        if self.pending:  # it still waits for others, and the worker reuses the vector
             gradient.vector = gradient.vector.copy()
         self._pull(params)
         return taken
 
     def _pull(self, params: Any) -> None:
         server = self._run.server
-        np.copyto(params, server.model.params)  # the one copy that there is
+        np.copyto(params, server.model.params)  # the only copy of the parameters
         self.version, self.since_s = server.version, self._run.now()
 
 
@@ -117,9 +117,9 @@ class Run:
     """A run of a server.
 
     Args:
-        server: whose parameters change.
+        server: the server whose parameters change.
         workers: how many there are; each is expected until it is known to have no batches.
-        epochs: of the whole run.
+        epochs: how many, in the whole run.
     """
 
     def __init__(self, server: ParameterServer, workers: int, epochs: int) -> None:
@@ -132,12 +132,12 @@ class Run:
         self.members = [Member(self, number) for number in range(workers)]
         self.history = history = History(self.now())
         history.workers_and_unseen = self._workers_and_unseen
-        self.active = self.left = workers  # those with batches; those that are not lost
+        self.active = self.left = workers  # workers with batches; workers that are not lost
         self.is_over = False
-        self._gone = 0  # those without batches whose gradients are in hand
+        self._gone = 0  # workers without batches that have gradients in hand
         self._in_hand: list[Gradient] = []
         self._slowest, self._at_clock = 0, Counter({0: workers})  # of the active, by clock
-        self._has_moved = False  # the slowest
+        self._has_moved = False  # whether the slowest clock has
         self._waiting: dict[Member, asyncio.Future[None]] = {}  # for permission
         self._idle: dict[Member, asyncio.Future[None]] = {}  # for batches
         self._scratch = np.empty_like(server.model.grads)
@@ -147,7 +147,7 @@ class Run:
     # what workers ask for
 
     async def next_part(self, member: Member) -> Part | None:
-        """Return what a worker is to go through now; None where every batch is done."""
+        """Return the next part for a worker; None if every batch is done."""
         while (share := self.shares.next_share(member.number, member.share)) is None:
             member.share = member.since_s = None
             if self.server.is_paused:
@@ -166,7 +166,7 @@ class Run:
         return Part(share.number, share.epoch, share.taken)
 
     def take(self, member: Member, gradient: Gradient) -> bool:
-        """Take a gradient, and make the updates for which it was missing; False: it is dropped."""
+        """Take a gradient and make the updates that it completes; return False if it is dropped."""
         member.busy_s += gradient.busy_s
         if self._policy.drops_stale and member.version != self.server.version:
             member.dropped += 1
@@ -186,7 +186,7 @@ class Run:
         return True
 
     def may_go_on(self, member: Member) -> bool:
-        """Whether a worker may begin its next step."""
+        """Return whether a worker may begin its next step."""
         if self.server.is_paused:
             return False
         return self._policy.may_go_on(member.pending, member.clock - self._slowest)
@@ -198,7 +198,7 @@ class Run:
         await future
 
     def lose(self, member: Member, why: str) -> None:
-        """Go on without a worker: its batches are for others."""
+        """Continue without a worker; others take over its batches."""
         member.lost, member.since_s = why, None
         self.left -= 1
         self._waiting.pop(member, None)
@@ -211,7 +211,7 @@ class Run:
         self._settle()
 
     def late(self, timeout: float) -> list[Member]:
-        """Return the workers that have been at work for too long, from now on failures."""
+        """Return the workers that have taken too long over a gradient; they count as failed now."""
         since = self.now() - timeout + 1e-9  # rounding
         late = [m for m in self.members if m.since_s is not None and m.since_s <= since]
         for member in late:
@@ -225,10 +225,10 @@ class Run:
     # updates
 
     def _settle(self) -> None:
-        """Make the updates that are due, and let those go on that now may."""
+        """Make the updates that are due, and wake the workers that may now continue."""
         in_hand = self._in_hand
         while in_hand and not self.server.is_paused:
-            # a worker that has gone, or is lost, has still given its part to this update
+            # a worker that has finished or is lost has still contributed to this update
             workers = self.active + self._gone
             needed = max(1, self._policy.needed(workers)) if self.active else len(in_hand)
             if len(in_hand) < needed:
@@ -244,7 +244,7 @@ class Run:
 
     def _update(self, taken: list[Gradient]) -> None:
         server, examples = self.server, taken[0].examples
-        if len(taken) > 1:  # in the order of the workers: the same sum, whoever was first
+        if len(taken) > 1:  # in the order of the workers: the same sum in any order of arrival
             taken.sort(key=lambda gradient: gradient.member.number)
             examples = sum([gradient.examples for gradient in taken])
         if self._policy.local_steps:
@@ -326,7 +326,7 @@ class Run:
 
 
 def set_once(future: asyncio.Future[Any], result: Any) -> None:
-    """Let whoever waits for it go on, unless that has been done, or it is cancelled."""
+    """Set the result of a future, unless it is done or cancelled."""
     if not future.done():
         future.set_result(result)
 

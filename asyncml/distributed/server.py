@@ -1,6 +1,6 @@
-"""The parameter server: the parameters, their optimiser, and the policy that says when they change.
+"""The parameter server: the parameters, their optimiser, and the policy for changing them.
 
-It outlives a run, and holds what is to be saved of one.
+It outlives a run, and holds everything that is saved of one.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ Progress = list[list[int]]  # of each share: the epoch, and how many of its batc
 
 
 class ParameterServer:
-    """Owns the parameters: takes gradients from workers, and changes them as the policy says.
+    """Owns the parameters: takes gradients from workers and changes them as the policy says.
 
-    It outlives a run of `train_distributed`: the next one goes on with its model and optimiser,
-    with new batches, unless `load_state_dict` has said that an earlier run is to go on.
+    It outlives a run of `train_distributed`: the next run continues with its model and optimiser
+    and with new batches, unless `load_state_dict` has set it to continue an earlier run.
 
     Args:
         model: a `Sequential`, or anything with `loss_and_grads`, and with `params` and `grads`,
             flat arrays of one shape, (P,).
         optimizer: made for this model.
         policy: `Sync()`, `KSync(k)`, `SoftSync(n)`, `Async()`, `StaleSync(bound)`,
-            `LocalSGD(period)`, or one of yours: see `Policy`.
+            `LocalSGD(period)`, or your own: see `Policy`.
 
     Attributes:
-        version: how many updates there were.
-        history: of the run that goes on, or was the last one, however it ended.
+        version: how many updates have been made.
+        history: of the current run, or of the last one, however it ended.
 
     Raises:
         TypeError: an argument is of the wrong kind.
-        ValueError: the optimiser is of another model, or the arrays differ in shape.
+        ValueError: the optimiser is for another model, or the arrays differ in shape.
 
     Example:
         >>> from asyncml.network import MLP, SGD
@@ -60,7 +60,7 @@ class ParameterServer:
         self.history = History()
         self.is_paused = self.is_running = False
         self.resume_from: Progress | None = None  # where the next run begins
-        # of the run that goes on, or was the last one
+        # of the current run, or of the last one
         self.progress: Callable[[], Progress | None] = lambda: self.resume_from
         self.go_on: Callable[[], None] = lambda: None
 
@@ -70,9 +70,9 @@ class ParameterServer:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Let no update happen in the block: model and optimiser are yours, to save or evaluate.
+        """Make no update in this block: model and optimiser are yours, to save or evaluate.
 
-        Workers that compute go on, and the server keeps their gradients.
+        Workers that are computing continue, and the server keeps their gradients.
 
         Raises:
             RuntimeError: it is paused already.
@@ -93,11 +93,11 @@ class ParameterServer:
             self.go_on()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the run stands, as JSON: the updates, and which batches are in them.
+        """Return the position of the run, as JSON: the updates, and which batches are in them.
 
-        It belongs to the parameters and the optimiser as they are at this moment. Save it with
-        them, within `paused()` or after the run: as the `pipeline_state` of a `Step` it is part of
-        a checkpoint, and `Checkpointer.restore(model, optimizer, pipeline=server)` restores all.
+        It belongs to the parameters and the optimiser as of now. Save it with them, within
+        `paused()` or after the run: as the `pipeline_state` of a `Step` it is part of a checkpoint,
+        and `Checkpointer.restore(model, optimizer, pipeline=server)` restores all three.
 
         Returns:
             a dict of ints and lists, for `load_state_dict`.
@@ -105,17 +105,17 @@ class ParameterServer:
         return {"version": self.version, "shares": self.progress()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next run go on where `state` was taken; its `epochs` are those of the whole run.
+        """Make the next run continue from `state`; its `epochs` are those of the whole run.
 
-        The batches that are in the parameters are passed over, so each epoch must give the same
-        ones again. Gradients that waited for others then are computed anew. With `Sync()` the
-        weights come out as those of the unbroken run, bit for bit.
+        The batches that are already in the parameters are skipped, so each epoch must give the same
+        ones again. Gradients that were waiting for others are computed again. With `Sync()` the
+        weights equal those of the unbroken run, bit for bit.
 
         Args:
-            state: what `state_dict` returned, in this process or another.
+            state: a result of `state_dict`, from this process or another.
 
         Raises:
-            ValueError: it is no such state.
+            ValueError: it is not such a state.
         """
         try:
             version = check_int("version", state["version"], 0)

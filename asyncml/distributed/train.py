@@ -36,9 +36,9 @@ ON_LOST = "go on", "raise"
 
 
 class WorkerLost(RuntimeError):
-    """A worker was lost, and the run was to end then, or had no other.
+    """A worker was lost, and the run was to end in that case or had no other worker.
 
-    What the worker raised is its `__cause__`.
+    The worker's error is the `__cause__`.
 
     Attributes:
         worker: its number.
@@ -61,48 +61,48 @@ async def train_distributed(
     on_lost_worker: str = "go on",
     worker_timeout: float | None = None,
 ) -> History:
-    """Train the server's model with a worker for each of `worker_batches`.
+    """Train the server's model with one worker for each of `worker_batches`.
 
-    The workers are coroutines, all of them one function. With `compute_time` or `network` they
-    wait as long as these say, which takes no time under `simulate`; without, each computes in a
-    thread; and with `dask_client` each runs on a worker of that cluster, and its gradients come
-    through a connection of its own.
+    All workers are coroutines that run the same function. With `compute_time` or `network` they
+    wait for as long as these say, which takes no real time under `simulate`; without, each computes
+    in a thread; with `dask_client` each runs on a worker of that cluster and sends its gradients
+    over its own connection.
 
     The run ends when each batch is in the parameters, once. No policy waits for a worker that has
-    no batches left. If it is cancelled, the model stays as the last update left it, and no task is
-    left behind; `server.state_dict()` says where it stood. While threads compute, Python's switch
+    no batches left. If cancelled, the model stays as the last update left it, and no task is left
+    behind; `server.state_dict()` gives the position. While threads compute, Python's switch
     interval is 0.1 ms, as in `fit`.
 
     A worker is lost if it raises an error, if its gradient is not finite, if its process or its
-    connection ends, or if it takes longer than `worker_timeout`. Others go on with its batches
-    where it stopped; a batch at which a second worker is lost too is given to nobody else, nor are
-    those behind it: `history.statistics().unseen` names them. A function that never returns keeps
-    its thread.
+    connection ends, or if it takes longer than `worker_timeout`. Others continue its batches where
+    it stopped. If a second worker is lost at the same batch, that batch and those after it are
+    given up: `history.statistics().unseen` names them. A function that never returns keeps its
+    thread.
 
     Args:
-        server: whose model is trained.
+        server: the server whose model is trained.
         worker_batches: for each worker what it iterates, afresh each epoch: batches (x, y), as the
-            model's `loss_and_grads` takes them. They must be the same when an epoch is begun
-            again, by another worker; a `Pipeline` is put back for it. A plain iterable runs on the
-            event loop.
+            model's `loss_and_grads` takes them. They must be the same when another worker begins an
+            epoch again; a `Pipeline` is set back for it. A plain iterable runs on the event loop.
         compute_time: `compute_time(rng, worker)` returns the seconds that a batch takes.
         network: `network(rng, bytes)` returns the seconds that a message takes: each gradient, and
             the parameters that come back.
-        dask_client: a `distributed.Client`, with a worker for each of `worker_batches` at least.
+        dask_client: a `distributed.Client` with at least one worker for each of `worker_batches`.
         epochs: how many the whole run has.
-        seed: of the generators of `compute_time` and `network`, one for each worker.
+        seed: for the generators of `compute_time` and `network`, one per worker.
         on_lost_worker: "go on" without it, or "raise".
-        worker_timeout: after how many seconds of work on one gradient, loading included, a worker
+        worker_timeout: seconds of work on one gradient, loading included, after which a worker
             counts as lost; None: never.
 
     Returns:
-        What was done: see `History`. Times are those of the running loop.
+        The record of the run: see `History`. Times are on the clock of the running loop.
 
     Raises:
-        WorkerLost: `on_lost_worker` is "raise", or no worker is left: it says what was not seen.
-        ClusterLost: the cluster's scheduler cannot be reached any more.
-        RuntimeError: the server is in a run already, or its policy lets nobody go on.
-        TypeError, ValueError: an argument cannot be right.
+        WorkerLost: `on_lost_worker` is "raise", or no worker is left for the remaining batches,
+            which the message names.
+        ClusterLost: the cluster's scheduler can no longer be reached.
+        RuntimeError: the server is in a run already, or its policy lets no worker continue.
+        TypeError, ValueError: an argument is wrong.
 
     Example:
         >>> from asyncml.clock import simulate
@@ -119,13 +119,13 @@ async def train_distributed(
     _check_arguments(server, worker_batches, epochs, on_lost_worker, worker_timeout)
     simulated = compute_time is not None or network is not None
     if dask_client is not None and (simulated or is_virtual(asyncio.get_running_loop())):
-        raise ValueError("`dask_client` computes for real: not in virtual time, nor with a model")
+        raise ValueError("`dask_client` computes for real: not in virtual or simulated time")
     run = Run(server, len(worker_batches), epochs)
     size = max(1, server.policy.local_steps)
     check = None
     try:
         async with AsyncExitStack() as stack:
-            # the server looks at what comes of it
+            # the server checks the results
             stack.enter_context(np.errstate(over="ignore", invalid="ignore"))
             if dask_client is not None:
                 cluster = Cluster(dask_client, run, worker_batches)
@@ -166,7 +166,7 @@ def _computers(
 
 
 def own_copy(server: ParameterServer) -> tuple[Any, Any]:
-    """Return a copy of the model, for a worker, and of the optimiser where the worker steps."""
+    """Return a copy of the model for a worker, and of the optimiser if the worker takes steps."""
     if server.policy.local_steps:
         optimizer: Any = copy.deepcopy(server.optimizer)
         return optimizer.model, optimizer
@@ -183,11 +183,11 @@ async def supervise(
     """Run the workers' coroutines to their end; none of them is left, however this ends.
 
     Args:
-        run: whose workers they are.
-        jobs: for each worker, what starts its coroutine.
+        run: the run that they belong to.
+        jobs: for each worker, a function that starts its coroutine.
         raises: whether the run ends when a worker is lost.
-        timeout: after how many seconds of work on one gradient it is; inf: never.
-        check: called now and then; raises what ends the run.
+        timeout: seconds of work on one gradient after which a worker is lost; inf: never.
+        check: called now and then; raises an error that ends the run.
     """
     tasks = [
         asyncio.create_task(_attend(run, member, job, raises), name=f"worker-{member.number}")
@@ -205,7 +205,7 @@ async def supervise(
             if check is not None:
                 check()
             for task in done:
-                task.result()  # raises what ends the run
+                task.result()  # re-raise an error that ends the run
             for member in run.late(timeout):
                 tasks[member.number].cancel()
     finally:
@@ -225,7 +225,7 @@ def _until_late(run: Run, timeout: float) -> float:
 async def _attend(
     run: Run, member: Member, job: Callable[[], Coroutine[Any, Any, None]], raises: bool
 ) -> None:
-    """See one worker through; where it is lost, let the others go on, or end the run."""
+    """See one worker through; if it is lost, let the others continue, or end the run."""
     try:
         await job()
     except (Exception, asyncio.CancelledError) as error:

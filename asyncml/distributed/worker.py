@@ -1,7 +1,7 @@
 """The worker: one coroutine, the same in virtual time, on this machine and on a cluster.
 
-It asks its link for batches, computes, and gives the gradient to its link. What differs from place
-to place is the link to the server, and how it computes: in virtual time or in a thread.
+It asks its link for batches, computes a gradient, and pushes it to its link. Two things differ from
+place to place: the link to the server, and whether it computes in virtual time or in a thread.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ Group = list[tuple[Any, Any]]  # the batches (x, y) of one gradient: one, or tho
 
 
 class Link(Protocol):
-    """The way of a worker to the server; a `Member` is one, for a worker in the same process."""
+    """A worker's link to the server; for a worker in the same process, a `Member`."""
 
     async def next_part(self, params: Any) -> Part | None:
-        """Return what to go through next, and fill in the newest parameters; None: nothing."""
+        """Return the next part, and fill in the newest parameters; None if all are done."""
 
     async def push(self, gradient: Gradient, params: Any) -> bool:
-        """Give a gradient, and fill in the newest parameters; say whether it counts."""
+        """Push a gradient and fill in the newest parameters; return whether the gradient counts."""
 
 
 async def work(link: Link, computer: Computer, open_part: Callable[[Part], Any], size: int) -> None:
     """Compute gradients until every batch is done.
 
     Args:
-        link: to the server.
-        computer: has the parameters, and computes.
-        open_part: returns the batches that belong to a part, as it is iterated.
+        link: the link to the server.
+        computer: holds the parameters, and computes.
+        open_part: returns the batches that a part belongs to.
         size: how many batches make a gradient.
     """
     while (part := await link.next_part(computer.params)) is not None:
         async with aclosing(groups(open_part(part), part, size)) as parts:
             async for group in parts:
                 while not await link.push(await computer.compute(group), computer.params):
-                    pass  # by older parameters: once more
+                    pass  # computed from older parameters: repeat it
 
 
 async def groups(batches: Any, part: Part, size: int) -> AsyncGenerator[Group, None]:
-    """Give the batches of a part, so many at a time, after those that are done."""
+    """Yield the batches of a part in groups of `size`, without those that are done."""
     group: Group = []
     index = 0
     try:
@@ -66,7 +66,7 @@ async def groups(batches: Any, part: Part, size: int) -> AsyncGenerator[Group, N
                         group = []
                 index += 1
         if index < part.start:
-            raise ValueError(f"only {index} batches, where {part.start} were done before")
+            raise ValueError(f"only {index} batches, but {part.start} were done before")
         if group:
             yield group
     except Exception as error:
@@ -75,7 +75,7 @@ async def groups(batches: Any, part: Part, size: int) -> AsyncGenerator[Group, N
 
 
 def at_epoch(batches: Any, epoch: int) -> Any:
-    """Let a pipeline begin this epoch, whichever it has been in: another worker may have been."""
+    """Set a pipeline to the start of this epoch: another worker may have left it elsewhere."""
     if hasattr(batches, "load_state_dict"):
         state = batches.state_dict()
         if {"epoch", "position", "parts"} <= {*state}:
@@ -84,11 +84,11 @@ def at_epoch(batches: Any, epoch: int) -> Any:
 
 
 class Computer:
-    """What computes for a worker; how long that takes is for the subclasses.
+    """Computes gradients for a worker; subclasses say how long that takes.
 
     Args:
         model: the worker's own.
-        optimizer: its own, if it takes the steps itself; else None.
+        optimizer: the worker's own, if it takes the steps itself; else None.
     """
 
     def __init__(self, model: Any, optimizer: Any) -> None:
@@ -97,11 +97,11 @@ class Computer:
         self.params = model.params
 
     async def compute(self, group: Group) -> Gradient:
-        """Compute the gradient of a group, by `params`."""
+        """Return the gradient of a group, computed from `params`."""
         raise NotImplementedError
 
     def _computed(self, group: Group, busy_s: float) -> Gradient:
-        """Compute at once."""
+        """Compute the gradient of a group at once."""
         total, examples = 0.0, 0
         for x, y in group:
             total += self._model.loss_and_grads(x, y) * len(y)
@@ -112,14 +112,14 @@ class Computer:
 
 
 class Simulated(Computer):
-    """Computes in no time, and says that it took as long as the caller's functions tell.
+    """Computes in no time, and waits for as long as the caller's functions say.
 
     Args:
         *own: model and optimizer.
         member: the worker.
         compute_time: seconds for a batch.
         network: seconds for a message.
-        rng: the worker's own.
+        rng: the worker's own generator.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Simulated(Computer):
         self._compute_time, self._network, self._rng = compute_time, network, rng
 
     async def compute(self, group: Group) -> Gradient:
-        """Let the time pass, and compute; where it is interrupted, the gradient is not computed."""
+        """Let the time pass, then compute; if interrupted, return without having computed."""
         busy_s = messages_s = 0.0
         if self._compute_time is not None:
             for _ in group:
@@ -152,7 +152,7 @@ class Simulated(Computer):
         return self._computed(group, busy_s)
 
     async def _is_interrupted(self, seconds: float) -> bool:
-        """Wait, and say whether an update has made this gradient stale meanwhile."""
+        """Wait for `seconds`; return whether an update made this gradient stale in the meantime."""
         member = self._member
         end: asyncio.Future[bool] = self._loop.create_future()
         member.interrupt = end
@@ -175,8 +175,8 @@ class Threaded(Computer):
 
     Args:
         *own: model and optimizer.
-        pool: whose threads compute.
-        blas: how many threads BLAS may take in each.
+        pool: the threads that compute.
+        blas: how many threads BLAS may use in each of them.
     """
 
     def __init__(self, *own: Any, pool: ThreadPool, blas: BlasThreads) -> None:
@@ -184,14 +184,14 @@ class Threaded(Computer):
         self._pool, self._blas = pool, blas
 
     async def compute(self, group: Group) -> Gradient:
-        """Compute, and measure how long it takes."""
+        """Compute in a thread, and measure how long it takes."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._timed, group)
 
     def _timed(self, group: Group) -> Gradient:
         self._blas.apply()
         begun_s = time.perf_counter()
-        with np.errstate(over="ignore", invalid="ignore"):  # the server looks at what comes of it
+        with np.errstate(over="ignore", invalid="ignore"):  # the server checks the result
             gradient = self._computed(group, 0.0)
         gradient.busy_s = time.perf_counter() - begun_s
         return gradient

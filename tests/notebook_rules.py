@@ -29,7 +29,6 @@ WITHOUT_EXERCISES = (START, "12_capstone", "13_questions_and_answers", *EXAMS)
 TO_LOOK_UP = ("13_questions_and_answers", *EXAMS)  # not read from end to end
 NEAR_ENOUGH = 0.25  # of the minutes that are stated, or two minutes
 WITHOUT_DOING, WITHOUT_WRITING = 7, 15  # minutes at most
-STILL_TOO_LONG = {"10_async_inference": 17}  # without writing
 NOTEBOOK_METADATA = {"kernelspec", "language_info"}
 CELL_METADATA = {"tags", "jupyter", "cellView", "editable", "slideshow"}
 MACHINE = re.compile(
@@ -350,11 +349,10 @@ def keeps_its_reader_busy(nb: Notebook, name: str) -> list[str]:
     if name in TO_LOOK_UP:
         return []
     found = []
-    writing = STILL_TOO_LONG.get(name, WITHOUT_WRITING)
     for part in notebook_minutes.parts(nb["cells"]):
         for what, limit, ends in (
             ("do", WITHOUT_DOING, notebook_minutes.asks),
-            ("write", writing, notebook_minutes.asks_to_write),
+            ("write", WITHOUT_WRITING, notebook_minutes.asks_to_write),
         ):
             took, cell = notebook_minutes.longest(part, ends)
             if took > limit:

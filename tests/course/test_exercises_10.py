@@ -343,6 +343,9 @@ passed
         if 2 * seconds(size) <= deadline_s and size / seconds(size) > rate:
             found, rate = size, size / seconds(size)
     return found
+passed
+    in_time = [n for n in np.arange(1, most + 1) if 2 * seconds(n) <= deadline_s + 1e-9]
+    return max(in_time, key=lambda n: n / seconds(n), default=None)
 largest
     return most
 range

@@ -194,15 +194,15 @@ def serve_requests(answer: Any, desk: Desk) -> Desk:
     """Run a batcher at a desk; refuse what is wrong with it wherever it is used."""
     play(desk.run, answer, of=answer, hints=HINTS)
     is_idle = not desk.batches and any(caller.outcome == "answered" for caller in desk.callers)
-    shown = "callers were answered, and the model was never called."
-    demand(not is_idle, "no-model", shown, "Whose output do they want?", IN_THREAD)
+    shown = "callers were answered, but the model was never called."
+    demand(not is_idle, "no-model", shown, "Where should their answers come from?", IN_THREAD)
     shown = "the model ran on the event loop: meanwhile nobody could even ask."
-    why = "Who should compute, so that the loop is free?"
+    why = "Where can the model run and leave the loop free?"
     demand(not desk.is_on_loop, "on-the-loop", shown, why, IN_THREAD)
-    shown = f"{desk.at_once} batches ran at once, and there is one model."
+    shown = f"{desk.at_once} batches ran at once, but there is only one model."
     demand(desk.at_once < 2, "at-once", shown, "Await each batch before you take the next.")
     largest = max((len(batch.rows) for batch in desk.batches), default=0)
-    shown = f"a batch had {largest} rows, and at most {desk.most} are allowed."
+    shown = f"a batch had {largest} rows, but at most {desk.most} are allowed."
     demand(largest <= desk.most, "too-large", shown, "When is a batch full?", "Stop at `most`.")
     _judge_end(desk)
     for caller in desk.callers:
@@ -210,9 +210,9 @@ def serve_requests(answer: Any, desk: Desk) -> Desk:
             _judge_answer(desk, caller)
     _judge_silence(desk)
     for caller in desk.callers:
-        shown = f"the caller of row {caller.row} got {caller.value!r:.60}, and the row was good."
+        shown = f"the caller of row {caller.row} got {caller.value!r:.60}, but the row was good."
         is_lost = caller.outcome == "failed" and not desk.bad
-        why = "What does the future of a caller get whose row the model has answered?"
+        why = "The model has answered this row. What should its caller's future get?"
         demand(not is_lost, "failed", shown, why, "`answer.set_result(output)`.")
     return desk
 
@@ -222,9 +222,9 @@ def _judge_end(desk: Desk) -> None:
         shown = "InvalidStateError: an answer was set that was done already, and serving ended."
         if any(caller.gone_s is not None for caller in desk.callers):
             shown = "one caller gave up, and its neighbours were never answered: InvalidStateError."
-            why = "The future of a caller that has gone is cancelled. May you still set its result?"
+            why = "The future of a caller that has gone is cancelled. Can you still set its result?"
             raise Wrong("cancelled", shown, why, "Ask `answer.done()` before you set it.")
-        why = "A future takes one result. Who is still in the batch from before?"
+        why = "A future takes one result. Which requests of the last batch are still in the list?"
         raise Wrong("twice", shown, why, "Begin each batch with a new list, and set each once.")
     if isinstance(desk.error, BadRow):
         shown = f"the model raised an Exception ({desk.error}), and serving ended."
@@ -254,7 +254,7 @@ def _judge_silence(desk: Desk) -> None:
         raise Wrong("never-set", shown, why, "`answer.set_result(output)` for each of the batch.")
     if len(waiting) >= desk.most and desk.queue.empty():
         shown += ": they were taken from the queue, and the model never got them."
-        why = "What becomes of the requests that you take when the batch has no room for them?"
+        why = "What happens to the requests that you take when the batch has no room for them?"
         raise Wrong("lost", shown, why, TAKE_ALL)
     shown += f": they wait for a batch of {desk.most}, and nobody else comes."
     why = "The model is idle. Is there any reason for it to wait?"
@@ -267,11 +267,11 @@ def _judge_answer(desk: Desk, caller: Caller) -> None:
         return
     shown = f"the caller of row {caller.row} got {got!r:.40} and should have got {right}."
     is_whole = isinstance(got, list | tuple)
-    why = "That is the output of the whole batch. Which part of it is theirs?"
+    why = "That is the output of the whole batch. Which part of it belongs to this caller?"
     more = "`for (x, answer), output in zip(batch, outputs): answer.set_result(output)`."
     demand(not is_whole, "whole", shown, why, more)
     others = {other.row**2 for other in desk.callers}
-    why = "That is the answer of somebody else. Which output belongs to which row?"
+    why = "That is another caller's answer. Which output belongs to which row?"
     demand(got not in others, "mixed", shown, why, more)
     raise Wrong("results", shown, "Hand out what the model returned, row by row.", more)
 
@@ -283,18 +283,18 @@ def judge_batches(desk: Desk) -> None:
     crowded = [batch for batch in desk.batches if batch.left]
     if crowded and all(len(batch.rows) == 1 for batch in desk.batches):
         shown = f"one row a batch, and up to {max(b.left for b in crowded)} more were waiting."
-        raise Wrong("one-by-one", shown, "Who else could go along?", TAKE_ALL)
+        raise Wrong("one-by-one", shown, "Which other rows could join it?", TAKE_ALL)
     for batch in desk.batches:
         first_s = min(arrived.get(row, 0.0) for row in batch.rows)
         idle_s = batch.start_s - max(free_s, first_s)
         shown = f"for {idle_s:.3g} s the model was idle while a request was waiting."
-        why = "What did that wait gain? Those who come later can go along next time."
+        why = "What does that wait gain? Whoever comes later can join the next batch."
         demand(idle_s < _EDGE_S, "timer", shown, why, "No timer: leave with all who are there.")
         come = sum(at_s < batch.start_s - _EDGE_S for at_s in arrived.values())
         gone = sum(len(other.rows) for other in desk.batches if other.start_s < batch.start_s)
         waiting = min(come - gone, desk.most)
         shown = f"{waiting} rows were waiting when a batch left, and it took {len(batch.rows)}."
-        why = "When is it decided who goes along: when the batch leaves, or earlier?"
+        why = "When is it decided who is in the batch: when it leaves, or earlier?"
         demand(len(batch.rows) >= waiting, "left-behind", shown, why, TAKE_ALL)
         free_s = batch.end_s
 
@@ -303,8 +303,8 @@ def judge_neighbours(desk: Desk) -> None:
     """Demand that a bad row, and a caller that has gone, are nobody else's business."""
     for caller in desk.callers:
         is_bad = caller.row in desk.bad
-        shown = f"the row {caller.row} was good, and its caller got {caller.value!r:.60}."
-        why = "One row of its batch was bad. Whom does the error concern?"
+        shown = f"the row {caller.row} was good, but its caller got {caller.value!r:.60}."
+        why = "One row of its batch was bad. Who should get the error?"
         more = "When a batch fails, run its rows one by one: only the bad one fails again."
         demand(is_bad or caller.outcome != "failed", "whole-batch", shown, why, more)
         if is_bad:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncml.clock import compute, simulate
-from asyncml.course.exercises import Wrong, exercise
+from asyncml.course.exercises import Wrong, exercise, plain
 from asyncml.course.exercises.attempts import attempt, check_kind
 from asyncml.course.exercises.batchers import (
     PER_ROW_S,
@@ -35,8 +35,8 @@ def serve_full(answer: Any) -> str:
         sizes = [len(batch.rows) for batch in desk.batches]
         shown = f"{count} requests waited, and the batches had {sizes} rows."
         more = f"Take {most} pairs from the queue before you call the model."
-        demand(max(sizes) > 1, "one-by-one", shown, "Who else could go along?", more)
-        demand(sizes == [most] * (count // most), "sizes", shown, f"{most} each time.", more)
+        demand(max(sizes) > 1, "one-by-one", shown, "Which other rows could join it?", more)
+        demand(sizes == [most] * (count // most), "sizes", shown, f"Put {most} in each.", more)
     return "full batches, and each caller got the answer to its own row."
 
 
@@ -106,7 +106,7 @@ def _costs() -> list[tuple[Callable[[int], float], int, float]]:
 _SIZE_HINTS: Hints = {
     "arg is an empty sequence / argument is empty": (  # to 3.11; from 3.12 on
         "impossible",
-        "With one of the deadlines no size is in time. What is to be returned then?",
+        "With one of the deadlines no size is in time. What do you return then?",
         "`max(..., default=None)`.",
     )
 }
@@ -125,8 +125,9 @@ def choose_size(answer: Any) -> str:
     for seconds, most, deadline_s in _costs():
 
         def asked(rows: Any, seconds: Any = seconds, most: int = most) -> float:
+            rows = plain(rows)
             is_size = isinstance(rows, int) and 1 <= rows <= most
-            message = f"`seconds({rows!r:.20})` was asked for, and a batch has 1 to {most} rows."
+            message = f"you called `seconds({rows!r:.20})`, but a batch has 1 to {most} rows."
             demand(is_size, "range", message, "`range(1, most + 1)`.")
             return float(seconds(rows))
 
@@ -147,12 +148,12 @@ def _judge_size(found: Any, seconds: Callable[[int], float], most: int, deadline
         shown = f"{where}, got {found!r:.40}, and not even one row alone is in time."
         why = f"A batch of one takes {seconds(1):g} s, and it may have to wait for another one."
         raise Wrong("impossible", shown, why, "Return None where no size keeps the deadline.")
-    shown = f"{where}, it returned None, and a size of {best} is in time."
+    shown = f"{where}, it returned None, but a size of {best} is in time."
     why = "None means that no size keeps the deadline. Do you look at all of them, and return one?"
     more = "Keep those with `2 * seconds(n) <= deadline_s`; None if there are none."
     demand(found is not None, "no-return", shown, why, more)
     is_whole = isinstance(found, int) and not isinstance(found, bool)
-    shown = f"it returned {found!r:.40}, and not an `int`."
+    shown = f"it returned {found!r:.40}, not an `int`."
     demand(is_whole, "kind", shown, "How many rows?")
     demand(1 <= found <= most, "range", f"{found!r:.40} is not between 1 and {most}.")
     if 2 * seconds(found) > deadline_s + 1e-9:
@@ -174,8 +175,8 @@ def _refuse_late(
 ) -> None:
     fastest = max(range(1, most + 1), key=lambda n: n / seconds(n))
     is_own = seconds(found) <= deadline_s and found not in (most, fastest)
-    own = "Their own batch is in time. What were they waiting for before that?"
-    why = "That is the most answers a second, and they come too late."
+    own = "Their own batch is in time. What did they wait for before that?"
+    why = "That is the most answers a second, but they come too late."
     more = "Keep the sizes with `2 * seconds(n) <= deadline_s`; choose among them."
     refuse(
         f"{where}, got {found}: the unluckiest caller waits {2 * seconds(found):g} s.",

@@ -105,8 +105,8 @@ class _Rush:
 
 def _judge_refusals(rush: _Rush) -> None:
     room = rush.room
-    shown = f"{rush.fullest} requests waited, and there is room for {room}."
-    why = "More come than the model can serve. Who says no?"
+    shown = f"{rush.fullest} requests waited, but there is room for only {room}."
+    why = "More come than the model can serve. Who turns them away?"
     demand(rush.fullest <= room, "unbounded", shown, why, _REFUSE)
     requests = rush.requests.values()
     refused = [request for request in requests if isinstance(request.error, QueueFull)]
@@ -145,7 +145,7 @@ def _judge_waits(rush: _Rush) -> None:
         why = "What ends the wait at the deadline?"
         demand(is_gone or late_s <= _EDGE_S, "no-deadline", shown, why, more)
         shown = f"a caller gave up after {request.took_s:.3g} s, {limit}"
-        why = "From the call on, for the whole of it."
+        why = "The deadline counts from the call, and covers all of it."
         demand(not is_gone or abs(late_s) <= _EDGE_S, "unpunctual", shown, why, more)
         right = request.row**2
         shown = f"the caller of row {request.row} got {request.value!r:.40}, not {right}."

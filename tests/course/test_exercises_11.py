@@ -408,6 +408,10 @@ def one_lap(size, workers, bandwidth, latency):
     return ring(size, workers, bandwidth, latency) / 2
 
 
+def without_latency(size, workers, bandwidth, latency):
+    return ring(size, workers, bandwidth, 0)
+
+
 def back_to_the_start(size, workers, bandwidth, latency):
     return 2 * workers * (latency + size / workers / bandwidth)
 
@@ -542,6 +546,7 @@ WRONG = [
     ("11-which", ("async",), "kind"),
     ("11-which", ("a", "b", "c"), "kind"),
     ("11-which", (..., ..., ...), "open"),
+    ("11-ring", without_latency, "other"),
     ("11-ring", one_lap, "one-lap"),
     ("11-ring", back_to_the_start, "hops"),
     ("11-ring", one_lap_to_the_start, "hops"),

@@ -177,7 +177,7 @@ def test_7_the_last_one_to_write(form):
 @pytest.mark.parametrize("form", FORMS)
 def test_8_the_waiting_ends_and_the_thread_does_not(form):
     said, run, _ = outcome(form, 8, stays_s=5)
-    assert options(form, 8)[0].endswith("the thread computes on")
+    assert options(form, 8)[0].endswith("the thread goes on computing")
     assert run.result == 1
     assert form == FORMS[1] or said == [(1, "TimeoutError")]
     assert [each.end_s for each in run.slices if each.lane.startswith("thread")] == [3]

@@ -59,7 +59,7 @@ TOPICS = (
         (
             "who holds the event loop meanwhile?",
             "a turn needs an `await` that waits",
-            "what is overdue is not made up for",
+            "what was missed is not made up for",
         ),
     ),
     Topic(

@@ -38,7 +38,7 @@ def without_timelines(judge: Callable[[Any], T]) -> Callable[[Any], T]:
 
 # ---- 12-load ----
 _FEW, _SLOW, _AHEAD = 12, 3, 560  # refusals; times the bound; images ahead of the consumer
-_PAIRS = "Let the key go along with the data: `return key, await get(key)`."
+_PAIRS = "Keep the key with the data: `return key, await get(key)`."
 _LOAD_HINTS: Hints = {
     "got coroutine": ("not-awaited", "`get` is a coroutine function: `await get(key)`."),
     "`data` must be bytes": ("data", "`decode` wants the bytes alone.", "`decode(pair[1])`."),
@@ -131,12 +131,12 @@ def _load(answer: Any, loading: _Loading) -> float:
 
 def _judge_pairs(world: World, pairs: list[Any]) -> None:
     why = 'Was each of them skipped? `on_error="skip"` hides a mistake of your own as well.'
-    more = f"{why} Leave it out for once, and see what is raised."
+    more = f"{why} Leave it out once, and see what is raised."
     demand(bool(pairs), "nothing", "it delivered nothing.", why, more)
     for pair in pairs:
         parts = pair if isinstance(pair, tuple | list) else [pair]
         kinds = " and ".join(type(part).__name__ for part in parts[:3])
-        shown = f"it delivered {kinds}, and not a pair of image and label."
+        shown = f"it delivered {kinds}, not a pair of image and label."
         why = "A damaged image is left out: put nothing in its place."
         demand(bool(len(parts)) and parts[0] is not None, "damaged", shown, why)
         is_pair = len(parts) == 2 and isinstance(parts[0], np.ndarray)
@@ -146,7 +146,7 @@ def _judge_pairs(world: World, pairs: list[Any]) -> None:
     wrong = sum(pair[0] != pair[1] for pair in zip(labels, good, strict=True))
     shown = f"all images, but {wrong} of {len(good)} have another label than their key says."
     by_place = [label_of(key) for key in world.bucket.keys][: len(good)]
-    why = "A damaged image is left out, and its label is not: from there on all are shifted by one."
+    why = "A damaged image is left out, but its label is not: from there on all are shifted by one."
     demand(not wrong or labels != by_place, "shifted", shown, why, f"{why} {_PAIRS}")
     why = "`aml.label_of(key)` is the label. Which key did this image come from?"
     demand(not wrong, "labels", shown, why, _PAIRS)
@@ -160,8 +160,8 @@ def _judge_decoding(loading: _Loading) -> None:
     shown = "`decode` ran on the event loop, which it held for 8 ms each time."
     more = "A stage of its own: a plain function that is given to `map` runs in threads."
     is_free = loading.thread not in decoder.threads
-    demand(is_free, "on-loop", shown, "Who should compute, so that the loop is free?", more)
-    shown = f"{decoder.at_once} images were decoded at once, and there are {CORES} cores."
+    demand(is_free, "on-loop", shown, "Where can it run and leave the loop free?", more)
+    shown = f"{decoder.at_once} images were decoded at once, but there are only {CORES} cores."
     more = f"`.map(..., concurrency={CORES})`; the default is 16."
     demand(decoder.at_once <= CORES, "cores", shown, "What limits that stage?", more)
 
@@ -170,11 +170,11 @@ def _judge_ahead(answer: Any) -> None:
     loading, enough = _Loading(600, 12), 20
     play(loading.run, answer, enough, of=answer, hints=_LOAD_HINTS)
     ahead = len(loading.world.bucket.asked) - enough
-    shown = f"the consumer was busy, and {ahead} images were loaded ahead of it."
+    shown = f"the consumer was busy, but {ahead} images were loaded ahead of it."
     why = "With a million images that is a million in memory. What makes the loader wait?"
     more = "A bounded queue, or the `lookahead` of a Pipeline, whose default is 16 times as many."
     demand(ahead <= _AHEAD, "unbounded", shown, why, more)
-    shown = f"the consumer left, and {loading.left} tasks of the loader were still running."
+    shown = f"the consumer left, but {loading.left} tasks of the loader were still running."
     demand(loading.left < 1, "left-running", shown, "`finally:` cancel what you have started.")
 
 
@@ -209,7 +209,7 @@ def serve(answer: Any) -> str:
 # ---- 12-page ----
 _LOAD, _ONE, _BOTH = "load", "one after the other", "overlapped"
 _TYPICAL = (  # of what, which number, what it is called, and what it leaves out
-    (_LOAD, 14.93, "lost", "Some requests are lost, and made again: M counts those as well."),
+    (_LOAD, 14.93, "lost", "Some requests are lost and made again: M counts those as well."),
     (_LOAD, 192.0, "one-by-one", "That is one at a time. The rate is the bound."),
     ("decode", 24.0, "cores", "There are two cores."),
     ("train", 0.12, "rows", "A row takes 4 ms, and a step a hundred times that."),

@@ -32,13 +32,13 @@ _HINTS: Hints = {
     f"{UNAWAITABLE} / 'async for' requires / write `async for": _FOR,
     "length of this pipeline is not known": (
         "length",
-        "Some images are damaged, so nobody knows before how many batches there will be.",
+        "Some images are damaged, so nobody knows in advance how many batches there will be.",
         "A `fit` for each epoch: its loop ends when the epoch does.",
     ),
     "oroutine": ("not-awaited", _NOT_AWAITED),
     "'NoneType' object has no attribute": (
         "first-time",
-        "The first time there is no checkpoint, and `restore` returns None.",
+        "The first time there is no checkpoint, so `restore` returns None.",
         "`last.epoch if last else 0`; `fit` takes `resume_from=None` as well.",
     ),
     "list index out of range": (
@@ -140,8 +140,8 @@ def judge_training(answer: Callable[..., Any]) -> None:
         run = play(term.run, answer, of=answer, hints=_TRAIN_HINTS)
         shown = "it computed on the event loop: meanwhile nothing loads, and nobody can stop it."
         more = "`async for step in aml.fit(...)`, whose steps run in a thread."
-        demand(not term.on_loop, "on-the-loop", shown, "Who should compute?", more)
-        why = "How many steps an epoch has, nobody tells you. What ends when the epoch does?"
+        demand(not term.on_loop, "on-the-loop", shown, "Where should the steps run?", more)
+        why = "Nobody tells you how many steps an epoch has. What ends when the epoch does?"
         judge_moments(term, why, "`async for step in aml.fit(...)` in each epoch, then `validate`.")
         epochs, n = len(term.evaluated), per_epoch
         most = epochs * ((n + 2) * max(_LOAD_S, _STEP_S) + _STEP_S + _SCORE_S) + 1e-6
@@ -166,7 +166,7 @@ def _judge_returned(term: _Term, found: Any) -> None:
     found = plain(found)
     is_pair = isinstance(found, tuple | list) and len(found) == 2
     is_pair = is_pair and all(isinstance(part, tuple | list) for part in found)
-    shown = f"it returned {shorten(found)}, and not two lists, the losses and the scores."
+    shown = f"it returned {shorten(found)}, not two lists, the losses and the scores."
     demand(is_pair, "kind", shown, "`return losses, scores`.")
     losses, scores = found
     right, expected = term.losses(), term.scores[: len(term.evaluated)]
@@ -175,7 +175,7 @@ def _judge_returned(term: _Term, found: Any) -> None:
     shown += f"there were {len(right)} steps, {shorten(right[:2])} the first."
     why = "`losses.append(step.loss)`, after each step."
     demand(is_same and np.allclose(losses, right, rtol=1e-5), "losses", shown, why)
-    shown = f"the scores are {shorten(scores)}, and not {shorten(expected)}."
+    shown = f"the scores are {shorten(scores)}, not {shorten(expected)}."
     demand(list(scores) == expected, "scores", shown, "What `validate` returns, after each epoch.")
 
 
@@ -238,7 +238,7 @@ def judge_nights(answer: Callable[..., Any]) -> None:
     """Raise `Wrong`, unless the answer ends each night with the weights of the unbroken one."""
     whole = _night(answer, [])[0]
     total = _RIGHT * _STEPS
-    shown = f"never stopped, it took {whole.steps} steps, and {total} were expected."
+    shown = f"never stopped, it took {whole.steps} steps, expected {total}."
     why = "Each `fit` began at the first epoch again. How does it know where to go on?"
     is_once = whole.steps <= len(_SCORES) * _STEPS
     demand(is_once, "repeats", shown, why, "`epochs=epoch + 1` goes with `resume_from=last`.")
@@ -262,7 +262,7 @@ def _judge_scores(life: _Term) -> None:
     answers.demand_returned(found)
     with contextlib.suppress(TypeError):
         found = list(found)
-    shown = f"it returned {shorten(found)}, and the scores were {right}."
+    shown = f"it returned {shorten(found)}, but the scores were {right}."
     why = "All scores of the run, in order. Keep them in `folder`, and nowhere else."
     demand(found == right, "scores", shown, why)
 
@@ -274,11 +274,17 @@ def _judge_lives(lives: list[_Term], whole: _Term) -> None:
     demand(first.is_saved, "never-saves", shown, "What can it go on from?", more)
     shown = f"the power was cut after {first.steps} steps, and it began at the first step again."
     more = "`last = await checkpoints.restore(model, optimizer)`, and `resume_from=last`."
-    demand(second.steps != whole.steps, "never-restores", shown, "Who looks in the folder?", more)
+    demand(
+        second.steps != whole.steps,
+        "never-restores",
+        shown,
+        "What looks into the folder?",
+        more,
+    )
     shown = f"after the cut it took {second.steps} steps, and the optimiser has counted no others."
     more = "`restore` and `save` get the `optimizer` that you were given."
     is_known = not second.steps or int(second.optimizer.t) > second.steps
-    demand(is_known, "optimizer", shown, "Who restored what the optimiser remembers?", more)
+    demand(is_known, "optimizer", shown, "What restores the optimiser's own memory?", more)
     _judge_memory(last)
     lost, cuts = sum(life.steps for life in lives[:-1]) - whole.steps, len(lives) - 2
     shown = f"the power was cut, and {lost} steps had to be taken again; cuts: {cuts}."
@@ -286,12 +292,12 @@ def _judge_lives(lives: list[_Term], whole: _Term) -> None:
     more = "Save after each tenth step of an epoch, and after its end."
     demand(lost <= cuts * (_EVERY + 1), "rarely", shown, why, more)
     shown = "it ended with other weights than the run that was never stopped."
-    why = "Do the weights, the optimiser and the place in the data come from one and the same step?"
+    why = "Do the weights, the optimiser and the place in the data come from the same step?"
     params = whole.model.params
     is_same = np.array_equal(last.model.params, params)
     demand(is_same, "other", shown, why, "`resume_from=last`.")
     _judge_scores(last)
-    shown = f"it was over, was started once more, and took {again.steps} more steps."
+    shown = f"it was over, but when started once more, it took {again.steps} more steps."
     why = "The scores in the folder say that patience is used up. When do you look at them?"
     more = "Save after the end of each epoch, too, and look before the next one begins."
     is_same = np.array_equal(again.model.params, params)

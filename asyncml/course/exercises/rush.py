@@ -88,7 +88,7 @@ class _Rush:
     async def run(self, serve_model: Callable[..., Any]) -> Any:
         self.thread = threading.get_ident()
         app = serve_model(self.forward, np.zeros(4, np.float32))
-        shown = f"it returned {shorten(app)}, and not an application."
+        shown = f"it returned {shorten(app)}, not an application."
         demand(hasattr(app, "router"), "kind", shown, "Is there a `return`?", _MEND)
         is_named = any(getattr(route, "path", "") == _PATH for route in app.routes)
         shown = f"it has no route {_PATH}."
@@ -123,7 +123,7 @@ def judge_rush(answer: Any) -> str:
     play(rush.run, answer, of=answer, hints=_HINTS)
     shown = "the model ran on the event loop: meanwhile nobody could even be refused."
     demand(not rush.on_loop, "on-the-loop", shown, "A plain function runs in a thread.", _MEND)
-    shown = f"{rush.at_once} batches ran at once, and there is one model."
+    shown = f"{rush.at_once} batches ran at once, but there is only one model."
     demand(rush.at_once < 2, "at-once", shown, "`concurrency` is 1 by default: leave it.")
     counts = Counter(status for status, _, _ in rush.said)
     bad = Counter(status for status, _, _ in rush.said[3 :: REQUESTS // _BAD])
@@ -131,14 +131,14 @@ def judge_rush(answer: Any) -> str:
     shown = f"of {_BAD} wrong requests {bad[400]} were refused as wrong, and {others} others."
     why = "`example` is one row, as a request has it. Which shape has yours?"
     is_told = bad[400] > 0 == others and bad[400] + bad[503] == _BAD  # 503: nobody read it
-    demand(is_told, "bad", shown, why, "Hand on `example` as it is.")
+    demand(is_told, "bad", shown, why, "Pass `example` on as it is.")
     times = [seconds for status, seconds, _ in rush.said if status == 200]
     late = [seconds for status, seconds, _ in rush.said if status < 400 and seconds > _LATE_S]
     shown = f"{len(late)} callers had no answer after {DEADLINE_S * 1000:.0f} ms; the last one "
     shown += f"waited {max(late, default=0) * 1000:.0f} ms; {rush.calls} batches ran."
     why = "A batch waited to be full. The third argument of `MicroBatcher` is `max_wait_s`."
     is_kept = max(late, default=0) > 10
-    demand(not is_kept, "waits", shown, why, f"{why} Hand on `max_pending` by its name.")
+    demand(not is_kept, "waits", shown, why, f"{why} Pass `max_pending` by name.")
     why = "Few enough may wait, but each batch costs 20 ms. How many batches do they need?"
     more = "`max_batch_size` has to be large enough for all that may wait: then it is one."
     is_split = len(times) <= _MOST and rush.calls > 2
@@ -153,8 +153,8 @@ def judge_rush(answer: Any) -> str:
     demand(len(times) >= _LEAST, "few", shown, why, more)
     are_right = all(right for status, _, right in rush.said if status == 200)
     shown = "an answer was not what the model gives for its row."
-    demand(are_right, "mixed", shown, "Which row got it?", "Hand on `forward` as it is.")
+    demand(are_right, "mixed", shown, "Which row got it?", "Pass `forward` on as it is.")
     return (
         f"{len(times)} answered within {max(times) * 1000:.0f} ms, {counts[503]} told at once to "
-        f"come later, {counts[400]} told that they are wrong; {counts[0]} gave up."
+        f"try later, {counts[400]} told that they are wrong; {counts[0]} gave up."
     )

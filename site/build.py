@@ -5,65 +5,70 @@ into one folder, and runs Sphinx on that. Nothing is fetched, now or when a page
 """
 
 import importlib
+import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from finish import BROWSER, finish
+
+from asyncml.course.address import REPOSITORY, badges
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE, BUILD = ROOT / "site", ROOT / "build" / "site"
+ADDRESS = os.environ.get("ASYNCML_REPOSITORY", REPOSITORY)  # the variable is for the site's test
 ROOMS = [
     *("clock", "timeline", "pipeline", "stores", "images", "network", "training"),
     *("serving", "distributed", "course"),
 ]
 _CELL = re.compile(r"\[([^\]]*)\]\((?:(\w+)\.ipynb)?#cell-id=([\w-]+)\)")
 _HEADING = re.compile(r"(\]\(\w+\.ipynb#)([^)=]+)\)")
-_HREF = re.compile(r'(<a class="reference[^>]*) href="[^"]*"')
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # one prints the cheat sheet
 _LESSON = re.compile(r"\[(\d\d [^\]]+)\]\(notebooks/(\w+)\.ipynb\)")
-_EXAMS = ["exam_before", "exam_after"]
+_FOLDED = {"hide-input": "hide-cell"}
+_EXAMS = ["before", "after"]
 
 
 def main() -> int:
     """Put the pages together, and let Sphinx make HTML of them; warnings are errors."""
-    source = BUILD / "source"
+    source, html = BUILD / "source", BUILD / "html"
     shutil.rmtree(BUILD, ignore_errors=True)
     (source / "notebooks").mkdir(parents=True)
-    for name in ("conf.py", "index.md", "cheatsheet.md"):
+    for name in ("conf.py", "index.md", "cheatsheet.md", "404.md"):
         shutil.copy(HERE / name, source)
     shutil.copytree(HERE / "_static", source / "_static")
+    _copy_mathjax(source / "_static" / "mathjax")
     lessons = _copy_lessons(source / "notebooks")
     _copy_programs(source)
     _copy_results(source)
     _write_rooms(source / "api")
     guide = _copy_guide(source / "workshop")
     _write_contents(source / "index.md", lessons, guide)
-    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if browser:
+    if BROWSER:
         with (source / "cheatsheet.md").open("a", encoding="utf-8") as sheet:
             sheet.write('\n<a class="to-pdf" href="cheatsheet.pdf">This page as a PDF</a>\n')
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
-    made = subprocess.run([*command, str(source), str(BUILD / "html")], check=False).returncode
-    if browser and not made:
-        _print(browser, BUILD / "html" / "cheatsheet.html")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "auto"]
+    made = subprocess.run([*command, "-b", "html", str(source), str(html)], check=False).returncode
+    if not made:
+        name = urlsplit(ADDRESS).path.rpartition("/")[2]
+        finish(html, f"/{name}/" if name else "/")
     return made
 
 
-def _print(browser: str, page: Path) -> None:
-    """Print a page beside it as a PDF, whose links would lead to this machine: without them."""
-    bare = page.with_stem(f"{page.stem}-bare")
-    text = re.sub(
-        r'(<a class="reference[^>]*) href="[^"]*"', r"\1", page.read_text(encoding="utf-8")
-    )
-    bare.write_text(text, encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
-    to_file = f"--print-to-pdf={page.with_suffix('.pdf')}"
-    printing = [browser, *options, "--no-pdf-header-footer", to_file, bare.as_uri()]
-    subprocess.run(printing, check=True, capture_output=True)
-    bare.unlink()
+def _copy_mathjax(folder: Path) -> None:
+    """Copy what formulas need, a quarter of it all: one of its bundles, and what that may load."""
+    package = importlib.util.find_spec("sphinx-mathjax-offline")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("MathJax is missing: see site/requirements.txt")
+    mathjax = Path(package.origin).parent / "static" / "mathjax"
+    for name in ("output/chtml", "input/tex", "a11y", "sre", "ui"):
+        shutil.copytree(mathjax / name, folder / name)
+    shutil.copy(mathjax / "tex-chtml.js", folder)
 
 
 def _copy_lessons(folder: Path) -> list[str]:
@@ -88,7 +93,7 @@ def _copy_lessons(folder: Path) -> list[str]:
         ]
         text = json.dumps(notebook, ensure_ascii=False)
         (folder / f"{name}.ipynb").write_text(text, encoding="utf-8")
-    return [name for name in notebooks if name not in _EXAMS]
+    return [name for name in notebooks if name.removeprefix("exam_") not in _EXAMS]
 
 
 def _copy_programs(source: Path) -> None:
@@ -102,13 +107,16 @@ def _copy_programs(source: Path) -> None:
 def _for_the_site(name: str, cell: dict[str, Any]) -> dict[str, Any]:
     """Return the cell with links that lead to pages, and with its picture's text where it is read.
 
+    What a solution puts out is folded with it: on a page its question stands right above.
+
     A cell is reached by an anchor, and a heading by its slug.
     """
     if cell["cell_type"] == "code":
+        tags = [_FOLDED.get(tag, tag) for tag in cell["metadata"].get("tags", [])]
         told = [output.get("metadata", {}).get("image/png", {}) for output in cell["outputs"]]
         alt = next((one["alt"] for one in told if one.get("alt")), None)
         shown = {"mystnb": {"image": {"alt": alt}}} if alt else {}
-        return {**cell, "metadata": {**cell["metadata"], **shown}}
+        return {**cell, "metadata": {**cell["metadata"], **shown, "tags": tags}}
     text = "".join(cell["source"])
     text = _CELL.sub(lambda m: f'<a href="{m[2] or name}.html#cell-{m[3]}">{m[1]}</a>', text)
     return {**cell, "source": _HEADING.sub(lambda m: f"{m[1]}{m[2].lower()})", text)}
@@ -135,16 +143,20 @@ def _write_rooms(folder: Path) -> None:
         lines.append(f"- [`{room}`]({room}.md): {first}")
         body = [f"# {room}", "", "```{eval-rst}", f".. automodule:: asyncml.{room}", "```", ""]
         (folder / f"{room}.md").write_text("\n".join(body), encoding="utf-8")
-    lines += ["", "```{toctree}", ":hidden:", *ROOMS, "```", ""]
+    lines += ["", "All names in one list: {ref}`genindex`.", ""]
+    lines += ["```{toctree}", ":hidden:", *ROOMS, "```", ""]
     (folder / "index.md").write_text("\n".join(lines), encoding="utf-8")
 
 
 def _copy_guide(folder: Path) -> list[str]:
+    """Copy the workshop kit; return its pages in the order in which the first one names them."""
     folder.mkdir()
     for path in (ROOT / "workshop").iterdir():  # what its pages link to, too
         if path.is_file():
             shutil.copy(path, folder)
-    return sorted(page.stem for page in folder.glob("*.md"))
+    named = ["README", *re.findall(r"\]\((\w+)\.md\)", (folder / "README.md").read_text("utf-8"))]
+    pages = {page.stem: None for page in sorted(folder.glob("*.md"))}
+    return list(dict.fromkeys(name for name in [*named, *pages] if name in pages))
 
 
 def _write_contents(index: Path, lessons: list[str], guide: list[str]) -> None:
@@ -152,18 +164,31 @@ def _write_contents(index: Path, lessons: list[str], guide: list[str]) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = [line for line in readme.splitlines() if re.match(r"\| \[\d\d ", line)]
     titles = {name: title for title, name in _LESSON.findall("\n".join(rows))}
+    before, after = (f"Twelve questions {when} <notebooks/exam_{when}>" for when in _EXAMS)
+    listed = [f"{titles[name]} <notebooks/{name}>" for name in lessons]
     parts = {
-        "Lessons": [f"{titles[name]} <notebooks/{name}>" for name in lessons],
-        "Look it up": ["notebooks/glossary", "cheatsheet", *(f"notebooks/{e}" for e in _EXAMS)],
+        "Lessons": [*listed, after],
+        "Beside the lessons": ["notebooks/glossary", "cheatsheet", before],
         "Teach": [f"workshop/{name}" for name in guide],
-        "The module": ["api/index", "results"],
+        "The module": ["api/index", "Benchmarks <results>"],
     }
-    text = index.read_text(encoding="utf-8")
+    text = _with_address(index.read_text(encoding="utf-8"))
     head = ["| lesson | minutes, with exercises | afterwards you can |", "|---|---|---|"]
     text += "\n".join(["## The lessons", "", *head, *rows, "", ""])
     for caption, pages in parts.items():
         text += "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", *pages, "```", ""])
     index.write_text(text, encoding="utf-8")
+
+
+def _with_address(text: str) -> str:
+    """Link the first page to the repository, and to where its first lesson runs without a copy."""
+    if not ADDRESS:
+        return text
+    places = re.findall(r"\[!\[Open in (\w+)\]\([^)]*\)\]\(([^)]*)\)", badges(ADDRESS))
+    links = " or ".join(f"[{name}]({link})" for name, link in places)
+    row = f"| **try it** | {links} opens the first lesson in your browser, ready to run |\n"
+    text = text.replace("| **learn** |", f"{row}| **learn** |")
+    return text.replace("a copy of the repository", f"a copy of [the repository]({ADDRESS})")
 
 
 if __name__ == "__main__":

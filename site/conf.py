@@ -9,8 +9,7 @@ from asyncml.course.address import REPOSITORY
 REPOSITORY = os.environ.get("ASYNCML_REPOSITORY", REPOSITORY)  # for its test
 
 project = "asyncml"
-author = "The asyncml authors"
-copyright = author
+author = copyright = "The asyncml authors"
 version = release = __version__
 language = "en-GB"
 
@@ -18,11 +17,13 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx-mathjax-offline",  # formulas without a request to anywhere
 ]
+mathjax_path = "mathjax/tex-chtml.js"  # formulas without a request to anywhere
 nb_execution_mode = "off"  # the lessons are shown as they were executed
 nb_ipywidgets_js = {}  # these would be loaded from elsewhere
 nb_merge_streams = True
+nb_code_prompt_show = "Show our solution"  # nothing else is folded
+nb_code_prompt_hide = "Hide our solution"
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
@@ -40,10 +41,12 @@ html_static_path = ["_static"]
 html_css_files = ["asyncml.css"]
 html_favicon = "_static/icon.svg"
 html_last_updated_fmt = None
+html_domain_indices = False  # its only line would be this module
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 html_theme_options = {
     "use_download_button": True,
     "show_toc_level": 2,
-    "home_page_in_toc": True,
+    "footer_content_items": ["copyright.html"],
     "navbar_persistent": [],  # the search stands in the sidebar
     "repository_url": REPOSITORY,
     "repository_branch": "main",
@@ -76,14 +79,24 @@ def _shorter(app, what, name, obj, options, signature, returned):
     return signature, returned
 
 
-def _map_as_a_list(app, what, name, obj, options, lines):
-    """Make a list of the map in the docstring of a room: one file a line, indented."""
+def _as_meant(app, what, name, obj, options, lines):
+    """Make a list of the map in the docstring of a room: one file a line, indented.
+
+    A lone hyphen in a table is a dash, and not a list of nothing.
+    """
+    lines[:] = [re.sub(r"(?<=  )-(?=  )", "–", line) for line in lines]
     if what == "module":
         found = [(line, re.fullmatch(r" {4}(\w+) +(\S.*)", line)) for line in lines]
         lines[:] = [f"- `{file[1]}`: {file[2]}" if file else line for line, file in found]
 
 
+def _without_fields(app, what, name, obj, skip, options):
+    """Leave out the fields of named tuples: their class says what they are, each alone nothing."""
+    return skip or (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
+
+
 def setup(app):
     """Let docstrings be read as they are meant."""
     app.connect("autodoc-process-signature", _shorter)
-    app.connect("autodoc-process-docstring", _map_as_a_list)
+    app.connect("autodoc-process-docstring", _as_meant)
+    app.connect("autodoc-skip-member", _without_fields)

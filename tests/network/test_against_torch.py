@@ -177,7 +177,7 @@ def test_torch_reads_our_checkpoint_and_a_file_of_its_own_is_left_alone(tmp_path
 
     async def main():
         async with Checkpointer(tmp_path, keep_last=1) as checkpoints:
-            with pytest.warns(UserWarning, match="00000041.*no checkpoint of this version"):
+            with pytest.warns(UserWarning, match="00000041.*not a checkpoint of this version"):
                 assert await checkpoints.restore(model, optimizer) is None
             for index in range(2):
                 await checkpoints.save(Step(0, index, 0.5, 2, 0.0, 0.0), model, optimizer)

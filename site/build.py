@@ -53,7 +53,8 @@ def main() -> int:
         with (source / "cheatsheet.md").open("a", encoding="utf-8") as sheet:
             sheet.write('\n<a class="to-pdf" href="cheatsheet.pdf">This page as a PDF</a>\n')
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "auto"]
-    made = subprocess.run([*command, "-b", "html", str(source), str(html)], check=False).returncode
+    command += ["-d", str(BUILD / "doctrees"), "-b", "html", str(source), str(html)]
+    made = subprocess.run(command, check=False).returncode
     if not made:
         name = urlsplit(ADDRESS).path.rpartition("/")[2]
         finish(html, f"/{name}/" if name else "/")

@@ -122,6 +122,12 @@ def test_the_cheat_sheet_is_one_page_and_names_no_machine(pages):
     assert b"file:" not in data
 
 
+def test_nothing_names_this_machine(pages):
+    folder, _ = pages
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path for path in files if str(ROOT).encode() in path.read_bytes()] == []
+
+
 def test_nothing_is_loaded_from_elsewhere(pages):
     _, found = pages
     foreign = {link for page in found.values() for link in page.loaded if urlsplit(link).netloc}

@@ -133,7 +133,7 @@ too-many
     return await asyncio.gather(*[fetch(key) for key in keys])
 too-many
     4 => 5
-outside | it holds nobody back | goes around `await fetch(key)`, inside the coroutine of each task
+outside | it holds nothing back | goes around `await fetch(key)`, inside the coroutine of each task
     async with asyncio.Semaphore(4):
         return await asyncio.gather(*[fetch(key) for key in keys])
 outside
@@ -156,7 +156,7 @@ outside
     return await asyncio.gather(*map(one, keys))
 too-few
     4 => 3
-chunks | with keys still to ask
+chunks | with keys still left
     data = []
     for start in range(0, len(keys), 4):
         data += await asyncio.gather(*[fetch(key) for key in keys[start : start + 4]])
@@ -409,7 +409,7 @@ unbounded
 too-many
     async for data in base(fetch, keys, at_once=12):
         yield data
-head | three slots are free | 12 ahead with 4 in flight
+head | three slots are free | 12 tasks be ahead, 4 of them in flight
     async for data in base(fetch, keys, ahead=4):
         yield data
 slow
@@ -551,7 +551,7 @@ passed
         filling.cancel()
 passed
     (image := await queue.get()) is not None => image := await queue.get()
-unbounded
+pipeline | reads 16 items ahead | without a pipeline
     # its source is read ahead, too
     async with contextlib.aclosing(aiter(aml.Pipeline(images).prefetch(n))) as stream:
         async for image in stream:
@@ -764,7 +764,7 @@ hopeless
     aml.RequestFailed => Exception
 hopeless
     aml.RequestFailed => (ConnectionError, KeyError)
-hopeless | it was tried 4 times. That is no `RequestFailed`
+hopeless | it was tried 4 times. That is not a `RequestFailed`
     aml.RequestFailed => ConnectionError
 swallowed
     -         if attempt == 3:
@@ -1022,7 +1022,7 @@ deadlock
 kind
     async def nothing(keys, get):
         await get(keys[0])
-missing | 107 only refused or never asked for, 21 given up when it was lost
+missing | 107 only refused or never asked for, 21 given up after a loss
     images = aml.Pipeline(keys).map(get, concurrency=13, on_error="skip")
     return images.map(aml.decode_png, on_error="skip")
 idle

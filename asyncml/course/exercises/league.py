@@ -80,10 +80,8 @@ def _score(task: tuple[Loader, int, int]) -> Score:
     judge_images(bucket, delivered)
     bound_s = bucket.bound_s()
     shown = f"it took {run.seconds:.2f} s, and no loader can take less than {bound_s:.2f} s."
-    why = (
-        "Was the bucket asked in another thread, where virtual time does not pass, or looked into?"
-    )
-    more = "Await `get`, the one that the loader was given, in its own event loop."
+    why = "Did it use another thread, where virtual time does not pass, or the bucket's insides?"
+    more = "Await the `get` that the loader is given, in the event loop that runs it."
     demand(run.seconds >= bound_s - 1e-6, "unfair", shown, why, more)
     return Score(run.seconds, bound_s, bucket.refused)
 
@@ -120,22 +118,22 @@ async def _empty(loader: Loader, bucket: Bucket, delivered: list[Any]) -> None:
         async for image in made:
             delivered.append(image)
     else:
-        message = f"the loader gave {shorten(made)}, and no images."
+        message = f"the loader gave {shorten(made)}, not images."
         raise Wrong("kind", message, "`yield` each image, or `return` a list or a Pipeline.")
 
 
 def refuse_storm(bucket: Bucket) -> None:
     """Refuse a loader that asked so much that the bucket answered no more."""
-    shown = f"the bucket refused {PATIENCE} requests, and then answered none any more."
+    shown = f"the bucket refused {PATIENCE} requests, and then stopped answering."
     why = f"It takes {RATE} a second. How many are in flight, and what do you do when it says 429?"
     more = (
         f"By Little's law, {RATE} a second at a mean of 64 ms are 13 in flight: bound them. After "
     )
-    more += "a 429 pause, longer each time, and for a random time."
+    more += "a 429, pause for a random time, longer each time."
     demand(bucket.refused <= PATIENCE, "storm", shown, why, more)
     worst = max(bucket.asked.values(), default=0)
-    why = "Which errors does another attempt mend? And does a time-out leave answers time to come?"
-    more = "Retry around `get` alone, and decode outside of that `try`."
+    why = "Which errors can another try mend? And does a time-out leave answers time to arrive?"
+    more = "Put the `try` around `get` alone, and decode outside it."
     shown = f"one key was asked for {worst} times, without end."
     demand(worst <= HOPELESS, "hopeless", shown, why, more)
 
@@ -151,7 +149,7 @@ def explain(error: BaseException, bucket: Bucket) -> None:
         raise Wrong("deadlock", message, "What was to wake it?")
     shown = f"a `TooManyRequests` ended it, after {bucket.asked.total()} requests."
     why = f"More than {RATE} a second will be refused now and then: ask again, after a pause."
-    more = "Catch it where you catch `RequestFailed`: each is a ConnectionError."
+    more = "Catch it where you catch `RequestFailed`: both are ConnectionErrors."
     demand(not isinstance(error, TooManyRequests), "refused", shown, why, more)
     why = f"One request in {1 / LOST:.0f} is lost. The image is still there: ask again."
     more = f"In {IMAGES} images some are lost three times in a row: allow for eight retries."
@@ -162,7 +160,8 @@ def explain(error: BaseException, bucket: Bucket) -> None:
     shown = f"a damaged image ended it: {said.split(' (')[0]}."
     more = "Catch the ValueError of `decode_png`, and leave that image out: "
     more += '`on_error="skip"` in a Pipeline.'
-    demand(not is_damaged, "stopped", shown, "Nothing will mend that one. But the others?", more)
+    why = "Nothing will mend that one, but what about the others?"
+    demand(not is_damaged, "stopped", shown, why, more)
 
 
 def judge_images(bucket: Bucket, delivered: list[Any]) -> None:
@@ -193,7 +192,7 @@ def _judge_keys(bucket: Bucket, found: list[str]) -> None:
     lost = [key for key in tried if bucket.fate(key, bucket.asked[key])[1]]
     shown = f"{len(missing)} of {len(right)} good images are missing, {_some(missing)}: "
     none = len(missing) - len(tried)
-    shown += f"{none} only refused or never asked for, {len(lost)} given up when it was lost."
+    shown += f"{none} only refused or never asked for, {len(lost)} given up after a loss."
     why = "Was it given up too early, or skipped along with the damaged ones?"
     more = "Skip only where `decode_png` raises; let `get` have eight retries."
     demand(not missing, "missing", shown, why, more)
@@ -204,7 +203,7 @@ def _judge_keys(bucket: Bucket, found: list[str]) -> None:
     demand(not wrong, "order", shown, why, "A reorder window, or `aml.Pipeline` as it is.")
     unasked = [key for key in bucket.keys if key not in bucket.asked]
     shown = f"{len(unasked)} keys were never asked for, {_some(unasked)}."
-    why = "Ask for every key: which ones are damaged is not known before."
+    why = "Ask for every key: you do not know beforehand which are damaged."
     demand(not unasked, "unasked", shown, why)
 
 

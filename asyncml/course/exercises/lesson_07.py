@@ -87,8 +87,8 @@ _BOUNDS: list[tuple[float, dict[Any, tuple[str, str]], str]] = [
     (
         4.0,
         {
-            2.5: ("moved", "That is the store alone. Something else is slower than that now."),
-            5.0: ("k", "Twice as many requests at once halve the first of the three."),
+            2.5: ("moved", "That is the store alone. Another stage is slower now."),
+            5.0: ("k", "Twice as many requests at once halve the first of the three terms."),
             9.5: _SUM,
         },
         "Only the first of the three terms has changed.",
@@ -97,7 +97,7 @@ _BOUNDS: list[tuple[float, dict[Any, tuple[str, str]], str]] = [
         20,
         {
             16: ("too-few", "With 16 the store needs 5 s, as you found."),
-            32: ("more", "That is enough. Fewer are, too: when does N * latency / k equal 4 s?"),
+            32: ("more", "That is enough, but so are fewer: when is N * latency / k equal to 4 s?"),
         },
         "By Little's law: in flight = images a second * latency. How many a second are decoded?",
     ),
@@ -142,16 +142,16 @@ def bucket(answer: Any) -> str:
     score(answer, seed=SEED + 1, images=120)  # another bucket, which nobody has seen
     shown = f"score {done.score:.2f}: {done.seconds:.2f} s, and {done.bound_s:.2f} s is the bound"
     shown += f"; refused {done.refused} times"
-    why = "Every good image in order, but slowly. How many requests are in flight, on average?"
+    why = "Every good image, in order, but slowly. How many requests are in flight, on average?"
     more = f"Little's law: {RATE} a second times a mean of 64 ms are 13, all the time."
     demand(done.score <= SLOW, "slow", f"{shown}.", why, more)
-    why = "It works. But each refusal costs a pause: when may a request leave, and not be refused?"
-    more = f"{BURST} at once, then one every {1000 / RATE:g} ms: keep the time of the next, or let "
-    more += "`aml.RateLimited` do so."
+    why = "It works, but each refusal costs a pause. When may a request leave and not be refused?"
+    more = f"{BURST} at once, then one every {1000 / RATE:g} ms: remember when the next may leave, "
+    more += "or let `aml.RateLimited` do so."
     demand(done.refused <= BURST, "refused-often", f"{shown}, and {BURST} are allowed.", why, more)
-    why = "Nearly. Which slots are taken by stragglers, while the bucket could take a request?"
-    more = "If only the rate holds requests back, more than 13 may be in flight. And a straggler "
-    more += "need not be waited for: ask a second time."
+    why = "Nearly. Which slots do stragglers hold while the bucket could take a request?"
+    more = "If only the rate holds requests back, more than 13 may be in flight. And do not "
+    more += "wait for a straggler: ask a second time."
     demand(round(done.score, 2) <= GOOD, "idle", f"{shown}. The mark is {GOOD:.2f}.", why, more)
     return f"{shown}."
 

@@ -24,7 +24,8 @@ def misused(call: str) -> Hints:
     Args:
         call: how it is called, such as "fill(fetch, keys, queue)".
     """
-    signature = "signature", f"It is called as `{call}`. Does it call others with what they take?"
+    why = f"It is called as `{call}`. Does it call other functions with the arguments they take?"
+    signature = "signature", why
     uncalled = "uncalled", "Are the parentheses missing? A class or a function has to be called."
     return {
         "map() takes": ("by-name", "`map` takes its options by name: `concurrency=4`."),
@@ -43,7 +44,7 @@ def misused(call: str) -> Hints:
         ),
         "must have the coroutine methods": (
             "store",
-            "`get` is a function, and what wraps a store wants a store.",
+            "`get` is a function, but what wraps a store needs a store.",
             "`Asked(get)` makes a store of it.",
         ),
     }
@@ -69,9 +70,9 @@ def judge_items(found: list[Any], right: list[Any], mixed: tuple[str, ...], *oth
         other: the hints where anything else is wrong.
     """
     refuse_unfinished(found)
-    shown = "everything comes, but not in the order that was asked for."
+    shown = "everything comes, but not in the order of the keys."
     demand(found == right or not is_mixed_up(found, right), "order", shown, *mixed)
-    shown = f"{len(found)} items came ({shorten(found)}), and {len(right)} were expected."
+    shown = f"{len(found)} items came ({shorten(found)}); {len(right)} were expected."
     differ = [pair for pair in zip(found, right, strict=False) if pair[0] != pair[1]]
     if differ and len(found) == len(right):
         shown = "{!r:.40} came, where {!r:.40} was expected.".format(*differ[0])
@@ -109,27 +110,29 @@ class Watched(Shop):
 
 def judge_flight(peak: int, more: str) -> None:
     """Demand four in flight at once, never more, and at some time no fewer."""
-    shown = f"{peak} were in flight at once, and {AT_ONCE} are allowed."
+    shown = f"{peak} were in flight at once; {AT_ONCE} are allowed."
     why = "How many may begin before one has ended? What makes the fifth wait?"
     demand(peak <= AT_ONCE, "too-many", shown, why, more)
-    why = "An `await` in a loop, or a lock around a fetch, lets only one go on. What starts four?"
+    why = (
+        "An `await` in a loop, or a lock around a fetch, lets one run at a time. What starts four?"
+    )
     demand(peak > 1, "sequence", "one at a time: never more than one was in flight.", why, more)
-    shown = f"never more than {peak} were in flight, and {AT_ONCE} are asked for."
-    demand(peak == AT_ONCE, "too-few", shown, "What else bounds them?", more)
+    shown = f"never more than {peak} were in flight; {AT_ONCE} are asked for."
+    demand(peak == AT_ONCE, "too-few", shown, "What else limits them?", more)
 
 
 # ---- workers ----
 _FILLED: Hints = {
     "An asyncio.Future, a coroutine": (
         "kind",
-        "`gather` was given something that it cannot await. Is the worker called, without a `yield`"
-        " in it?",
+        "`gather` was given something that it cannot await. Is each worker called, and is there no"
+        " `yield` in it?",
         "A worker is an `async def` without a `yield`: `work()`. Its data goes into the queue.",
     ),
     "QueueFull": ("nowait", "`put_nowait` raises when there is no room; `await queue.put` waits."),
     "nothing is left": (
         "deadlock",
-        "A worker waits for what never comes: room in another queue, or a key after the last.",
+        "A worker waits for something that never comes: room in another queue, or one more key.",
         "Put into the `queue` that is given; a worker ends when there are no more keys.",
     ),
 }
@@ -178,9 +181,11 @@ def judge_workers(answer: Any) -> tuple[float, int]:
         play(quick.run, answer, of=answer, hints=hints)
         _judge_shared(quick)
         play(slow.run, answer, of=answer, hints=hints)
-        shown = f"the consumer was slow, and {slow.ahead} keys had been asked for ahead of it."
-        why = f"{ROOM} in the queue and one with each worker are {most}. Where are the others kept?"
-        more = "Each worker puts what it has got, and waits for room, before it takes another key."
+        shown = f"the consumer was slow, and {slow.ahead} keys were asked for ahead of it."
+        why = f"{ROOM} in the queue and one in each worker make {most}. Where are the others kept?"
+        more = (
+            "Each worker puts its data into the queue, waiting for room, before it takes a new key."
+        )
         demand(slow.ahead <= most + 1, "unbounded", shown, why, more)
     return quick.seconds, slow.ahead
 
@@ -193,8 +198,8 @@ def _judge_shared(shop: _Shared) -> None:
     shown = f"the key {key!r} was fetched {most} times."
     why = "Each worker goes through all the keys. What could they share?"
     demand(most == 1, "each-all", shown, why, _ONE_ITERATOR)
-    shown = f"{shop.tasks} tasks for {keys} keys, and {AT_ONCE} workers are asked for."
-    why = "A task for each key is what workers save. How many tasks, if each takes key after key?"
+    shown = f"{shop.tasks} tasks for {keys} keys; {AT_ONCE} workers are asked for."
+    why = "Workers save a task for each key. How many tasks, if each takes one key after another?"
     demand(shop.tasks <= AT_ONCE + 1, "task-each", shown, why, _ONE_ITERATOR)
     judge_flight(shop.peak, f"{AT_ONCE} workers, started with `create_task` or `gather`.")
     shown = f"it returned while {shop.left} of its tasks were still running."
@@ -203,14 +208,14 @@ def _judge_shared(shop: _Shared) -> None:
     demand(shop.left <= 0, "left", shown, why, more)
     shown = f"{len(count)} of {keys} keys were asked for."
     demand(len(count) == keys, "unasked", shown, "When may a worker stop?", _ONE_ITERATOR)
-    shown = f"{len(shop.taken)} items came through the queue, and {keys} were expected."
+    shown = f"{len(shop.taken)} items came through the queue; {keys} were expected."
     why = "Where does a worker put its data, and does it await that?"
-    more = "`await queue.put(data)`: without the `await` it does not even begin."
+    more = "`await queue.put(data)`: without the `await` the `put` does not even begin."
     demand(len(shop.taken) >= keys, "unput", shown, why, more)
     shown += f" The first is {shorten(shop.taken[0])}."
-    why = "`await queue.put(await fetch(key))`, and nothing besides."
+    why = "`await queue.put(await fetch(key))`, and put nothing else."
     demand(is_mixed_up(shop.taken, [*shop.data.values()]), "results", shown, why)
-    shown = f"for {shop.idle_s:.2f} s fewer than {AT_ONCE} were in flight, with keys still to ask."
+    shown = f"for {shop.idle_s:.2f} s fewer than {AT_ONCE} were in flight, with keys still left."
     why = "Some workers were done early, or waited for others. Who takes the keys that are left?"
     demand(shop.idle_s < 1e-9, "idle", shown, why, _ONE_ITERATOR)
 
@@ -224,13 +229,15 @@ def judge_buffer(answer: Any) -> int:
         hints = misused("collect_all(get, keys)")
         saved = play(answer, shop.fetch, list(shop.keys), of=answer, hints=hints).result
         count, keys = Counter(shop.asked), len(shop.keys)
-        shown = f"each of the {keys} keys is to be asked for once: {len(shop.asked)} requests."
+        shown = f"each of the {keys} keys is to be asked for once: got {len(shop.asked)} requests."
         why = "Is each `get` awaited, and is there one iterator for all workers?"
         demand(set(count.values()) == {1} and len(count) == keys, "requests", shown, why)
-        shown = f"it returned {shorten(saved)}, and not how many are saved."
+        shown = f"it returned {shorten(saved)}, not how many are saved."
         demand(isinstance(saved, Real), "no-return", shown, "Keep its `return` line.")
         shown = f"{shorten(saved)} of {keys} are saved."
-        why = "Which list does a worker hold while it waits, and who has replaced it meanwhile?"
+        why = (
+            "Which list does a worker hold while it waits, and which worker replaces it meanwhile?"
+        )
         if saved > keys:
             why = f"Some are saved twice: is the buffer empty once it has been saved? {why}"
         more = "First `data = await get(key)`, then `buffer.append(data)`: looked up afterwards."

@@ -17,8 +17,8 @@ _RETRY_HINTS: Hints = {
     "still running": ("endless", f"After {TRIES} tries it has to give up: `raise` the error."),
     "waits for Semaphore.acquire": (
         "not-released",
-        "It waits for a slot, and all are taken. Does it hold one already, or did a failed try?",
-        "`async with slots:` gives the slot back, also after an error: use it once in each try.",
+        "It waits for a slot, and all are taken. Does it hold one itself, or did a failed try?",
+        "`async with slots:` gives the slot back, after an error too: use it once in each try.",
     ),
     **misused("get_again(fetch, key, slots)"),
 }
@@ -92,18 +92,18 @@ def judge_retries(answer: Any) -> None:
         (came,) = _try(answer, hopeless, ["c"])
         tries, name = len(hopeless.tries["c"]), error.__name__
         shown = f"`fetch` raised {name}, and it was tried {times(tries)}."
-        why = "Which errors can another try mend? A missing object stays missing, a bug a bug."
+        why = "Which errors can another try mend? A missing object stays missing, and a bug a bug."
         if error is ConnectionRefusedError:
-            why = "That is no `RequestFailed`, and goes on to the caller at once."
+            why = "That is not a `RequestFailed`, so it goes to the caller at once."
         demand(tries == 1, "hopeless", shown, why, "`except aml.RequestFailed`, and nothing wider.")
-        shown = f"`fetch` raised {name}, and the caller did not hear of it."
+        shown = f"`fetch` raised {name}, and the caller never got it."
         demand(isinstance(came, error), "swallowed", shown, "Let it through: do not catch it.")
     herd = _Flaky(slots=10, losses=1)
     _try(answer, herd, list("defghijk"))
     seconds = {round(tries[1], 9) for tries in herd.tries.values()}
     moments = "the same moment" if len(seconds) == 1 else f"{len(seconds)} different moments"
     shown = f"eight requests failed together, and were made again at {moments}."
-    why = "A store that had too much to do gets all eight at once again. What would spread them?"
+    why = "A busy store gets all eight at once again. What would spread them out?"
     more = "Jitter: `seconds * random.uniform(0.5, 1.5)`, drawn anew for each pause."
     demand(len(seconds) > 4, "no-jitter", shown, why, more)
 
@@ -112,19 +112,19 @@ def _judge_tries(store: _Flaky, came: Any) -> None:
     tries = len(store.tries.get("a", []))
     got = came.result() if isinstance(came, asyncio.Task) else came
     refuse_unfinished([got])
-    shown = f"a key was lost twice and would have come then; it was tried {times(tries)}."
+    shown = f"a request that fails twice and then works was tried {times(tries)}."
     why = "Catch `aml.RequestFailed` around the `await`, and go round again."
     demand(tries >= 3, "gave-up", shown, why, f"`for attempt in range({TRIES})`.")
     shown = f"the third try brought the data, and it was tried {times(tries)}."
-    demand(tries == 3, "goes-on", shown, "`return` it: that ends the loop, too.")
+    demand(tries == 3, "goes-on", shown, "`return` it: that ends the loop as well.")
     shown = "`fetch` was awaited without a slot."
     why = "`async with slots:`, with the semaphore that is given, goes around each try."
     demand(not store.was_outside, "no-slot", shown, why)
     shown = f"the first try came after {store.tries['a'][0]:.2f} s."
     demand(store.tries["a"][0] < 1e-9, "pause", shown, "Pause between two tries, not before them.")
     shown = "during the pause between two tries it kept its slot."
-    why = "No other task could use it meanwhile. Where does the `async with` end?"
-    more = "Only `await fetch(key)` stands in the `async with slots:`; the pause comes after it."
+    why = "Meanwhile no other task could use it. Where does the `async with` end?"
+    more = "Only `await fetch(key)` goes into the `async with slots:`; the pause comes after it."
     demand(not store.was_held, "holds", shown, why, more)
     why = "`return` what `fetch` gave, and leave the loop with it."
     demand(got == b"aa", "results", f"the data of 'a' is b'aa', got {got!r:.40}.", why)
@@ -132,24 +132,24 @@ def _judge_tries(store: _Flaky, came: Any) -> None:
 
 def _judge_end(store: _Flaky, came: Any) -> None:
     tries = len(store.tries["b"])
-    shown = f"a store that loses everything was tried {times(tries)}."
-    why = f"After {TRIES} tries the caller has to hear of it."
+    shown = f"a request that always fails was tried {times(tries)}."
+    why = f"After {TRIES} tries the caller has to be told."
     demand(tries == TRIES, "endless" if tries > TRIES else "gave-up", shown, why)
     got = f"it returned {came.result()!r}" if isinstance(came, asyncio.Task) else f"came {came!r}"
-    more = "In the last round `raise`, so that the error of the last try goes on to the caller."
+    more = "In the last round `raise`, so that the error of the last try reaches the caller."
     shown = f"after {TRIES} lost tries {got}."
     why = "The caller takes that for data. What should it get instead?"
     demand(isinstance(came, RequestFailed), "swallowed", shown, why, more)
     late = store.ended_s - store.tries["b"][-1] - 0.01
-    shown = f"after the last try it paused for {late:.2f} s more, and raised only then."
-    why = f"Nothing comes after that pause: {TRIES} tries have three pauses between them."
+    shown = f"after the last try it paused for another {late:.2f} s before it raised."
+    why = f"No try follows that pause: {TRIES} tries have three pauses between them."
     demand(late < 1e-9, "late", shown, why, "In the last round `raise`, before the pause.")
 
 
 def _judge_pauses(tries: list[float]) -> None:
     pauses = [max(0.0, after - before - 0.01) for before, after in itertools.pairwise(tries)]
     shown = "the pauses were " + ", ".join(f"{pause:.2f}" for pause in pauses) + " s"
-    why = "Pause before each new try: the store has trouble, and needs time."
+    why = "Pause before each new try: a store in trouble needs time."
     demand(max(pauses) > 1e-9, "no-pause", f"{shown}.", why, "`await asyncio.sleep(...)`.")
     for number, pause in enumerate(pauses):
         right = FIRST_S * 2**number

@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncml.clock import compute
 from asyncml.course.exercises import Wrong
+from asyncml.course.exercises.answers import names_of
 from asyncml.course.exercises.attempts import Attempt
 from asyncml.course.exercises.fetches import Shop
 from asyncml.course.exercises.loaders import check_generator, judge_items, misused
@@ -42,7 +43,7 @@ class _Images(Shop):
             self._note("fetched", -1)
 
     def decode(self, data: bytes) -> str:
-        shown = f"`decode` was given {shorten(data)}, and no bytes."
+        shown = f"`decode` was given {shorten(data)}, not bytes."
         demand(isinstance(data, bytes), "turned", shown, "First `get`, then `decode`, once each.")
         self.is_on_loop |= threading.get_ident() == self.thread
         self._note("decoded", 1)
@@ -63,12 +64,12 @@ class _Images(Shop):
 def judge_stages(answer: Any) -> tuple[float, float]:
     """Refuse a pipeline that decodes on the loop, or too many; return its seconds, and theirs."""
     check_plain(answer)
-    why = "Return the pipeline itself, and do not go through it."
+    why = "Return the pipeline itself, and do not iterate over it."
     hints: Hints = {"plain `for`": ("kind", why), **misused("two_stages(get, decode, keys)")}
     shop = _Images()
     run = play(shop.run, answer, of=answer, hints=hints)
-    shown = f"the items are {shorten(shop.got)}, and not decoded."
-    why = "`.map(decode, ...)` is a stage, behind that of `get`."
+    shown = f"the items are not decoded: {shorten(shop.got)}."
+    why = "`.map(decode, ...)` is a stage of its own, after that of `get`."
     demand(shop.most["decoded"] > 0, "raw", shown, why)
     right, mixed = [shop.data[key].hex() for key in shop.keys], "`map` keeps the order by itself."
     judge_items(shop.got, right, (mixed,), "Each image once, decoded, in order.")
@@ -76,7 +77,7 @@ def judge_stages(answer: Any) -> tuple[float, float]:
     more = "Give `decode` itself to a second `map`: a plain function runs in threads."
     demand(not shop.is_on_loop, "on-loop", "`decode` ran on the event loop.", why, more)
     for what, most in ("fetched", 4), ("decoded", 2):
-        shown = f"{shop.most[what]} at a time were {what}, and {most} are asked for."
+        shown = f"{shop.most[what]} at a time were {what}; {most} are asked for."
         more = f"`concurrency={most}` in that stage's `map`; the default is 16."
         why = "Each stage has a number of its own."
         demand(shop.most[what] == most, f"not-{most}", shown, why, more)
@@ -121,7 +122,7 @@ class _Source:
         self.is_tidy = not {task for task in asyncio.all_tasks() - others if not task.done()}
 
     def judge_images(self) -> None:
-        why = "What marks the end is not for the consumer: stop there."
+        why = "The mark of the end is not for the consumer: stop when you get it."
         shown = "the consumer got a None, which is no image."
         demand(None not in self.got, "sentinel", shown, why)
         why = "Each image once, in order. The end is when `images` has ended *and* all are taken."
@@ -153,7 +154,7 @@ def _train(answer: Any, source: _Source, n: int, step_s: float, stop: int = 0) -
         if wrong.code == "end" and None in source.got:
             source.judge_images()
         shown = f"the consumer waits for ever, after {len(source.got)} of {source.count} images."
-        why = "The loading has not been started, or it ended with an error that nobody awaits."
+        why = "Loading was never started, or it ended with an error that nobody awaits."
         more = "`create_task(fill())` starts it. In it: `async for`, and `await queue.put(...)`."
         demand(wrong.code != "end" or source.made == source.count, "died", shown, why, more)
         raise
@@ -169,19 +170,25 @@ def judge_prefetch(answer: Any) -> tuple[float, int]:
     source, slow, early = _Source(count), _Source(12), _Source(12)
     seconds = _train(answer, source, n, 0.04).seconds - 0.001
     alone, both = count * 0.05 + 0.04, count * 0.09
-    first = f"the first image was there after 50 ms, and came after {1000 * source.first_s:.0f}."
-    why = "May the first one leave before others have come?"
+    first = (
+        f"the first image was loaded after 50 ms, and came after {1000 * source.first_s:.0f} ms."
+    )
+    why = "Can the first one be yielded before the others have come?"
     more = "A task that goes through `images` and puts each into a queue."
     demand(source.first_s < 0.06, "first-late", first, why, more)
-    shown = f"{seconds:.2f} s; loading beside training takes {alone:.2f} s."
+    shown = f"it took {seconds:.2f} s; loading while training takes {alone:.2f} s."
     why = "It is as slow as no prefetch at all. What loads while the consumer is busy?"
     demand(seconds < both - 1e-3, "asked", shown, why, more)
     why = "Sometimes nothing is loaded while the consumer is busy. When?"
     demand(seconds < alone + 0.02, "slow", shown, why, more)
     _train(answer, slow, n, 1.0)
     shown = f"`n` was {n}, the consumer was slow, and {slow.ahead} images were made ahead of it."
-    why = f"{n} in the queue and one in the task's hand are {n + 1}. What bounds the queue?"
-    demand(slow.ahead <= n + 1, "unbounded", shown, why, "`asyncio.Queue(maxsize=n)`.")
+    why, more = f"{n} in the queue and one in the task make {n + 1}.", "`asyncio.Queue(maxsize=n)`."
+    is_pipeline = "Pipeline" in names_of(answer)
+    reads = "A pipeline reads 16 items ahead in an async iterator, besides those it has ready."
+    by_hand = f"Write it without a pipeline: a task, and {more}"
+    demand(slow.ahead <= n + 1 or not is_pipeline, "pipeline", shown, reads, by_hand)
+    demand(slow.ahead <= n + 1, "unbounded", shown, f"{why} What limits the queue?", more)
     shown = f"`n` was {n}, the consumer was slow, and only {slow.ahead} was made ahead of it."
     demand(slow.ahead >= n, "narrow", shown, f"There is room for {n}.", "`maxsize=n`.")
     _train(answer, early, n, 0.04, stop=3)

@@ -35,7 +35,7 @@ _FETCHED: Hints = {
     ),
     "unhashable type: 'list'": (
         "unpack",
-        "`gather` takes coroutines one by one: is there a `*` before the list?",
+        "`gather` takes each coroutine as an argument: is there a `*` before the list?",
     ),
 }
 
@@ -67,16 +67,16 @@ def _judge_data(shop: Watched, result: Any) -> None:
 
 def _judge_four(shop: Watched, answer: Any) -> None:
     bounded = {"Semaphore", "BoundedSemaphore"} & names_of(answer)
-    shown = f"{shop.peak} were in flight at once, and {AT_ONCE} are allowed."
-    why = "There is a semaphore, and it holds nobody back. What happens inside its `async with`?"
-    more = _IN_TASK + " And it is one semaphore for all of them."
+    shown = f"{shop.peak} were in flight at once; {AT_ONCE} are allowed."
+    why = "There is a semaphore, but it holds nothing back. What happens inside its `async with`?"
+    more = _IN_TASK + " All tasks share one semaphore."
     demand(not bounded or shop.peak < len(shop.keys), "outside", shown, why, more)
     judge_flight(shop.peak, f"A semaphore of {AT_ONCE}: {_IN_TASK}")
-    shown = f"four at once, but for {shop.idle_s:.2f} s there were fewer, with keys still to ask."
+    shown = f"four at once, but for {shop.idle_s:.2f} s there were fewer, with keys still left."
     is_chunked = shop.starts[: 2 * AT_ONCE] == [*range(1, AT_ONCE + 1)] * 2
-    why = "When one fetch has ended, the next begins at once: which one do you wait for?"
+    why = "The next fetch has to begin as soon as any one ends. Which one do you wait for?"
     if is_chunked:
-        why = "Each four wait for the slowest of them. Which key could be asked for before that?"
+        why = "Each group of four waits for its slowest. Which key could be asked for before that?"
     demand(shop.idle_s < 1e-9, "chunks" if is_chunked else "idle", shown, why, _IN_TASK)
 
 
@@ -135,7 +135,7 @@ async def _one_less(fetch: Any, keys: list[str]) -> AsyncIterator[Any]:
 
 
 def _judge_order(stream: _Stream) -> None:
-    why = "`as_completed`, `asyncio.wait` and a queue of results go by who is first."
+    why = "`as_completed`, `asyncio.wait` and a queue of results give you what is done first."
     more = "Keep the tasks in a `deque`, in the order of the keys, and await the leftmost."
     other = "`yield` the data of each key once. At the end, which tasks are still waiting?"
     right = [stream.data[key] for key in stream.keys]
@@ -147,7 +147,7 @@ def _judge_ahead(slow: _Stream, quick: _Stream) -> int:
     more += "`create_task` starts one, and only the leftmost is awaited."
     judge_flight(max(slow.peak, quick.peak), more)
     ahead = max(slow.ahead, quick.ahead)
-    shown = f"{ahead} keys had been asked for that the consumer had not taken yet."
+    shown = f"{ahead} keys had been asked for and not yet taken by the consumer."
     why = f"The consumer was slow, and its data piled up: {AHEAD} may be ahead."
     more = f"Start a task only while there are fewer than {AHEAD}: await the leftmost otherwise."
     demand(ahead <= AHEAD, "unbounded", shown, why, more)
@@ -155,10 +155,10 @@ def _judge_ahead(slow: _Stream, quick: _Stream) -> int:
 
 
 def _judge_pace(stream: _Stream, seconds: float, limit_s: float) -> None:
-    shown = f"in order, in {seconds:.2f} s, and {limit_s:.2f} s are possible."
+    shown = f"in order, in {seconds:.2f} s; {limit_s:.2f} s is possible."
     is_good = seconds <= limit_s + 1e-6
     why = "While the head is a straggler, three slots are free. Which tasks could use them?"
-    more = f"Let tasks be {AHEAD} ahead with {AT_ONCE} in flight, and not only {AT_ONCE} ahead."
+    more = f"Let {AHEAD} tasks be ahead, {AT_ONCE} of them in flight, and not only {AT_ONCE} ahead."
     demand(is_good or stream.ahead > AT_ONCE + 1, "head", shown, why, more)
     why = "Are new tasks started while the first ones wait to be taken?"
     more = f"Start one task for each that you yield, so that {AHEAD} are always ahead."

@@ -725,7 +725,7 @@ def test_the_bets_agree_with_numpy():
 def test_the_hints_on_the_lines_are_true_of_the_answer():
     wrong, twice = (check("08-parsons", letters).message for letters in ("CDBFEA", "CCFBEA"))
     assert "C is first" not in wrong
-    assert "four, four, then three of eight" in wrong
+    assert "one of 0, two of 4, three of 8 spaces" in wrong
     assert "got C, C, F, B, E, A." in twice
 
 

@@ -67,12 +67,15 @@ def _read_four(result: Any) -> list[Floats]:
 
 
 _NAMES = ("W1", "b1", "W2", "b2")
-_LAYER = "What came in, transposed, times the gradient of what went out."
+_LAYER = "The input of the layer, transposed, times the gradient of its output."
 _HINTS = {
     "W1": ("First `dh = dz @ W2.T`, then `da`.", "Then as for W2, with `x` and `da`."),
     "b1": ("As for b2, with `da` in place of `dz`.", "`da.sum(axis=0)`."),
     "W2": (_LAYER, "`h.T @ dz`."),
-    "b2": ("A bias is in every row: what it does to the rows is added up.", "`dz.sum(axis=0)`."),
+    "b2": (
+        "The bias is added to every row, so its gradient is a sum over the rows.",
+        "`dz.sum(axis=0)`.",
+    ),
 }
 
 
@@ -100,7 +103,7 @@ def _judge_four(
         mistakes: Mistakes = {
             "sign": (-right, "A gradient points uphill: no minus is needed."),
             "mean": (right / len(x), "The mean over the batch is in `dz` already."),
-            "two": (2 * right, "The 2 was that of a square, and there is none here."),
+            "two": (2 * right, "A 2 comes from a square, and there is no square here."),
             **(relu if i == 0 else {}),
         }
         compare(f"`d{name}`", found[i], right, mistakes, "values", *_HINTS[name])

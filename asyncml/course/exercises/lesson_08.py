@@ -82,7 +82,7 @@ def gradient(answer: Any) -> str:
     codes = answers.codes_of(answer, *(answer.__globals__.get(name) for name in names))
     steps = " ".join(step.opname for code in codes for step in dis.get_instructions(code))
     has_loop = "FOR_ITER" in steps or "BACKWARD" in steps or bool(names & _LOOPING)
-    shown = "it works in a loop, its own or that of what it calls."
+    shown = "it uses a loop, its own or one in what it calls."
     why = "The sum over the examples is what a product of matrices does. Which two?"
     demand(not has_loop, "loop", shown, why, _RIGHT_SIDE)
     return "it agrees with central differences, whatever the shapes."
@@ -219,7 +219,7 @@ def confusion(answer: Any) -> str:
     once = "`counts[labels, guesses] += 1` adds 1 once to each place, however often it is named."
     add = "`np.add.at(counts, (labels, guesses), 1)` adds each time. A loop over both does too."
     row = "The row is what it is, the column what it was taken for."
-    other = f"Each image counts once. {row} A class that never occurs has both, too."
+    other = f"Each image counts once. {row} A class that never occurs has a row and a column, too."
     for n, classes, unseen in (60, 4, 0), (200, 10, 1), (9, 3, 2):
         labels = rng.integers(0, classes - unseen, n).astype(np.uint8)
         guesses = np.where(rng.random(n) < 0.5, labels, rng.integers(0, classes - unseen, n))
@@ -260,7 +260,7 @@ def parsons(answer: Any) -> str:
     try:
         exec(f"def it(model, optimizer, x, y, epochs, rng):\n {body}", scope)
     except SyntaxError:
-        why = "The indents tell what belongs to which `for`: none, four, four, then three of eight."
+        why = "The indents show what belongs to which `for`: one of 0, two of 4, three of 8 spaces."
         raise Wrong("indent", "in this order the lines are not a valid program.", why) from None
     loops.judge_loop(scope["it"])
     return "three epochs, four batches each: every example once an epoch, in another order."

@@ -16,11 +16,17 @@ _CALLS = "Two calls do it all: `model.loss_and_grads(x[rows], y[rows])`, then `o
 _OWN = "Draw the order from the `rng` that it is given: `rng.permutation(len(x))`."
 _ONCE = f"An epoch uses each row once. {_OWN}"
 _HINTS: Hints = {
-    "'NoneType' object": ("shuffle", f"`rng.shuffle` changes its argument, returns None. {_OWN}"),
+    "'NoneType' object": (
+        "shuffle",
+        f"`rng.shuffle` changes its argument and returns None. {_OWN}",
+    ),
     "positional argument": ("attribute", _CALLS),
     "object has no attribute": ("attribute", _CALLS),
     "is not callable": ("attribute", _CALLS),
-    "'int' object is not iterable": ("range", "`for` wants as many turns: `range(epochs)`."),
+    "'int' object is not iterable": (
+        "range",
+        "`for` needs something to go through: `range(epochs)`.",
+    ),
 }
 
 

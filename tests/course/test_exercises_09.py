@@ -470,7 +470,7 @@ not-a-batch
     = await queue => = queue
 raised
     await queue.get => queue.get_nowait
-load-fails | Does the training loop hear of it? | TaskGroup
+load-fails | How does the training loop find out? | TaskGroup
     queue, room = asyncio.Queue(), asyncio.Semaphore(ahead)
     async def feed():
         for number in range(count):
@@ -883,5 +883,5 @@ def test_choose_ahead_shows_where_two_times_differ():
         return ahead
 
     told = check("09-ahead", while_it_gains).message
-    shown = re.search(r"ahead ([\d.]+) s, .* more are ([\d.]+) s", told)
+    shown = re.search(r"ahead ([\d.]+) s, .* so ([\d.]+) s", told)
     assert float(shown[1]) > float(shown[2])

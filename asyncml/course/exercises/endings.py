@@ -18,7 +18,10 @@ from asyncml.network.sequential import MLP
 from asyncml.pipeline.pipeline import Pipeline
 from asyncml.training.step import Step
 
-_FOR = ("for", "Steps have to be waited for: `async for step in`, and no `await` before the steps.")
+_FOR = (
+    "for",
+    "Steps come one by one, over time: `async for step in ...`, with no `await` after `in`.",
+)
 _LOOPS: Hints = {
     f"object is not iterable / 'async for' requires / write `async for / {UNAWAITABLE}": _FOR
 }
@@ -71,7 +74,7 @@ _RULES = {
         "In a row: what happens to the count when a new best comes?",
         "A new best sets the count of poor epochs back to 0.",
     ),
-    "ties": ("Is a score that only equals the best better than it?", "Compare with `>`."),
+    "ties": ("Is a score that only equals the best any better?", "Compare with `>`."),
 }
 
 
@@ -104,13 +107,13 @@ def judge_early(answer: Callable[..., Any]) -> None:
         answers.demand_returned(found)
         right = scores[: len(epochs.evaluated)]
         is_right = isinstance(found, list | tuple) and list(found) == right
-        why = "All scores are asked for, one for each epoch, in order."
-        demand(is_right, "scores", f"it returned {found!r:.60}, and not {right}.", why)
+        why = "Return all scores, one for each epoch, in order."
+        demand(is_right, "scores", f"it returned {found!r:.60}, not {right}.", why)
 
 
 def judge_moments(
     epochs: Epochs,
-    why: str = "The first step of an epoch has index 0. Which index has its last?",
+    why: str = "The first step of an epoch has index 0. Which index does the last one have?",
     more: str = "Once an epoch, when `step.index == per_epoch - 1`.",
 ) -> None:
     """Demand an evaluation at the end of each epoch, and at no other moment; else say why."""
@@ -138,11 +141,11 @@ def judge_end(epochs: Epochs) -> None:
         return
     row = ", ".join(f"{score:g}" for score in scores[: max(done, right)])
     is_fixed = patience != 3 and done == ends_after(scores, 3)
-    why = "How many poor epochs in a row are enough? `patience` says it. Count from the best score."
+    why = "How many poor epochs in a row are enough? `patience` says so. Count from the best score."
     ends = {rule: ends_after(scores, patience, rule) for rule in _RULES}
     refuse(
         f"scores {row}; patience {patience}: it ended after {done} epochs, not {right}.",
-        (is_fixed, "hard-coded", "`patience` is handed in: is it used?"),
+        (is_fixed, "hard-coded", "`patience` is an argument: is it used?"),
         *((done == ends[rule], rule, *said) for rule, said in _RULES.items()),
         (True, "end", why),
     )
@@ -152,7 +155,11 @@ def judge_end(epochs: Epochs) -> None:
 _EPOCHS, _SHARDS, _EVERY = 3, 10, 4
 _TOTAL = _EPOCHS * _SHARDS
 _RESTORE = ("restore-not-awaited", _NOT_AWAITED, "`await checkpoints.restore(model, optimizer)`.")
-_WHOLE_RUN = ("epochs", "`epochs` is that of the whole run.", "Hand on `epochs=epochs` as it is.")
+_WHOLE_RUN = (
+    "epochs",
+    "`epochs` is the number for the whole run.",
+    "Hand on `epochs=epochs` as it is.",
+)
 _RESUME_HINTS: Hints = {
     "'NoneType' object has no attribute": (
         "first-time",
@@ -257,10 +264,10 @@ class _Night:
             shown = "it was cancelled, and it returned as if all were well."
             demand(is_ended or work.cancelled(), "swallowed", shown, "Let the CancelledError out.")
             self.judge_kept(model.steps)
-            shown = f"{since} steps of {_TOTAL} were safe when it was started again."
+            shown = f"{since} steps of {_TOTAL} had been saved when it was started again."
             more = "`await checkpoints.restore(model, optimizer)`, first of all."
             is_known = not since or self.disk.restored > 1
-            demand(is_known, "never-restores", shown, "What looks for a checkpoint?", more)
+            demand(is_known, "never-restores", shown, "Which line looks for a checkpoint?", more)
             if is_ended and model.steps != _TOTAL - since:
                 told = f"{shown if since else ''} It did {model.steps} steps, not {_TOTAL - since}."
                 _refuse_count(told.strip(), model.steps, since)

@@ -14,7 +14,7 @@ from asyncml.course.exercises.scenes import Hints, demand, play
 
 def called(call: str) -> Hints:
     """Return the hint for wrong arguments; `call` is how the answer is called."""
-    why = f"It is called as `{call}`. Does it call others with what they take?"
+    why = f"It is called as `{call}`. Does it call other functions with the arguments they take?"
     return {"positional argument": ("signature", why)}
 
 
@@ -107,7 +107,7 @@ def _play(run: _Run, answer: Callable[..., Any]) -> None:
     except Wrong as wrong:
         if wrong.code != "deadlock":
             raise
-        why, code = "The error ended the feeder. Does the training loop hear of it?", "load-fails"
+        why, code = "The error ended the feeder. How does the training loop find out?", "load-fails"
         shown = "the load of batch 2 failed, and training waited for that batch for ever."
         more = "Start the feeder in an `asyncio.TaskGroup`: its error ends both."
         if run.lost is None:
@@ -140,7 +140,7 @@ def _judge_batches(run: _Run) -> None:
     is_alone = all(b - a > run.train_s - 1e-6 for a, b in itertools.pairwise(began))
     demand(is_alone, "at-once", shown, "Await each step before the next begins.")
     shown = f"at {run.ended_s:.2f} s it returned, with {len(batches)} of {count} batches done."
-    demand(len(batches) == count, "count", shown, "Is everything awaited that it has begun?")
+    demand(len(batches) == count, "count", shown, "Does it await everything that it has started?")
     shown = f"it trained on {', '.join(batches[:3])}, ..."
     is_right = batches == [f"batch {number}" for number in range(count)]
     demand(is_right, "order", shown, "Load and train in the order of the numbers, from 0.")
@@ -161,7 +161,7 @@ def _judge_room(run: _Run) -> None:
     demand(most <= ahead, "unbounded", shown, why, _BY_ROOM)
     best, slowest = (on_paper(run.loads_s, run.train_s, n) for n in (ahead, 0))
     seen = run.ended_s
-    shown = f"{count} batches, {ahead} ahead: {seen:.3f} s, and {best:.3f} s are possible. "
+    shown = f"{count} batches, {ahead} ahead: {seen:.3f} s; {best:.3f} s is possible. "
     shown += f"Never more than {most} were loading or waiting."
     why, more = "Nothing was loaded while a step ran.", "The feeder is a task of its own. "
     demand(abs(seen - slowest) > 1e-6, "one-by-one", shown, why, more + _BY_ROOM)

@@ -39,7 +39,7 @@ def feed_ahead(answer: Any) -> str:
     """Check a training loop that loads while it trains."""
     check_kind(answer, True)
     judge_feeder(answer)
-    return "loading and training overlap, never more than `ahead` are held, and errors get out."
+    return "loading and training overlap, never more than `ahead` are held, and no error is lost."
 
 
 # ---- 09-pace ----
@@ -106,11 +106,13 @@ def choose_ahead(answer: Any) -> str:
         found = plain(attempt(answer, run, is_async=False).result)
         answers.demand_returned(found)
         is_ahead = type(found) is int and 0 <= found <= _MOST
-        shown = f"it returned {shorten(found)}, and not a whole number from 0 to {_MOST}."
-        demand(is_ahead, "kind", shown, "How far ahead? `run` returns how long that takes.")
+        shown = f"it returned {shorten(found)}, not a whole number from 0 to {_MOST}."
+        demand(
+            is_ahead, "kind", shown, "Return how far ahead; `run` tells you how long that takes."
+        )
         best = next(ahead for ahead in range(_MOST + 1) if run(ahead) <= _SLACK * run(_MOST))
         shown = f"with {found} ahead {run(found):.3f} s, with {best} {run(best):.3f} s, with 64 "
-        shown += f"{run(_MOST):.3f} s, and 2 % more are {_SLACK * run(_MOST):.3f} s."
+        shown += f"{run(_MOST):.3f} s, so {_SLACK * run(_MOST):.3f} s is allowed."
         why = f"{best} would be enough, and take less memory."
         demand(found <= best, "bigger", shown, why, more)
         demand(found == best, "too-few", shown, "That is more than 2 % longer.", more)
@@ -229,7 +231,7 @@ def set_interval(answer: Any) -> str:
         play(_use_interval, answer, of=answer, hints=_INTERVAL_HINTS)
     finally:
         sys.setswitchinterval(before)
-    return "set for the time of the block, and put back, after an error as well."
+    return "set for the block, and put back, after an error as well."
 
 
 def _use_interval(interval: Callable[..., Any]) -> None:
@@ -250,7 +252,7 @@ def _use_interval(interval: Callable[..., Any]) -> None:
             why = "Set it to `seconds`, before the `yield`."
             demand(abs(inside_s - asked_s) < 2e-6, "not-set", shown, why)
             shown = f"it was {usual_s} s before, and {after_s:g} s {when}."
-            why = "What runs after an error as well? And which value was there before?"
+            why = "What runs after an error as well? And which interval was there before?"
             is_back = abs(after_s - usual_s) < 2e-6
             demand(is_back, "after-error" if error else "put-back", shown, why, more)
             why = "Let it out: `try` with `finally`, without `except` or `return`."
@@ -264,7 +266,7 @@ def take_snapshot(answer: Any) -> str:
     """Check a snapshot from which a run goes on as if it had never stopped."""
     check_plain(answer)
     judge_snapshot(answer)
-    return "a run that goes on from it ends with the weights of the run never stopped."
+    return "a run that goes on from it ends with the weights of one that never stopped."
 
 
 # ---- 09-resume ----
@@ -274,4 +276,4 @@ def go_on_after_a_kill(answer: Any) -> str:
     """Check a training run that goes on from its newest checkpoint."""
     check_kind(answer, True)
     judge_resume(answer)
-    return "killed four times in two runs, and each ended with the weights of one never stopped."
+    return "killed four times in two runs; each ended with the weights of one that never stopped."

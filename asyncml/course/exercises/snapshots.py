@@ -66,20 +66,20 @@ async def _interrupt(snapshot: Callable[..., Any], seed: int, stop_after: int) -
         raise Wrong("not-whole", f"it could not be put back: {text}.") from None
     async for _ in again.steps():
         pass
-    shown = "a run that goes on from it ends with other weights than the run never stopped."
+    shown = "a run that goes on from it ends with other weights than one that never stopped."
     why = "Are the values those of the moment when the snapshot was taken?"
     demand(np.array_equal(course.model.params, again.model.params), "other", shown, why)
 
 
 def _judge_parts(kept: Any, course: _Course) -> None:
     answers.demand_returned(kept)
-    shown = f"it returned {type(kept).__name__}, and not a dict with the keys "
+    shown = f"it returned {type(kept).__name__}, not a dict with the keys "
     demand(isinstance(kept, dict), "kind", f"{shown}{', '.join(_FORGOTTEN)}.")
     for key, why in _FORGOTTEN.items():
         is_there, shown = kept.get(key) is not None, f"there is nothing under the key {key!r}."
         demand(is_there, f"{key}-forgotten", shown, why)
     live, found, params = course.optimizer.state(), kept["optimizer"], kept["params"]
-    shown = f"`params` is of type {type(params).__name__}, and not an array."
+    shown = f"`params` is of type {type(params).__name__}, not an array."
     demand(isinstance(params, np.ndarray), "kind", shown)
     has_names = isinstance(found, dict) and set(found) == set(live)
     shown = f"`optimizer` does not hold the arrays {', '.join(sorted(live))}."

@@ -170,9 +170,7 @@ def judge_prefetch(answer: Any) -> tuple[float, int]:
     source, slow, early = _Source(count), _Source(12), _Source(12)
     seconds = _train(answer, source, n, 0.04).seconds - 0.001
     alone, both = count * 0.05 + 0.04, count * 0.09
-    first = (
-        f"the first image was loaded after 50 ms, and came after {1000 * source.first_s:.0f} ms."
-    )
+    first = f"the first image was loaded after 50 ms; it came after {1000 * source.first_s:.0f} ms."
     why = "Can the first one be yielded before the others have come?"
     more = "A task that goes through `images` and puts each into a queue."
     demand(source.first_s < 0.06, "first-late", first, why, more)

@@ -8,6 +8,8 @@ under the head of her function:
         return [await fetch(key) for key in keys]
 """
 
+import functools
+import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 from asyncml.course.exercises import attempts, check
+from tests.leftovers import no_failures_yet, nothing_is_left
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,49 @@ class Case:
                 assert not {"\n", "\r"} & set(repr(verdict))
                 assert words in verdict.message
 
-    def param(self) -> Any:
-        """Return it as one test; an answer that is wrong may leave something lying about."""
-        is_tidy = self.code in ("passed", "open")
-        marks = [] if is_tidy else [pytest.mark.untidy]
-        return pytest.param(self, id=f"{self.exercise}-{self.code}", marks=marks)
+    @property
+    def is_tidy(self) -> bool:
+        """Whether the answer must leave nothing behind: a wrong one may have tasks lying about."""
+        return self.code in ("passed", "open")
 
 
 def every(*groups: Iterable[Case]) -> Callable[[Any], Any]:
-    """Decorate a test with `case` as its argument: it runs once for each of the cases."""
-    return pytest.mark.parametrize("case", [case.param() for group in groups for case in group])
+    """Decorate a test with `case` as its argument: a test for each exercise, of all its cases.
+
+    A test of pytest's for each of some 2,500 answers takes longer than most of the answers do. Each
+    case is held to what a test is: it begins afresh, and leaves nothing. All are tried, and the
+    errors say of which they are. What a fixture keeps, the cases of an exercise share.
+    """
+    exercises: dict[str, list[Case]] = {}
+    for case in itertools.chain(*groups):
+        exercises.setdefault(case.exercise, []).append(case)
+
+    def decorate(test: Callable[..., None]) -> Any:
+        excused = any(mark.name == "untidy" for mark in getattr(test, "pytestmark", ()))
+
+        @functools.wraps(test)
+        def of_each(case: list[Case], **fixtures: Any) -> None:
+            tests = (_error(test, one, excused, fixtures) for one in case)
+            errors = [error for error in tests if error]
+            if errors:
+                raise errors[0] if len(errors) == 1 else ExceptionGroup("of these answers", errors)
+
+        params = [pytest.param(cases, id=name) for name, cases in exercises.items()]
+        return pytest.mark.untidy(pytest.mark.parametrize("case", params)(of_each))
+
+    return decorate
+
+
+def _error(
+    test: Callable[..., None], case: Case, excused: bool, fixtures: dict[str, Any]
+) -> Exception | None:
+    try:
+        with no_failures_yet(), nothing_is_left(untidy=excused or not case.is_tidy):
+            test(case, **fixtures)
+    except Exception as error:
+        error.add_note(f"This is of {case}")
+        return error
+    return None
 
 
 def values(exercise: str, by_code: Mapping[str, Iterable[Any]]) -> Iterator[Case]:

@@ -515,9 +515,7 @@ endless
 """
 
 
-@pytest.fixture
-def _close_loops():
-    yield
+def close_loops():
     while loops:
         loop = loops.pop()
         if loop.is_running():
@@ -539,12 +537,15 @@ def _close_loops():
         "unfinished\n    return await coroutine",
     ),
 )
-@pytest.mark.usefixtures("_close_loops")
-def test_what_runs_anywhere(case, monkeypatch, capsys):
-    if case.code == "left":
-        monkeypatch.setattr(anywhere, "_GRACE_S", 0.02)
+def test_what_runs_anywhere(case, capsys):
     hook = threading.excepthook
-    case.judge()
+    with pytest.MonkeyPatch.context() as patch:
+        if case.code == "left":
+            patch.setattr(anywhere, "_GRACE_S", 0.02)
+        try:
+            case.judge()
+        finally:
+            close_loops()
     assert threading.excepthook is hook
     assert capsys.readouterr() == ("", "")  # an error in a thread prints no traceback
 

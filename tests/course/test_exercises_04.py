@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from asyncml.course.exercises import check, tallies
 from tests.course.tables import changed, every, rows, table, values
@@ -510,11 +511,12 @@ passed
     table("04-threads", NAMES, HEAD, WITH),
     table("04-threads", NAMES, HEAD.replace("threading.Lock()", "None"), WITHOUT),
 )
-def test_updates_of_threads(case, monkeypatch):
-    if case.code in ("not-released", "stuck", "serial"):  # only one that is stuck never ends
-        monkeypatch.setattr(tallies, "_LIMIT_S", 0.1 if case.code == "stuck" else 1.0)
-        monkeypatch.setattr(tallies, "_NEVER_S", 0.02)
-    case.judge()
+def test_updates_of_threads(case):
+    with pytest.MonkeyPatch.context() as patch:
+        if case.code in ("not-released", "stuck", "serial"):  # only one that is stuck never ends
+            patch.setattr(tallies, "_LIMIT_S", 0.1 if case.code == "stuck" else 1.0)
+            patch.setattr(tallies, "_NEVER_S", 0.02)
+        case.judge()
 
 
 # ---- the notebook ----

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-import gc
 import random
 import time
 from collections import deque
@@ -18,15 +17,6 @@ from asyncml.course.exercises.bucket import BURST, RATE, Bucket, TooManyRequests
 from asyncml.course.exercises.league import BOARD, League, Score, as_they_come, league, score
 from tests.course.edits import answers
 from tests.course.tables import every, rows, values
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _little_to_collect():
-    """Each wrong answer is tidied away by a full collection: let that see only what is new."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def in_time_by_hand(keys, get, patience_s=9.0):

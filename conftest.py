@@ -2,7 +2,10 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,3 +29,40 @@ pytest_plugins = ["tests.notebook_gate", "nbval.plugin"]
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Start one worker more than there are cores: many tests wait, for kernels or a cluster."""
     return (os.cpu_count() or 1) + 1
+
+
+# Files that take more than some five seconds: they come first, and the notebooks after them, since
+# the others would have to wait for whoever had one of these at the end. Those in which much is
+# waited for stand among those that compute.
+LONG = [
+    *("test_notebook_gate", "distributed/test_laws", "timeline/test_player_in_browser"),
+    *("course/test_exercises_12", "test_benchmarks", "pipeline/test_processes"),
+    *("timeline/test_player_in_jupyterlab", "course/test_routes", "stores/test_objects"),
+    *("course/test_exercises_07", "distributed/test_cluster", "training/test_checkpoint"),
+    *("course/test_exercises", "training/test_curve", "test_examples", "course/test_exercises_06"),
+    *("pipeline/test_leaving", "course/test_capstone", "course/test_stop", "serving/test_clients"),
+    *("course/test_exercises_09", "pipeline/test_mixing", "test_notebooks", "test_site"),
+]
+
+
+def _turn(item: pytest.Item) -> int:
+    file = item.nodeid.partition("::")[0]
+    if file.endswith(".ipynb"):
+        return len(LONG)
+    name = file.removeprefix("tests/").removesuffix(".py")
+    return LONG.index(name) if name in LONG else len(LONG) + 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long; pytest-xdist hands the files out in this order."""
+    items.sort(key=_turn)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path) -> Iterator[Any]:
+    """Look for examples in the package alone: the tests' docstrings have none."""
+    collectors = yield
+    if Path(__file__).parent / "tests" in file_path.parents:
+        return [each for each in collectors if type(each).__name__ != "DoctestModule"]
+    return collectors

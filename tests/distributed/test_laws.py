@@ -74,7 +74,7 @@ def test_time_per_update(policy, k, expected):
 
 @pytest.mark.parametrize(
     ("bound", "expected"),
-    [(0, 0.368), (1, 0.558), (2, 0.662), (3, 0.728), (5, 0.803), (10, 0.884), (20, 0.936)],
+    [(0, 0.368), (1, 0.558), (5, 0.803), (20, 0.936)],
 )
 def test_throughput_of_stale_synchronous_workers(bound, expected):
     steps = 6_400  # each, 51,200 altogether

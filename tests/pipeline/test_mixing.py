@@ -199,7 +199,7 @@ def build(shape, pool, numbers):
 
 
 @pytest.mark.filterwarnings("ignore:.*has skipped all of its first:RuntimeWarning")
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     st.tuples(combined, st.lists(called | sized | filters, max_size=3)),
     st.integers(0, 2),

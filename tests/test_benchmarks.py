@@ -282,7 +282,7 @@ class TestTraining:
 
     def test_a_small_run_of_us_and_the_products_writes_nothing(self, capsys, monkeypatch, tmp_path):
         monkeypatch.setattr(training, "THREADS", (1,))
-        training.main(1, ["gemms"], tmp_path, size=512)
+        training.main(1, ["gemms"], tmp_path, size=256)
         said = capsys.readouterr().out
         assert "at most 1.35x matrix products alone (" in said
         assert "at most 0.85x the best torch" in said  # which is not measured
@@ -349,9 +349,12 @@ class TestAccuracy:
     def test_the_subset_alone_is_printed_and_not_written(self, capsys, monkeypatch, tmp_path):
         monkeypatch.delenv("ASYNCML_DATA", raising=False)
         monkeypatch.setattr(accuracy, "SEEDS", range(1))
+        whole = accuracy.accuracy  # tests/training/test_fit.py learns as much in all ten epochs
+        one = lambda train, test, epochs, seed: whole(train, test, 1, seed)  # noqa: E731
+        monkeypatch.setattr(accuracy, "accuracy", one)
         accuracy.main(tmp_path)
         (row,) = [line for line in capsys.readouterr().out.splitlines() if "subset" in line]
-        assert 0.84 < float(row.split()[5]) < 0.88
+        assert 0.7 < float(row.split()[5]) < 0.88  # 0.10 by chance
         assert [*tmp_path.iterdir()] == []
 
     def test_the_page_that_is_committed_has_the_full_set_above_its_limit(self):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbconvert import SlidesExporter
 from traitlets.config import Config
 
 from asyncml.course.routes import part_of, routes
@@ -86,6 +85,8 @@ def test_a_slide_that_would_be_too_long_is_cut():
 
 def test_nbconvert_makes_a_page_of_them():
     config = {"TagRemovePreprocessor": {"remove_input_tags": {"only-outputs"}}}
+    from nbconvert import SlidesExporter  # which takes long to load, and only here
+
     exporter = SlidesExporter(config=Config(config))
     text = json.dumps(made_of(PARTS["half-day", "07_async_data_loading"]))
     made = nbformat.reads(text, as_version=4)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from importlib.util import find_spec
 from urllib.error import URLError
 
 import nbformat
@@ -18,7 +19,8 @@ from tests.timeline.browser import browser, needs_browser
 from tests.timeline.programs import kitchen
 
 pytestmark = needs_browser
-pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
+if not find_spec("jupyterlab"):
+    pytest.skip("JupyterLab is not installed", allow_module_level=True)
 PATIENCE_S = 60  # on a busy machine; otherwise all of it takes some ten
 COUNT_FRAMES = """() => {
   const ask = requestAnimationFrame;
@@ -83,24 +85,31 @@ def _until_it_answers(address, server):
     pytest.fail("JupyterLab did not start")
 
 
-def test_in_jupyterlab(lab):
-    with browser() as chromium:
-        page = chromium.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(PATIENCE_S * 1000)
-        page.goto(f"{lab}/lab/tree/unknown.ipynb?reset")
-        picture = page.locator(".asyncml-player img").first
-        picture.wait_for(state="visible")
-        assert page.locator(".w").count() == 0
-        page.locator(".asyncml-player summary").first.click()
-        assert page.locator(".asyncml-player pre").first.is_visible()
+@pytest.fixture(scope="module")
+def chromium(notebook):
+    """A browser for both tests; it comes after what is recorded, for its driver keeps a loop."""
+    with browser() as found:
+        yield found
 
-        page.goto(f"{lab}/lab/tree/trusted.ipynb?reset")
-        for number in range(2):
-            page.locator(".w").nth(number).wait_for(state="visible")
-        assert picture.is_hidden()
-        _its_keys_are_its_own(page)
-        _it_follows_the_theme(page)
-        _it_ends_with_its_output(page)
+
+def test_in_jupyterlab(lab, chromium):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE_S * 1000)
+    page.goto(f"{lab}/lab/tree/unknown.ipynb?reset")
+    picture = page.locator(".asyncml-player img").first
+    picture.wait_for(state="visible")
+    assert page.locator(".w").count() == 0
+    page.locator(".asyncml-player summary").first.click()
+    assert page.locator(".asyncml-player pre").first.is_visible()
+
+    page.goto(f"{lab}/lab/tree/trusted.ipynb?reset")
+    for number in range(2):
+        page.locator(".w").nth(number).wait_for(state="visible")
+    assert picture.is_hidden()
+    _its_keys_are_its_own(page)
+    _it_follows_the_theme(page)
+    _it_ends_with_its_output(page)
+    page.close()
 
 
 def _its_keys_are_its_own(page):
@@ -139,14 +148,13 @@ def _it_ends_with_its_output(page):
     assert page.evaluate("asked") == asked
 
 
-def test_in_the_html_of_nbconvert(notebook, tmp_path):
+def test_in_the_html_of_nbconvert(notebook, chromium, tmp_path):
     exporters = pytest.importorskip("nbconvert", reason="nbconvert is not installed")
     text, _ = exporters.HTMLExporter().from_notebook_node(notebook)
     (tmp_path / "lesson.html").write_text(text, encoding="utf-8")
-    with browser() as chromium:
-        page = chromium.new_page()
-        page.goto((tmp_path / "lesson.html").as_uri())
-        page.locator(".w").nth(1).wait_for(state="visible")
-        page.locator(".w").first.get_by_title("Next event").click()
-        page.locator(".say").first.filter(has_text="are ready").wait_for()
-        assert "are ready" not in page.locator(".say").last.inner_text()
+    page = chromium.new_page()
+    page.goto((tmp_path / "lesson.html").as_uri())
+    page.locator(".w").nth(1).wait_for(state="visible")
+    page.locator(".w").first.get_by_title("Next event").click()
+    page.locator(".say").first.filter(has_text="are ready").wait_for()
+    assert "are ready" not in page.locator(".say").last.inner_text()

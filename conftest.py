@@ -1,5 +1,6 @@
 """For every test, wherever pytest is started: the notebook gate, no window, one BLAS thread."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,16 @@ def _turn(item: pytest.Item) -> int:
         return len(LONG)
     name = file.removeprefix("tests/").removesuffix(".py")
     return LONG.index(name) if name in LONG else len(LONG) + 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """Leave the garbage while tests are collected: there is little, and much to look through."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

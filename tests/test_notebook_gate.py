@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from tests import notebook_gate, notebook_kernel
+from tests import module, notebook_gate, notebook_kernel
 from tests.execute import execute
 from tests.notebook_compare import (
     EXPECTS_ERROR,
@@ -430,7 +430,7 @@ def test_without_nbval_the_same_tests_run(tmp_path):
 
 
 def test_nbval_without_the_gate_runs_a_lesson_too():
-    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "-n", "0", "--noconftest"]
+    command = [*module("pytest"), "-c", os.devnull, "-n", "0", "--noconftest"]
     command += [f"--rootdir={ROOT}", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
     command += ["--nbval", "--nbval-current-env"]
     lesson = ROOT / "notebooks" / "01_from_await_to_callbacks.ipynb"

@@ -31,7 +31,7 @@ class Case:
     code: str
     words: tuple[str, ...] = ()
 
-    def judge(self, limit_s: float = 0.1) -> None:
+    def judge(self, limit_s: float = 0.05) -> None:
         """Check the answer, as often as words are asked for; one without an end for `limit_s`."""
         with pytest.MonkeyPatch.context() as patch:
             if self.code == "endless":

@@ -290,7 +290,8 @@ class TestNoAnswerRaises:
             self.judge(name, make())
 
     def test_whatever_it_returns(self, name):
-        for make in ZOO[::3]:
+        place = sorted(exercises.CHECKS).index(name)
+        for make in ZOO[place % 6 :: 6]:  # another sixth for each exercise: all for some
 
             async def waits(*args, make=make):
                 return make()

@@ -1079,7 +1079,7 @@ UNFAIR = "no loader can take less than 2.07 s."
     ),
 )
 def test_an_answer_gets_its_verdict(case):
-    case.judge(limit_s=0.3)
+    case.judge(limit_s=0.1)
 
 
 def ours(keys, get):

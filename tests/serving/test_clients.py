@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from asyncml.serving import MicroBatcher
+from tests import module
 from tests.serving.server import INFER, body, httpx, process, serving, twice
 
 TRITON = """
@@ -60,7 +61,7 @@ def test_tritons_client_works():
 def test_no_request_that_a_fuzzer_makes_is_a_server_error():
     pytest.importorskip("schemathesis")
     with process(0) as (_, url):
-        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"]
+        command = [*module("schemathesis.cli"), "run", f"{url}/openapi.json"]
         # that `data` has as many numbers as `shape` says is beyond OpenAPI: what it allows may be
         # refused; everything else is held against the document
         other = "--exclude-checks=positive_data_acceptance"

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from nbformat.sign import NotebookNotary
 
 from asyncml.clock import simulate
 from asyncml.timeline.recorder import record
+from tests import module
 from tests.timeline.browser import browser, needs_browser
 from tests.timeline.programs import kitchen
 
@@ -61,7 +61,7 @@ def lab(notebook, tmp_path_factory):
     names = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
     mine = {f"JUPYTER_{name}": str(data) for name in names}
     mine |= {f"JUPYTERLAB_{name}_DIR": str(data / name) for name in ("SETTINGS", "WORKSPACES")}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
+    command = [*module("jupyterlab"), "--no-browser", "--allow-root", f"--port={port}"]
     command += ["--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password="]
     command += [f"--ServerApp.root_dir={folder}", "--LabApp.news_url="]
     server = subprocess.Popen(

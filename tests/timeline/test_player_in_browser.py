@@ -2,6 +2,7 @@
 
 import re
 import statistics
+from contextlib import contextmanager
 
 import pytest
 
@@ -35,28 +36,39 @@ def chromium(pages):
         yield found
 
 
-@pytest.fixture
-def open_page(chromium, pages):
-    contexts, errors = [], []
+@pytest.fixture(scope="module")
+def tab(chromium):
+    """A tab in which each test loads its page anew: to start one costs more than many a test."""
+    with watched_tab(chromium) as page:
+        page.add_init_script(SCRIPT)
+        yield page
 
-    def open_it(name="kitchen", **options):
-        options = {"viewport": {"width": 1000, "height": 900}} | options
-        context = chromium.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.errors, page.requests = errors, []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text))
-        page.on("request", lambda request: page.requests.append(request.url))
-        if options.get("java_script_enabled", True):
-            page.add_init_script(SCRIPT)
-        page.goto((pages / f"{name}.html").as_uri())
-        return page
+
+@contextmanager
+def watched_tab(chromium, **options):
+    context = chromium.new_context(**options)
+    page = context.new_page()
+    page.errors, page.requests = [], []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: page.errors.append(message.text))
+    page.on("request", lambda request: page.requests.append(request.url))
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def open_page(tab, pages):
+    def open_it(name="kitchen", width=1000, color_scheme="light", reduced_motion="no-preference"):
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.emulate_media(color_scheme=color_scheme, reduced_motion=reduced_motion)
+        tab.mouse.move(0, 0)
+        tab.errors.clear()
+        tab.requests.clear()
+        tab.goto((pages / f"{name}.html").as_uri())
+        return tab
 
     yield open_it
-    for context in contexts:
-        context.close()
-    assert not errors
+    assert not tab.errors
 
 
 def settle(page):
@@ -251,6 +263,7 @@ def test_it_zooms_by_mouse_and_by_key(open_page):
     page.keyboard.down("Control")
     page.mouse.wheel(0, -100)
     settle(page)
+    page.keyboard.up("Control")
     assert page.evaluate(wide) > whole
 
 
@@ -361,12 +374,14 @@ def test_nothing_of_a_recording_is_taken_for_html(open_page):
     assert page.locator("img").count() == 0
 
 
-def test_without_scripts_the_text_is_shown(open_page):
-    page = open_page("both", java_script_enabled=False)
-    assert page.locator("img").count() == 2
-    assert page.locator("img").first.is_visible()
-    page.locator("summary").first.click()
-    assert page.locator("pre").first.is_visible()
+def test_without_scripts_the_text_is_shown(open_page, chromium, pages):
+    with watched_tab(chromium, java_script_enabled=False) as page:
+        page.goto((pages / "both.html").as_uri())
+        assert page.locator("img").count() == 2
+        assert page.locator("img").first.is_visible()
+        page.locator("summary").first.click()
+        assert page.locator("pre").first.is_visible()
+        assert not page.errors
     page = open_page("both")
     settle(page)
     assert page.locator("img").first.is_hidden()
@@ -389,7 +404,7 @@ def test_it_asks_for_nothing_and_leaves_nothing(open_page):
 
 @pytest.mark.parametrize("width", [1280, 400])
 def test_it_fits_into_its_page(open_page, width):
-    page = open_page(viewport={"width": width, "height": 900})
+    page = open_page(width=width)
     settle(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 

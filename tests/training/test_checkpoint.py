@@ -805,8 +805,8 @@ print(last)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, to kill so often in little time")
-def test_killed_at_200_random_moments_a_whole_checkpoint_comes_back(tmp_path):
-    command = [sys.executable, "-W", "error", "-c", KILLED, str(tmp_path), "200"]
+def test_killed_at_100_random_moments_a_whole_checkpoint_comes_back(tmp_path):
+    command = [sys.executable, "-W", "error", "-c", KILLED, str(tmp_path), "100"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 100  # half of them were killed after one or two had been written
+    assert int(done.stdout) > 50  # half of them were killed after one or two had been written

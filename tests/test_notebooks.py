@@ -162,7 +162,7 @@ BREACHES = {
         change(2, source="What do you expect? " * 600 + "\n\n" + HALF_WAY),
     ],
     "links_its_words": [change(2, source="A coroutine waits.\n\n" + HALF_WAY)],
-    "is_small": [change(2, source="x" * 600_000)],
+    "is_small": [change(1, outputs=[figure() | {"data": {"image/png": "a" * 600_000}}])],
     "opens_as_a_lesson": [
         change(0, source=OPENING.replace("# ", "## ", 1)),
         change(0, source=OPENING.replace("What you need", "Needed")),

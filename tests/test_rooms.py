@@ -1,6 +1,7 @@
 """The house keeps its order: arrows between rooms and between files point down, with no circle."""
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -37,8 +38,13 @@ def name_of(path):
 NAMES = {name_of(path): path for path in files()}
 
 
+@cache
 def imports(path):
-    """Yield (module of ours, whether it is for type checkers alone) for each import in a file."""
+    """Return (module of ours, whether it is for type checkers alone) for each import in a file."""
+    return [*_imports(path)]
+
+
+def _imports(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for_types = {
         id(inner)

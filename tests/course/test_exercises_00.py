@@ -125,7 +125,7 @@ calls | 80 times for 40 keys | loaded once
     return await in_a_loop(load, keys, concurrency)
 raised | NameError: name 'loader' is not defined on line 2
     return [image async for image in loader]
-rounds | wait for a slow one | Not in rounds
+rounds | wait for slower ones | does not work in rounds
     results = []
     for start in range(0, len(keys), concurrency):
         results += await asyncio.gather(*map(load, keys[start : start + concurrency]))
@@ -135,14 +135,14 @@ plain-for | Which kind of loop can? | async for
 raised | `map` needs a function
     loader = aml.Pipeline(keys).map(load(keys[0]), concurrency=concurrency)
     return [image async for image in loader]
-keyword | what does it mean? | by name
+keyword | under which name? | by name
     return [image async for image in aml.Pipeline(keys).map(load, concurrency)]
 keyword | Which of the two | .map(load, concurrency
     return [image async for image in aml.Pipeline(keys, concurrency=concurrency).map(load)]
 await-twice | one too many | without another `await`
     loader = aml.Pipeline(keys).map(load, concurrency=concurrency)
     return [await image async for image in loader]
-calls | 0 times for 40 keys | calls it for you
+calls | 0 times for 40 keys | calls `load` for you
     return [image async for image in aml.Pipeline(keys)]
 blocking | `time.sleep`
     time.sleep(1)

@@ -56,11 +56,11 @@ ask_number(
     "One step for each batch. How many batches are 3,000 images?",
     {
         60: ("one-epoch", "That is one epoch. The training goes through the images four times."),
-        3000: ("images", "Those are the images. A step takes a whole batch of 50."),
-        12000: ("images", "Those are the images of four epochs. A step takes a batch of 50."),
+        3000: ("images", "That is the number of images. A step takes a whole batch of 50."),
+        12000: ("images", "That is how many images four epochs have. A batch has 50."),
         50: ("batch", "That is the size of a batch. How many batches are 3,000 images?"),
         200: ("product", "How many batches of 50 are 3,000 images?"),
-        188: ("at-once", "64 images load at once, and a batch has 50."),
+        188: ("at-once", "64 is how many images load at once. A batch has 50."),
     },
 )
 
@@ -77,14 +77,12 @@ def tenth(answer: Any) -> str:
         16: ("start", "That is where you start. Change `concurrency` in the cell above."),
     }
     expect(answer, _SMALLEST, wrong, "Set `concurrency` to your answer: is it below 100 ms?")
-    return (
-        "50 at once take 99.97 ms. Paper says 49: it leaves out that workers are idle at the end."
-    )
+    return "50 at once take 99.97 ms. Paper says 49, since it ignores the workers idle at the end."
 
 
 # ---- 00-several ----
 _TAKE = "`[image async for image in loader]`."
-_PASS_ON = "Give it to `map`, by name: `.map(load, concurrency=concurrency)`."
+_PASS_ON = "Pass it to `map`, by name: `.map(load, concurrency=concurrency)`."
 _HINTS: Hints = {
     "bytes": (
         "await-twice",
@@ -98,7 +96,7 @@ _HINTS: Hints = {
     ),
     "map() takes / keyword argument 'concurrency'": (
         "keyword",
-        "Which of the two, `Pipeline` or `map`, is to know the number, and what does it mean?",
+        "Which of the two takes the number, `Pipeline` or `map`, and under which name?",
         _PASS_ON,
     ),
     UNAWAITABLE: (
@@ -141,28 +139,28 @@ def several(answer: Any) -> str:
         _judge_places(shop, concurrency)
         with recording():  # it is not the learner's
             ours = attempt(several_at_once, again.fetch, again.keys, concurrency)
-        shown = f"it took {run.seconds:.2f} s, where {ours.seconds:.2f} s are enough."
-        why = f"Does a fast one of {concurrency} wait for a slow one before the next may begin?"
-        more = "Not in rounds: `map` begins the next as soon as one has ended."
+        shown = f"it took {run.seconds:.2f} s, where {ours.seconds:.2f} s is enough."
+        why = "When one key has arrived, does the next begin at once, or wait for slower ones?"
+        more = "`map` does not work in rounds: it begins the next as soon as one has ended."
         demand(run.seconds < ours.seconds + 1e-6, "rounds", shown, why, more)
-    return "never more at once than was asked for, never fewer, and in the order of the keys."
+    return "as many at once as was asked for, never more, and in the order of the keys."
 
 
 def _judge_images(shop: Watched, run: Attempt) -> None:
     got, right = run.result, [shop.data[key] for key in shop.keys]
     is_pipeline = isinstance(got, Pipeline) or inspect.isasyncgen(got)
-    shown = "it returned the pipeline itself, from which nothing has been taken yet."
+    shown = "it returned the pipeline itself, before anything was taken from it."
     why = "Which kind of loop takes the results of a pipeline?"
     demand(not is_pipeline, "not-taken", shown, why, f"`return` {_TAKE}")
     demand_returned(got)
     is_one = got in right or (isinstance(got, list) and len(got) == 1 and got[0] in right)
     why = "Does a `return` end the loop early, or does each image replace the one before?"
     more = "`append` each image to a list, and `return` the list below the loop."
-    demand(not is_one, "one", "it returned one image, and not all of them.", why, more)
+    demand(not is_one, "one", "it returned one image instead of all of them.", why, more)
     got = read_results(got)
     refuse_unfinished(got)
     shown = f"`load` was called {len(shop.asked)} times for {len(shop.keys)} keys."
-    why = "Each key is loaded once: `.map(load, ...)` calls it for you."
+    why = "Each key is loaded once: `.map(load, ...)` calls `load` for you."
     demand(sorted(shop.asked) == sorted(shop.keys), "calls", shown, why)
     why = "`map` keeps the order of the keys, unless it is told otherwise."
     is_right = got == right or not is_mixed_up(got, right)

@@ -65,10 +65,10 @@ BETS = {
     },
 }
 FIRST_WRONG = [
-    ("BDEA", "order", "does not begin with its head"),
+    ("BDEA", "order", "is not the head of the function"),
     ("DEBA", "order", "line E uses `future`"),
     ("DAEB", "order", "line A uses `future`"),
-    ("DBAE", "order", "nobody was told to settle it"),
+    ("DBAE", "order", "nothing was told to settle it"),
     ("DBEE", "count", "four different lines are needed, got D, B, E, E."),
 ]
 
@@ -145,7 +145,7 @@ kind
     await asyncio.gather(*map(fetch, keys), return_exceptions=True)
 unpack | a `*` before the list | gather(*[fetch(key)
     return await asyncio.gather([fetch(key) for key in keys])
-early | ask after the block | out of the `async with`
+early | ask after the block | below the block
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(fetch(key)) for key in keys]
         return [task.result() for task in tasks]
@@ -190,7 +190,9 @@ results | result 1 of 8 | One result for each key
     return list(Shop(1).data.values())
 raised | ZeroDivisionError | ZeroDivisionError
     return len(keys) / 0
-awaited | fetches had run before | `await` before `fetch(key)`
+unpack | Is there a `*` before the | the `*` passes the coroutines
+    return await asyncio.gather(fetch(key) for key in keys)
+awaited | fetches had already run | `await` before `fetch(key)`
     return await asyncio.gather(*[await fetch(key) for key in keys])
 kind | , and not a list | a list of all
     return dict(zip(keys, await gathers(fetch, keys), strict=True))
@@ -208,7 +210,7 @@ awaited | Which `await` ran | Leave out the `await`
     return [await asyncio.create_task(await fetch(key)) for key in keys]
 one-key | How many keys | for each key
     return await fetch(keys)
-unpack | a `(key)` behind | fetch(key) for key in keys
+unpack | a `(key)` after | fetch(key) for key in keys
     return await asyncio.gather(*[fetch for _ in keys])
 kind | a list of all | a list of all
     for task in [asyncio.create_task(fetch(key)) for key in keys]:
@@ -261,12 +263,12 @@ swallowed | a plain mistake | return_exceptions
     return [None if isinstance(result, Exception) else result for result in results]
 exception | among the results | None in those places
     return await asyncio.gather(*map(fetch, keys), return_exceptions=True)
-all-lost | Where does the `try` stand | start that for each key
+all-lost | What does the `try` enclose | start that for each key
     try:
         return await asyncio.gather(*map(fetch, keys))
     except KeyError:
         return None
-all-lost | Where does the `try` stand | start that for each key
+all-lost | What does the `try` enclose | start that for each key
     try:
         return await asyncio.gather(*map(fetch, keys))
     except KeyError:
@@ -299,7 +301,7 @@ sequence | one after the other | before the first `await`
         except KeyError:
             results.append(None)
     return results
-results | expected was None | One result for each key
+results | expected None | One result for each key
     await asyncio.gather(*map(fetch, keys), return_exceptions=True)
     return list(Shop(1).data.values())
 """
@@ -366,7 +368,7 @@ too-few | more than 2 fetches ran | then lets three
     return await groups(in_turn, keys)
 too-few | more than one fetch ran | Start a task for each key first
     return [await fetch(key) for key in keys]
-free-place | there was a free place | Do not divide the keys
+free-place | a place was free | Do not divide the keys
     results = []
     for start in range(0, len(keys), 3):
         results += await groups(fetch, keys[start : start + 3])
@@ -377,7 +379,19 @@ left-running | ran on, and | after its block
         async with places:
             return await fetch(key)
     return await gathers(in_turn, keys)
-late | when 8 fetches had begun | `TaskGroup` cancels them
+not-awaited | `cancel` only asks | waits for them
+    places = asyncio.Semaphore(3)
+    async def in_turn(key):
+        async with places:
+            return await fetch(key)
+    tasks = [asyncio.create_task(in_turn(key)) for key in keys]
+    try:
+        return await asyncio.gather(*tasks)
+    except ConnectionError:
+        for task in tasks:
+            task.cancel()
+        raise
+late | after 8 fetches had begun | `TaskGroup` cancels them
     places = asyncio.Semaphore(3)
     async def in_turn(key):
         async with places:
@@ -387,7 +401,7 @@ late | when 8 fetches had begun | `TaskGroup` cancels them
         if isinstance(result, Exception):
             raise result
     return results
-swallowed | the caller never saw | let it come out
+swallowed | the caller never saw | reach the caller
     async def fetch_or_none(key):
         try:
             return await fetch(key)

@@ -94,18 +94,18 @@ def _refuse_misuse(error: BaseException, have_run: bool) -> None:
     in_group = isinstance(error, BaseExceptionGroup) and error.subgroup(early)
     shown = "InvalidStateError: a task was asked for its result before it had one."
     why = "A task group waits for its tasks at the end of its block: ask after the block."
-    more = "Move the line with `.result()` out of the `async with`, to where that begins."
+    more = "Move the line with `.result()` below the block, indented like its `async with`."
     demand(not (in_group or isinstance(error, early)), "early", shown, why, more)
     names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
     is_misused = isinstance(error, TypeError) and "gather" in names
-    shown = "`gather` was given data, which it cannot await: the fetches had run before."
+    shown = "`gather` was given data, which it cannot await: the fetches had already run."
     why = "Which `await` ran them, one after the other?"
     more = "Leave out the `await` before `fetch(key)`: `gather` is given coroutines."
     demand(not (is_misused and have_run), "awaited", shown, why, more)
     shown = "`gather` was given something that it cannot await, such as a list."
-    why = "Is there a `*` before the list, and a `(key)` behind each `fetch`?"
-    more = "`asyncio.gather(*[fetch(key) for key in keys])`: the `*` hands over the coroutines in "
-    demand(not is_misused, "unpack", shown, why, more + "the list, and not the list.")
+    why = "Is there a `*` before the list, and a `(key)` after each `fetch`?"
+    more = "`asyncio.gather(*[fetch(key) for key in keys])`: the `*` passes the coroutines in "
+    demand(not is_misused, "unpack", shown, why, more + "the list, and not the list itself.")
 
 
 def refuse_unfinished(results: list[Any]) -> None:
@@ -118,7 +118,7 @@ def refuse_unfinished(results: list[Any]) -> None:
     more += "starts several, and has to be awaited."
     demand(not coroutines, "not-started", shown, "What starts a coroutine?", more)
     has_futures = any(asyncio.isfuture(result) for result in results)
-    shown = "it returned tasks or futures, and not what is in them."
+    shown = "it returned tasks or futures, and not their results."
     more = "Await each task, or leave the `async with` block and ask for its `.result()`."
     demand(not has_futures, "not-awaited", shown, "How do you get the result of a task?", more)
 
@@ -141,7 +141,7 @@ def refuse_all_lost(answer: Any, run: Attempt) -> None:
     got = run.result
     is_none = got is None or (isinstance(got, list | tuple) and all(r is None for r in got))
     is_lost = is_none and run_fetches(answer, Shop(seed=0)).result != got
-    why = "Where does the `try` stand? Around everything, or around one fetch?"
+    why = "What does the `try` enclose: all the fetches, or one?"
     more = f"The first error ends a `try` around all of them. {_IN_EACH}"
     demand(not is_lost, "all-lost", "one missing object cost all the results.", why, more)
 
@@ -151,11 +151,11 @@ def refuse_silence(result: Any) -> None:
     shown = "when `fetch` raised a ZeroDivisionError, a plain mistake, "
     if isinstance(result, list | tuple) and any(isinstance(r, ZeroDivisionError) for r in result):
         why = "Only a KeyError stands for a missing object: `raise` the others."
-        raise Wrong("swallowed", f"{shown}it was left in the list.", why)
+        raise Wrong("swallowed", f"{shown}the error was left in the list.", why)
     why = "Which exceptions do you expect? Only those should be caught."
     more = "Write `except KeyError`: a bare `except`, or `return_exceptions=True`, also takes the "
-    more += "errors that you have not thought of; if you use the latter, `raise` the others."
-    raise Wrong("swallowed", f"{shown}nobody heard of it.", why, more)
+    more += "errors that you did not expect; if you use the latter, `raise` the others."
+    raise Wrong("swallowed", f"{shown}the error was lost.", why, more)
 
 
 def judge_results(shop: Shop, run: Attempt, right: list[Any]) -> None:
@@ -186,12 +186,12 @@ def _explain_results(shop: Shop, got: list[Any], right: list[Any]) -> None:
     why = "The exercise asks for None in those places."
     demand(not has_errors, "exception", "there are exceptions among the results.", why)
     why = "One result for each key, from `fetch`; None only where an object is missing."
-    shown = f"expected were {len(right)} results, {_short(right)}; got {len(got)}, {_short(got)}."
+    shown = f"expected {len(right)} results, {_short(right)}; got {len(got)}, {_short(got)}."
     demand(len(got) == len(right), "results", shown, why)
     place = next(n for n, result in enumerate(got) if result != right[n])
     key, result = shop.keys[place], got[place]
     shown = f"result {place + 1} of {len(got)}, for the key {key!r}, is {result!r:.40}; expected "
-    shown += f"was {right[place]!r}."
+    shown += f"{right[place]!r}."
     ended = "Its fetch was cancelled: when a task of a group fails, the group cancels the others."
     more = "Catch the KeyError inside the task, in a small `async def` around `fetch`: then no "
     more += "task fails, and the group cancels nothing."

@@ -36,7 +36,7 @@ LINES = {
     "B": "    future = asyncio.get_running_loop().create_future()",
     "C": "    fetch_with_callbacks(key, future.set_result, print)",
     "D": "async def fetch_again(key):",
-    "E": "    fetch_with_callbacks(key, future.set_result, future.set_exception)",
+    "E": "    fetch_with_callbacks(\n           key, future.set_result, future.set_exception)",
     "F": "    return future.result()",
 }
 
@@ -56,6 +56,11 @@ _HINTS: Hints = {
         "awaited",
         "Which `await` ran the fetch before it was made a task?",
         "Leave out the `await` before `fetch(key)`: `create_task` takes the coroutine.",
+    ),
+    "got bad yield": (  # up to Python 3.11 a generator counts as a coroutine
+        "unpack",
+        "Is there a `*` before the generator? It makes coroutines, and is not one itself.",
+        "`asyncio.gather(*[fetch(key) for key in keys])`: the `*` passes the coroutines.",
     ),
     "unhashable type": (
         "one-key",
@@ -79,13 +84,14 @@ _HINTS: Hints = {
     ),
 }
 _AT_ONCE = 3  # 01-three-at-once: the most fetches that may run
+_SHORT_S = 1e-3  # what was cancelled has ended by then, and no fetch by itself
 
 # 01-states: each right answer, with the code and the hint of a wrong one
 _RAISES = "`done.result()` raises in `settle`. What does `settle` do with"
 _STATES = [
-    ("pending", "settled", "The fetch of `d` takes 15 ms. Can anything be known after 10?"),
+    ("pending", "settled", "The fetch of `d` takes 15 ms. What can be known after 10?"),
     ("exception", "error", f"{_RAISES} an exception?"),
-    ("cancelled", "cancellation", f"{_RAISES} a CancelledError, as of a cancelled future?"),
+    ("cancelled", "cancellation", f"{_RAISES} the CancelledError of a cancelled future?"),
 ]
 
 
@@ -130,7 +136,7 @@ def keep_going(answer: Any) -> str:
     run = _run(answer, shop, may_raise=(ZeroDivisionError, BaseExceptionGroup))
     if run.error is None:
         refuse_silence(run.result)
-    return "a missing object costs its own result and nothing else; other errors come out."
+    return "a missing object costs its own result and nothing else; other errors reach the caller."
 
 
 def _run(answer: Any, shop: Shop, may_raise: tuple[type[BaseException], ...] = ()) -> Attempt:
@@ -157,8 +163,8 @@ def three_at_once(answer: Any) -> str:
 
 def _judge_bound(shop: Watched) -> None:
     """Refuse too many at once, too few, and places that stay free while keys wait."""
-    shown = f"{shop.most} fetches ran at once, and three are allowed."
-    why = "What makes the fourth fetch wait, until one of the first three has ended?"
+    shown = f"{shop.most} fetches ran at once, and only three are allowed."
+    why = "What makes the fourth fetch wait until one of the first three has ended?"
     more = "One `asyncio.Semaphore(3)` for all tasks, and the `await fetch(key)` itself inside "
     more += "its `async with`, in a small `async def` of your own."
     demand(shop.most <= _AT_ONCE, "too-many", shown, why, more)
@@ -168,11 +174,11 @@ def _judge_bound(shop: Watched) -> None:
     more = "Start a task for each key first; one `asyncio.Semaphore(3)` then lets three fetch."
     began, due = sorted(shop.began), [0.0] * _AT_ONCE + sorted(shop.ended)
     demand(shop.most == _AT_ONCE or not began, "too-few", shown, why, more)
-    why = "Does a fast fetch have to wait for a slow one before the next may begin?"
+    why = "When a fast fetch has ended, does the next one still wait for a slower one?"
     more = "Do not divide the keys: start a task for each, and let a semaphore decide."
     for number, (start, free) in enumerate(zip(began, due, strict=False)):
         waited = "1 key" if number == len(began) - 1 else f"{len(began) - number} keys"
-        shown = f"at {free:.2f} s there was a free place and {waited} waited, but the next fetch "
+        shown = f"at {free:.2f} s a place was free and {waited} left to fetch, but the next fetch "
         demand(start <= free + 1e-6, "free-place", f"{shown}began at {start:.2f} s.", why, more)
 
 
@@ -183,30 +189,37 @@ def _judge_failure(answer: Any) -> None:
     shop.delays[failing] = 0  # before any other ends
     shop.errors = {failing: ConnectionError("no route")}
 
-    async def scene() -> tuple[bool, float, int, int]:
+    async def scene() -> tuple[bool, float, int, int, bool]:
         came_out = False
         try:
             await answer(shop.fetch, list(shop.keys))
         except* ConnectionError:
             came_out = True
         at, running, asked = asyncio.get_running_loop().time(), shop.running, len(shop.asked)
+        await asyncio.sleep(_SHORT_S)
+        is_cancelled = not shop.running
         await asyncio.sleep(10)
-        return came_out, at, running, len(shop.asked) - asked
+        return came_out, at, running, len(shop.asked) - asked, is_cancelled
 
-    came_out, at, running, later = play(scene, of=answer).result
+    came_out, at, running, later, is_cancelled = play(scene, of=answer).result
     shown = "one fetch raised, and the caller never saw the error."
     why = "Which of your lines catches it, or leaves it in a list?"
-    more = "Catch nothing, and do not use `return_exceptions`: let it come out."
+    more = "Catch nothing, and do not use `return_exceptions`: let the error reach the caller."
     demand(came_out, "swallowed", shown, why, more)
-    shown = f"the error came out while {running} fetch{'es' * (running != 1)} ran on"
+    shown = "the caller got the error before the fetches that were cancelled had ended."
+    why = "`cancel` only asks. What waits until they have ended?"
+    more = "A `TaskGroup` cancels the others and waits for them."
+    is_left = running > 0 and is_cancelled and not later
+    demand(not is_left, "not-awaited", shown, why, more)
+    shown = f"the caller got the error while {running} fetch{'es' * (running != 1)} ran on"
     shown += f", and {later} more began later." if later else "."
     why = "Which of the ways to wait cancels the others when one fails?"
     more = "Start the tasks in a `TaskGroup`, and ask for their results after its block."
     demand(not (running or later), "left-running", shown, why, more)
-    shown = f"one fetch failed at once, and the error came out {at:.2f} s later, when "
+    shown = f"one fetch failed at once, but the caller got the error {at:.2f} s later, after "
     shown += f"{len(shop.asked)} fetches had begun."
     more = "A `TaskGroup` cancels them as soon as one of its tasks fails."
-    demand(at <= 1e-6, "late", shown, "What were the others fetched for?", more)
+    demand(at <= 1e-6, "late", shown, "Why fetch the others once one has failed?", more)
 
 
 @exercise("01-settle")
@@ -214,9 +227,7 @@ def _judge_failure(answer: Any) -> None:
 def settles(answer: Any) -> str:
     """Check a function that settles a future with what comes of another."""
     judge_settle(answer)
-    return (
-        "results, exceptions and cancellations are passed on, and what nobody wants is left alone."
-    )
+    return "results, exceptions and cancellations are passed on; a cancelled `after` is left alone."
 
 
 @exercise("01-states")
@@ -230,7 +241,7 @@ def states(answer: Any) -> str:
     demand(len(bets) == 3 and all(bet in words for bet in bets), "kind", shown)
     for number, (got, (right, code, why)) in enumerate(zip(bets, _STATES, strict=True), start=1):
         demand(got == right, code, f"number {number} is not {got!r}.", why)
-    return "the chain passes them on by itself, from the first future to the last."
+    return "each outcome travels down the chain by itself, from the first future to the last."
 
 
 @exercise("01-parsons")
@@ -242,10 +253,10 @@ def parsons(answer: Any) -> str:
     is_early = isinstance(run.error, asyncio.InvalidStateError)
     shown = "InvalidStateError: the future was asked for its result while it was still pending."
     demand(not is_early, "early", shown, "Which line waits until it is settled?")
-    shown = "the future is awaited, and nobody was told to settle it."
+    shown = "the future is awaited, but nothing was told to settle it."
     demand(not isinstance(run.error, Deadlock), "order", shown)
     shown = f"it returned {run.result!r:.40}, not the data."
-    demand(run.result == shop.data[key], "results", shown, "Which line gives the data back?")
+    demand(run.result == shop.data[key], "results", shown, "Which line returns the data?")
     run = attempt(fetch_again, missing, may_raise=(KeyError, Deadlock))
     shown = "it works for an object that is there. For a missing one it waits for ever: the error "
     shown += "was printed, and the future stays pending."
@@ -268,7 +279,7 @@ def _build(answer: Any) -> tuple[Callable[[str], Coroutine[Any, Any, Any]], Shop
             later(shop.delays[key] / 100, on_data, shop.data[key])
 
     scope["fetch_with_callbacks"] = fetch_with_callbacks
-    shown, why = "the function does not begin with its head.", "Which line is it?"
+    shown, why = "the first line is not the head of the function.", "Which line is?"
     demand(letters[0] == "D", "order", shown, why, "The `async def` comes first: D.")
     shown = f"line {letters[1]} uses `future`, and it has not been made yet."
     more = "B makes the future, right after D."

@@ -348,7 +348,7 @@ STEPS = "async def stoppable(step, count):"
                 for compiled, code in COMPILED
             ),
             (kernel_of(RUN + AWAIT, last="pass"), "pause"),
-            (f"names = dict(names)\n{kernel_of(RUN + AWAIT)}", "names", "`names` did not have"),
+            (f"names = dict(names)\n{kernel_of(RUN + AWAIT)}", "names", "missing in the next cell"),
             ("...", "open"),
         ],
     ),

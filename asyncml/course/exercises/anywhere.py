@@ -26,7 +26,7 @@ _HINTS: Hints = {
         "result",
         "Two lines run the same coroutine. Is there a `return` in both branches?",
     ),
-    "positional argument": ("signature", "It is called with one thing, the coroutine."),
+    "positional argument": ("signature", "It is called with one argument, the coroutine."),
 }
 
 
@@ -102,7 +102,7 @@ def _call_on_a_loop(answer: Callable[..., Any], coroutine: Any) -> Attempt:
 
 def _judge_run(answer: Any, place: str, job: _Job, run: Attempt) -> None:
     shown = "in a notebook it waits for ever: it hands the work to the loop that it is holding."
-    why = "Which thread is to run the coroutine, and what is that thread doing?"
+    why = "Which thread should run the coroutine, and what is that thread doing?"
     more = "Start another thread, and call `asyncio.run` there."
     demand(not isinstance(run.error, _OwnLoop), "own-loop", shown, why, more)
     if job.error is not None and run.error is not job.error:
@@ -151,9 +151,9 @@ def _refuse_left_over(job: _Job, before: set[threading.Thread]) -> None:
     shown = "the result is right, but a thread is still running."
     more = "`with ThreadPoolExecutor(1) as pool:` ends its thread, and so does `thread.join()` "
     more += "after the function of the thread has returned."
-    demand(not left, "left", shown, "Who ends the thread?", more)
+    demand(not left, "left", shown, "What ends the thread?", more)
     is_virtual = isinstance(job.loop, VirtualLoop)
-    shown = "it ran in virtual time, in which a real download would not be waited for."
+    shown = "it ran in virtual time, which does not wait for a real download."
     demand(not is_virtual, "virtual", shown, "What runs a coroutine in real time?")
     is_closed = job.loop is None or job.loop.is_closed()
     shown = "the result is right, but its loop was not closed."

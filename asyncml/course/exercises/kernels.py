@@ -83,7 +83,7 @@ def judge_kernel(answer: Any) -> None:
         await run(cells, names)
 
     play(shared, answer, of=answer, hints=_KERNEL_HINTS)
-    shown = "what one cell had named, the next one and `names` did not have."
+    shown = "a name that one cell had set was missing in the next cell, or in `names`."
     demand(names.get("double") == 2 * (start + 4), _NAMES[0], shown, *_NAMES[1:])
 
 

@@ -54,7 +54,7 @@ ask_number(
     {
         10: _THROUGH,
         11: _THROUGH,
-        7: ("last", "The report that `end` brings about does not count: how many came before it?"),
+        7: ("last", "The report that `end` causes does not count: how many came before it?"),
         0: ("between", "Between two cells the loop is free, so the task can run."),
         3: ("for-ever", "The cell that computes holds the loop for 2 s. What happens after that?"),
         5: ("skipped", "A report that falls due while the loop is held is late. It is not lost."),
@@ -67,12 +67,12 @@ _ROUNDS, _PAUSE_S = 1000, 0.3  # a background task that nobody stops ends by its
 _HINTS: Hints = {
     "InvalidStateError": ("not-awaited", "The task has not ended yet: wait for it first."),
     "list of futures": ("no-list", "A list, even for one task: `asyncio.wait([task])`."),
-    "positional argument": ("signature", "It is called with one thing, the task."),
+    "positional argument": ("signature", "It is called with one argument, the task."),
     "bool can / 'bool' object can": (
         "await-cancel",
         "`cancel` is a plain method. Wait for the task itself, after it.",
     ),
-    "is not callable": ("called", "A task is waited for, and not called: leave out its `()`."),
+    "is not callable": ("called", "You wait for a task, and do not call it: leave out its `()`."),
     "cannot be called from a running": ("run", "A loop is running here already: use `await`."),
     "still running": (
         "endless",
@@ -139,7 +139,7 @@ def _judge_stop(answer: Any, seen: _Background) -> None:
     demand(seen.is_done, "not-awaited", shown, asks, more)
     shown = f"it waited {seen.took_s:.0f} s until the task ended by itself."
     demand(seen.took_s <= _ROUNDS * _PAUSE_S / 2, "waited", shown, why)
-    shown = "the task ended in the middle of its tidying up."
+    shown = "the task was interrupted while it tidied up."
     why = "Each `cancel` interrupts it. Ask once, then wait."
     demand(seen.was_clean, "disturbed", shown, why)
     shown = f"the task took {seen.clean_up_s:g} s to end, and `stop_task` {seen.took_s:g} s."
@@ -187,6 +187,6 @@ def _judge_own_stop(answer: Any) -> None:
     more = "With `await asyncio.wait([task])` there is nothing to catch: it raises only your own."
     demand(was_cancelled, "swallowed", shown, why, more)
     shown = "`stop_task` was itself cancelled, and the task could not finish tidying up."
-    why = "With `await task`, a cancel of `stop_task` is passed on to the task, in its tidying up."
+    why = "With `await task`, cancelling `stop_task` cancels the task again, while it tidies up."
     more = "`await asyncio.wait([task])` waits without passing a cancel on."
     demand(seen.is_clean, "disturbed", shown, why, more)

@@ -96,7 +96,7 @@ def judge_report(answer: Any) -> None:
         _judge_end(answer, seen)
     _demand_going_on(_watch(answer, 1.0, 500.5))
     seen = _watch(answer, 1.0, 5.9, held_s=3.0)
-    shown = "the loop was held for 3 s, and the reports missed meanwhile were made up for at once."
+    shown = "the loop was held for 3 s, and then the reports that were missed all came at once."
     why = "After each report there is a pause of `every_s`, however late the report was."
     demand(are_near(seen.times, [0.0, 3.5, 4.5, 5.5]), "catches-up", shown, why)
 
@@ -155,7 +155,7 @@ def _told(times: list[float]) -> str:
 
 def _judge_end(answer: Any, seen: _Reporting) -> None:
     after = len(seen.called_at) - len(seen.times)
-    why = "Where does your `except` stand: inside the loop, or around it?"
+    why = "Is your `except` inside the loop, or around it?"
     more = "Put the `try` around the loop, and `raise` at the end of the `except`."
     demand(seen.is_done, "goes-on", "it was cancelled, and went on reporting.", why, more)
     why = "`cancel` raises a CancelledError at the `await`. Where do you catch it?"

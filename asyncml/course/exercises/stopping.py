@@ -89,9 +89,9 @@ def judge_stoppable(answer: Any) -> int:
     shown += f"0 to {_STEPS - 1} in turn."
     demand(seen.numbers == [*range(_STEPS)], "numbers", shown, "For which numbers, in which order?")
     shown = f"it returned after {seen.n_at_end} of {_STEPS} steps."
-    demand(seen.n_at_end == _STEPS, "not-awaited", shown, "Who waits for the last step?")
+    demand(seen.n_at_end == _STEPS, "not-awaited", shown, "What waits for the last step?")
     shown = f"{_STEPS} steps of {_STEP_S:g} s took {seen.took_s:.3g} s."
-    why = "The loop needs a turn, and no time: which `sleep` is the shortest?"
+    why = "The loop needs a turn, not time: which `sleep` is the shortest?"
     demand(seen.took_s <= _STEPS * _STEP_S * 1.1, "slow", shown, why)
     ran, _ = [_judge_stop(answer, stop_s) for stop_s in (0.25, 0.53)]
     return ran
@@ -112,10 +112,10 @@ def _judge_stop(answer: Any, stop_s: float) -> int:
     why = "The waiting stopped, and the thread worked on. How many steps was it given at once?"
     more = "Give the thread one step at a time: `await asyncio.to_thread(step, number)`."
     demand(not is_in_thread, "in-thread", shown, why, more)
-    why = "When does the loop get a turn, to look at the stop?"
+    why = "When does the loop get a turn, and notice the stop?"
     more = "`await asyncio.sleep(0)` after each step gives it one."
     if "CancelledError" in names:
-        why = "The stop is a CancelledError. Who catches it, and goes on?"
+        why = "The stop is a CancelledError. Which of your lines catches it, and goes on?"
         more = "Let the CancelledError out of `stoppable`: it ends the cell."
     elif "create_task" in names:
         why = more = "Starting a task gives no turn. Awaiting it does."

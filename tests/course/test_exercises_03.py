@@ -155,7 +155,12 @@ def pairs():
     for case in table("03-averager", names, "async def averager():", "kind\n    yield 1"):
         yield replace(case, answer=(case.answer, means))
     yield from values(
-        "03-averager", {"open": [(..., ...)], "kind": [averager, (averager(), means)]}
+        "03-averager",
+        {
+            "passed": [[averager, means]],
+            "open": [(..., ...)],
+            "kind": [averager, (averager(), means)],
+        },
     )
 
 
@@ -512,7 +517,7 @@ ADD = "awaited.add_done_callback(self.step)"
 TASKS = [
     ([], "passed"),
     ([(SEND, BY_THROW)], "passed"),
-    ([("BaseException", "Exception")], "passed"),
+    ([("BaseException", "Exception")], "escapes"),
     ([(SEND, BY_RESULT)], "not-raised"),
     ([("stop.value", "stop")], "result"),
     ([("self.set_result(stop.value)", "pass")], "not-done"),
@@ -596,11 +601,13 @@ def my_readable(loop, sock):
     return future
 """
 REGISTER = "loop.selector.register(sock, selectors.EVENT_READ, is_ready)"
+LATER = "loop.call_soon(loop.selector.unregister, sock)"
 READABLES = [
     ([], "passed"),
     ([("unregister(sock)", "unregister(sock.fileno())")], "passed"),
     ([("return future", "pass")], "no-future"),
     ([("        loop.selector.unregister(sock)\n", "")], "still-watched"),
+    ([("loop.selector.unregister(sock)", LATER)], "still-watched"),
     ([("future.set_result(None)", "pass")], "not-done"),
     ([("future.set_result(None)", "future.set_result(sock.recv(9))")], "read"),
     ([(REGISTER, "pass")], "not-registered"),

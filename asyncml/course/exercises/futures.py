@@ -83,7 +83,7 @@ def _see_callbacks(make: Any, result: Any) -> None:
     why = "Callbacks go to `call_soon`: when it is set, or at once where it is done already."
     demand(names == ["first", "second", "late"], "callbacks", shown, why)
     with_itself = all(args == [new] for _, *args in called)
-    demand(with_itself, "argument", "callbacks are called with the future, and no more.", _LINE)
+    demand(with_itself, "argument", "callbacks get the future, and nothing else.", _LINE)
 
 
 def _see_await(make: Any, result: Any) -> None:

@@ -40,12 +40,12 @@ _AVERAGER_HINTS: Hints = {
 @exercise("03-averager")
 def averager(answer: Any) -> str:
     """Check a generator that averages what it is sent, and the function that drives it."""
-    is_pair = isinstance(answer, tuple) and len(answer) == 2
+    is_pair = isinstance(answer, tuple | list) and len(answer) == 2
     demand(is_pair, "kind", "the answer is the pair `(averager, means)`.")
     make, means = answer
     check_plain(make)
     check_plain(means)
-    shown = f"calling `{make.__name__}()` gives no generator."
+    shown = f"calling `{make.__name__}()` does not make a generator."
     steps = play(make, of=make).result
     demand(isinstance(steps, types.GeneratorType), "no-yield", shown, "It needs a `yield`.", _LINE)
     chance = random.Random(3)
@@ -95,7 +95,7 @@ def trampoline(answer: Any) -> str:
 @exercise("03-order")
 def order(answer: Any) -> str:
     """Check a bet on the order in which coroutines run if the newest in the queue comes first."""
-    rounds = ("rounds", "Where does `c` stand after its first step, and what does `pop` take?")
+    rounds = ("rounds", "Where in the queue is `c` after its first step, and what does `pop` take?")
     wrong = {
         "abcac": ("first-in", "That is `popleft`: the one that has waited longest comes first."),
         "cbaca": rounds,
@@ -163,8 +163,9 @@ def _see_errors(make: Any) -> None:
     for when, callback, args in ((1, fail, ()), (1, note, right[2]), (2, note, right[3])):
         loop.call_at(when, callback, *args)
     _run(loop)
-    shown = f"`call_soon(callback, 'batch', 1)` must call it so, once; seen: {seen!r:.60}."
-    lost = "Its arguments were lost: hand them on as `*args`, in both calls."
+    shown = "`call_soon(callback, 'batch', 1)` must call `callback('batch', 1)` once; "
+    shown += f"seen: {seen!r:.60}."
+    lost = "Its arguments were lost: pass them on as `*args`, in both calls."
     demand(seen[:1] != [()], "arguments", shown, lost)
     is_once = seen[:1] == right[:1] and seen.count(right[0]) == 1
     demand(is_once, "calls", shown, _CALL, "`super().call_soon(...)` queues it.")
@@ -183,7 +184,7 @@ def _run(loop: Any) -> None:
     try:
         loop.run()
     except (KeyError, OSError) as error:
-        shown = f"a callback raised {error!r}, and it came out of `run`."
+        shown = f"a callback raised {error!r}, and so did `run`."
         why = "A `try` belongs around each call of a callback."
         raise Wrong("escapes", shown, why, _CALL) from None
     except KeyboardInterrupt:
@@ -207,7 +208,7 @@ def _see_interrupt(make: Any) -> None:
     except KeyboardInterrupt:
         return
     shown = "Ctrl+C was pressed in a callback (a KeyboardInterrupt), and the loop went on."
-    why = "It is meant for the whole program. It is no `Exception`: catch those only."
+    why = "It is meant for the whole program. It is not an `Exception`: catch only those."
     raise Wrong("interrupt", shown, why)
 
 

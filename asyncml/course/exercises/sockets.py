@@ -49,8 +49,8 @@ def _see_message(make: Any, loop: Any, near: Any, far: Any, message: bytes) -> N
     future = make(loop, near)
     shown = f"a future was expected, got {shorten(future)}."
     is_future = hasattr(future, "add_done_callback")
-    demand(is_future, "no-future", shown, "Return the one that you have made.")
-    why = "Nobody has sent anything. Set the result in the callback, not right away."
+    demand(is_future, "no-future", shown, "Return the future that you have made.")
+    why = "Nothing has been sent yet. Set the result in the callback, not right away."
     demand(not future.done(), "too-soon", "it was done with nothing to read.", why)
     key = loop.selector.get_map().get(near)
     register = "`loop.selector.register(sock, selectors.EVENT_READ, is_ready)`"
@@ -59,17 +59,17 @@ def _see_message(make: Any, loop: Any, near: Any, far: Any, message: bytes) -> N
     demand(is_asked, "not-registered", shown, register)
     far.send(message)
     for ready, _ in loop.selector.select(0):
-        loop.call_soon(ready.data)
-    loop.run()
+        ready.data()  # what it asks the loop to do would come after the next `select`
     shown = "there is something to read, and the future is not done."
     why = "The callback, a plain `def`, has to call `set_result`."
     demand(bool(future.done()), "not-done", shown, why)
     shown = "the socket is still watched: the callback would be called again and again."
     is_left = near in loop.selector.get_map()
     demand(not is_left, "still-watched", shown, "In the callback: `loop.selector.unregister(sock)`")
+    loop.run()
     try:
         got = near.recv(100)
     except BlockingIOError:
         got = b""
-    why = "It only says that there is something. Whoever awaits it reads."
+    why = "The future only says that there is something. Whoever awaits it reads."
     demand(got == message, "read", "what had been sent was no longer there to read.", why)

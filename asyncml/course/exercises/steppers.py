@@ -39,7 +39,7 @@ _HINTS: Hints = {
 
 def judge_task(answer: Any) -> None:
     """Raise `Wrong` unless it steps when it is woken, and keeps a result or an error."""
-    see_all(answer, "step", _HINTS, _see_result, _see_error)
+    see_all(answer, "step", _HINTS, _see_result, _see_error, _see_gives_up)
 
 
 def judge_cancellable(answer: Any) -> None:
@@ -69,7 +69,7 @@ def _run(loop: Loop) -> None:
         why = "An error is an outcome of the coroutine, as a result is: keep it in the task."
         more = "`except BaseException as error: self.set_exception(error)`"
         if isinstance(error, asyncio.CancelledError):
-            why = "Catch it around `throw`, as around `send`. `CancelledError` is no `Exception`."
+            why = "`CancelledError` is not an `Exception`. Catch it around `send`, and any `throw`."
         demand(False, "escapes", shown, why, more)
 
 
@@ -134,6 +134,19 @@ def _see_error(make: Any, result: Any) -> None:
     shown = f"a coroutine awaited the failed task in a `try`; its own task gave {_outcome(outer)}."
     why = "The error belongs at its `await`, where it can be caught. `send(None)` is all it needs."
     demand(_outcome(outer) == (result, None), "not-raised", shown, why)
+
+
+def _see_gives_up(make: Any, result: Any) -> None:
+    loop, error = Loop(), asyncio.CancelledError()
+
+    async def gives_up() -> None:
+        raise error
+
+    task = make(loop, gives_up())
+    _run(loop)
+    shown = f"the coroutine raised a CancelledError, and the task's outcome is {_outcome(task)!r}."
+    why = "It is an outcome like any other error: `self.set_exception(error)`."
+    demand(_outcome(task)[1] is error, "error-lost", shown, why)
 
 
 def _see_cancel(make: Any, result: Any) -> None:

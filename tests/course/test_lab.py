@@ -184,6 +184,8 @@ def test_the_real_lessons_are_found_here_and_can_be_copied(tmp_path):
         cells = read(tmp_path / path.name)["cells"]
         assert not any(cell.get("outputs") for cell in cells)
         assert not any("solution" in cell["metadata"].get("tags", ()) for cell in cells)
+        words = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+        assert not any("](../" in text for text in words), f"{path.name}: a link leads out of it"
         left, whole = {one["id"] for one in cells}, read(path)["cells"]
         for before, cell in pairwise(whole):  # ours are linked to once, where two stand together
             assert cell["id"] in left or (ours(before) and ours(cell))

@@ -75,14 +75,14 @@ BETS = {
         "open": [...],
         "share": [0.1],
         "whole": [110, 1.1],
-        "of-all": [100 / 11],
+        "of-all": [100 / 11, 9.09, 9.1],
         "other": [5],
         "kind": ["10 %"],
     },
 }
 POWERS = [
     ([1e-7, 1e-6, 1e-4, 0.1], "kind", "write -3"),
-    ([-7, -6, -4, -3], "too-cheap", "starting a process is not a matter of 10 ** -3 s"),
+    ([-7, -6, -4, -3], "too-cheap", "starting a process takes more than 10 ** -3 s"),
 ]
 
 
@@ -396,7 +396,14 @@ TALLIES = [
         ],
         "passed",
     ),
-    (("threading.Lock()", "threading.Semaphore(2)"), "wide"),
+    (
+        [
+            ("threading.Lock()", "collections.defaultdict(threading.Lock)"),
+            ("self.lock:", "self.lock[k]:"),
+        ],
+        "passed",
+    ),
+    (("threading.Lock()", "threading.Semaphore(2)"), "wide", "how many threads does that let in"),
     ((WITH_LOCK, f"        {COUNT}"), "wide"),
     (("threading.Lock()", "asyncio.Lock()"), "asyncio-lock"),
     (("predict, counts, threading", "predict, collections.Counter(), threading"), "elsewhere"),

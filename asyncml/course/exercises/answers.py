@@ -163,7 +163,7 @@ def demand_method(answer: Any, name: str, given: type, is_async: bool) -> None:
     is_given = all(
         _code(getattr(answer, one)) == _code(getattr(given, one)) for one in (name, "__init__")
     )
-    demand(not is_given, "open", "as it stands updates get lost: mend it")
+    demand(not is_given, "open", "as it stands, updates get lost: mend it")
 
 
 def _code(function: Any) -> bytes:

@@ -26,19 +26,19 @@ def powers(answer: Any) -> str:
     demand(are_whole and len(bets) == len(_THINGS), "kind", shown, why)
     demand(max(bets) <= 0, "sign", f"10 ** {max(bets)} s is more than a second.", why)
     shown = "one of them costs less than the one before it."
-    why = "Each of the four needs more than the one before: write them from cheap to dear."
+    why = "Each of the four costs more than the one before: write them from cheap to dear."
     demand(bets == sorted(bets), "order", shown, why)
     for thing, bet, (low, high), why in zip(_THINGS, bets, _POWERS, _PRICE_HINTS, strict=True):
-        shown = f"starting {thing} is not a matter of 10 ** {bet} s"
-        demand(bet <= high, "too-dear", f"{shown}, but of less.", why)
-        demand(bet >= low, "too-cheap", f"{shown}, but of more.", why)
-    return "each power is a factor of ten. Between a coroutine and a process there are six of them."
+        shown = f"starting {thing} takes"
+        demand(bet <= high, "too-dear", f"{shown} less than 10 ** {bet} s.", why)
+        demand(bet >= low, "too-cheap", f"{shown} more than 10 ** {bet} s.", why)
+    return "each power is a factor of ten, and six of them lie between a coroutine and a process."
 
 
 _PRICE_HINTS = (
     "None of it runs yet: Python only makes an object.",
     "A few objects, a place in the loop's queue, a first step. The operating system is not asked.",
-    "The operating system makes it a stack and finds it a core, but loads nothing from a disk.",
+    "The operating system gives it a stack and finds it a core, but loads nothing from a disk.",
     "A new interpreter starts, and imports modules. How long does `python` take to start?",
 )
 
@@ -48,7 +48,7 @@ _TURNS = (0, 0, 1000)
 _TURN_HINTS = (
     "A coroutine that does not wait is run like a function. Does the loop come in between?",
     "The lock is free, so nothing waits for it. Does the loop come in between?",
-    "`sleep(0)` is there to give others a turn: one for each time.",
+    "`sleep(0)` is there to give others a turn: one each time.",
 )
 
 
@@ -67,6 +67,7 @@ def turns(answer: Any) -> str:
     return "only what waits gives a turn: `await` alone is a call."
 
 
+_OF_ALL = "of-all", "That is the switches' share of the whole. How much do they add?"
 ask_number(
     "04-switches",
     10,
@@ -74,21 +75,21 @@ ask_number(
     "Each job has one switch. What does it add to 20 µs?",
     {
         0.1: ("share", "That is the share. In per cent?"),
-        1.1: ("whole", "That is what it takes now, as a multiple. How many per cent are added?"),
+        1.1: ("whole", "That is what it takes now, as a multiple. How many per cent more is it?"),
         110: ("whole", "That is what it takes now, in per cent of before. How much is added?"),
-        100 / 11: ("of-all", "That is the switches' share of the whole. How much do they add?"),
+        **dict.fromkeys((100 / 11, 9.09, 9.1), _OF_ALL),
     },
 )
 ask_number(
     "04-total",
     110,
-    "`a` overwrote `b`, then `c`, which had read before that, `a`. Only +1 is lost.",
+    "`a` overwrote `b`; then `c`, which had read before that, overwrote `a`. Only +1 is lost.",
     "Write down the total at 1, 2, 3, 4, 5 and 6 s.",
     {
         111: ("all", "That is all three. Which of them writes without having seen the others?"),
-        101: ("read-late", "Has `a` written already when `c` reads?"),
+        101: ("read-late", "Has `a` already written when `c` reads?"),
         100: ("read-early", "What had been written when `c` read?"),
-        11: ("two", "Who writes last, and what had it seen?"),
+        11: ("two", "Which of them writes last, and what had it read?"),
         1: ("not-last", "That is what `a` writes at 5 s. Does nobody write after that?"),
         10: ("not-last", "That is what `b` writes at 3 s. Who writes after that?"),
     },
@@ -115,19 +116,22 @@ def lock(answer: Any) -> str:
 _OWNER_HINTS: Hints = {
     "QueueEmpty": (
         "empty",
-        "`get_nowait` does not wait: it raises where nothing is there yet.",
+        "`get_nowait` does not wait: it raises an error if nothing is there yet.",
         "`gradient = await queue.get()` waits until something comes.",
     ),
     "'coroutine'": ("await", "`get` only makes a coroutine: `await` it."),
-    "'NoneType'": ("none", "None is no gradient: it says that no more will come. Ask for it."),
+    "'NoneType'": (
+        "none",
+        "`None` is not a gradient: it says that no more will come. Test for it first.",
+    ),
     "waits for Queue.get": (
         "no-end",
-        "After None nothing more comes.",
+        "Nothing more comes after None.",
         "`if gradient is None: return`, before anything is done with it.",
     ),
     "Queue": (  # the last: other messages name it too
         "queue",
-        "A queue is no list: ask it for one thing after the other, in a loop.",
+        "A queue is not a list: take one thing after another from it, in a loop.",
         "`gradient = await queue.get()`",
     ),
 }
@@ -171,20 +175,20 @@ async def _send_all(own: Any, server: Server) -> tuple[float, float]:
 def _judge_owner(server: Server, ended_s: float, closed_s: float) -> None:
     right, puts = server.right - server.gradients[0], len(server.put_at)
     shown = f"it ended after {ended_s:.1f} s, and the last gradient came at {closed_s:.1f} s."
-    why = "A queue that is empty now may have something later. What says that no more comes?"
+    why = "A queue that is empty now may have something later. What says that no more will come?"
     more = "Go on until you get None; 0 is a gradient like any other."
     demand(ended_s >= closed_s - 1e-9, "too-soon", shown, why, more)
     if server.params != right:
         server.demand_puts()
-    shown = f"in the end the parameter is {server.params}, expected was {right}."
+    shown = f"in the end the parameter is {server.params}, and {right} was expected."
     is_late = bool(puts) and max(server.put_at) > ended_s + 1e-9
     is_crowd = server.at_once > 1 and server.params != right and len(server.held["get"]) == puts
-    seen = f"{shown} Updates were still under way when it had ended." if is_late else shown
+    seen = f"{shown} Updates were still under way when it ended." if is_late else shown
     why = "Did you start a task for each gradient? Only one task is to read and write."
     more = "Await `get` and `put` in `own` itself."
     demand(not (is_late or is_crowd), "at-once", seen, why, more)
     why = "Take each gradient off the queue once, and `put` the parameters minus the gradient."
     demand(server.params == right, "value", f"{shown} There were {puts} puts.", why)
-    shown = "all the updates were made in the end, after None."
+    shown = "all the updates were made at the end, after None."
     why = "Until then, readers of the parameters see none of them. Apply each as it comes."
     demand(min(server.put_at) < closed_s, "hoards", shown, why)

@@ -15,7 +15,7 @@ _HINTS: Hints = {
         "A lock belongs to the loop in which a task first waited for it.",
         _IN_INIT,
     ),
-    "context manager protocol": ("async-with", "A lock of asyncio is entered by `async with`."),
+    "context manager protocol": ("async-with", "An asyncio lock is entered with `async with`."),
     UNAWAITABLE: ("await", "Which of these can be awaited? `async with lock:`."),
     "'coroutine'": ("await", "A coroutine was used in place of its result: `await` it."),
     "waits for Lock.acquire": (
@@ -90,11 +90,11 @@ def _judge_pushes(make: type, server: Server, seconds: float) -> None:
         right_s = max(right_s, load_s) + UPDATE_S
     all_loaded = sorted(server.loaded) == list(range(len(server.gradients)))
     shown = f"`load_gradient` was called for {sorted(server.loaded)}: once for each was expected."
-    demand(all_loaded, "calls", shown, "One `push`, one gradient.")
+    demand(all_loaded, "calls", shown, "Each `push` loads one gradient.")
     if server.params != server.right:
         _explain_loss(make, server)
     in_sequence_s = sum(server.load_s) + UPDATE_S * len(server.load_s)
-    shown = f"no update is lost, but it took {seconds:.1f} s, and {right_s:.1f} s are enough."
+    shown = f"no update is lost, but it took {seconds:.1f} s, and {right_s:.1f} s would be enough."
     why = "What is slow in `push`, and does it need the lock?"
     more = "`load_gradient` neither reads nor writes what is shared: call it before the lock."
     demand(seconds < in_sequence_s - 1e-6, "serial", shown, why, more)
@@ -103,7 +103,7 @@ def _judge_pushes(make: type, server: Server, seconds: float) -> None:
 
 def _explain_loss(make: type, server: Server) -> None:
     server.demand_puts()
-    shown = f"in the end the parameter is {server.params}, expected was {server.right}: "
+    shown = f"in the end the parameter is {server.params}, and {server.right} was expected: "
     is_lost = server.right < server.params < server.first
     demand(is_lost, "value", shown + "no lost update explains that.", "Put `params - gradient`.")
     locks, held = server.locks(), server.held

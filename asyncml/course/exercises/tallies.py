@@ -23,7 +23,7 @@ _IN_INIT = "Write `self.lock = threading.Lock()` in `__init__`, and `with self.l
 _HINTS: Hints = {
     "context manager": (
         "asyncio-lock",
-        "A lock of asyncio is for tasks of one loop. For threads there is `threading.Lock`.",
+        "An asyncio lock is for tasks of one loop. For threads there is `threading.Lock`.",
     )
 }
 
@@ -70,11 +70,12 @@ class _Counts(dict[Any, int]):
 
 
 def _locks_of(tally: Any) -> list[Any]:
-    """Return the locks that an answer keeps: in itself, in its class, or beside it."""
+    """Return the locks that an answer keeps: in itself, a dictionary, its class, or beside it."""
     make = type(tally)
     methods = [each for each in vars(make).values() if hasattr(each, "__globals__")]
     kept = [*getattr(tally, "__dict__", {}).values(), *vars(make).values()]
     kept += [m.__globals__.get(name) for m in methods for name in names_of(m)]
+    kept += [lock for one in kept if isinstance(one, dict) for lock in list(one.values())]
     return [each for each in kept if hasattr(each, "acquire") and not isinstance(each, type)]
 
 
@@ -205,7 +206,7 @@ def _judge_race(make: type, moment: int) -> list[str]:
             return
         told.append(what)
         if len(told) == moment:
-            is_held = _are_held(locks)
+            is_held = _are_held(_locks_of(tally))
             second.thread.start()
             # where it waits for a lock before it predicts, it never comes so far
             if predicted.wait(_NEVER_S if is_held else _LIMIT_S):
@@ -213,7 +214,6 @@ def _judge_race(make: type, moment: int) -> list[str]:
 
     counts = _Counts(tell)
     tally = _made(make, predict, counts)
-    locks = _locks_of(tally)
     first, second = _Call(tally, "first", tell), _Call(tally, "second")
     first.thread.start()
     first.finish()
@@ -232,18 +232,16 @@ def _explain_loss(make: type, count: Any) -> None:
     if locks and not is_own:
         _add(tally, "alone")
     reads, writes = held["read"], held["write"]
-    both = "Put asking, reading and writing into one `with self.lock:`."
+    both = "Put the test, the read and the write into one `with self.lock:`."
     own = "Each `add` makes a lock of its own, and no other thread ever waits for that."
-    wide = (
-        "No lock keeps a thread out at a read or a write. Does `add` enter it, and how many does "
-    )
-    wide += "does it let in at a time?"
+    wide = "No lock keeps other threads out at a read or a write. Does `add` enter yours? And how "
+    wide += "many threads does that let in at a time?"
     read = "The lock is not held at each read. Is what was read still true at the write?"
     write = "The lock is held at the read. What may have happened before the write?"
     refuse(
         f"two threads counted one shirt each, and `counts` says {count}.",
         (is_own, "own-lock", own, _IN_INIT),
-        (not locks, "no-lock", "Between which two lines must no other thread come?", _IN_INIT),
+        (not locks, "no-lock", "Between which two lines must no other thread run?", _IN_INIT),
         (not any(reads + writes), "wide", wide, _IN_INIT),
         (not all(reads), "read-outside", read, both),
         (not all(writes), "write-outside", write, both),

@@ -127,7 +127,7 @@ passed
     return math.ceil(Fraction(str(load_s)) / Fraction(str(train_s)))
 passed
     return np.ceil(load_s / train_s - 1e-9).astype(int)
-too-few | for a load of 0.302 s and a training of 0.1 s it returned 3;
+too-few | for 0.302 s of loading and 0.1 s of training it returned 3;
     return math.ceil(round(load_s / train_s, 1))
 passed
     k = 1
@@ -436,7 +436,7 @@ def test_paper_is_what_happens():
 RECIPES = """
 open
     ...
-in-turn | 397% remain over it. No wait is hidden
+in-turn | 397% over the bound of 0.87 s. No wait is hidden
     for key in job.keys:
         batch = await job.load(key)
         loss = job.train(batch)
@@ -549,7 +549,7 @@ calls
 endless
     while True:
         await asyncio.sleep(0)
-passed | 0.87 s in place of 4.32: nothing remains over the bound, and no beat was
+passed | 0.87 s instead of 4.32: that is the bound, and no beat was
     async def load(k):
         return await keyed(job, k)
     async with asyncio.TaskGroup() as g:
@@ -670,7 +670,7 @@ def answers():
     rows(
         "05-recipe",
         (ours, "passed"),
-        (as_it_is, "in-turn", "397% remain over it. No wait is hidden"),
+        (as_it_is, "in-turn", "397% over the bound of 0.87 s. No wait is hidden"),
     ),
 )
 def test_an_answer_gets_its_verdict(case):

@@ -41,19 +41,19 @@ def judge_heart(answer: Any) -> None:
 
     ended = play(scene, of=answer, hints=_BEAT_HINTS).result
     seen = [lag for lag in plain(lags) if answers.is_number(lag)]
-    shown = f"`lags` is to hold numbers, and holds {shorten(lags)}."
+    shown = f"`lags` must hold numbers, and it holds {shorten(lags)}."
     demand(len(seen) == len(lags), "kind", shown)
     shown = f"it ended by itself, after {len(seen)} of its beats."
     demand(not ended, "ends", shown, "A heart beats until it is cancelled: `while True`.")
     demand(bool(seen), "silent", "it noted no beat in 1.5 s.", "Append to `lags` after each sleep.")
     is_elapsed = abs(min(seen) - 0.1) < 0.01 and abs(max(seen) - 1.05) < 0.01
-    elapsed = "That is the time since the beat before. By how much is it later than it was due?"
+    elapsed = "That is the time since the last beat. By how much is a beat later than it was due?"
     is_right = min(seen) > -0.001 and abs(max(seen) - 0.95) < 0.001 and len(seen) >= 5
     why = "When is a beat due, when do you look, and on which clock?"
     more = "In the loop, before the sleep: `due = loop.time() + every_s`. After it: "
     told = ", ".join(f"{lag * 1000:.0f}" for lag in seen[:6])
     refuse(
-        f"beats of 100 ms, and beside them a second of computing: it noted {told} ms; "
+        f"a beat every 100 ms, and a second of computing beside them: it noted {told} ms; "
         "0, 0, 950, 0, 0 were expected.",
         (is_elapsed, "elapsed", elapsed, "Take away `every_s`."),
         (not is_right, "lag", why, f"{more}`loop.time() - due`."),

@@ -27,7 +27,10 @@ def smallest_k(answer: Any) -> str:
     shown = f"{shorten(answer)} is enough, but not the smallest number."
     demand(not is_many, "as-many", shown, why)
     is_inverse = answers.is_number(answer) and 0.3 <= answer < 0.4
-    shown, why = f"{shorten(answer)} is 30 / 90.", "How many trainings fit into the time of a load?"
+    shown, why = (
+        f"{shorten(answer)} is 30 / 90.",
+        "How many shards could you train on during one load?",
+    )
     demand(not is_inverse, "upside-down", shown, why)
     why = "That is how many times as fast the whole becomes. How many loads does it take?"
     wrong = {
@@ -58,7 +61,7 @@ def smallest_k_of(answer: Any) -> str:
 
 
 def _judge_k(found: Any, load_s: float, train_s: float, right: int) -> None:
-    shown = f"for a load of {load_s:g} s and a training of {train_s:g} s it returned "
+    shown = f"for {load_s:g} s of loading and {train_s:g} s of training it returned "
     demand(found is not None, "no-return", f"{shown}None.", "Is there a `return`?")
     shown, quotient = f"{shown}{shorten(found)}", load_s / train_s
     demand(answers.is_number(found), "kind", f"{shown}, which is not a number.")
@@ -87,10 +90,13 @@ def _judge_k(found: Any, load_s: float, train_s: float, right: int) -> None:
 def half(answer: Any) -> str:
     """Check the bet on the lag of a loop at 80 % load whose requests become twice as fast."""
     wrong = {
-        2: ("half", "The work falls by that. The lag also depends on how full the loop is."),
-        3: ("idle-only", "1 - load grows by that. The load and the service time are halved too."),
+        2: ("half", "The work falls by that factor. The lag also depends on how full the loop is."),
+        3: (
+            "idle-only",
+            "1 - load grows by that. The load and the service time are halved as well.",
+        ),
         4: ("twice", "You have halved the load and the service time. What becomes of 1 - load?"),
-        6: ("load-only", "The load alone does that. The service time falls as well."),
+        6: ("load-only", "That is what the load alone does. The service time falls as well."),
     }
     is_number = answers.is_number(answer)
     off = abs(answer - 12) if is_number else 12.0
@@ -179,7 +185,7 @@ def heartbeat(answer: Any) -> str:
 @exercise("05-recipe", ours=ours)
 @quietly
 def recipe(answer: Any) -> str:
-    """Check a program that loads, trains and reports, and tell what remains over the bound."""
+    """Check a program that loads, trains and reports, and tell how far over the bound it is."""
     return judge_recipe(answer)
 
 

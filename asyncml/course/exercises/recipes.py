@@ -6,7 +6,7 @@ from asyncml.course.exercises.attempts import check_kind
 from asyncml.course.exercises.nightly import MOST, Job
 from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play
 
-_OVER = 0.05  # what may remain over the bound
+_OVER = 0.05  # the share over the bound that is allowed
 _BEAT_S = 0.02
 _JOBS = ((24, 0.09, 0.03, 0.06), (17, 0.1, 0.04, 0.07))
 _RECIPE_HINTS: Hints = {
@@ -28,7 +28,7 @@ _RECIPE_HINTS: Hints = {
 
 
 def judge_recipe(answer: Any) -> str:
-    """Raise `Wrong` unless little remains over the bound; say what does."""
+    """Raise `Wrong` unless it comes close to the bound; say how close."""
     check_kind(answer, True)
     jobs, worst, beat_s = [], 0.0, 0.0
     for numbers in _JOBS:
@@ -40,9 +40,9 @@ def judge_recipe(answer: Any) -> str:
         jobs.append(job)
         worst = max(worst, job.took_s / job.bound_s - 1)
         beat_s = max(beat_s, *job.lags)
-    rest = f"at most {worst:.1%} remain" if worst > 0.0005 else "nothing remains"
-    gain = f"{jobs[0].took_s:.2f} s in place of {jobs[0].before_s:.2f}"
-    return f"{gain}: {rest} over the bound, and {latest(beat_s)}."
+    rest = f"at most {worst:.1%} over the bound" if worst > 0.0005 else "that is the bound"
+    gain = f"{jobs[0].took_s:.2f} s instead of {jobs[0].before_s:.2f}"
+    return f"{gain}: {rest}, and {latest(beat_s)}."
 
 
 def latest(late_s: float) -> str:
@@ -52,10 +52,10 @@ def latest(late_s: float) -> str:
 
 def _judge_work(job: Job) -> None:
     count, trained = len(job.keys), [key for key, _ in job.trained]
-    shown = f"{len(trained)} trainings on {len(set(trained))} of {count} shards."
+    shown = f"`train` was called {len(trained)} times, for {len(set(trained))} of {count} shards."
     demand(sorted(trained) == job.keys, "calls", shown, "Train on each shard once.")
-    shown = f"{job.most_training} trainings ran at the same time."
-    why = "They share one model, and each would overwrite the others' steps: one at a time."
+    shown = f"{job.most_training} calls of `train` ran at the same time."
+    why = "They share one model, and would overwrite each other's steps: one at a time."
     more = "Await each `asyncio.to_thread(job.train, batch)` before the next one begins."
     demand(job.most_training == 1, "at-once", shown, why, more)
     shown = "the shards were not trained on in the order of `job.keys`."
@@ -80,7 +80,8 @@ def _judge_beats(job: Job) -> None:
 
 def _score(job: Job) -> str:
     over = job.took_s / job.bound_s - 1
-    return f"{job.took_s:.2f} s; the bound is {job.bound_s:.2f} s, so {over:.0%} remain over it"
+    far = f": {over:.0%} over the bound of {job.bound_s:.2f} s" if over > 0.005 else ", the bound"
+    return f"{job.took_s:.2f} s{far}"
 
 
 def _judge_waits(job: Job) -> None:
@@ -92,7 +93,7 @@ def _judge_waits(job: Job) -> None:
     more = "Load ahead while the trainer works, and let each report go on beside the next training."
     demand(job.took_s < 0.98 * job.before_s, "in-turn", shown, why, more)
     held = f"{shown} For {held_s:.2f} s a batch lay ready and the trainer did not take it."
-    why = "What does your program await between two trainings?"
+    why = "What does your program await between training on two shards?"
     more = "Do not await a report before the next training: start it as a task in a TaskGroup."
     demand(held_s <= hungry_s, "held", held, why, more)
     shown += f" For {hungry_s:.2f} s the trainer had no batch."

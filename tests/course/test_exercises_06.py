@@ -131,6 +131,14 @@ cancelled
                 failures[key] = task.exception()
     good = {k: t.result() for k, t in tasks.items() if not t.cancelled() and not t.exception()}
     return good, failures
+cancelled | the group cancels the others | into a small `async def` of your own
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {key: group.create_task(fetch(key)) for key in keys}
+    except* ValueError:
+        pass
+    failures = {key: task.exception() for key, task in tasks.items() if task.exception()}
+    return {key: task.result() for key, task in tasks.items() if key not in failures}, failures
 lost
     images, failures = {}, {}
     try:
@@ -1129,7 +1137,7 @@ BETS = {
 }
 BLOCKED, SLOW, ALONE = "blocked loop", "slow network", "one at a time"
 DIAGNOSES = {
-    "passed": [[BLOCKED, SLOW, ALONE], (BLOCKED, SLOW, ALONE)],
+    "passed": [[BLOCKED, SLOW, ALONE], (BLOCKED, SLOW, ALONE), ["Blocked loop", SLOW, ALONE]],
     "open": [..., [..., ..., ...], [BLOCKED, ..., ALONE]],
     "A-slow-network": [[SLOW, SLOW, ALONE]],
     "A-one-at-a-time": [[ALONE, SLOW, ALONE]],
@@ -1142,7 +1150,7 @@ DIAGNOSES = {
     "kind": [
         [BLOCKED, SLOW],
         BLOCKED,
-        ["Blocked loop", SLOW, ALONE],
+        ["blocked", SLOW, ALONE],
         [[BLOCKED], SLOW, ALONE],
         7,
     ],

@@ -44,8 +44,12 @@ def _run(answer: Any, shop: Shop) -> tuple[Found, Found, float]:
     except Wrong as wrong:
         why = "`gather` returns a future, and awaiting that gives the list. Where is the `await`?"
         demand("await wasn't used" not in wrong.message, "not-awaited", wrong.message, why)
+        why = "When one task of a group fails, the group cancels the others. Asking these for "
+        why += "its result, or for its exception, raises a CancelledError."
+        is_asked = "raised CancelledError" in wrong.message
+        demand(not is_asked, "cancelled", wrong.message, why, _IN_EACH)
         raise
-    shown = f"two objects are broken, and out came an {type(run.error).__name__}."
+    shown = f"two objects are broken, and an {type(run.error).__name__} came out."
     why = "A plain `except ValueError` does not take a group, even if all in it are ValueErrors. "
     why += "And by then the group has cancelled the other fetches: where must the `try` stand?"
     more = f"`except*` would catch it, too late for the successes. {_IN_EACH}"
@@ -84,7 +88,7 @@ def _judge_keys(shop: Shop, found: list[tuple[Any, Any]]) -> None:
     why = "Does your loop know which key a result belongs to? `as_completed` does not say."
     more = "Start a small `async def` that is given its key, with the `try` in it."
     for key, value in found:
-        shown = f"there is something under {shorten(key)}, which is no key."
+        shown = f"there is something under {shorten(key)}, which is not a key."
         demand(key in rights, "which-key", shown, why, more)
         is_other = any(rights[other] == value for other in shop.keys if other != key)
         shown = f"what is under {key!r} belongs to another key."

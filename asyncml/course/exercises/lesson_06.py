@@ -93,7 +93,7 @@ def read_within(answer: Any) -> str:
         shown = f"{case.told}, and it took {seen.took_s:g} s; the limit is {case.seconds:g} s."
         least = case.open_s + min(case.read_s, case.seconds) + case.close_s
         is_on_time = case.stop_at_s is not None or seen.took_s < least + 0.01
-        why = "What ends the reading when time is up? To look at the clock ends nothing."
+        why = "What ends the reading when time is up? Looking at the clock ends nothing."
         demand(is_on_time, "late", shown, why, readings.LIMIT)
     return "read, too slow, broken or cancelled: the file is closed, and nothing is swallowed."
 
@@ -190,7 +190,8 @@ def waiting_room() -> dict[str, Timeline[None]]:
 @exercise("06-triage")
 def triage(answer: Any) -> str:
     """Check the diagnoses of three timelines."""
-    words = read_list(answer, "three diagnoses", "a diagnosis")
+    given = read_list(answer, "three diagnoses", "a diagnosis")
+    words = [word.strip().lower() if isinstance(word, str) else word for word in given]
     is_listed = len(words) == len(_TRIAGE) and all(word in WORDS for word in words)
     shown = f"three of {', '.join(map(repr, WORDS))} are expected, got {answer!r:.60}."
     demand(is_listed, "kind", shown)

@@ -135,7 +135,7 @@ _LOCK_HINTS: Hints = {
     "Lock is not acquired": ("no-with", "`acquire()` only makes a coroutine. Who awaits it?"),
     "not supported between instances of": (
         "no-order",
-        "Locks have no order of their own. What do you know of each, that has one?",
+        "Locks have no order of their own. What do you know about each that can be sorted?",
         "Sort the names, and not the locks: `for name in sorted((first, second))`.",
     ),
 }
@@ -233,7 +233,7 @@ def judge_locks(answer: Any) -> None:
     shown = f"it returned {results[0]!r:.40}, and `work` returned 'model and disk'."
     demand(results[0] == "model and disk", "result", shown, "`return await work()`.")
     shown = f"two calls that share no lock took {took_s:.2f} s together; alone each takes 0.12 s."
-    why = "One lock for everybody ends the deadlock, and all overlap with it. Which are needed?"
+    why = "One lock for everybody ends the deadlock, and every overlap too. Which locks are needed?"
     demand(took_s < 0.15, "one-at-a-time", shown, why, "Take `locks[first]` and `locks[second]`.")
     for pairs in (
         ("model disk", "disk model"),
@@ -277,5 +277,5 @@ def _judge_held(shop: _Workshop) -> None:
 
 def _judge_left(told: str, held: list[str]) -> None:
     shown = f"{told}, and these locks are still held: {', '.join(held)}."
-    why = "The next caller waits for ever. Which way of holding a lock lets go in any case?"
+    why = "The next caller waits for ever. Which way of holding a lock always lets go of it?"
     demand(not held, "left-locked", shown, why, "`async with lock:` in place of `acquire()`.")

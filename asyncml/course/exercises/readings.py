@@ -23,7 +23,7 @@ SIGNATURE: Hints = {
 SPINS: Hints = {
     "still running": (
         "endless",
-        "Time stands still for a loop that never waits: `sleep(0)` is no wait.",
+        "Time stands still for a loop that never waits, and `sleep(0)` does not wait.",
     )
 }
 _HINTS: Hints = {
@@ -39,7 +39,7 @@ _HINTS: Hints = {
     ),
     "local variable": (
         "unopened",
-        "Where opening raises there is no file yet. Does your `finally` close one all the same?",
+        "If opening fails, there is no file yet. Does your `finally` close one all the same?",
         "Open it before the `try` whose `finally` closes it.",
     ),
     "in the main thread": ("thread", "In a thread there is no loop: give it a plain function."),
@@ -54,7 +54,7 @@ _HINTS: Hints = {
 
 LIMIT = "`async with asyncio.timeout(seconds):` around the reading."
 UNKNOWN_THREAD = (
-    "it ran in a thread that the event loop did not start. Virtual time knows no such threads, so "
+    "it ran in a thread that the event loop did not start. Virtual time ignores such threads, so "
     "this cannot be judged here."
 )
 
@@ -262,7 +262,7 @@ def _demand_error(case: Case, error: BaseException | None) -> None:
     more = "`try:` around the whole `async with asyncio.timeout(...)`, then "
     more += "`except TimeoutError`, and in it None if `limit.expired()`."
     demand(not isinstance(error, TimeoutError), "escaped", shown, why, more)
-    shown = f"{case.told}, and it did not come out."
+    shown = f"{case.told}, and the error did not come out."
     why = "Only a time-out is answered with None. Is there a `return` in your `finally`?"
     more = "`except TimeoutError`, and not `except Exception`; and no `return` in the `finally`."
     demand(error is case.error, "lost-error", shown, why, more)
@@ -306,7 +306,7 @@ def demand_result(case: Case, file: File | BlockingFile, seen: Seen) -> None:
     got, is_late = seen.result, case.read_s > case.seconds
     is_endless = is_late and got is not None and seen.took_s >= case.read_s
     is_opening = got is None and not is_late and case.open_s + case.read_s > case.seconds
-    opening = "From when on does the time count? Only the reading is limited."
+    opening = "From when does the time count? Only the reading is limited."
     why = f"The file holds {file.data!r}. Is there a `return`?"
     refuse(
         f"{case.told}: {case.read_s:g} s at a limit of {case.seconds:g} s, and it returned "

@@ -20,7 +20,7 @@ _TRY_HINTS: Hints = {
     "cannot reuse": ("reused", "A coroutine runs once. Call `fetch()` anew for each try."),
     "local variable / No active exception": (
         "raise-after",
-        "Behind its `except` block the error is gone, and so is the name that `as` gave it.",
+        "After its `except` block the error is gone, and so is the name that `as` gave it.",
         "`raise` within the `except`, in the last round, or keep it: `last = error`.",
     ),
 }
@@ -97,7 +97,7 @@ def _judge_last_try(answer: Any) -> None:
     why = "The caller takes what you return for data. What happens after the last try?"
     more = f"`raise` in the `except` if `attempt == {_TRIES - 1}`."
     demand(isinstance(end.error, ConnectionError), "lost-error", shown, why, more)
-    shown = f"all {_TRIES} tries failed, and out came {end.error!r:.60}, not the last error."
+    shown = f"all {_TRIES} tries failed, and {end.error!r:.60} came out, not the last error."
     is_last = str(end.error) == f"try {_TRIES}"
     demand(is_last, "other-error", shown, "Raise it, not a new one.", more)
 
@@ -175,13 +175,13 @@ def judge_pauses(answer: Any) -> None:
         random.setstate(state)
     asked, took_s = (statistics.median(figures) for figures in zip(*runs, strict=True))
     said = f"{asked:,.0f} requests, and the last client was done after {took_s:.1f} s; "
-    shown = f"{said}{_MOST} requests are the most that it may take."
+    shown = f"{said}at most {_MOST} requests are allowed."
     why = "A refused client asks again too soon. What if it waits longer after each attempt?"
-    more = "Double it: `0.1 * 2**attempt` is the most, and `random.uniform` draws from it."
+    more = "Let it double, and draw it at random: `random.uniform(0, 0.1 * 2**attempt)`."
     demand(asked <= _MOST or took_s > _LONGEST_S, "too-often", shown, why, more)
-    shown = f"{said}{_LONGEST_S:g} s is the longest that it may take."
+    shown = f"{said}at most {_LONGEST_S:g} s are allowed."
     why = "All who were refused together pause equally long. When do they meet again?"
     more = "`random.uniform(0, 0.1 * 2**attempt)`: a pause that doubles at most, drawn each time."
     demand(took_s <= _LONGEST_S or is_drawn, "in-step", shown, why, more)
-    why = "Your pauses are drawn. But do they differ enough, and how long is the longest?"
+    why = "Your pauses are random. But do they differ enough, and how long is the longest?"
     demand(took_s <= _LONGEST_S, "late", shown, why, more)

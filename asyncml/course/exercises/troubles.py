@@ -11,8 +11,8 @@ from typing import Any
 from asyncml.course.exercises import Wrong, readings
 from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play
 
-_GROUP = "A `TaskGroup` wraps each error in a group, also one that its own block raises."
-_CALL = "no-call", "What you gave is a coroutine function: call it, and await what that gives."
+_GROUP = "A `TaskGroup` wraps each error in a group, even one that its own block raises."
+_CALL = "no-call", "That is a coroutine function: call it, and await the coroutine that it returns."
 HINTS: Hints = {
     "object bool can't / 'bool' object can't": (
         "await-cancel",
@@ -92,17 +92,17 @@ def _judge_end(end: End, work: _Work) -> None:
             why = "A cancel ends the work, and only the clean-up is finished. What do you shield?"
             demand(work.was_stopped, "not-stopped", shown, why)
         shown = f"{told}, and in the end it was not cancelled."
-        why = "It may wait for the clean-up, but must not get lost. Which `except` swallows it?"
+        why = "A cancellation may wait for the clean-up, but not get lost. Which `except` takes it?"
         more = "Keep the CancelledError, finish cleaning up, and then `raise` it."
         demand(end.task.cancelled(), "swallowed", shown, why, more)
         return
     shown = f"{told}, and a CancelledError came out."
     why = "Whose CancelledError is it? You cancelled a task, and awaited it."
-    more = "`await asyncio.wait([task])` waits for a task, and raises nothing for what it raised."
+    more = "`await asyncio.wait([task])` waits for a task, and does not raise what the task raised."
     demand(not end.task.cancelled(), "cancelled", shown, why, more)
     if trouble.error is not None:
         shown = f"{told}, and the caller never saw it."
-        why = "Is there an `except` too many, or a `return` in a `finally`?"
+        why = "Is there one `except` too many, or a `return` in a `finally`?"
         demand(end.error is trouble.error, "lost-error", shown, why)
         return
     result = end.task.result()
@@ -227,7 +227,7 @@ def judge_watchdog(answer: Any) -> None:
     ):
         kennel = _Kennel(trouble)
         end, left, later = play(kennel.run, answer, of=answer, hints=HINTS).result
-        shown = f"{trouble.told}, and you waited {end.at_s:,.0f} s, until the watchdog had enough."
+        shown = f"{trouble.told}, and you waited {end.at_s:,.0f} s, until the watchdog gave up."
         why = "It never ends by itself. Who tells it to?"
         more = "`dog.cancel()` when `work` has ended; a group waits for its tasks and ends none."
         demand(not kennel.ran_out, "waits-for-dog", shown, why, more)

@@ -65,6 +65,7 @@ def open_page(tab, pages):
         tab.errors.clear()
         tab.requests.clear()
         tab.goto((pages / f"{name}.html").as_uri())
+        settle(tab)  # some of the page is drawn in its first frame
         return tab
 
     yield open_it

@@ -1,62 +1,63 @@
-"""The checks of a learner's answers: a verdict, and never a traceback.
+"""Checks of a learner's answers: each returns a verdict, never a traceback.
 
-`check("01-keep-going", keep_going)` runs the answer in virtual time, so that the verdict is exact
-and the same everywhere, and says what was seen, what was expected, and what to try.
+`check("01-keep-going", keep_going)` runs the answer in virtual time, so the verdict is exact and
+the same on every machine. It says what was seen, what was expected, and what to try.
 
     lesson_NN  the exercises of each lesson
-    exam       twelve questions before the course, and twelve after it
-    papers     the exam of a room, before and after
-    answers    what an answer must be before it is judged
-    verdicts   what a check says, as a line and as a block
-    standing   what has passed and what is open; yours where it has passed, else ours
-    cells      tells whether the last edit of an answer was judged
+    exam       twelve questions before the course and twelve after it
+    papers     the exam of a whole class, before and after
+    answers    what an answer must be before it is judged: not a stub, of the right kind
+    verdicts   a check's verdict, as a line and as a block
+    standing   which exercises have passed or are open; the learner's answer if it passed, else ours
+    cells      tells whether an answer's latest edit was judged
     attempts   runs an answer where it can do no harm
-    scenes     code of a check in which an answer is used
-    examples   mistakes, each known by an example of it
-    kernels    judges what runs the cells of a notebook
+    scenes     runs a check's own code that uses an answer
+    examples   recognises mistakes by example
+    kernels    judges a function that runs the cells of a notebook
     reporters  judges tasks that report in the background
     stopping   judges training runs that can be stopped
     anywhere   judges a function that runs a coroutine whether or not a loop is running
     fetches    judges functions that fetch many keys
-    settling   judges a function that settles a future with what comes of another
-    loaders    judges what loads several keys at a time: workers, and a buffer that they share
-    windows    judges what keeps four fetches in flight: all the data, or each as its turn comes
+    settling   judges a function that settles one future with another's outcome
+    loaders    judges loaders of several keys at a time: workers that share a buffer
+    windows    judges loaders with four fetches in flight: in completion order and in key order
     stages     judges a pipeline of two stages, and a generator that loads ahead
-    retries    judges a fetch that is tried again
+    retries    judges a fetch with retries
     harvests   judges a function that fetches all keys, some of which are broken
-    readings   judges functions that read a file within a time
-    troubles   judges functions that clean up, however they end
-    patients   judges a blocked loop and a deadlock, mended
-    storms     judges functions that try again, and their pauses
-    locks      judges a class that updates what others update, by the locks that it holds
-    servers    a server that keeps a parameter, and how it was used
+    readings   judges functions that read a file within a time limit
+    troubles   judges functions that clean up however they end
+    patients   judges fixes of a blocked loop and of a deadlock
+    storms     judges functions that retry, and their pauses
+    locks      judges the locking of a class whose state others update too
+    servers    a parameter server that records how it was used
     arrays     judges plain functions of arrays
     backward   judges the backward pass of a layer and of a network
     loops      judges a training loop by the rows that its model sees
     bucket     the bucket from hell
     batchers   judges micro-batchers
-    shedding   judges a call that is refused where the queue is full
-    drivers    judges what resumes coroutines, in turns or when they have slept
-    futures    judges futures of one's own
-    steppers   judges tasks of one's own, and those that can be cancelled
+    callers    six callers of a batcher, for a timeline
+    shedding   judges a call that is refused when the queue is full
+    drivers    judges schedulers of coroutines, in turns or by wake-up time
+    futures    judges the learner's Future
+    steppers   judges the learner's Task, with and without cancellation
     sockets    judges a future for a socket
-    tasks      a loop's parts, of our own
-    hearts     judges what keeps a loop free, by a heart that beats beside it
+    tasks      our own Future, Task and the rest of a loop
+    hearts     judges code that keeps a loop free, by a heartbeat beside it
     recipes    judges a program that loads, trains and reports
-    nightly    a slow program that loads, trains and reports, to be mended
-    tallies    judges a class that counts for many threads
-    predictions  what formulas and experience say of lessons 04, 05 and 08
-    fleets     workers of a distributed training run, and parameters that are away
-    feeders    judges what trains ahead of its data
-    snapshots  judges a snapshot from which a training run goes on
-    endings    judges early stopping, and runs that go on after a kill
+    nightly    a slow program that loads, trains and reports, for the learner to mend
+    tallies    judges a counter that many threads update
+    predictions  what formulas and experience predict for lessons 04, 05 and 08
+    fleets     workers of a distributed training run, and parameters behind a slow connection
+    feeders    judges training while the next batches load
+    snapshots  judges a snapshot from which a training run resumes
+    endings    judges early stopping, and runs that resume after a kill
     ours       our own answers to exercises of lessons 01 and 09
-    league     loaders that empty it, and their scores
+    league     scores loaders that empty the bucket from hell
     capstone   the world of lesson 12, and our four functions in it
-    nights     judges training runs that go on after a power cut
+    nights     judges training runs that resume after a power cut
     rush       judges an application under a burst of requests
-    programs   cells as a program, run as a process, and killed
-    board      the score of a whole program, and a board for a room
+    programs   runs cells as a program in a process, and kills it
+    board      the score of a whole program, and a leaderboard for a class
 """
 
 import contextlib
@@ -80,13 +81,13 @@ _failures: Counter[str] = Counter()
 
 
 class Wrong(Exception):
-    """Ends a check: the answer is not right.
+    """End a check because the answer is not right.
 
     Args:
-        code: a word for what was wrong; "open" if nothing was tried yet.
-        message: what was seen, and what was expected.
+        code: a word for what was wrong; "open" if the learner has tried nothing yet.
+        message: what was seen and what was expected.
         hint: what to think about, shown at the first failure.
-        more: what to do, shown from the second failure on; by default the hint again.
+        more: what to do, shown from the second failure on; by default `hint`.
     """
 
     def __init__(self, code: str, message: str, hint: str = "", more: str = "") -> None:
@@ -95,17 +96,17 @@ class Wrong(Exception):
 
 
 def demand(is_right: bool, code: str, message: str, hint: str = "", more: str = "") -> None:
-    """Raise `Wrong`, unless it is right."""
+    """Raise `Wrong` unless `is_right`."""
     if not is_right:
         raise Wrong(code, message, hint, more)
 
 
 def refuse(shown: str, *faults: tuple[bool | str, ...]) -> None:
-    """Raise `Wrong` for the first of several faults that is there.
+    """Raise `Wrong` for the first fault that is present.
 
     Args:
-        shown: what was seen, whichever it is.
-        faults: whether it is there, its code, the hint, and the fuller hint.
+        shown: what was seen, the same for every fault.
+        faults: for each, whether it is present, its code, and optionally a hint and a fuller hint.
     """
     for is_there, *said in faults:
         if is_there:
@@ -117,8 +118,8 @@ def exercise(name: str, ours: Any = None) -> Callable[[Callable[[Any], str]], Ca
     """Register a check: a function of the answer that returns a sentence, or raises `Wrong`.
 
     Args:
-        name: of the exercise.
-        ours: the course's own answer, where later cells need one or a timeline can be compared.
+        name: the exercise's name.
+        ours: the course's own answer, if later cells need one or its timeline can be compared.
     """
 
     def register(function: Callable[[Any], str]) -> Callable[[Any], str]:
@@ -134,15 +135,15 @@ def check(name: str, answer: Any, *, solution: bool = False) -> Verdict:
     """Check the answer to an exercise.
 
     Args:
-        name: the name of the exercise, which begins with the number of its lesson, or the exam.
-        answer: what the exercise asks for: a function, a number, an order of lines.
-        solution: whether the answer is the course's own; the verdict says so.
+        name: the exercise's name, which begins with its lesson's number or with "exam-".
+        answer: what the exercise asks for, such as a function, a number or an order of lines.
+        solution: whether the answer is the course's own; the verdict then says so.
 
     Returns:
-        The verdict. A wrong answer is a verdict too, whatever it does: nothing is raised for it.
+        The verdict, also for a wrong answer: nothing that the answer does is raised.
 
     Raises:
-        ValueError: there is no exercise of that name.
+        ValueError: there is no exercise with that name.
     """
     try:
         load(name)
@@ -174,14 +175,14 @@ def _judge(name: str, function: Callable[[Any], str], answer: Any, solution: boo
         return Verdict(name, wrong.code, message, hint, is_solution=solution)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # of the answer's own methods, when it is compared or shown
+    except BaseException as error:  # raised by the answer's own methods, such as __eq__ or __repr__
         _failures[name] += 1
         message = f"it cannot be judged: comparing or showing it raised {said_by(error)}."
         return Verdict(name, "unusable", message, is_solution=solution)
 
 
 def _compared(name: str, seen: list[Any]) -> dict[str, Any]:
-    """Return the last timeline of an answer, and that of ours in the same scene, if they differ."""
+    """Return timelines of an answer's last run and of ours in the same scene, if they differ."""
     if not seen or seen[-1] is None or not seen[-1].duration_s:
         return {}
     with recording() as expected, contextlib.suppress(Exception):
@@ -193,11 +194,11 @@ def _compared(name: str, seen: list[Any]) -> dict[str, Any]:
 
 
 def _shape(timeline: Any) -> list[Any]:
-    return [piece[1:4] for piece in timeline.slices]  # whatever the lanes are called
+    return [piece[1:4] for piece in timeline.slices]  # without the lanes' names
 
 
 def plain(answer: Any) -> Any:
-    """Return an answer with lists in place of arrays, and Python's numbers in place of NumPy's."""
+    """Return an answer with lists for arrays and Python's numbers for NumPy's."""
     try:
         if isinstance(answer, np.ndarray | np.generic):
             answer = answer.tolist()
@@ -205,28 +206,28 @@ def plain(answer: Any) -> Any:
             return type(answer)(map(plain, answer))
         if type(answer) is dict:
             return {plain(key): plain(value) for key, value in answer.items()}
-    except Exception:  # nested too deeply, or in itself: no answer to anything
+    except Exception:  # too deeply nested or self-referential: never a right answer
         return answer
     return answer
 
 
 def said_by(error: BaseException) -> str:
-    """Name an error with its message on one line; the message may be one that cannot be had."""
+    """Return an error's type and message on one line, even if its `__str__` raises."""
     try:
-        text = re.sub(r" at 0x[0-9A-Fa-f]+", "", " ".join(str(error).split()))  # of this one run
+        text = re.sub(r" at 0x[0-9A-Fa-f]+", "", " ".join(str(error).split()))  # varies
     except Exception as second:
         text = f"a message that raises {type(second).__name__}"
     return f"{type(error).__name__}: {text}".rstrip(".: ")
 
 
 def expect(answer: Any, right: Any, wrong: dict[Any, tuple[str, str]], hint: str = "") -> None:
-    """Compare a bet with what is right; raise `Wrong` otherwise.
+    """Raise `Wrong` unless a bet is right.
 
     Args:
         answer: the learner's number or word; `...` or None if there is none yet.
-        right: the one right answer; numbers are compared with a tolerance of 1e-6.
+        right: the only right answer; numbers are compared with a tolerance of 1e-6.
         wrong: typical wrong answers, each with its code and its hint.
-        hint: for every other answer.
+        hint: the hint for any other answer.
     """
     if answer is ... or answer is None:
         raise Wrong("open", "put your answer in place of the `...`")
@@ -242,7 +243,7 @@ def expect(answer: Any, right: Any, wrong: dict[Any, tuple[str, str]], hint: str
 
 
 def _are_numbers(*values: Any) -> bool:
-    return all(isinstance(value, Real) for value in values)  # NumPy's, too
+    return all(isinstance(value, Real) for value in values)  # NumPy's too
 
 
 def _same(answer: Any, value: Any) -> bool:

@@ -1,6 +1,6 @@
-"""What an answer must be before it is judged: given at all, and a list, a dict, lines or a class.
+"""What an answer must be before it is judged: not a stub, and a list, dict, lines or class.
 
-The bets of all lessons are read here, so that a forgotten `...` is told in the same words.
+All lessons read their bets here, so a forgotten `...` always gets the same message.
 """
 
 import inspect
@@ -19,11 +19,11 @@ def ask_number(
     """Register an exercise that asks for one number.
 
     Args:
-        name: of the exercise.
-        right: the one right number.
-        passed: what is said of it.
-        hint: for any other number but the typical ones.
-        wrong: these, each with its code and its hint.
+        name: the exercise's name.
+        right: the only right number.
+        passed: the verdict's message when the answer is right.
+        hint: the hint for a wrong number that is not in `wrong`.
+        wrong: typical wrong numbers, each with its code and its hint.
     """
 
     @exercise(name)
@@ -33,12 +33,12 @@ def ask_number(
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether it is a number, NumPy's included; True and False are none."""
+    """Return whether it is a number, including NumPy's but not True and False."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def demand_given(answer: Any, what: str) -> None:
-    """Demand that something stands in place of the stub, or say what has to be put there."""
+    """Demand that the stub was replaced; otherwise say what to put there."""
     is_open = answer is ... or answer is None
     demand(not is_open, "open", f"put {what} in place of the `...`")
 
@@ -50,12 +50,12 @@ def demand_each(bets: Iterable[Any], one: str) -> None:
 
 
 def read_list(answer: Any, all_of_them: str, one: str) -> list[Any]:
-    """Return a list of bets; one alone is taken for a list.
+    """Return a list of bets; a single bet becomes a list of one.
 
     Args:
-        answer: the learner's.
-        all_of_them: what is asked for, in words such as "three numbers".
-        one: one of them, such as "a number".
+        answer: the learner's bets.
+        all_of_them: what the exercise asks for, in words such as "three numbers".
+        one: one of them in words, such as "a number".
     """
     demand_given(answer, all_of_them)
     bets = list(answer) if isinstance(answer, list | tuple) else [answer]
@@ -64,12 +64,12 @@ def read_list(answer: Any, all_of_them: str, one: str) -> list[Any]:
 
 
 def demand_keys(answer: Any, keys: Iterable[str], kind: str) -> None:
-    """Demand a dict with just these keys, or say with `kind` what was asked for."""
+    """Demand a dict with exactly these keys; `kind` is the message otherwise."""
     demand(isinstance(answer, dict) and set(answer) == set(keys), "kind", kind)
 
 
 def read_lines(answer: Any, lines: Mapping[str, str], count: int, word: str) -> list[str]:
-    """Return the letters of the lines of a program, of which `count`, in a word, are needed."""
+    """Return the letters of a program's lines; `count` of them are needed (`word` in words)."""
     demand_given(answer, "the letters of the lines")
     text = "".join(map(str, answer)) if isinstance(answer, str | list | tuple) else ""
     letters = [letter for letter in text.upper() if letter.isalpha()]
@@ -82,7 +82,7 @@ def read_lines(answer: Any, lines: Mapping[str, str], count: int, word: str) -> 
 
 
 def check_kind(function: Any, is_async: bool) -> None:
-    """Demand a function of the right kind that is not a stub; raise `Wrong` otherwise."""
+    """Raise `Wrong` unless it is a function of the right kind and not a stub."""
     is_given = function is not ... and function is not None
     demand(is_given, "open", "put your answer in place of the `...`")
     shown = f"the answer is a function, got {shorten(function)}."
@@ -97,7 +97,7 @@ def check_kind(function: Any, is_async: bool) -> None:
 
 
 def is_stub(function: Any) -> bool:
-    """Tell whether the body of a function is still nothing but `...`, after any docstring."""
+    """Return whether a function's body is still just `...`, apart from a docstring."""
     code = getattr(function, "__code__", None)
     if code is None or set(code.co_consts) - {None, function.__doc__}:
         return False
@@ -108,7 +108,7 @@ def is_stub(function: Any) -> bool:
 
 
 def check_plain(function: Any) -> None:
-    """Demand a function that is not async, and not a stub."""
+    """Demand a plain `def` that is not a stub."""
     check_kind(function, False)
     shown = f"a function was expected, got {shorten(function)}."
     demand(isinstance(function, types.FunctionType), "kind", shown, "Without the `()`?")
@@ -128,12 +128,12 @@ def demand_class(answer: Any) -> None:
 
 
 def read_class(answer: Any, names: str = "", why_plain: str = "") -> types.FunctionType:
-    """Demand a class of plain methods that are written, and return one of them.
+    """Demand a class whose methods are plain and not stubs; return its first method.
 
     Args:
-        answer: the learner's.
-        names: of the methods that must be written, with spaces; by default all.
-        why_plain: the hint where `__await__` is an `async def`.
+        answer: the learner's class.
+        names: the methods that must be written, separated by spaces; by default all.
+        why_plain: the hint if `__await__` is an `async def`.
     """
     demand_class(answer)
     methods = {n: one for n, one in vars(answer).items() if isinstance(one, types.FunctionType)}
@@ -146,12 +146,12 @@ def read_class(answer: Any, names: str = "", why_plain: str = "") -> types.Funct
 
 
 def demand_method(answer: Any, name: str, given: type, is_async: bool) -> None:
-    """Demand a class that has a method, mended since it was given out.
+    """Demand a class with a method that differs from the one the lesson gives.
 
     Args:
-        answer: the learner's.
-        name: of the method.
-        given: the class as the lesson has it.
+        answer: the learner's class.
+        name: the method's name.
+        given: the class as the lesson gives it.
         is_async: whether the method must be an `async def`.
     """
     demand_class(answer)
@@ -171,12 +171,12 @@ def _code(function: Any) -> bytes:
 
 
 def demand_returned(result: Any) -> None:
-    """Demand that a function has returned something."""
+    """Demand that a function returned something other than None."""
     demand(result is not None, "no-return", "it returned None.", "Is there a `return`?")
 
 
 def read_results(result: Any) -> list[Any]:
-    """Return a list that a function has returned, with Python's numbers in it."""
+    """Return the list that a function returned, with NumPy's values as Python's."""
     result = plain(result)
     if not isinstance(result, list | tuple):
         why = "Is there a `return`?" if result is None else "`return` a list of all the results."
@@ -185,23 +185,23 @@ def read_results(result: Any) -> list[Any]:
 
 
 def is_mixed_up(found: list[Any], right: list[Any]) -> bool:
-    """Tell whether what was found is right, but for its order."""
+    """Return whether `found` is `right` in any order."""
     return sorted(map(repr, found)) == sorted(map(repr, right))
 
 
 def codes_of(*functions: Any) -> list[types.CodeType]:
-    """Return the code of functions, and of the functions inside them; what is built in has none."""
+    """Return the code of functions and of functions nested in them; built-ins have none."""
     codes = [function.__code__ for function in functions if hasattr(function, "__code__")]
-    for code in codes:  # which grows meanwhile
+    for code in codes:  # the list grows during the loop
         codes += [part for part in code.co_consts if isinstance(part, types.CodeType)]
     return codes
 
 
 def names_of(*functions: Any) -> set[str]:
-    """Return the names that functions use, those of variables of their own left out."""
+    """Return the global and attribute names that functions use, without local variables."""
     return {name for code in codes_of(*functions) for name in code.co_names}
 
 
 def times(count: int) -> str:
-    """Say how often something was tried; more than fifty times is without end."""
+    """Return a count in words; more than fifty is "without end"."""
     return "once" if count == 1 else f"{count} times" if count <= 50 else "without end"

@@ -15,7 +15,7 @@ from asyncml.course.exercises.answers import names_of
 from asyncml.course.exercises.attempts import Attempt, attempt, check_kind
 from asyncml.course.exercises.scenes import Hints, demand, hinting
 
-_GRACE_S = 0.5  # a thread that has been told to end needs a moment
+_GRACE_S = 0.5  # a thread needs a moment to end
 _HINTS: Hints = {
     "is not callable / : run() missing": (
         "called",
@@ -31,11 +31,11 @@ _HINTS: Hints = {
 
 
 class _OwnLoop(BaseException):
-    """An answer hands work to the loop that it holds, and would wait for it for ever."""
+    """The answer hands work to the loop that it is blocking, and would wait for ever."""
 
 
 class _Job:
-    """What an answer is to run: a coroutine that waits for real and notes on which loop."""
+    """The coroutine for an answer to run: it sleeps for real and records its loop."""
 
     def __init__(self, seed: int, error: Exception | None) -> None:
         self.number, self.error = random.Random(seed).randrange(10**6), error
@@ -51,14 +51,14 @@ class _Job:
 
 
 def judge_anywhere(answer: Any) -> None:
-    """Raise `Wrong` unless it returns or raises what the coroutine does, in either place."""
+    """Raise `Wrong` unless it returns or raises what the coroutine does, with or without a loop."""
     check_kind(answer, False)
     _refuse_as_given(answer)
     for seed, (place, call) in enumerate([("notebook", _call_on_a_loop), ("script", _call)] * 2):
         job = _Job(seed, RuntimeError("CUDA out of memory") if seed >= 2 else None)
         before = set(threading.enumerate())
         hook, threading.excepthook = threading.excepthook, lambda args: None
-        try:  # the verdict tells what is lost in a thread, and not a traceback through this file
+        try:  # errors lost in a thread go into the verdict, not into a printed traceback
             _judge_run(answer, place, job, call(answer, job.coroutine))
         finally:
             threading.excepthook = hook

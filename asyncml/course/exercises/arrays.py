@@ -1,4 +1,4 @@
-"""Judges plain functions of arrays: calls them, and recognises a mistake by what it makes."""
+"""Judges plain functions of arrays: calls them, and recognises mistakes by their results."""
 
 import copy
 import inspect
@@ -13,8 +13,8 @@ from asyncml.course.exercises import Wrong, answers
 from asyncml.course.exercises.scenes import Hints, check_plain, demand, play
 
 Floats = NDArray[np.float64]
-Mistakes = dict[str, tuple[Any, ...]]  # code: the array it makes, or its shape; and the hints
-PLAIN: Hints = {  # for any plain function of arrays; "it raised" fits every error, and comes last
+Mistakes = dict[str, tuple[Any, ...]]  # code: the mistaken array or its shape, then the hints
+PLAIN: Hints = {  # for any plain function of arrays; "it raised" fits every error, so it is last
     "still running": ("endless", "Which loop in it has no end?"),
     "`time.sleep`": ("blocking", "Nothing has to wait here: leave `time.sleep` out."),
     "local variable": ("order", "Which line sets it? That line comes first."),
@@ -32,7 +32,7 @@ PLAIN: Hints = {  # for any plain function of arrays; "it raised" fits every err
 
 
 def call(answer: Any, hints: Hints, /, **args: Any) -> Any:
-    """Call an answer with copies of arguments, in their order; it must leave arrays as they are."""
+    """Call an answer with copies of the arguments, in order; refuse changes to their arrays."""
     check_plain(answer)
     named = f"`{answer.__name__}({', '.join(args)})`"
     try:
@@ -43,7 +43,7 @@ def call(answer: Any, hints: Hints, /, **args: Any) -> Any:
     copies = copy.deepcopy([*args.values()])
 
     def scene() -> Any:
-        with np.errstate(all="ignore"):  # what overflows is told in the verdict
+        with np.errstate(all="ignore"):  # overflows are reported in the verdict
             return answer(*copies)
 
     result = play(scene, of=answer, hints={**hints, **PLAIN, **hints}).result
@@ -62,7 +62,7 @@ def _arrays(values: Any) -> list[Any]:
 
 
 def read(result: Any, what: str = "it") -> Floats:
-    """Take what an answer returned for an array, or say what is wrong."""
+    """Return an answer's result as an array of floats, or raise `Wrong`."""
     shown = f"{what} is of type {type(result).__name__}, not an array of numbers."
     demand(result is not None, "missing", shown)
     try:
@@ -72,14 +72,14 @@ def read(result: Any, what: str = "it") -> Floats:
 
 
 def compare(case: str, found: Floats, right: Floats, mistakes: Mistakes, *other: str) -> None:
-    """Demand the right array; else tell the mistake that would have made what was found.
+    """Raise `Wrong` unless the array is right; name the mistake that gives such an array.
 
     Args:
-        case: what was found, for what, in words.
-        found: the array.
-        right: the right one.
-        mistakes: typical ones; where a shape stands for an array, its values do not matter.
-        other: the code and the hints for other values.
+        case: what was computed, in words.
+        found: the answer's array.
+        right: the right array.
+        mistakes: typical mistakes, by the array or just the shape that they give.
+        other: the code and the hints for any other array.
     """
     if _is_close(found, right):
         return
@@ -108,7 +108,7 @@ def _told(case: str, found: Floats, right: Floats) -> str:
 
 
 def differences(loss: Callable[[], float], array: Floats, eps: float = 1e-6) -> Floats:
-    """Return the slope of a loss by each number of an array that it uses."""
+    """Return the slope of a loss in each element of an array that it reads."""
     found = np.empty_like(array)
     for place in np.ndindex(array.shape):
         value = array[place]

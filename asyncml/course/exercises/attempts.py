@@ -1,7 +1,8 @@
-"""Runs a learner's function where it can do no harm: in virtual time, watched, and not for ever.
+"""Runs a learner's function where it can do no harm: in virtual time and with a time limit.
 
-`time.sleep` is replaced meanwhile by one that says so: it would block the loop without moving the
-virtual clock. A function that does not end is ended from outside.
+During the run, `time.sleep` is replaced by a version that records the call, because the real one
+would block the loop without advancing the virtual clock. A function that does not end is ended
+from outside.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from asyncml.course.exercises.verdicts import keep
 from asyncml.timeline.recorder import record
 from asyncml.timeline.timeline import Timeline
 
-_LIMIT_S = 3.0  # of real time; a right answer takes a hundredth of that
+_LIMIT_S = 3.0  # real seconds; a right answer takes a hundredth of that
 _real_sleep = time.sleep
 
 
@@ -38,13 +39,13 @@ class _TimeIsUp(BaseException):
 
 @dataclass
 class Attempt:
-    """What came of running an answer once.
+    """The outcome of running an answer once.
 
     Attributes:
         result: what it returned.
-        error: what it raised, if that was expected.
-        seconds: how long it took, in virtual time; 0 for a plain function.
-        timeline: what it did; None for a plain function.
+        error: what it raised, if the check allows that exception.
+        seconds: how long it took in virtual time; 0 for a plain function.
+        timeline: the recorded run; None for a plain function.
     """
 
     result: Any
@@ -60,18 +61,19 @@ def attempt(
     may_raise: type[BaseException] | tuple[type[BaseException], ...] = (),
     may_block: bool = False,
 ) -> Attempt:
-    """Run an answer once, and take its failures for what they usually mean.
+    """Run an answer once; turn its failures into verdicts that say what they usually mean.
 
     Args:
         function: the learner's function.
-        args: what it is called with.
-        is_async: whether it has to be an `async def`, which runs in virtual time.
-        may_raise: exceptions that the check wants to see.
+        args: its arguments.
+        is_async: whether it must be an `async def`, which then runs in virtual time.
+        may_raise: exceptions to return in `Attempt.error`, for the check to judge.
         may_block: whether `time.sleep` is allowed.
 
     Raises:
-        Wrong: it is still a stub ("open"), is of the wrong kind ("kind"), does not end ("endless"),
-            blocks the loop ("blocking"), waits for ever ("deadlock"), or raises ("raised").
+        Wrong: the answer is still a stub ("open"), is of the wrong kind ("kind"), does not end
+            ("endless"), blocks the loop ("blocking"), waits for ever ("deadlock"), or raises
+            another exception ("raised").
     """
     check_kind(function, is_async)
     run = _Run(function, args, is_async)
@@ -96,7 +98,7 @@ def attempt(
 
 
 class _Run:
-    """One call of an answer, in a thread of its own, which can be ended."""
+    """One call of an answer, in its own thread, which can be ended."""
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], is_async: bool) -> None:
         self.function, self.args, self.is_async = function, args, is_async
@@ -108,7 +110,7 @@ class _Run:
         self.thread: threading.Thread | None = None
 
     def go(self) -> None:
-        context = contextvars.copy_context()  # so that prints find their cell
+        context = contextvars.copy_context()  # so that prints appear below their cell
         self.thread = thread = threading.Thread(
             target=context.run, args=(self._call,), name="answer", daemon=True
         )
@@ -121,15 +123,15 @@ class _Run:
                     self._end(thread)
 
     def _end(self, thread: threading.Thread) -> None:
-        """End the thread, and drop what the answer has left half done."""
+        """End the thread; drop the unfinished tasks of the answer."""
         ident = ctypes.c_ulong(thread.ident or 0)
-        # sent again, since an answer may catch it; but not into the clean-up of the first
+        # sent again because an answer may catch it, but only after time to clean up from the first
         for patience_s in (1.0, *[0.01] * 500):
             if not thread.is_alive():
                 break
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_TimeIsUp))
             thread.join(patience_s)
-        self.error = None  # its traceback holds the answer's tasks
+        self.error = None  # its traceback keeps the answer's tasks alive
         gc.collect()
 
     def _call(self) -> None:
@@ -147,14 +149,14 @@ class _Run:
 
     @contextlib.contextmanager
     def _sleep_watched(self) -> Iterator[None]:
-        """Replace `time.sleep`, also where the answer's cell imported it by name."""
+        """Replace `time.sleep`, including names under which the answer's module imported it."""
 
         def sleep(seconds: Any) -> None:
             if threading.current_thread() is self.thread:
                 self.slept_s += seconds
-                if self.is_async:  # otherwise there is no virtual time to pass
+                if self.is_async:  # a plain function has no virtual clock to advance
                     compute(seconds)
-            elif not hold(seconds):  # neither the answer's loop nor a worker thread of it
+            elif not hold(seconds):  # neither the answer's loop nor one of its worker threads
                 _real_sleep(seconds)
 
         scope = getattr(inspect.unwrap(self.function), "__globals__", {})
@@ -170,7 +172,7 @@ class _Run:
 
 @contextlib.contextmanager
 def _unheard() -> Iterator[None]:
-    """Say nothing of tasks and coroutines that an end has cut off, nor of an end in a `__del__`."""
+    """Silence warnings about tasks and coroutines that were cut off, or ended in a `__del__`."""
     logger, tell = logging.getLogger("asyncio"), sys.unraisablehook
 
     def tell_others(lost: Any) -> None:
@@ -186,8 +188,8 @@ def _unheard() -> Iterator[None]:
 
 
 def _tell(error: BaseException, function: Callable[..., Any]) -> str:
-    """Say in a sentence what was raised, and on which line of the answer."""
-    code = getattr(inspect.unwrap(function), "__code__", None)  # what is built in has none
+    """Return a sentence that says what was raised, and on which line of the answer."""
+    code = getattr(inspect.unwrap(function), "__code__", None)  # built-ins have none
     file = code.co_filename if code else None
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     where = f" on line {lines[-1]} of its cell" if lines else ""

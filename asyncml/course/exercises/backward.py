@@ -1,7 +1,7 @@
-"""Judges backward passes by central differences: of a leaky ReLU, and of a hidden layer's network.
+"""Judges backward passes by central differences: a leaky ReLU, and a network with a hidden layer.
 
-The loss is the sum of what comes out, each output times the gradient that the answer is given for
-it, so that gradient is the right one, whatever follows the layer.
+The loss is the sum of the outputs, each weighted by the gradient that the answer is given for it.
+So that gradient is right, whatever might follow the layer.
 """
 
 from typing import Any
@@ -47,7 +47,7 @@ def backward(parameters: list[Floats], x: Floats, h: Floats, dz: Floats) -> list
 
 
 def judge_backward(answer: Any) -> None:
-    """Compare four gradients with central differences, in sides of different lengths."""
+    """Compare four gradients with central differences, for arrays of several shapes."""
     rng = np.random.default_rng(12)
     for n, n_in, hidden, n_out in (4, 3, 5, 2), (7, 2, 6, 3), (1, 4, 3, 2):
         shapes = (n_in, hidden), (hidden,), (hidden, n_out), (n_out,)
@@ -82,7 +82,7 @@ _HINTS = {
 def _judge_four(
     found: list[Floats], parameters: list[Floats], x: Floats, h: Floats, dz: Floats
 ) -> None:
-    """Judge from the last layer to the first, as the pass goes."""
+    """Judge from the last layer to the first, in the order of the backward pass."""
 
     def loss() -> float:
         W1, b1, W2, b2 = parameters

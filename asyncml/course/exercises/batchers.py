@@ -1,4 +1,4 @@
-"""Judges batchers: requests over time, a model that notes its batches, and what came of each."""
+"""Judges batchers: requests over time, a model that records its batches, and each outcome."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play
 from asyncml.failures import shorten
 
 T0_S, PER_ROW_S = 1.0, 0.1  # a batch of b rows takes T0_S + b * PER_ROW_S
-_PATIENCE_S = 60.0  # a caller that is not answered by then never will be
+_PATIENCE_S = 60.0  # after this, a caller counts as never answered
 _EDGE_S = 1e-6
 IN_THREAD = "`outputs = await asyncio.to_thread(model, rows)`."
 TAKE_ALL = "Take one with `await queue.get()`, then `get_nowait()` while more wait, up to `most`."
@@ -37,10 +37,10 @@ class Batch:
     """One call of the model.
 
     Attributes:
-        rows: what it was given.
-        start_s: when it began.
-        left: rows that still waited in the queue at that moment.
-        end_s: when it ended.
+        rows: the rows of the batch.
+        start_s: when the call began.
+        left: the number of rows still in the queue at that moment.
+        end_s: when the call ended.
     """
 
     rows: list[Any]
@@ -51,14 +51,14 @@ class Batch:
 
 @dataclass
 class Caller:
-    """One request: when it comes, when it gives up, and what came of it.
+    """One request: when it comes, when it gives up, and its outcome.
 
     Attributes:
-        row: what it asks about.
-        at_s: when.
-        gone_s: when it gives up, if nobody has answered by then; None: never.
+        row: the row that it sends.
+        at_s: when it comes.
+        gone_s: when it gives up if it has no answer by then; None: never.
         outcome: "answered", "failed", "gone" or "unanswered".
-        value: its answer, or its error.
+        value: its answer or its error.
     """
 
     row: int
@@ -69,13 +69,13 @@ class Caller:
 
 
 class Desk:
-    """Callers, a queue, and a model of which there is one.
+    """Callers, a queue and a single model.
 
     Args:
         arrivals_s: when the requests come.
-        most: rows that a batch may have.
+        most: the most rows that a batch may have.
         gone_s: place of a caller -> when it gives up.
-        bad: places of the callers whose row the model cannot take.
+        bad: places of the callers whose row the model rejects.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class Desk:
         self.is_on_loop = self.has_ended = False
         self.running = self.at_once = 0
         self.error: BaseException | None = None
-        self.fault: Wrong | None = None  # kept, since an answer may catch what the model raises
+        self.fault: Wrong | None = None  # kept, because an answer may catch what the model raises
 
     async def run(self, serve: Callable[..., Any]) -> None:
-        """Let the callers ask, and wait until all of them have gone."""
+        """Let the callers send their requests, and wait until all are answered or have given up."""
         self.loop = asyncio.get_running_loop()
         self.queue: asyncio.Queue[Any] = asyncio.Queue()
         self._loop_thread = threading.get_ident()
@@ -113,10 +113,10 @@ class Desk:
         if self.error is not None and not isinstance(
             self.error, asyncio.InvalidStateError | BadRow
         ):
-            raise self.error  # then it is told with its line
+            raise self.error  # reported with the answer's line
 
     async def _stop(self, server: "asyncio.Task[Any]") -> None:
-        """Cancel the server while it runs a batch, which is not counted."""
+        """Cancel the server while it runs an extra batch, which is not counted."""
         counted = len(self.batches)
         for caller in self.callers[: self.most]:
             self.queue.put_nowait((caller.row, self.loop.create_future()))
@@ -124,17 +124,17 @@ class Desk:
         server.cancel()
         await asyncio.wait([server], timeout=_PATIENCE_S)
         if not server.done():
-            self.queue.get = _closed  # type: ignore[method-assign]  # so that it ends after all
+            self.queue.get = _closed  # type: ignore[method-assign]  # makes it end after all
             server.cancel()
             await asyncio.wait([server], timeout=_PATIENCE_S)
             shown = "it was cancelled, as at the end of a program, and went on."
             why = "A CancelledError is how a task is told to end: let it through."
             raise Wrong("swallows", shown, why, "`except Exception` does not catch it.")
-        await asyncio.sleep(_PATIENCE_S)  # until what it has left running has ended
+        await asyncio.sleep(_PATIENCE_S)  # until anything left running has ended
         del self.batches[counted:]
 
     def model(self, rows: Any) -> list[int]:
-        """Return the squares of some rows; notes what it was given, and when."""
+        """Return the squares of some rows; record the batch."""
         try:
             rows = self._look_at(rows)
         except Wrong as wrong:
@@ -176,7 +176,7 @@ class Desk:
             caller.outcome = "answered"
         except TimeoutError:
             caller.outcome = "unanswered" if caller.gone_s is None else "gone"
-        except asyncio.CancelledError as error:  # the batcher has cancelled the future
+        except asyncio.CancelledError as error:  # the batcher cancelled the future
             caller.outcome, caller.value = "failed", error
         except Exception as error:
             caller.outcome, caller.value = "failed", error
@@ -191,7 +191,7 @@ class BadRow(Exception):
 
 
 def serve_requests(answer: Any, desk: Desk) -> Desk:
-    """Run a batcher at a desk; refuse what is wrong with it wherever it is used."""
+    """Run a batcher at a desk; refuse what is wrong in every exercise; return the desk."""
     play(desk.run, answer, of=answer, hints=HINTS)
     is_idle = not desk.batches and any(caller.outcome == "answered" for caller in desk.callers)
     shown = "callers were answered, but the model was never called."
@@ -277,7 +277,7 @@ def _judge_answer(desk: Desk, caller: Caller) -> None:
 
 
 def judge_batches(desk: Desk) -> None:
-    """Demand that the model is never idle while somebody waits, and takes all who do."""
+    """Demand that the model is never idle while a request waits, and takes all waiting rows."""
     free_s = 0.0
     arrived = {caller.row: caller.at_s for caller in desk.callers}
     crowded = [batch for batch in desk.batches if batch.left]
@@ -300,7 +300,7 @@ def judge_batches(desk: Desk) -> None:
 
 
 def judge_neighbours(desk: Desk) -> None:
-    """Demand that a bad row, and a caller that has gone, are nobody else's business."""
+    """Demand that a bad row or a caller that has gone affects no other caller."""
     for caller in desk.callers:
         is_bad = caller.row in desk.bad
         shown = f"the row {caller.row} was good, but its caller got {caller.value!r:.60}."

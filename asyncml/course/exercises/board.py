@@ -1,8 +1,8 @@
-"""The score of the whole program of lesson 12, and a board of scores for a room.
+"""The score of the whole program of lesson 12, and a leaderboard for a class.
 
-A score is the virtual time of one epoch of 3,000 images, loaded, trained on and saved, over the
-time that no program can beat; the same on every machine. A room shares a folder, into which
-everybody puts a file; the league of lesson 07 has its board in the same way.
+A score is the virtual time for loading, training on and saving one epoch of 3,000 images, divided
+by the time that no program can beat. It is the same on every machine. A class shares a folder, and
+each learner puts a file into it. The league of lesson 07 uses the same board.
 """
 
 import asyncio
@@ -23,20 +23,20 @@ from asyncml.course.exercises.capstone import World
 from asyncml.course.exercises.league import Score, explain, refuse_storm
 from asyncml.course.exercises.scenes import demand, quietly
 
-# What no program can beat, in seconds: the bound of a `World()`. It is written here because a cell
-# can change what a world is made of, and with it the bound.
+# Seconds that no program can beat: the bound of a `World()`. It is a constant because a cell could
+# change what a world is made of, and with it the bound.
 LEAST_S = 16.98
-_EDGE, _LONGEST = 1e-6, 40  # seconds; letters of a name
+_EDGE, _LONGEST = 1e-6, 40  # seconds of tolerance; letters of a name
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a program needed, in seconds of virtual time; shows as one line.
+    """A program's result, in seconds of virtual time; its repr is one line.
 
     Attributes:
         seconds: from the start to the last checkpoint.
-        bound_s: what no program can beat.
-        refused: how often the bucket refused it.
+        bound_s: the seconds that no program can beat.
+        refused: the number of requests that the bucket refused.
     """
 
     seconds: float
@@ -45,25 +45,25 @@ class Result:
 
     @property
     def score(self) -> float:
-        """How many times longer than the bound it took."""
+        """The time as a multiple of the bound."""
         return self.seconds / self.bound_s
 
     def __repr__(self) -> str:
-        """Return the line."""
+        """Return the score, the seconds and the bound."""
         return (
             f"score {self.score:.3f}: {self.seconds:.2f} s, and {self.bound_s:.2f} s is the least"
         )
 
 
 def score(load_data: Any, train: Any) -> Result:
-    """Let a program load 3,000 images, train one epoch, and save, in virtual time.
+    """Return the score of a program that loads 3,000 images, trains for one epoch and saves.
 
     Args:
         load_data: as in "12-load".
         train: as in "12-save".
 
     Raises:
-        Wrong: it did not do all of it, or did it in less time than can be.
+        Wrong: the program failed, left something out, or took less time than is possible.
     """
     return _score((load_data, train))
 
@@ -80,7 +80,7 @@ def _score(functions: tuple[Callable[..., Any], Callable[..., Any]]) -> Result:
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         try:
-            seconds = float(simulate(whole(Path(folder))))  # a number, whatever its clock gave
+            seconds = float(simulate(whole(Path(folder))))  # a number, whatever the clock returned
         except Exception as error:
             refuse_storm(world.bucket)
             explain(error, world.bucket)
@@ -101,12 +101,12 @@ def _score(functions: tuple[Callable[..., Any], Callable[..., Any]]) -> Result:
 
 
 def submit(folder: str | os.PathLike[str], name: str, result: Result | Score) -> None:
-    """Put a result into the folder of a room; the same name replaces its own.
+    """Write a result into the shared folder; the same name replaces its own earlier result.
 
     Args:
-        folder: is made if need be. A folder holds the results of one lesson.
+        folder: created if it is missing. One folder holds the results of one lesson.
         name: a nickname.
-        result: a `score` of lesson 12, or one of the league.
+        result: a `score` of lesson 12 or of the league.
     """
     room = Path(folder)
     room.mkdir(parents=True, exist_ok=True)
@@ -117,10 +117,10 @@ def submit(folder: str | os.PathLike[str], name: str, result: Result | Score) ->
 
 
 class Board:
-    """A table of results, the best first; shows as text.
+    """A table of results, the best first; its repr is the table.
 
     Attributes:
-        rows: names with their `Result`, or with what was wrong with their file.
+        rows: for each name its `Result`, or a text that says what was wrong with its file.
     """
 
     def __init__(self, rows: dict[str, Result | str]) -> None:
@@ -138,7 +138,7 @@ class Board:
 
 
 def board(folder: str | os.PathLike[str]) -> Board:
-    """Return the board of the results in a folder; what cannot be, or be read, is marked so."""
+    """Return the board of the results in a folder; unreadable or impossible ones are marked."""
     rows: dict[str, Result | str] = {}
     for path in sorted(Path(folder).glob("*.json")):
         name, row = _read(path)

@@ -1,15 +1,15 @@
-"""The bucket from hell: a store that does everything that stores do on a bad day. Lesson 07.
+"""The bucket from hell: a store that does everything that stores do on a bad day; lesson 07.
 
-It is slow and uneven, limits its rate, loses connections, and two of its images are damaged.
-Everything is drawn from a seed and waits in virtual time, so it is the same on every machine.
+It is slow and uneven, limits its rate, loses connections, and has two damaged images. Everything is
+drawn from a seed and waits in virtual time, so it is the same on every machine.
 
-With M requests that have to be accepted, a burst of B, a rate of R and a shortest latency l,
+If M requests must be accepted, with a burst of B, a rate of R and a shortest latency l, then
 
     T >= (M - B) / R + l,
 
-since by the time t no more than B + R t requests have been accepted, whoever asks: that is what a
-token bucket is, the mirror image of the leaky bucket of Turner 1986. Loaders are measured against
-this bound in `league.py`.
+since by time t no more than B + R t requests have been accepted, whoever asks. That is a token
+bucket, the mirror image of the leaky bucket of Turner 1986. `league.py` measures loaders against
+this bound.
 """
 
 import asyncio
@@ -26,17 +26,17 @@ SEED, IMAGES = 7, 400
 LATENCY_S, JITTER = 0.05, 0.4
 STRAGGLERS, SLOWER = 0.04, 8  # one request in 25 takes eight times as long
 LOST = 0.1
-RATE, BURST = 200, 20  # requests a second, and how many at once after a pause
+RATE, BURST = 200, 20  # requests a second, and at once after a pause
 REFUSAL_S = 0.01
-PATIENCE = 300  # refusals, after which it does not answer at all
-HOPELESS = 50  # requests for one key, likewise
+PATIENCE = 300  # refusals after which it stops answering
+HOPELESS = 50  # requests for one key after which it stops answering
 
 
 class TooManyRequests(ConnectionError):
-    """The bucket was asked too often (HTTP calls it 429).
+    """The bucket had too many requests (HTTP status 429).
 
     Attributes:
-        retry_after_s: when it could take one more request, in seconds from now.
+        retry_after_s: the seconds until it can accept another request.
     """
 
     def __init__(self, retry_after_s: float) -> None:
@@ -48,17 +48,17 @@ class Bucket:
     """A store of PNG images that does everything that stores do on a bad day.
 
     Args:
-        seed: which bucket.
-        images: how many are in it.
-        labelled: whether keys end with the label, as `label_of` reads it. Then they are training
-            images, of which there are more.
+        seed: everything in the bucket depends on it.
+        images: the number of images.
+        labelled: whether keys end with the label, as `label_of` reads it. If so, the images are
+            from the training set, which is larger than the test set.
 
     Attributes:
         keys: the keys, in order.
         good: the images that can be decoded, by key, in the order of the keys.
-        refused: how many requests it has answered with `TooManyRequests`.
-        lost: how many it has lost.
-        asked: how many requests it has accepted, by key.
+        refused: the number of requests answered with `TooManyRequests`.
+        lost: the number of requests lost.
+        asked: the number of requests accepted, by key.
     """
 
     def __init__(self, seed: int = SEED, images: int = IMAGES, *, labelled: bool = False) -> None:
@@ -74,7 +74,7 @@ class Bucket:
         self._data, self.good = {}, {}
         for key, row in zip(self.keys, rows, strict=True):
             image, self._data[key] = dataset.images[row], _png(not labelled, row)
-            if key in self.damaged:  # cut off, as by an upload that broke
+            if key in self.damaged:  # cut off, as by an interrupted upload
                 self._data[key] = self._data[key][: len(self._data[key]) // 2]
             else:
                 self.good[key] = image
@@ -83,7 +83,7 @@ class Bucket:
         self._tokens, self._at = float(BURST), 0.0
 
     def fate(self, key: str, attempt: int) -> tuple[float, bool]:
-        """Return how long a request takes, in seconds, and whether it is lost."""
+        """Return the seconds that a request takes, and whether it is lost."""
         chance = random.Random(f"{self.seed}/{key}/{attempt}")
         seconds = LATENCY_S * (1 + JITTER * chance.uniform(-1, 1))
         if chance.random() < STRAGGLERS:
@@ -91,22 +91,22 @@ class Bucket:
         return seconds, chance.random() < LOST
 
     def requests_needed(self) -> int:
-        """Return how many requests have to be accepted: for each image, until one is not lost."""
+        """Return how many requests must be accepted: for each good image, until it arrives."""
         return sum(1 if key in self.damaged else self._needed(key) for key in self.keys)
 
     def bound_s(self) -> float:
-        """Return the time that no loader can beat, in seconds."""
+        """Return the seconds that no loader can beat."""
         return (self.requests_needed() - BURST) / RATE + LATENCY_S * (1 - JITTER)
 
     def _needed(self, key: str) -> int:
         return next(n for n in itertools.count(1) if not self.fate(key, n)[1])
 
     async def get(self, key: str) -> bytes:
-        """Return the bytes of an image, late.
+        """Return the bytes of an image, after a while.
 
         Raises:
             RequestFailed: the connection was lost.
-            TooManyRequests: it was asked too often.
+            TooManyRequests: the rate limit was exceeded.
             KeyError: there is no such key.
         """
         data, loop = self._data[key], asyncio.get_running_loop()

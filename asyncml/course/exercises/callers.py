@@ -1,4 +1,4 @@
-"""Six callers who come to a batcher one after the other; lesson 10 draws their visit."""
+"""Six callers who come to a batcher one after another; lesson 10 draws their timeline."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,14 +18,14 @@ async def visit(
 
     Args:
         serve: the batcher, called with a queue, the model and `most`; cancelled at the end.
-        ask: puts a row into the queue, and returns its answer.
+        ask: puts a row into the queue and returns its answer.
         model: takes a list of rows.
         gone: row -> seconds after which its caller gives up.
         most: the most rows that a batch may have.
 
     Returns:
-        For each caller the seconds until its answer came, or None if it had none five seconds
-        after the last one had asked.
+        For each caller the seconds until its answer came, or None if there was none within five
+        seconds of the last request.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Any] = asyncio.Queue()

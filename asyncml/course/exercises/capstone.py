@@ -1,7 +1,7 @@
 """The capstone's world, and our four functions in it; lesson 12.
 
-The world is a labelled bucket from hell, a decoder that takes a while on two cores, and a network
-whose steps take a while. All of it is virtual time, except for the arithmetic and the files.
+The world is a labelled bucket from hell, a slow decoder on two cores, and a network with slow
+steps. All waits are in virtual time; the arithmetic and the files are real.
 """
 
 import json
@@ -30,7 +30,7 @@ from asyncml.training.fit import fit
 
 IMAGES, BATCH, SEED = 3000, 100, 7
 CORES, DECODE_S, ROW_S = 2, 0.008, 0.004  # an image takes 8 ms on one core; a row of a step, 4 ms
-# the times of the whole program, found with a pencil, in seconds
+# times of the whole program by pencil and paper, in seconds
 PAGE = {
     "load": 16.59,
     "decode": 12.0,
@@ -46,11 +46,11 @@ Validate = Callable[[], Awaitable[float]]
 
 
 class Decoder:
-    """Decodes images, each in 8 ms of one core, and notes how it was used.
+    """Decodes images, each in 8 ms of one core, and records how it was used.
 
     Attributes:
-        calls: how many images it was given.
-        at_once: the most at a time.
+        calls: the number of images that it was given.
+        at_once: the most images decoded at a time.
         threads: the ids of the threads that called it.
     """
 
@@ -60,7 +60,7 @@ class Decoder:
         self._lock = threading.Lock()
 
     def decode(self, data: bytes) -> Bytes:
-        """Return the image in a PNG file; raises ValueError where it is damaged."""
+        """Return the image in a PNG file; raise ValueError if it is damaged."""
         with self._lock:
             self.calls += 1
             self._now += 1
@@ -78,7 +78,7 @@ class TimedMLP(MLP):
     """A network whose steps take 4 ms of virtual time a row; its arithmetic is real.
 
     Attributes:
-        rows: of each step.
+        rows: the number of rows in each step.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -86,24 +86,24 @@ class TimedMLP(MLP):
         self.rows: list[int] = []
 
     def loss_and_grads(self, x: Any, y: Any) -> float:
-        """Compute as the network does, and take the time."""
+        """Compute loss and gradients as `MLP` does, and take 4 ms a row."""
         self.rows.append(len(x))
         compute(ROW_S * len(x))
         return super().loss_and_grads(x, y)
 
 
 class World:
-    """All that a run needs: a bucket, a decoder, a model and its optimiser.
+    """Everything a run needs: a bucket, a decoder, a model and its optimiser.
 
     Args:
-        images: how many are in the bucket.
-        seed: of the bucket.
+        images: the number of images in the bucket.
+        seed: the bucket's seed.
         batch: images in a step.
-        model: to be trained; by default a `TimedMLP`.
+        model: the model to train; by default a `TimedMLP`.
 
     Attributes:
-        load_s, decode_s, train_s: what each of the three takes at least, alone, for one epoch.
-        bound_s: the time that no program can beat, found before anything runs.
+        load_s, decode_s, train_s: the least seconds that each takes, alone, for one epoch.
+        bound_s: the seconds that no program can beat, computed before anything runs.
     """
 
     def __init__(
@@ -120,26 +120,26 @@ class World:
         self.needed, good = self.bucket.requests_needed(), len(self.bucket.good)
         self.load_s, self.decode_s = self.bucket.bound_s(), images * DECODE_S / CORES
         self.train_s = good * ROW_S
-        # The last request for a good image is answered no sooner than all but two: those may be for
-        # the damaged ones. After it come a decoding, and the step of that image's batch.
+        # The last requests may be for the damaged images, so the last good image can arrive that
+        # much earlier. After it come its decoding and the step of its batch.
         last_step_s = ROW_S * (good % batch or batch)
         loaded_s = self.load_s - len(self.bucket.damaged) / RATE
         self.bound_s = max(loaded_s + DECODE_S + last_step_s, self.decode_s, self.train_s)
 
     def batches(self, load_data: Callable[..., Any]) -> Pipeline:
-        """Return batches (x, y), made of what `load_data` yields."""
+        """Return batches (x, y) of the pairs that `load_data` yields."""
         bucket, decode = self.bucket, self.decoder.decode
 
-        async def get(key: str) -> bytes:  # no more of the bucket than a store shows
+        async def get(key: str) -> bytes:  # hides the rest of the bucket
             return await bucket.get(key)
 
         made = load_data(list(bucket.keys), get, decode)
-        if not isinstance(made, Pipeline):  # a generator: each epoch begins it anew
+        if not isinstance(made, Pipeline):  # a generator: each epoch starts a new one
             made = Pipeline(lambda: load_data(list(bucket.keys), get, decode))
         return made.batch(self.batch, collate=as_arrays)
 
     def alone(self, load_data: Callable[..., Any]) -> dict[str, AsyncIterable[Any]]:
-        """Return an epoch of loading, of decoding and of training, each with nothing beside it."""
+        """Return an epoch of loading, one of decoding and one of training, each to be run alone."""
         keys, good = list(self.bucket.keys), len(self.bucket.good)
         sizes = [self.batch] * (good // self.batch) + [good % self.batch]
         steps = [(np.zeros((n, 784), np.float32), np.zeros(n, int)) for n in sizes if n]
@@ -156,7 +156,7 @@ class World:
 
 
 def as_arrays(pairs: list[tuple[Bytes, int]]) -> tuple[Any, Any]:
-    """Make x (n, 784) float32 from 0 to 1 and y (n,) int64 of pairs (image, label)."""
+    """Return x (n, 784) float32 from 0 to 1 and y (n,) int64, from pairs (image, label)."""
     images, labels = zip(*pairs, strict=True)
     return np.stack(images).reshape(-1, 784).astype(np.float32) / 255, np.array(labels)
 
@@ -170,25 +170,25 @@ def _unseen() -> tuple[Any, Any]:
 
 
 class Asked:
-    """A store made of a `get`."""
+    """A read-only store on top of a `get` function."""
 
     def __init__(self, get: Get) -> None:
         self._get = get
 
     async def get(self, key: str) -> bytes:
-        """Return what `get` returns."""
+        """Return what `get(key)` returns."""
         return await self._get(key)
 
     async def put(self, key: str, data: bytes) -> None:
-        """Nothing is written."""
+        """Do nothing."""
 
     async def list(self, prefix: str) -> list[str]:
-        """Nothing is listed."""
+        """Return an empty list."""
         return []
 
 
 def load_data(keys: list[str], get: Get, decode: Decode) -> Pipeline:
-    """Load at the rate that the bucket allows, ask stragglers twice, and skip what is damaged."""
+    """Load at the rate that the bucket allows, hedge stragglers, and skip damaged images."""
     store = Hedged(RateLimited(Asked(get), per_second=200, burst=20), after_s=0.075)
 
     async def fetch(key: str) -> tuple[str, bytes]:
@@ -204,7 +204,7 @@ def load_data(keys: list[str], get: Get, decode: Decode) -> Pipeline:
 async def train_model(
     model: Any, optimizer: Any, batches: Any, validate: Validate, epochs: int, patience: int
 ) -> tuple[list[float], list[float]]:
-    """Train until so many epochs in a row were no better; return the losses and the scores."""
+    """Train until `patience` epochs in a row did not improve; return the losses and the scores."""
     losses, scores = [], list[float]()
     for _ in range(epochs):
         async for step in fit(model, optimizer, batches):
@@ -224,7 +224,7 @@ async def train_and_save(
     epochs: int,
     patience: int,
 ) -> list[float]:
-    """Train as `train_model` does, save every ten steps, and go on from what is in the folder."""
+    """Train like `train_model`, save every ten steps, and resume from what is in the folder."""
     book = folder / "scores.json"
     scores = json.loads(book.read_text()) if book.exists() else []
     async with Checkpointer(folder) as checkpoints:
@@ -237,7 +237,7 @@ async def train_and_save(
             async for last in steps:
                 if last.index % 10 == 9:
                     await checkpoints.save(last, model, optimizer)
-            scores[epoch:] = [await validate()]  # before the save: what is saved has its score
+            scores[epoch:] = [await validate()]  # before the save: a saved epoch has its score
             new = book.with_suffix(".new")
             new.write_text(json.dumps(scores))
             new.replace(book)
@@ -247,6 +247,6 @@ async def train_and_save(
 
 
 def serve_model(forward: Callable[[Any], Any], example: Any) -> Any:
-    """Serve in batches of at most 64, and refuse what would be answered too late."""
+    """Serve in batches of at most 64; refuse requests that would be answered too late."""
     batcher = MicroBatcher(forward, max_batch_size=64, max_pending=64)
     return create_app(batcher, "clothes", example=example)

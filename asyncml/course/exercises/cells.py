@@ -1,6 +1,6 @@
-"""Tells a learner that her last edit was not judged: a cell with a mistake in it defines nothing.
+"""Tells a learner that her last edit was not judged, because its cell failed.
 
-After a SyntaxError, or an error further up in its cell, the function of before is still there, and
+After a SyntaxError, or an error further up in the cell, the previous definition is still there, and
 a check would judge that one.
 """
 
@@ -11,10 +11,10 @@ from typing import Any
 
 
 def outdated(answer: Any) -> str:
-    """Say where an answer was defined if a later cell was to define it anew; else return "".
+    """Return a sentence if a newer cell failed to redefine an answer, else "".
 
     Args:
-        answer: a function or a class of a notebook's.
+        answer: a function or a class from a notebook.
     """
     thing = inspect.unwrap(answer) if callable(answer) else answer
     name, place = getattr(thing, "__name__", None), _cell_of(thing)
@@ -32,7 +32,7 @@ def outdated(answer: Any) -> str:
 
 
 def _cell_of(thing: Any) -> int | None:
-    """Return the number of the cell that defined a function or a class, if IPython knows it."""
+    """Return the number of the cell that defined a function or class, if IPython knows it."""
     if inspect.isclass(thing):
         thing = next(filter(inspect.isfunction, vars(thing).values()), None)
     code = getattr(thing, "__code__", None)

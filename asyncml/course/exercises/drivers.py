@@ -1,4 +1,4 @@
-"""Judges what resumes coroutines, as in lesson 03: a trampoline, and a scheduler of naps."""
+"""Judges schedulers of coroutines, as in lesson 03: a trampoline, and one with naps."""
 
 import contextlib
 import heapq
@@ -59,7 +59,7 @@ def _pause(seconds: float) -> Generator[float, Any, None]:
 
 
 class _Stage:
-    """Coroutines that pause as planned, a clock that jumps, once too far, and what happened."""
+    """Coroutines that pause as planned, a clock that is late once, and a record of the steps."""
 
     def __init__(self, plan: Plan, late_s: float = 0.0) -> None:
         self.now, self.late_s, self.is_asked = 0.0, late_s, False
@@ -81,7 +81,7 @@ class _Stage:
 
     def close(self) -> None:
         for coro in self.coros:
-            coro.close()  # those that never began would complain
+            coro.close()  # otherwise those that never began would warn
 
 
 def _check_driver(answer: Any) -> None:
@@ -92,7 +92,7 @@ def _check_driver(answer: Any) -> None:
 
 
 def judge_trampoline(answer: Any) -> None:
-    """Raise `Wrong` unless it resumes coroutines in turns until all have ended."""
+    """Raise `Wrong` unless it resumes coroutines in turn until all have ended."""
     _check_driver(answer)
     chance = random.Random(3)
     drawn = {name: chance.randint(0, 4) for name in "vwxyz"}
@@ -117,7 +117,7 @@ def _judge_turns(stage: _Stage, times: dict[str, int]) -> None:
 
 
 def judge_naps(answer: Any) -> None:
-    """Raise `Wrong` unless coroutines that yield how long they sleep are resumed on time."""
+    """Raise `Wrong` unless coroutines that yield seconds of sleep are resumed on time."""
     _check_driver(answer)
     chance = random.Random(3)
     drawn = {name: [float(chance.randint(0, 3)) for _ in range(6)] for name in "vwxyz"}
@@ -132,7 +132,7 @@ def judge_naps(answer: Any) -> None:
 
 
 def naps(coros: list[Any], wait_until: Callable[[float], float]) -> None:
-    """Resume coroutines that sleep, each when its time has come."""
+    """Resume coroutines that yield seconds of sleep, each when it is due."""
     order = itertools.count()
     timers = [(0.0, next(order), coro) for coro in coros]
     while timers:

@@ -1,4 +1,4 @@
-"""Judges training loops that end: by early stopping, and by a kill after which they go on.
+"""Judges training loops that stop early, and loops that resume after a kill.
 
 For lessons 09 and 12.
 """
@@ -36,15 +36,15 @@ _EARLY_HINTS: Hints = {
 
 
 class Epochs:
-    """What `fit` would hand out, with scores that are known beforehand."""
+    """The steps that `fit` would yield, with scores known in advance."""
 
     def __init__(self, scores: list[float], per_epoch: int, patience: int) -> None:
         self.scores, self.per_epoch, self.patience = scores, per_epoch, patience
         self.steps = 0
-        self.evaluated: list[int] = []  # after how many steps
+        self.evaluated: list[int] = []  # the number of steps before each
 
     async def run(self, stop_early: Callable[..., Any]) -> Any:
-        """Let an answer take the steps."""
+        """Let the answer take the steps."""
         return await stop_early(self, self.per_epoch, self.evaluate, self.patience)
 
     def __aiter__(self) -> "Epochs":
@@ -79,7 +79,7 @@ _RULES = {
 
 
 def ends_after(scores: list[float], patience: int, rule: str = "") -> int:
-    """Return after how many epochs a rule for stopping ends; all of them if it never does."""
+    """Return the number of epochs after which a rule stops; all of them if it never does."""
     best, poor = -np.inf, 0
     for done, score in enumerate(scores, 1):
         is_better = score > best or (rule == "ties" and score == best)
@@ -91,9 +91,9 @@ def ends_after(scores: list[float], patience: int, rule: str = "") -> int:
 
 
 def judge_early(answer: Callable[..., Any]) -> None:
-    """Raise `Wrong`, unless the answer stops where it should, and hands back the scores."""
+    """Raise `Wrong` unless the answer stops when it should and returns the scores."""
     for scores, per_epoch, patience in (
-        # each wrong rule ends after another number of epochs here
+        # here each wrong rule stops after a different number of epochs
         ([0.75, 0.7, 0.5, 0.8, 0.6, 0.8, 0.8, 0.65, 0.5, 0.6, 0.55], 4, 3),
         ([0.5, 0.4, 0.6, 0.5, 0.7, 0.65, 0.66, 0.67, 0.9, 0.95], 3, 3),
         ([0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.9, 0.95], 2, 4),
@@ -116,7 +116,7 @@ def judge_moments(
     why: str = "The first step of an epoch has index 0. Which index does the last one have?",
     more: str = "Once an epoch, when `step.index == per_epoch - 1`.",
 ) -> None:
-    """Demand an evaluation at the end of each epoch, and at no other moment; else say why."""
+    """Demand an evaluation at the end of each epoch, and at no other time."""
     found, each = epochs.evaluated, epochs.per_epoch
     is_right = found != [] and found == [each * number for number in range(1, len(found) + 1)]
     is_late = not is_right and found != [] and found[0] >= each * len(epochs.scores)
@@ -130,7 +130,7 @@ def judge_moments(
 
 
 def judge_end(epochs: Epochs) -> None:
-    """Demand that it ended where patience was used up, and took no step after that."""
+    """Demand that it ended when patience was used up, and took no step after that."""
     scores, patience, done = epochs.scores, epochs.patience, len(epochs.evaluated)
     right = ends_after(scores, patience)
     beyond = epochs.steps - epochs.evaluated[-1]
@@ -151,7 +151,7 @@ def judge_end(epochs: Epochs) -> None:
     )
 
 
-# ---- going on after a kill ----
+# ---- resuming after a kill ----
 _EPOCHS, _SHARDS, _EVERY = 3, 10, 4
 _TOTAL = _EPOCHS * _SHARDS
 _RESTORE = ("restore-not-awaited", _NOT_AWAITED, "`await checkpoints.restore(model, optimizer)`.")
@@ -175,21 +175,21 @@ _RESUME_HINTS: Hints = {
 
 
 class _Disk:
-    """A `Checkpointer` in memory, which outlives a kill, and notes how it was used."""
+    """An in-memory `Checkpointer` that outlives a kill and records how it was used."""
 
     def __init__(self) -> None:
         self.kept: tuple[Step, Any, dict[str, Any]] | None = None
-        self.saved: list[int] = []  # after how many steps of the run
+        self.saved: list[int] = []  # the number of steps of the run before each
         self.asked: list[int] = []
         self.restored = 0
 
     def save(self, step: Step, model: Any, optimizer: Any) -> Awaitable[None]:
-        """Keep a snapshot, once it is awaited."""
+        """Return an awaitable that keeps a snapshot."""
         done = step.epoch * _SHARDS + step.index + 1
         self.asked.append(done)
 
         async def save() -> None:
-            await asyncio.sleep(0.015)  # an earlier one may still be on its way to the disk
+            await asyncio.sleep(0.015)  # a kill can come before it is on the disk
             state = {name: array.copy() for name, array in optimizer.state().items()}
             self.kept = step, model.params.copy(), state
             self.saved.append(done)
@@ -197,7 +197,7 @@ class _Disk:
         return save()
 
     async def restore(self, model: Any, optimizer: Any, pipeline: Any = None) -> Step | None:
-        """Put back what was kept last."""
+        """Restore the last snapshot; return its step, or None if there is none."""
         self.restored += 1
         if self.kept is None:
             return None
@@ -210,19 +210,19 @@ class _Disk:
 
 
 class Counting(MLP):
-    """A network whose steps take 10 ms, and are counted."""
+    """A network whose steps take 10 ms and are counted."""
 
     steps = 0
 
     def loss_and_grads(self, x: Any, y: Any) -> float:
-        """Count the step."""
+        """Count the step, and take its time."""
         self.steps += 1
         compute(0.01)
         return super().loss_and_grads(x, y)
 
 
 class _Night:
-    """A run that is killed, and started anew, until it gets to its end."""
+    """A run that is killed and restarted until it finishes."""
 
     def __init__(self, seed: int, kills_s: list[float]) -> None:
         chance = np.random.default_rng(seed)
@@ -288,7 +288,7 @@ class _Night:
         for done in disk.saved:
             shown = f"it saved after {_place(done)}, which is not asked for."
             demand(_is_due(done), "which", shown, why, more)
-        for done in range(since + 1, since + steps):  # it may be killed in the last one
+        for done in range(since + 1, since + steps):  # it may be killed in the last step
             shown = f"the run went on before {_place(done)} was saved."
             is_left = done in disk.asked and done not in disk.saved
             told = "Await `save` in the loop."
@@ -319,7 +319,7 @@ def _refuse_count(shown: str, steps: int, since: int) -> None:
 
 
 def judge_resume(answer: Callable[..., Any]) -> None:
-    """Raise `Wrong`, unless the answer goes on after each kill, to the bit."""
+    """Raise `Wrong` unless the answer resumes after each kill, exact to the bit."""
     for seed, kills_s in (1, [0.21]), (2, [0.3, 0.12, 0.09]):
         night = _Night(seed, kills_s)
         play(night.run, answer, of=answer, hints=_RESUME_HINTS)

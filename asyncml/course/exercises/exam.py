@@ -1,7 +1,7 @@
 """The exam: twelve questions before the course, and twelve of the same kinds after it.
 
-`check("exam-before", [...])` takes twelve letters. Each wrong option is a mistake that people make;
-the verdict counts the right ones, and names for each other the lesson to look at, and why.
+`check("exam-before", [...])` takes twelve letters. Each wrong option is a common mistake. The
+verdict counts the right answers; for each of the others it names the lesson to look at, and why.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,8 @@ class Topic:
     """What a pair of questions is about.
 
     Attributes:
-        lesson: the number of the one that teaches it.
-        why: what each of the three wrong options takes for granted, said so that it does not give
-            away the right one.
+        lesson: the number of the lesson that teaches it.
+        why: what each of the three wrong options overlooks, without giving away the right one.
     """
 
     lesson: str
@@ -128,7 +127,7 @@ TOPICS = (
     ),
 )
 
-# For each question, what A, B, C and D stand for: 0 is right, and 1 to 3 are wrong as above.
+# For each question, what A to D stand for: 0 is right; 1 to 3 are the wrong options of `why`.
 _OPTIONS = {
     "exam-before": "1203 0132 2013 1302 3102 2031 1230 0213 3021 1320 2103 1032",
     "exam-after": "2013 1320 0231 3012 1203 0132 3210 2103 1302 2031 0312 3120",
@@ -136,7 +135,7 @@ _OPTIONS = {
 
 
 def meaning(form: str, number: int, letter: str) -> int:
-    """Return what an option of question `number`, from 1, stands for: 0 is right."""
+    """Return what an option of question `number` (from 1) stands for: 0 if right, else 1 to 3."""
     return int(_OPTIONS[form].split()[number - 1][_LETTERS.index(letter)])
 
 
@@ -169,7 +168,7 @@ def _grade(form: str, answers: Any) -> str:
 
 
 def read(answers: Any) -> list[str]:
-    """Return twelve letters, or say what is missing."""
+    """Return twelve letters; raise `Wrong` if any is missing or invalid."""
     demand_given(answers, "your twelve answers")
     given = list(answers) if isinstance(answers, list | tuple | str) else [answers]
     if len(given) != len(TOPICS):

@@ -1,8 +1,8 @@
-"""A judge that knows mistakes by examples: an answer is wrong as the example is that does the same.
+"""A judge that recognises mistakes by example: it runs programs that make them, and compares.
 
-What a program does is boiled down to its traits: what it returned, how long it took, how often it
-called something. The right example says which traits are right. Each wrong example is a mistake
-that somebody has made, with what to say to whoever makes it next.
+A program is reduced to its traits: what it returned, how long it took, how often it called
+something. The right example defines the right traits. Each wrong example makes a mistake that
+somebody has made, and has the message for the next learner who makes it.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class Examples:
     """Judges answers by the traits of example programs.
 
     Args:
-        traits: runs a program, and returns its traits by name; they must be comparable.
+        traits: runs a program and returns its traits by name; `==` must work on them.
 
     Example:
         >>> mean = Examples(lambda program: {"value": program([1, 2, 6])})
@@ -38,18 +38,18 @@ class Examples:
         self.wrong: list[tuple[Any, str, tuple[str, str, str]]] = []
 
     def is_right(self, program: T) -> T:
-        """Take a program as the right one; decorates it."""
+        """Register the right program; a decorator."""
         self.right = program
         return program
 
     def is_wrong(self, code: str, seen: str, hint: str, more: str = "") -> Callable[[T], T]:
-        """Take a program as an example of a mistake; decorates it.
+        """Return a decorator that registers a program as an example of a mistake.
 
         Args:
             code: a word for the mistake.
-            seen: what was seen; the traits stand in it by name, as in "{peak} at once".
+            seen: what was seen, with traits by name in braces, as in "{peak} at once".
             hint: what to think about, shown at the first failure.
-            more: what to do, shown from the second failure on; by default the hint again.
+            more: what to do, shown from the second failure on; by default `hint`.
         """
 
         def register(program: T) -> T:
@@ -61,13 +61,13 @@ class Examples:
     def judge(self, answer: Any, otherwise: str, hint: str = "") -> dict[str, Any]:
         """Return the traits of an answer that does what the right program does.
 
-        The examples run only when they are needed, the wrong ones in the order in which they were
-        given: the first that has the traits of the answer counts.
+        Examples run only when needed. Wrong ones are tried in the order of registration; the first
+        with the answer's traits counts.
 
         Args:
             answer: the learner's program.
-            otherwise: what is said of an answer that is wrong in no known way; with traits, too.
-            hint: what to think about then.
+            otherwise: the message for an unknown mistake, with traits in braces like `seen`.
+            hint: the hint for an unknown mistake.
 
         Raises:
             Wrong: it does what a wrong example does, or something else ("other").

@@ -1,4 +1,4 @@
-"""Judges a training loop that loads ahead: overlap, room, order, and what fails; for lesson 09."""
+"""Judges a training loop that loads ahead: overlap, bound, order and failures; for lesson 09."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ _HINTS = called("train_ahead(load, step, count, ahead)")
 
 
 def on_paper(loads_s: list[float], train_s: float, ahead: int) -> float:
-    """Return what training takes in virtual time with loads of so many seconds."""
+    """Return the virtual seconds that training takes; 0 ahead: load and train in turn."""
     if not ahead:
         return sum(loads_s) + train_s * len(loads_s)
     loaded = trained = 0.0
@@ -39,7 +39,7 @@ def on_paper(loads_s: list[float], train_s: float, ahead: int) -> float:
 
 @dataclass
 class _Run:
-    """A run of the answer: what is to happen in it, and what it did when."""
+    """A run of the answer: the failures to cause in it, and a record of what it did."""
 
     loads_s: list[float]
     train_s: float
@@ -47,7 +47,7 @@ class _Run:
     lost: int | None = None
     broken: int | None = None
     cancel_s: float | None = None
-    loads: list[tuple[float, Any]] = field(default_factory=list)  # when each began, and which
+    loads: list[tuple[float, Any]] = field(default_factory=list)  # start and number of each
     steps: list[tuple[float, Any]] = field(default_factory=list)
     ended_s: float = 0.0
     error: BaseException | None = None
@@ -62,7 +62,7 @@ class _Run:
         await asyncio.wait([work])
         self.ended_s = self.loop.time()
         self.error = asyncio.CancelledError() if work.cancelled() else work.exception()
-        await asyncio.sleep(1)  # what has been left running shows now
+        await asyncio.sleep(1)  # anything left running shows now
 
     async def load(self, number: int) -> str:
         self.loads.append((self.loop.time(), number))
@@ -80,21 +80,21 @@ class _Run:
 
     @property
     def most_ahead(self) -> int:
-        """The most batches that were loading or loaded, and not yet trained on."""
+        """The most batches that were loading, or loaded and not yet trained on."""
         events = [(round(at, 9), 1) for at, _ in self.loads]
         events += [(round(at, 9), -1) for at, _ in self.steps]
         return max(itertools.accumulate(change for _, change in sorted(events)), default=0)
 
 
 def judge_feeder(answer: Callable[..., Any]) -> None:
-    """Raise `Wrong`, unless the answer trains ahead, in order, within its room, and cleanly."""
+    """Raise `Wrong` unless the answer loads ahead, in order, within its bound, and cleans up."""
     uneven = [*[0.01] * 8, 0.3, 0.01, 0.09, 0.01, 0.02, 0.2, 0.01, 0.01]
     for run in _Run([0.06] * 6, 0.04, 2), _Run(uneven, 0.05, 4), _Run([0.01] * 5, 0.06, 1):
         _play(run, answer)
         shown = "a step ran on the event loop's own thread: nothing else could run meanwhile."
         more = "`await asyncio.to_thread(step, batch)`, with no `()` behind `step`."
         demand(not run.is_on_loop, "on-the-loop", shown, "What can compute instead?", more)
-        if run.error is not None:  # told with the answer's lines
+        if run.error is not None:  # reported with the answer's lines
             play(_raise, _inner(run.error), of=answer, hints=_HINTS)
         _judge_batches(run)
         _judge_room(run)
@@ -124,7 +124,7 @@ async def _raise(error: BaseException) -> None:
 
 
 def _inner(error: BaseException) -> BaseException:
-    """Return the one error inside groups, or the group if it holds several."""
+    """Return the only error inside nested groups, or the group if it holds several."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
@@ -170,7 +170,7 @@ def _judge_room(run: _Run) -> None:
 
 
 def _judge_failures(answer: Callable[..., Any]) -> None:
-    # no step runs at these moments: an answer may wait for its thread with a `with`, which blocks
+    # no step runs at these moments: an answer may wait for its thread in a `with`, which blocks
     lost = _Run([0.06] * 6, 0.02, 2, lost=2)
     broken, cancelled = (
         _Run([0.06] * 9, 0.02, 8, **how) for how in ({"broken": 1}, {"cancel_s": 0.15})

@@ -1,4 +1,4 @@
-"""Judges functions that fetch many keys: what they return, how long it took, what went wrong."""
+"""Judges functions that fetch many keys: their results, their time and their errors."""
 
 import asyncio
 import inspect
@@ -14,7 +14,7 @@ from asyncml.course.exercises.scenes import demand
 
 
 class Shop:
-    """Fetches of a few keys, in an order of their own; another one for each seed."""
+    """A store of a few keys with a delay each; keys, data and delays depend on the seed."""
 
     def __init__(self, seed: int, count: int = 8) -> None:
         chance = random.Random(seed)
@@ -27,11 +27,11 @@ class Shop:
 
     @property
     def longest_s(self) -> float:
-        """How long the slowest fetch takes."""
+        """The seconds that the slowest fetch takes."""
         return max(self.delays.values()) / 100
 
     async def fetch(self, key: str) -> bytes:
-        """Wait, and return the data of the key, or raise its error."""
+        """Wait for the key's delay, then return its data or raise its error."""
         self.asked.append(key)
         try:
             await asyncio.sleep(self.delays[key] / 100)
@@ -44,9 +44,9 @@ class Shop:
 
 
 class Watched(Shop):
-    """A shop that notes when each fetch began and ended, and how many ran at once."""
+    """A shop that records when each fetch began and ended, and how many ran at once."""
 
-    longest_s = math.inf  # the time is judged by its places
+    longest_s = math.inf  # no bound here: the check judges the free places instead
 
     def __init__(self, seed: int, count: int = 8) -> None:
         super().__init__(seed, count)
@@ -55,7 +55,7 @@ class Watched(Shop):
         self.running = self.most = 0
 
     async def fetch(self, key: str) -> bytes:
-        """Fetch, and note it."""
+        """Fetch a key, and record when."""
         time = asyncio.get_running_loop().time
         self.began.append(time())
         self.running += 1
@@ -75,12 +75,12 @@ _IN_EACH += "for each key."
 
 
 def run_fetches(answer: Any, shop: Shop, may_raise: Raised = ()) -> Attempt:
-    """Run an answer on the keys of a shop; refuse what is wrong with it whatever it returns."""
+    """Run an answer on a shop's keys; refuse misuse of asyncio, and results left unawaited."""
     misused = (TypeError, asyncio.InvalidStateError, BaseExceptionGroup)
     run = attempt(answer, shop.fetch, list(shop.keys), may_raise=(*misused, *may_raise))
     if run.error is not None:
         _refuse_misuse(run.error, bool(shop.asked))
-        if not isinstance(run.error, may_raise):  # then `attempt` says what was raised, and where
+        if not isinstance(run.error, may_raise):  # again, for `attempt` to say what was raised
             attempt(answer, shop.fetch, list(shop.keys), may_raise=may_raise)
     if isinstance(run.result, list | tuple):
         refuse_unfinished(list(run.result))
@@ -124,7 +124,7 @@ def refuse_unfinished(results: list[Any]) -> None:
 
 
 def refuse_error(error: BaseException, missing: list[str]) -> None:
-    """Say why a missing object ended the answer with an error."""
+    """Raise `Wrong`; say why a missing object made the whole answer fail."""
     shown = f"the object {missing[0]!r} was missing, and the "
     if isinstance(error, BaseExceptionGroup):
         why = "A task that fails makes its group cancel all the others."
@@ -147,7 +147,7 @@ def refuse_all_lost(answer: Any, run: Attempt) -> None:
 
 
 def refuse_silence(result: Any) -> None:
-    """Say that an error other than a KeyError did not come out."""
+    """Raise `Wrong`: an error other than a KeyError did not come out."""
     shown = "when `fetch` raised a ZeroDivisionError, a plain mistake, "
     if isinstance(result, list | tuple) and any(isinstance(r, ZeroDivisionError) for r in result):
         why = "Only a KeyError stands for a missing object: `raise` the others."

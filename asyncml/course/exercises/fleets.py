@@ -1,4 +1,4 @@
-"""Fleets of workers for lesson 11: gradients that take their time, and parameters that are away."""
+"""Workers for lesson 11: gradients that take a while, and parameters behind a slow connection."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from asyncml.failures import shorten
 
 FIRST = np.array([4.0, -2.0])  # the parameters at the start
 TRIP_S, GRADIENT_S = 0.01, 0.1
-# what cells compare with, which stand below their question: eight workers of exponential times
+# predictions for cells that ask for a bet: eight workers with exponential times
 BY_LAW = {
     "steps that count": 5,
     "staleness": 7,
@@ -25,12 +25,12 @@ BY_LAW = {
 
 @dataclass
 class Worker:
-    """Computes gradients of its own part of a quadratic.
+    """A worker that computes gradients of its own part of a quadratic.
 
     Attributes:
-        seconds: that a gradient takes.
-        place: which worker it is; its minimum lies there.
-        asked: when it was asked, and by which parameters.
+        seconds: the time that a gradient takes.
+        place: the minimum of its part.
+        asked: for each request, its time and its parameters.
     """
 
     seconds: float
@@ -38,23 +38,23 @@ class Worker:
     asked: list[tuple[float, Any]] = field(default_factory=list)
 
     async def gradient(self, params: Any) -> Any:
-        """Return the gradient by these parameters, as they are now."""
+        """Return the gradient at these parameters as they are at the time of the call."""
         params = np.array(params, dtype=float)
         self.asked.append((asyncio.get_running_loop().time(), params))
         await asyncio.sleep(self.seconds)
         return self.exact(params)
 
     def exact(self, params: Any) -> Any:
-        """Return the gradient at once."""
+        """Return the gradient without waiting."""
         return params - self.place
 
 
 class Away:
-    """Parameters in another place, and workers that change them.
+    """Parameters behind a slow connection, and workers that change them.
 
     Args:
-        workers: how many.
-        steps: of each.
+        workers: the number of workers.
+        steps: the number of steps that each takes.
     """
 
     def __init__(self, workers: int, steps: int) -> None:
@@ -63,14 +63,14 @@ class Away:
         self.computed = self.pushed = 0
 
     async def pull(self) -> Any:
-        """Return a copy, as they are half-way through a trip."""
+        """Return a copy, taken half-way through the round trip."""
         await asyncio.sleep(TRIP_S / 2)
         params = self._params.copy()
         await asyncio.sleep(TRIP_S / 2)
         return params
 
     async def push(self, params: Any) -> None:
-        """Replace them, after a trip."""
+        """Replace the parameters, after a trip."""
         new = np.array(params, dtype=float)
         if new.shape != (1,) or not np.isfinite(new).all():
             raise ValueError(f"`push` takes an array of one number, got {shorten(params)}")
@@ -79,24 +79,24 @@ class Away:
         self.pushed += 1
 
     async def gradient(self, params: Any) -> Any:
-        """Return a step of one, so that the steps can be counted."""
+        """Return a gradient of one, so that the steps can be counted."""
         await asyncio.sleep(GRADIENT_S)
         self.computed += 1
         return np.ones(1)
 
     def kept(self) -> int:
-        """Return how many steps the parameters have taken."""
+        """Return the number of steps that the parameters have kept."""
         return round(-float(self._params[0]))
 
     async def run(self, worker: Callable[..., Any]) -> None:
-        """Let all workers work, with one lock."""
+        """Run all workers, with one lock."""
         lock = asyncio.Lock()
         work = (worker(self, self.gradient, self._steps, lock) for _ in range(self._workers))
         await asyncio.gather(*work)
 
 
 class _Flat:
-    """A model with nothing to compute, which is its own optimiser."""
+    """A model with nothing to compute, and its own optimiser."""
 
     def __init__(self) -> None:
         self.params, self.grads = np.zeros(1), np.zeros(1)
@@ -111,12 +111,12 @@ class _Flat:
 
 
 def runs_of(policy: Policy | int, seconds: tuple[float, ...], of: Any = None) -> list[Any]:
-    """Return the updates of a run: each its time, its workers and how old their gradients were.
+    """Return the updates of a run: for each, its time, its workers and their gradients' staleness.
 
     Args:
-        policy: or k, for `KSync(k)`.
-        seconds: that a gradient takes, of each worker.
-        of: the answer that the policy is from.
+        policy: a policy, or k for `KSync(k)`.
+        seconds: for each worker, the time that a gradient takes.
+        of: the answer that the policy came from.
     """
     model: Any = _Flat()
     server = ParameterServer(model, model, policy if isinstance(policy, Policy) else KSync(policy))

@@ -1,4 +1,4 @@
-"""Judges a future of one's own, as lesson 03 has it written, on a loop that is only a queue."""
+"""Judges the Future class that learners write in lesson 03, on a loop that is only a queue."""
 
 import random
 from collections.abc import Callable
@@ -23,18 +23,18 @@ _HINTS: Hints = {
 
 
 def judge_future(answer: Any) -> None:
-    """Raise `Wrong` unless it is done when it has a result, calls back soon, and can be awaited."""
+    """Raise `Wrong` unless it keeps a result, schedules its callbacks, and can be awaited."""
     see_all(answer, "", _HINTS, _see_states, _see_callbacks, _see_await)
 
 
 def see_all(answer: Any, names: str, hints: Hints, *scenes: Callable[..., Any]) -> None:
-    """Play scenes with a class, each with a result and with None in its place.
+    """Play each scene with a class twice: with a result, and with None as the result.
 
     Args:
         answer: the learner's class.
-        names: of the methods that must be written, as `read_class` takes them.
-        hints: errors that are typical.
-        scenes: called with the class and the result.
+        names: the methods that must be written, as for `read_class`.
+        hints: typical errors.
+        scenes: functions of the class and the result.
     """
     method = read_class(answer, names, _AWAIT)
     for result in (f"batch {random.Random(3).randint(10, 99)}", None):
@@ -103,7 +103,7 @@ def _see_await(make: Any, result: Any) -> None:
 
 
 def _await(new: Any, result: Any) -> tuple[list[Any], Any]:
-    """Return what an `await` hands out, at most twice, and gives; the result is set in between."""
+    """Return what an `await` yields, at most twice, and its value; set the result in between."""
     coro, handed = wait_for(new), list[Any]()
     try:
         while len(handed) < 2:
@@ -118,5 +118,5 @@ def _await(new: Any, result: Any) -> tuple[list[Any], Any]:
 
 
 async def wait_for(*awaited: Any) -> Any:
-    """Await one after another, and return the last result."""
+    """Await one after another; return the last result."""
     return [await one for one in awaited][-1]

@@ -1,4 +1,4 @@
-"""Judges a function that fetches all keys at once: what came, what failed, and what stopped it."""
+"""Judges a function that fetches all keys at once and returns the data and the failures."""
 
 import asyncio
 import inspect
@@ -18,7 +18,7 @@ Found = dict[Any, Any]
 
 
 def judge_harvest(answer: Any) -> None:
-    """Refuse an answer that loses an image or a failure, or that takes anything else for one."""
+    """Raise `Wrong` for an answer that loses an image or a failure, or adds anything else."""
     for seed in range(1, 4):
         shop = Shop(seed)
         broken = random.Random(seed).sample(shop.keys, seed)
@@ -38,7 +38,7 @@ def judge_harvest(answer: Any) -> None:
 
 
 def _run(answer: Any, shop: Shop) -> tuple[Found, Found, float]:
-    """Return both dicts, and how long it took."""
+    """Return both dicts, and the seconds that it took."""
     try:
         run = run_fetches(answer, shop, may_raise=(ValueError, BaseExceptionGroup))
     except Wrong as wrong:
@@ -76,7 +76,7 @@ def _judge_kinds(images: Found, failures: Found) -> None:
 
 
 def _judge_keys(shop: Shop, found: list[tuple[Any, Any]]) -> None:
-    """Refuse results that stand under another key than their own."""
+    """Refuse results under a wrong key."""
     last, asked = shop.keys[-1], set(shop.asked)
     is_late = len(shop.asked) > 1 and asked == {last}
     is_late |= {key for key, _ in found} == {last} and len(asked) > 1
@@ -145,7 +145,7 @@ def _judge_stop(answer: Any, shop: Shop) -> None:
     async def scene(harvest: Callable[..., Coroutine[Any, Any, Any]]) -> tuple[bool, int]:
         before = asyncio.all_tasks()
         task = asyncio.create_task(harvest(shop.fetch, list(shop.keys)))
-        await asyncio.sleep(0.005)  # before the first one has come
+        await asyncio.sleep(0.005)  # before the first result
         task.cancel()
         await asyncio.wait([task])
         return task.cancelled(), len(asyncio.all_tasks() - before)

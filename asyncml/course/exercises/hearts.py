@@ -1,4 +1,4 @@
-"""Judges what keeps a loop free, by a heart that beats beside it: that of the learner, and ours.
+"""Judges code that keeps a loop free, by a heartbeat beside it: the learner's, and ours.
 
 For lesson 05.
 """
@@ -25,7 +25,7 @@ _BEAT_HINTS: Hints = {
 
 
 def judge_heart(answer: Any) -> None:
-    """Raise `Wrong` unless it notes by how much each of its beats is late."""
+    """Raise `Wrong` unless it records how late each of its beats is."""
     check_kind(answer, True)
     lags: list[Any] = []
 
@@ -60,7 +60,7 @@ def judge_heart(answer: Any) -> None:
     )
 
 
-# ---- a long work beside a heart ----
+# ---- long work beside a heartbeat ----
 _LAG_S, _EVERY_S = 0.050, 0.010
 _TURN = "After each image `await asyncio.sleep(0)`; or let a thread do the work: "
 _TURN += "`await asyncio.to_thread(...)`."
@@ -79,7 +79,7 @@ _HINTS: Hints = {
 
 
 class _Room:
-    """Images that take 8 to 14 ms each to label, and a heart that notes how late it beats."""
+    """Images that take 8 to 14 ms each to label, with a heartbeat that records its lateness."""
 
     def __init__(self, seed: int) -> None:
         chance = random.Random(seed)
@@ -105,12 +105,12 @@ class _Room:
             start = loop.time()
             result = await label_all(list(self.images), self.label)
             self.took_s = loop.time() - start
-            await asyncio.sleep(0.025)  # a beat that is late comes now
+            await asyncio.sleep(0.025)  # time for a late beat
         return result
 
 
 def judge_heartbeat(answer: Any) -> float:
-    """Raise `Wrong` unless it labels all images while a heart beats; return the latest beat."""
+    """Raise `Wrong` unless it labels all images beside a heartbeat; return the greatest lag."""
     shown = "with `yield` it hands out the labels one by one; a list of them all was asked for."
     why = "Collect them in a list, and `return` that."
     demand(not inspect.isasyncgenfunction(answer), "generator", shown, why)

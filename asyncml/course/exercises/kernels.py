@@ -1,6 +1,6 @@
-"""Judges a kernel, which runs the cells of a notebook, as lesson 02 has it written.
+"""Judges the kernel that learners write in lesson 02: it runs the cells of a notebook.
 
-Beside it stands the course's own, which the lesson goes on with where the learner's does not pass.
+Also has our own kernel, which the lesson uses until the learner's passes.
 """
 
 import ast
@@ -38,7 +38,7 @@ _KERNEL_HINTS: Hints = {
         "A cell is several statements: compile it as 'exec', and run what `compile` returns.",
     ),
     "positional argument": ("signature", "`kernel` is called with `cells` and `names`."),
-    "object code can / 'code' object can": _CODE,  # up to Python 3.13, and from then on
+    "object code can / 'code' object can": _CODE,  # up to Python 3.13; later
     f"{UNAWAITABLE} / coroutine was expected / a coroutine or an awaitable is required": (
         "nothing-to-await",
         "What does `eval` return for a cell without an `await`?",
@@ -48,10 +48,10 @@ _KERNEL_HINTS: Hints = {
 
 
 async def kernel(cells: list[str], names: dict[str, Any]) -> None:
-    """Run the cells of a notebook; after each one its reader reads for a second."""
+    """Run the cells of a notebook, with a second of reading time after each."""
     for number, source in enumerate(cells, start=1):
         code = compile(source, f"cell {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        coroutine = eval(code, names)  # a cell without `await` has run by now
+        coroutine = eval(code, names)  # this has run a cell without `await`
         if coroutine is not None:
             await coroutine
         await asyncio.sleep(1)
@@ -110,7 +110,7 @@ def _judge_log(log: list[tuple[str, float]], ended_s: float) -> None:
 
 
 def are_near(times: list[float], right: list[float]) -> bool:
-    """Tell whether times are the expected ones."""
+    """Return whether all times are as expected."""
     return len(times) == len(right) and all(
         abs(time - other) < _NEAR_S for time, other in zip(times, right, strict=True)
     )

@@ -1,7 +1,7 @@
-"""The league of the loaders that empty the bucket from hell: times over the lower bound.
+"""The league of loaders that empty the bucket from hell: their times over the lower bound.
 
-Virtual time makes a score exact and the same everywhere, so a room full of people can compare.
-The last part of lesson 07.
+Virtual time makes a score exact and the same on every machine, so a whole class can compare. The
+last part of lesson 07.
 """
 
 import asyncio
@@ -40,12 +40,12 @@ Loader = Callable[[list[str], Get], Any]
 
 @dataclass(frozen=True)
 class Score:
-    """How a loader did; shows as one line.
+    """A loader's result; its repr is one line.
 
     Attributes:
-        seconds: how long it took, in virtual time.
-        bound_s: what no loader can beat.
-        refused: how often the bucket refused it.
+        seconds: the time that it took, in virtual time.
+        bound_s: the seconds that no loader can beat.
+        refused: the number of requests that the bucket refused.
     """
 
     seconds: float
@@ -54,11 +54,11 @@ class Score:
 
     @property
     def score(self) -> float:
-        """How many times longer than the bound it took."""
+        """The time as a multiple of the bound."""
         return self.seconds / self.bound_s
 
     def __repr__(self) -> str:
-        """Return the line."""
+        """Return seconds, score and refusals, in columns."""
         return f"{self.seconds:6.2f} s {self.score:7.2f} {self.refused:8}"
 
 
@@ -87,16 +87,16 @@ def _score(task: tuple[Loader, int, int]) -> Score:
 
 
 def score(loader: Any, seed: int = SEED, images: int = IMAGES) -> Score:
-    """Let a loader empty a bucket.
+    """Return the score of a loader that empties a bucket.
 
     Args:
-        loader: called with the keys and `get`. An async generator of images, an `async def` that
+        loader: a function of the keys and `get`: an async generator of images, an `async def` that
             returns a list of them, or a plain function that returns a `Pipeline`.
-        seed: which bucket.
-        images: how many are in it.
+        seed: the bucket's seed.
+        images: the number of images in the bucket.
 
     Raises:
-        Wrong: not every good image came, in order, once, and nothing else.
+        Wrong: the loader did not deliver exactly the good images, each once and in order.
     """
     is_open = loader is ... or loader is None or is_stub(loader)
     demand(not is_open, "open", "write a loader in place of the `...`")
@@ -106,7 +106,7 @@ def score(loader: Any, seed: int = SEED, images: int = IMAGES) -> Score:
 
 
 async def _empty(loader: Loader, bucket: Bucket, delivered: list[Any]) -> None:
-    async def get(key: str) -> bytes:  # no more of the bucket than a store shows
+    async def get(key: str) -> bytes:  # hides the rest of the bucket
         return await bucket.get(key)
 
     made = loader(list(bucket.keys), get)
@@ -139,7 +139,7 @@ def refuse_storm(bucket: Bucket) -> None:
 
 
 def explain(error: BaseException, bucket: Bucket) -> None:
-    """Say of an error of the bucket what a loader should have made of it; else do nothing."""
+    """Raise `Wrong` if a loader should have handled this error; otherwise do nothing."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, Deadlock):
@@ -165,7 +165,7 @@ def explain(error: BaseException, bucket: Bucket) -> None:
 
 
 def judge_images(bucket: Bucket, delivered: list[Any]) -> None:
-    """Demand all good images of a bucket, in order, and nothing else."""
+    """Demand exactly the good images of a bucket, in order."""
     names = {image.tobytes(): key for key, image in bucket.good.items()}
     is_image = [isinstance(item, np.ndarray) and item.dtype == np.uint8 for item in delivered]
     if not all(is_image):
@@ -211,7 +211,7 @@ def _some(keys: list[str]) -> str:
     return f"such as {keys[0]}" if keys else "none"
 
 
-# ---- the loaders that stand on the board ----
+# ---- the loaders on the board ----
 
 
 async def _patient(get: Get, key: str) -> bytes:
@@ -233,17 +233,17 @@ def _decoded(data: list[bytes]) -> list[Any]:
 
 
 async def one_at_a_time(keys: list[str], get: Get) -> list[Any]:
-    """Ask, wait, and ask for the next."""
+    """Fetch one image after another."""
     return _decoded([await _patient(get, key) for key in keys])
 
 
 async def all_at_once(keys: list[str], get: Get) -> list[Any]:
-    """Ask for everything, and for what was refused again and again."""
+    """Request everything at once, and again whatever was refused."""
     return _decoded(await asyncio.gather(*[_patient(get, key) for key in keys]))
 
 
 async def ten_by_ten(keys: list[str], get: Get) -> list[Any]:
-    """Ask for ten, and for the next ten when all of them are there."""
+    """Fetch ten at once, and the next ten when all of these have arrived."""
     data: list[bytes] = []
     for start in range(0, len(keys), 10):
         data += await asyncio.gather(*[_patient(get, key) for key in keys[start : start + 10]])
@@ -251,7 +251,7 @@ async def ten_by_ten(keys: list[str], get: Get) -> list[Any]:
 
 
 async def as_they_come(keys: list[str], get: Get) -> AsyncIterator[Any]:
-    """Bound the requests, and deliver whatever comes first."""
+    """Bound the requests in flight; deliver images as they arrive."""
     slots = asyncio.Semaphore(13)
 
     async def one(key: str) -> bytes:
@@ -264,7 +264,7 @@ async def as_they_come(keys: list[str], get: Get) -> AsyncIterator[Any]:
 
 
 def pipeline(keys: list[str], get: Get) -> Pipeline:
-    """Bound them by Little's law: 200 a second at a mean of 64 ms are 13 in flight."""
+    """Bound requests by Little's law: 200 a second at a mean of 64 ms are 13 in flight."""
     images = Pipeline(keys).map(get, concurrency=13, retries=8)
     return images.map(decode_png, concurrency=2, on_error="skip")
 
@@ -279,10 +279,10 @@ BOARD: dict[str, Loader] = {
 
 
 class League:
-    """A table of loaders, the fastest first; shows as text.
+    """A table of loaders, the fastest first; its repr is the table.
 
     Attributes:
-        rows: for each loader its name, and its `Score`, or the code of what went wrong.
+        rows: for each loader's name its `Score`, or a text with the code of what went wrong.
     """
 
     def __init__(self, rows: dict[str, Score | str]) -> None:
@@ -297,10 +297,10 @@ class League:
 
 
 def league(yours: Any = None) -> League:
-    """Let a loader of yours, if there is one, run against those of the board.
+    """Return a table of the board's loaders, and of yours if there is one.
 
     Args:
-        yours: a loader, as in `score`; a stub takes no part.
+        yours: a loader as in `score`; a stub is left out.
     """
     rows: dict[str, Score | str] = {}
     for name, loader in [*BOARD.items(), ("yours", yours)]:

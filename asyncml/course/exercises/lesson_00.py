@@ -1,4 +1,4 @@
-"""The exercises of lesson 00: times on paper, a loader of several at once, and counts."""
+"""The exercises of lesson 00: times on paper, a concurrent loader, and counts."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,8 +21,8 @@ from asyncml.pipeline import Pipeline
 
 K = TypeVar("K")
 T = TypeVar("T")
-_COUNT = 40  # 00-several: keys of a shop
-_SMALLEST, _PAPER = 50, 48  # 00-tenth: seen on the lesson's clock, and where paper says 0.1 s
+_COUNT = 40  # 00-several: keys in a shop
+_SMALLEST, _PAPER = 50, 48  # 00-tenth: on the lesson's clock; and where paper gives exactly 0.1 s
 
 ask_number(
     "00-paper",
@@ -67,7 +67,7 @@ ask_number(
 
 @exercise("00-tenth")
 def tenth(answer: Any) -> str:
-    """Check the smallest number at once with which 600 images take less than 0.1 s."""
+    """Check the smallest concurrency with which 600 images take less than 0.1 s."""
     is_more = is_number(answer) and answer > _SMALLEST
     shown = f"{shorten(answer)} at once are enough, but so are fewer."
     demand(not is_more, "more", shown, "Try one less.")
@@ -120,7 +120,7 @@ _HINTS: Hints = {
 async def several_at_once(
     load: Callable[[K], Awaitable[T]], keys: Sequence[K], concurrency: int = 16
 ) -> list[T]:
-    """Load several keys at once, and return what was loaded in their order (00-several)."""
+    """Load several keys at once; return the data in the order of the keys (00-several)."""
     loader = Pipeline(keys).map(load, concurrency=concurrency)
     return [item async for item in loader]
 
@@ -137,7 +137,7 @@ def several(answer: Any) -> str:
             run = attempt(answer, shop.fetch, list(shop.keys), *given)
         _judge_images(shop, run)
         _judge_places(shop, concurrency)
-        with recording():  # it is not the learner's
+        with recording():  # keeps our timeline out of the verdict
             ours = attempt(several_at_once, again.fetch, again.keys, concurrency)
         shown = f"it took {run.seconds:.2f} s, where {ours.seconds:.2f} s is enough."
         why = "When one key has arrived, does the next begin at once, or wait for slower ones?"

@@ -1,4 +1,4 @@
-"""The exercises of lesson 01: two bets, fetches in order, bounded, failing; a future; lines."""
+"""The exercises of lesson 01: bets, concurrent fetches, a future, and a program in pieces."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ from asyncml.course.exercises.settling import judge_settle, settle
 
 __all__ = ["LINES", "settle"]  # for the notebook, and its test
 
-# 01-parsons: lines of a program, of which four are needed
+# 01-parsons: the lines of a program; four are needed
 LINES = {
     "A": "    return await future",
     "B": "    future = asyncio.get_running_loop().create_future()",
@@ -40,7 +40,7 @@ LINES = {
     "F": "    return future.result()",
 }
 
-# fetches: errors that are typical, with a hint of their own
+# fetches: typical errors, each with its own hint
 _HINTS: Hints = {
     "run() cannot be called": (
         "run",
@@ -86,7 +86,7 @@ _HINTS: Hints = {
 _AT_ONCE = 3  # 01-three-at-once: the most fetches that may run
 _SHORT_S = 1e-3  # what was cancelled has ended by then, and no fetch by itself
 
-# 01-states: each right answer, with the code and the hint of a wrong one
+# 01-states: each right answer, and the code and hint for a wrong one
 _RAISES = "`done.result()` raises in `settle`. What does `settle` do with"
 _STATES = [
     ("pending", "settled", "The fetch of `d` takes 15 ms. What can be known after 10?"),
@@ -140,7 +140,7 @@ def keep_going(answer: Any) -> str:
 
 
 def _run(answer: Any, shop: Shop, may_raise: tuple[type[BaseException], ...] = ()) -> Attempt:
-    """Run an answer on the keys of a shop, with hints for what is typical of this lesson."""
+    """Run an answer on a shop's keys, with this lesson's hints for typical errors."""
     with hinting(_HINTS):
         return run_fetches(answer, shop, may_raise)
 
@@ -183,7 +183,7 @@ def _judge_bound(shop: Watched) -> None:
 
 
 def _judge_failure(answer: Any) -> None:
-    """Let one fetch fail early; refuse an answer that hides it, or works on."""
+    """Let one fetch fail early; refuse an answer that hides the error or continues."""
     shop = Watched(seed=4)
     failing = shop.keys[1]
     shop.delays[failing] = 0  # before any other ends
@@ -225,14 +225,14 @@ def _judge_failure(answer: Any) -> None:
 @exercise("01-settle")
 @quietly
 def settles(answer: Any) -> str:
-    """Check a function that settles a future with what comes of another."""
+    """Check a function that settles one future with another's outcome."""
     judge_settle(answer)
     return "results, exceptions and cancellations are passed on; a cancelled `after` is left alone."
 
 
 @exercise("01-states")
 def states(answer: Any) -> str:
-    """Check the bets on the states of the last future of a chain."""
+    """Check the bets on the state of the last future in a chain."""
     bets = read_list(answer, "three words", "a word")
     bets = [bet.strip().lower() if isinstance(bet, str) else bet for bet in bets]
     bets = ["cancelled" if bet == "canceled" else bet for bet in bets]
@@ -246,7 +246,7 @@ def states(answer: Any) -> str:
 
 @exercise("01-parsons")
 def parsons(answer: Any) -> str:
-    """Check an order of lines by running the program that they make."""
+    """Check an order of lines by running the program that they form."""
     fetch_again, shop = _build(answer)
     key, missing = shop.keys[:2]
     run = attempt(fetch_again, key, may_raise=(asyncio.InvalidStateError, Deadlock))
@@ -266,7 +266,7 @@ def parsons(answer: Any) -> str:
 
 
 def _build(answer: Any) -> tuple[Callable[[str], Coroutine[Any, Any, Any]], Shop]:
-    """Make the program; with it goes the store that its `fetch_with_callbacks` asks."""
+    """Build the program; return its function and the shop that it fetches from."""
     letters = read_lines(answer, LINES, 4, "four")
     shop = Shop(seed=len(LINES))
     scope: dict[str, Any] = {"asyncio": asyncio, "print": lambda error: None}

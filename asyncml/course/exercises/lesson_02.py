@@ -1,4 +1,4 @@
-"""The exercises of lesson 02: a kernel, tasks in the background and how they end, a run anywhere.
+"""The exercises of lesson 02: a kernel, background tasks and how they end, running anywhere.
 
 `kernels`, `reporters`, `stopping` and `anywhere` judge four of them.
 """
@@ -16,7 +16,7 @@ from asyncml.course.exercises.scenes import Hints, demand, play
 
 @exercise("02-kernel", ours=kernels.kernel)
 def kernel(answer: Any) -> str:
-    """Check a coroutine that runs the cells of a notebook, those with an `await` included."""
+    """Check a coroutine that runs a notebook's cells, including those with `await`."""
     kernels.judge_kernel(answer)
     return "cells with `await` are awaited, the others just run, and all share their names."
 
@@ -30,7 +30,7 @@ def report(answer: Any) -> str:
 
 @exercise("02-stoppable", ours=stopping.stoppable)
 def stoppable(answer: Any) -> str:
-    """Check a training run that a stop ends within a step."""
+    """Check a training run that ends within a step of being stopped."""
     ran = stopping.judge_stoppable(answer)
     told = f"all steps run in turn, and a stop in the middle of the third ends it after {ran} steps"
     if ran == 4 and "sleep" in names_of(answer):
@@ -40,7 +40,7 @@ def stoppable(answer: Any) -> str:
 
 @exercise("02-run-anywhere")
 def run_anywhere(answer: Any) -> str:
-    """Check a function that runs a coroutine to its end whether or not a loop is running."""
+    """Check a function that runs a coroutine to the end, whether or not a loop is running."""
     anywhere.judge_anywhere(answer)
     return "in scripts and notebooks alike it returns or raises, and leaves no thread behind."
 
@@ -63,7 +63,7 @@ ask_number(
 
 
 # ---- 02-stop-task ----
-_ROUNDS, _PAUSE_S = 1000, 0.3  # a background task that nobody stops ends by itself some day
+_ROUNDS, _PAUSE_S = 1000, 0.3  # a background task that is never stopped ends after this many rounds
 _HINTS: Hints = {
     "InvalidStateError": ("not-awaited", "The task has not ended yet: wait for it first."),
     "list of futures": ("no-list", "A list, even for one task: `asyncio.wait([task])`."),
@@ -83,7 +83,7 @@ _HINTS: Hints = {
 
 @exercise("02-stop-task")
 def stop_task(answer: Any) -> str:
-    """Check a coroutine that ends a background task, and lets neither errors nor stops get lost."""
+    """Check a coroutine that ends a background task and loses neither errors nor cancellations."""
     check_kind(answer, True)
     for seed in range(1, 4):
         _judge_stop(answer, _Background(random.Random(seed).randrange(1, 50) / 10))
@@ -95,7 +95,7 @@ def stop_task(answer: Any) -> str:
 class _Background:
     """A task that works in the background and takes a while to tidy up."""
 
-    is_done = was_asked = was_clean = False  # when `stop_task` has returned
+    is_done = was_asked = was_clean = False  # state when `stop_task` returned
     took_s = 0.0
 
     def __init__(self, clean_up_s: float) -> None:

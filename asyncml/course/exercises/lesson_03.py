@@ -1,8 +1,7 @@
-"""The exercises of lesson 03: an averager, schedulers, a loop that goes on, a Future, a Task.
+"""The exercises of lesson 03: an averager, schedulers, a loop that survives errors, Future, Task.
 
-Nothing in them needs asyncio, but each answer runs inside a virtual loop all the same: there a
-`time.sleep` is seen, and costs no time. `drivers`, `futures`, `steppers` and
-`sockets` judge most of them.
+None of them needs asyncio, but each answer still runs inside a virtual loop, where a `time.sleep`
+is noticed and costs no time. `drivers`, `futures`, `steppers` and `sockets` judge most of them.
 """
 
 import functools
@@ -87,7 +86,7 @@ def _rounded(values: list[Any]) -> list[Any]:
 @exercise("03-trampoline", ours=tasks.trampoline)
 @quietly
 def trampoline(answer: Any) -> str:
-    """Check a scheduler that resumes coroutines in turns."""
+    """Check a scheduler that resumes coroutines in turn."""
     drivers.judge_trampoline(answer)
     return "each has its turn, and one that has ended is left out."
 
@@ -137,7 +136,7 @@ _ERROR_PATH_HINTS: Hints = {
 @exercise("03-error-path")
 @quietly
 def error_path(answer: Any) -> str:
-    """Check a loop that goes on when a callback raises, and keeps what was raised."""
+    """Check a loop that continues when a callback raises, and keeps the errors."""
     method = read_class(answer)
     for scene in (_see_errors, _see_interrupt):
         play(scene, answer, of=method, hints=_ERROR_PATH_HINTS)
@@ -153,7 +152,7 @@ def _see_errors(make: Any) -> None:
         seen.append(args)
 
     def fail() -> None:
-        raise next(errors, KeyboardInterrupt())  # which comes out of `run`
+        raise next(errors, KeyboardInterrupt())  # comes out of `run`
 
     right = [("batch", 1), ("after the first",), ("at the same time",), ("later",)]
     loop.call_soon(note, *right[0])
@@ -215,7 +214,7 @@ def _see_interrupt(make: Any) -> None:
 @exercise("03-future", ours=tasks.Future)
 @quietly
 def future(answer: Any) -> str:
-    """Check a class of futures: what it says of itself, whom it calls back, how it is awaited."""
+    """Check a Future class: its state, its callbacks, and awaiting it."""
     futures.judge_future(answer)
     return "pending, then done; callbacks come soon; `await` hands it out, then gives its result."
 
@@ -223,7 +222,7 @@ def future(answer: Any) -> str:
 @exercise("03-task", ours=tasks.Task)
 @quietly
 def task(answer: Any) -> str:
-    """Check a class of tasks: how it steps, and what becomes of a result and of an error."""
+    """Check a Task class: its steps, and what it does with a result and an error."""
     steppers.judge_task(answer)
     return "a step for each future, then the result or the error, for everybody who awaits it."
 
@@ -231,7 +230,7 @@ def task(answer: Any) -> str:
 @exercise("03-cancel", ours=tasks.CancellableTask)
 @quietly
 def cancel(answer: Any) -> str:
-    """Check a class of tasks that can be cancelled."""
+    """Check a Task class that can be cancelled."""
     steppers.judge_cancellable(answer)
     return "the error comes at its `await`, it may clean up, and no old future wakes it again."
 
@@ -239,6 +238,6 @@ def cancel(answer: Any) -> str:
 @exercise("03-readable", ours=tasks.readable)
 @quietly
 def readable(answer: Any) -> str:
-    """Check a function that makes a future of a socket's readiness."""
+    """Check a function that returns a future for a socket's readiness."""
     sockets.judge_readable(answer)
     return "the selector watches, the callback sets the result, and the reading is left to others."

@@ -1,4 +1,4 @@
-"""The exercises of lesson 04: three bets, and lost updates, mended by locks and by an owner."""
+"""The exercises of lesson 04: bets, and lost updates, prevented by locks or by an owner."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from asyncml.course.exercises.tallies import judge_tally
 
 # ---- 04-powers ----
 _THINGS = ("a coroutine", "a task", "a thread", "a process")
-_POWERS = ((-8, -7), (-6, -5), (-5, -4), (-2, -1))  # in most places; any of them counts as right
+_POWERS = ((-8, -7), (-6, -5), (-5, -4), (-2, -1))  # on most machines; each of them is accepted
 
 
 @exercise("04-powers")
@@ -54,7 +54,7 @@ _TURN_HINTS = (
 
 @exercise("04-turns")
 def turns(answer: Any) -> str:
-    """Check three bets on how many turns another task gets meanwhile."""
+    """Check three bets on the number of turns that another task gets."""
     bets = read_list(answer, "three numbers", "a number")
     shown = f"three numbers from 0 to 1000 were expected, got {answer!r:.60}."
     are_numbers = len(bets) == len(_TURNS) and all(map(is_number, bets))
@@ -99,7 +99,7 @@ ask_number(
 @exercise("04-threads")
 @quietly
 def threads(answer: Any) -> str:
-    """Check a class that counts for many threads at once."""
+    """Check a counter that many threads update at once."""
     judge_tally(answer)
     return "no update is lost, predictions overlap, and an error releases the lock."
 
@@ -107,7 +107,7 @@ def threads(answer: Any) -> str:
 @exercise("04-lock")
 @quietly
 def lock(answer: Any) -> str:
-    """Check a class whose `push` updates what others update too."""
+    """Check a class whose `push` updates shared state."""
     judge_lock(answer)
     return "no update is lost, the loading overlaps, and an error releases the lock."
 
@@ -129,7 +129,7 @@ _OWNER_HINTS: Hints = {
         "Nothing more comes after None.",
         "`if gradient is None: return`, before anything is done with it.",
     ),
-    "Queue": (  # the last: other messages name it too
+    "Queue": (  # last, because other messages contain it too
         "queue",
         "A queue is not a list: take one thing after another from it, in a loop.",
         "`gradient = await queue.get()`",
@@ -140,7 +140,7 @@ _OWNER_HINTS: Hints = {
 @exercise("04-owner")
 @quietly
 def owner(answer: Any) -> str:
-    """Check a task that alone updates what others want updated."""
+    """Check a task that owns some state and makes all updates that others ask for."""
     check_kind(answer, True)
     for seed in range(1, 4):
         server = Server(seed)
@@ -150,7 +150,7 @@ def owner(answer: Any) -> str:
 
 
 async def _send_all(own: Any, server: Server) -> tuple[float, float]:
-    """Let workers send gradients, then None; return when the owner ended, and when None came."""
+    """Let workers send gradients, then None; return when the owner ended and when None was sent."""
     queue: asyncio.Queue[int | None] = asyncio.Queue()
     loop, ended_s = asyncio.get_running_loop(), list[float]()
 
@@ -162,13 +162,13 @@ async def _send_all(own: Any, server: Server) -> tuple[float, float]:
         ended_s.append(loop.time())
 
     task = asyncio.create_task(run(), name="own")
-    loop.call_later(0.1, queue.put_nowait, 0)  # a gradient like any other, and no end
+    loop.call_later(0.1, queue.put_nowait, 0)  # a gradient like any other, not the end
     await asyncio.gather(*[work(number) for number in range(len(server.gradients))])
-    queue.put_nowait(server.gradients[0])  # two at once
+    queue.put_nowait(server.gradients[0])  # two in a row, without a wait
     queue.put_nowait(None)
     closed_s = loop.time()
     await task
-    await asyncio.sleep(60)  # what it left running may end
+    await asyncio.sleep(60)  # so that anything left running can end
     return ended_s[0], closed_s
 
 

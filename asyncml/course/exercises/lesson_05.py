@@ -1,4 +1,4 @@
-"""The exercises of lesson 05: how many at once, nine bets, a heartbeat, and a program to mend.
+"""The exercises of lesson 05: how many at once, bets, a heartbeat, and a program to speed up.
 
 `hearts` and `recipes` judge three of them.
 """
@@ -21,7 +21,7 @@ _K = "Loading hands out a batch every load / k seconds. How often does the train
 # ---- 05-k ----
 @exercise("05-k")
 def smallest_k(answer: Any) -> str:
-    """Check the bet on how many loads at once keep a trainer busy."""
+    """Check the bet on the number of concurrent loads that keeps a trainer busy."""
     is_many = answers.is_number(answer) and answer > 4
     why = "Fewer keep the trainer busy. The others would only wait, each with a full batch."
     shown = f"{shorten(answer)} is enough, but not the smallest number."
@@ -43,14 +43,14 @@ def smallest_k(answer: Any) -> str:
 
 
 # ---- 05-smallest-k ----
-# 3.02 is no rounding error; 0.03 / 0.01 is 3.0, and its remainder 0.01; 0.05 // 0.01 is 4
+# 3.02 is not a rounding error; 0.03 / 0.01 is 3.0, but its remainder is 0.01; 0.05 // 0.01 is 4
 _CASES = "0.1/0.03, 0.09/0.03, 0.02/0.03, 0.28/0.04, 0.6/0.2, 0.302/0.1, 0.03/0.01, 0.05/0.01"
 
 
 @exercise("05-smallest-k")
 @quietly
 def smallest_k_of(answer: Any) -> str:
-    """Check a function that says how many loads at once hide the loading."""
+    """Check a function that returns the fewest concurrent loads that hide the loading."""
     check_plain(answer)
     chance = random.Random(5)
     drawn = [f"0.{chance.randint(101, 199)}/0.0{chance.randint(11, 79)}" for _ in range(4)]
@@ -88,7 +88,7 @@ def _judge_k(found: Any, load_s: float, train_s: float, right: int) -> None:
 # ---- 05-half ----
 @exercise("05-half")
 def half(answer: Any) -> str:
-    """Check the bet on the lag of a loop at 80 % load whose requests become twice as fast."""
+    """Check the bet on how the lag of a loop at 80 % load falls if requests take half the time."""
     wrong = {
         2: ("half", "The work falls by that factor. The lag also depends on how full the loop is."),
         3: (
@@ -134,7 +134,7 @@ _GRID = {
 
 @exercise("05-grid")
 def grid(answer: Any) -> str:
-    """Check nine bets: how many of eight jobs go on at the same time on four cores."""
+    """Check nine bets on how many of eight jobs make progress at once on four cores."""
     answers.demand_each([answer], "a number")
     kind = "the answer is the grid as it was, with three numbers in each row."
     answers.demand_keys(answer, _ROWS, kind)
@@ -169,7 +169,7 @@ def _judge_bet(name: str, how: str, bet: Any, right: int) -> None:
 @exercise("05-heart")
 @quietly
 def heart(answer: Any) -> str:
-    """Check a coroutine that notes how late each of its beats comes."""
+    """Check a coroutine that records how late each of its beats comes."""
     judge_heart(answer)
     return "on time while the loop is free, and 950 ms late when a second of computing holds it."
 
@@ -177,7 +177,7 @@ def heart(answer: Any) -> str:
 @exercise("05-heartbeat")
 @quietly
 def heartbeat(answer: Any) -> str:
-    """Check a coroutine that computes for long, and lets a heart beat meanwhile."""
+    """Check a coroutine that computes for a long time without delaying a heartbeat."""
     late_s = judge_heartbeat(answer)
     return f"the right labels, in no more time than the work takes, and {latest(late_s)}."
 
@@ -190,7 +190,7 @@ def recipe(answer: Any) -> str:
 
 
 # ---- 05-paper ----
-_PAPER = (4.32, 0.87)  # seconds: as it is, and the least
+_PAPER = (4.32, 0.87)  # seconds: as given, and at best
 _AT_BEST = {
     0.72: (
         "no-ends",
@@ -205,7 +205,7 @@ _AT_BEST = {
 
 @exercise("05-paper")
 def paper(answer: Any) -> str:
-    """Check two predictions: what the program takes as it is, and the least it can take."""
+    """Check two predictions: the seconds that the program takes as given, and at best."""
     bets = answers.read_list(answer, "two numbers of seconds", "a number")
     are_numbers = len(bets) == 2 and all(map(answers.is_number, bets))
     demand(are_numbers, "kind", f"two numbers of seconds were expected, got {shorten(answer)}.")

@@ -1,4 +1,4 @@
-"""The exercises of lesson 06: failures, stops, time-outs, a diagnosis, and patients mended."""
+"""The exercises of lesson 06: failures, cancellations, time-outs, a diagnosis, and patients."""
 
 import asyncio
 from typing import Any
@@ -24,7 +24,7 @@ from asyncml.timeline.timeline import Timeline
 @exercise("06-harvest")
 @quietly
 def harvest(answer: Any) -> str:
-    """Check a function that fetches all keys at once, and returns the data and the failures."""
+    """Check a function that fetches all keys at once and returns the data and the failures."""
     harvests.judge_harvest(answer)
     return "images kept, failures named; a bug or a cancellation counts as neither."
 
@@ -50,7 +50,7 @@ ask_number(
 @exercise("06-close-anyhow")
 @quietly
 def close_anyhow(answer: Any) -> str:
-    """Check a clean-up that is finished, however often somebody cancels meanwhile."""
+    """Check a clean-up that finishes however often it is cancelled."""
     check_kind(answer, True)
     troubles.judge_closing(answer)
     return "however often it is cancelled, it closes to the end, and stays cancelled."
@@ -58,7 +58,7 @@ def close_anyhow(answer: Any) -> str:
 
 # ---- 06-read-within and 06-read-in-thread ----
 def _cases(long_s: float) -> list[Case]:
-    """Return what may happen as a file is read, where that may take so long."""
+    """Return what may happen while a file is read; a slow read takes `long_s` seconds."""
     return [
         Case("reading went well", read_s=0.3, seconds=1.0),
         Case("reading took too long", read_s=long_s, seconds=0.5),
@@ -71,7 +71,7 @@ def _cases(long_s: float) -> list[Case]:
 @exercise("06-read-within")
 @quietly
 def read_within(answer: Any) -> str:
-    """Check a function that reads a file of coroutines within a time, and closes it anyhow."""
+    """Check a function that reads an async file within a time limit and always closes it."""
     check_kind(answer, True)
     usual = _cases(50.0)
     cases = [
@@ -101,7 +101,7 @@ def read_within(answer: Any) -> str:
 @exercise("06-read-in-thread")
 @quietly
 def read_in_thread(answer: Any) -> str:
-    """Check a function that reads a blocking file in a thread, which no time-out stops."""
+    """Check a function that reads a blocking file in a thread, which a time-out cannot stop."""
     check_kind(answer, True)
     for number, case in enumerate(_cases(5.0)):
         file = readings.BlockingFile(case, number)
@@ -162,27 +162,27 @@ async def _load(arrives_s: float, decode_s: float = 0.0) -> None:
 
 
 async def patient_a() -> None:
-    """Compute on the loop, one task after the other."""
+    """Compute on the loop, one task after another."""
     async with asyncio.TaskGroup() as group:
         for number in range(1, 5):
             group.create_task(_load(0.02, decode_s=0.195), name=f"load-{number}")
 
 
 async def patient_b() -> None:
-    """Wait for one answer that is late."""
+    """Wait for four answers, one of which is late."""
     async with asyncio.TaskGroup() as group:
         for number, arrives_s in enumerate((0.02, 0.8, 0.03, 0.02), start=1):
             group.create_task(_load(arrives_s), name=f"load-{number}")
 
 
 async def patient_c() -> None:
-    """Wait for one answer after the other."""
+    """Wait for one answer after another."""
     for number in range(1, 5):
         await asyncio.create_task(_load(0.2), name=f"load-{number}")
 
 
 def waiting_room() -> dict[str, Timeline[None]]:
-    """Return the timelines of three programs that take 0.8 s each, under the letters A to C."""
+    """Return the timelines of three programs of 0.8 s each, by the letters A to C."""
     patients = zip("ABC", (patient_a, patient_b, patient_c), strict=True)
     return {letter: simulate(record(patient())) for letter, patient in patients}
 
@@ -208,7 +208,7 @@ def triage(answer: Any) -> str:
 @exercise("06-patient-3")
 @quietly
 def patient_3(answer: Any) -> str:
-    """Check a function that parses messages and does not hold up a heart beside it."""
+    """Check a function that parses messages without delaying a heartbeat beside it."""
     check_kind(answer, True)
     patients.judge_parsing(answer)
     return "parsed in order, and no heartbeat came late."
@@ -217,7 +217,7 @@ def patient_3(answer: Any) -> str:
 @exercise("06-patient-5")
 @quietly
 def patient_5(answer: Any) -> str:
-    """Check a function that tries again when the connection is lost, and at nothing else."""
+    """Check a function that retries when the connection is lost, and only then."""
     check_kind(answer, True)
     storms.judge_tries(answer)
     return "a lost connection is tried again; a bug and a cancellation come out at once."
@@ -226,7 +226,7 @@ def patient_5(answer: Any) -> str:
 @exercise("06-patient-7")
 @quietly
 def patient_7(answer: Any) -> str:
-    """Check a function that holds two locks, whichever way round they are named."""
+    """Check a function that takes two locks, in whichever order they are given."""
     check_kind(answer, True)
     patients.judge_locks(answer)
     return "nobody waits in a circle, and those who share nothing do not wait at all."
@@ -235,7 +235,7 @@ def patient_7(answer: Any) -> str:
 @exercise("06-patient-8")
 @quietly
 def patient_8(answer: Any) -> str:
-    """Check a function that starts a watchdog and ends it, however it ends itself."""
+    """Check a function that starts a watchdog and ends it, however the function itself ends."""
     check_kind(answer, True)
     troubles.judge_watchdog(answer)
     return "well, broken or stopped: the watchdog ends before its request does."
@@ -244,6 +244,6 @@ def patient_8(answer: Any) -> str:
 @exercise("06-patient-10")
 @quietly
 def patient_10(answer: Any) -> str:
-    """Check the pauses with which a hundred clients do not come back together."""
+    """Check pauses that keep a hundred clients from all coming back at once."""
     storms.judge_pauses(answer)
     return "the clients come back one by one, and all are served soon."

@@ -1,4 +1,4 @@
-"""The exercises of lesson 07: a loader's parts, one by one, a bound, and the league."""
+"""The exercises of lesson 07: the parts of a loader, a bound, and the league."""
 
 import random
 from typing import Any
@@ -14,7 +14,7 @@ from asyncml.course.exercises.scenes import demand, quietly
 from asyncml.course.exercises.stages import judge_prefetch, judge_stages
 from asyncml.course.exercises.windows import judge_four, judge_window
 
-SLOW = 2.0  # a score from which on it is the number in flight that is wrong
+SLOW = 2.0  # above this score, the number in flight is wrong
 GOOD = 1.12  # a plain Pipeline reaches 1.15
 
 
@@ -22,7 +22,7 @@ GOOD = 1.12  # a plain Pipeline reaches 1.15
 @exercise("07-four")
 @quietly
 def four(answer: Any) -> str:
-    """Check a function that fetches all keys with four of them in flight, never more or fewer."""
+    """Check a function that fetches all keys with exactly four of them in flight."""
     seconds = ", ".join(judge_four(answer))
     return f"four in flight until the last has begun: {seconds} s for three stores."
 
@@ -31,7 +31,7 @@ def four(answer: Any) -> str:
 @exercise("07-workers")
 @quietly
 def workers(answer: Any) -> str:
-    """Check four workers that share the keys, and that a full queue holds back."""
+    """Check four workers that share the keys and wait when the queue is full."""
     seconds, ahead = judge_workers(answer)
     return (
         f"four tasks, four in flight, {seconds:.2f} s; "
@@ -52,7 +52,7 @@ def window(answer: Any) -> str:
 @exercise("07-stages")
 @quietly
 def stages(answer: Any) -> str:
-    """Check a pipeline that fetches on the loop, and decodes in threads."""
+    """Check a pipeline that fetches on the loop and decodes in threads."""
     seconds, on_loop = judge_stages(answer)
     return (
         "four fetched and two decoded at a time, and the loop is never blocked: "
@@ -64,7 +64,7 @@ def stages(answer: Any) -> str:
 @exercise("07-prefetch")
 @quietly
 def prefetch(answer: Any) -> str:
-    """Check an async generator that loads ahead of its consumer, within bounds, and tidies up."""
+    """Check an async generator that loads ahead of its consumer, within bounds, and cleans up."""
     seconds, ahead = judge_prefetch(answer)
     return (
         f"eight images in {1000 * seconds:.0f} ms in place of 720, at most {ahead} made ahead, "
@@ -106,7 +106,7 @@ _BOUNDS: list[tuple[float, dict[Any, tuple[str, str]], str]] = [
 
 @exercise("07-bound")
 def bound(answer: Any) -> str:
-    """Check three bets on how fast a pipeline can be, and what it takes."""
+    """Check three bets on how fast a pipeline can be, and what that requires."""
     bets = read_list(answer, "three numbers", "a number")
     is_three = len(bets) == len(_BOUNDS)
     demand(is_three, "kind", f"the answer is a list of three numbers, got {answer!r:.40}.")
@@ -123,7 +123,7 @@ def bound(answer: Any) -> str:
 @exercise("07-retry")
 @quietly
 def retry(answer: Any) -> str:
-    """Check a fetch that is tried again: which errors, how often, after how long, and the slot."""
+    """Check a fetch with retries: which errors, how often, the pauses, and the slot."""
     check_kind(answer, True)
     state = random.getstate()
     random.seed(7)
@@ -139,7 +139,7 @@ def retry(answer: Any) -> str:
 def bucket(answer: Any) -> str:
     """Check a loader on the bucket from hell; its score is its time over the lower bound."""
     done = score(answer)
-    score(answer, seed=SEED + 1, images=120)  # another bucket, which nobody has seen
+    score(answer, seed=SEED + 1, images=120)  # another bucket, which the learner has not seen
     shown = f"score {done.score:.2f}: {done.seconds:.2f} s, and {done.bound_s:.2f} s is the bound"
     shown += f"; refused {done.refused} times"
     why = "Every good image, in order, but slowly. How many requests are in flight, on average?"
@@ -160,5 +160,5 @@ def bucket(answer: Any) -> str:
 @exercise("07-buffer")
 @quietly
 def buffer(answer: Any) -> str:
-    """Check workers that share a buffer, and lose nothing of it."""
+    """Check workers that share a buffer and lose nothing."""
     return f"{judge_buffer(answer)} of 48 are saved, with four workers."

@@ -1,7 +1,7 @@
-"""The exercises of lesson 08: from a gradient to the backward pass, and to the training loop.
+"""The exercises of lesson 08: from a gradient to the backward pass and the training loop.
 
-The answers are plain functions of NumPy arrays. Each is tried on arrays in which no two sides are
-of the same length, so that nothing fits by accident.
+The answers are plain functions of NumPy arrays. Each is tried on arrays whose sides all differ in
+length, so that nothing fits by accident.
 """
 
 import dis
@@ -32,7 +32,7 @@ _SHAPES: dict[str, tuple[str, dict[str, tuple[str, str]], str]] = {
 
 @exercise("08-shapes")
 def shapes(answer: Any) -> str:
-    """Check the bets on the shapes in the copied sample, if it had five examples."""
+    """Check the bets on the shapes in the copied sample if it had five examples."""
     answers.demand_given(answer, "your bets")
     kind = f"a dict with the keys {', '.join(map(repr, _SHAPES))} is expected."
     answers.demand_keys(answer, _SHAPES, kind)
@@ -214,7 +214,7 @@ def _confusion(labels: Any, guesses: Any, classes: int) -> NDArray[np.int64]:
 
 @exercise("08-confusion", ours=_confusion)
 def confusion(answer: Any) -> str:
-    """Check a count of what each class was taken for."""
+    """Check a confusion matrix."""
     rng = np.random.default_rng(13)
     once = "`counts[labels, guesses] += 1` adds 1 once to each place, however often it is named."
     add = "`np.add.at(counts, (labels, guesses), 1)` adds each time. A loop over both does too."
@@ -236,7 +236,7 @@ def confusion(answer: Any) -> str:
     return "each image counted once, in the row of its class and the column of the guess."
 
 
-# ---- 08-parsons: lines of a training loop, of which six are needed ----
+# ---- 08-parsons: the lines of a training loop; six are needed ----
 LINES = {
     "A": "        optimizer.step()",
     "B": "        rows = order[start : start + 64]",
@@ -251,7 +251,7 @@ LINES = {
 
 @exercise("08-parsons")
 def parsons(answer: Any) -> str:
-    """Check an order of lines by running the training loop that they make."""
+    """Check an order of lines by running the training loop that they form."""
     letters = answers.read_lines(answer, LINES, 6, "six")
     body = "\n ".join(["losses = []", *(LINES[letter] for letter in letters), "return losses"])
     kept = LINES["E"].strip()

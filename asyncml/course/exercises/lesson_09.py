@@ -1,7 +1,7 @@
 """The exercises of lesson 09.
 
-A loop that loads ahead, five bets on its pace, how far ahead, early stopping, a stop between two
-steps, the switch interval, a snapshot, and a run that goes on after a kill.
+A loop that loads ahead, five bets on its pace, how far ahead, early stopping, stopping between two
+steps, the switch interval, a snapshot, and a run that resumes after a kill.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ _PACE = {
 
 @exercise("09-pace")
 def pace(answer: Any) -> str:
-    """Check five bets on how often a pipeline takes a step."""
+    """Check five bets on the milliseconds from step to step of a pipeline."""
     answers.demand_each([answer], "a number")
     kind = "the answer is the dictionary as it was, with numbers in it."
     answers.demand_keys(answer, _PACE, kind)
@@ -68,7 +68,7 @@ def pace(answer: Any) -> str:
         demand(answers.is_number(bet), "kind", shown, "The answer is a number of milliseconds.")
         demand(not 0 < bet < 1, "unit", shown, "In milliseconds.")
         more = f"{why} A step comes every max(load / k, train), with k loads at once."
-        demand(abs(bet - right) < 1e-6, code, shown, why, more)  # which nan is not, either
+        demand(abs(bet - right) < 1e-6, code, shown, why, more)  # NaN fails too
     return "the slower side sets the pace, and only a change of that side shows."
 
 
@@ -77,7 +77,7 @@ _MOST, _SLACK = 64, 1.02
 
 
 def _runs() -> Iterator[Callable[[Any], float]]:
-    """One where one is enough, four where it takes more, and one where none is needed."""
+    """Yield six runs: one batch ahead is enough in one, four need more, and the last needs none."""
     chance = random.Random(9)
     yield _run([0.03] * 60)
     for mean_s in (0.03, 0.036, 0.05):
@@ -141,7 +141,7 @@ _STOP_HINTS: Hints = {
 
 
 class _Bench:
-    """Training that is told to stop, and a heart that beats beside it."""
+    """Training that is told to stop, with a heartbeat beside it."""
 
     def __init__(self, epochs: int, steps: int, stop_s: float | None) -> None:
         self.epochs, self.steps, self.stop_s = epochs, steps, stop_s
@@ -160,7 +160,7 @@ class _Bench:
             await asyncio.sleep(0)
             result = await train(self.step, self.epochs, self.steps, stop)
             self.ended_s = loop.time()
-            await asyncio.sleep(0.5)  # what has been left running shows now
+            await asyncio.sleep(0.5)  # anything left running shows now
         is_set = self.stop_s is None or stop.is_set()
         demand(is_set, "cleared", "`stop` is no longer set.", "Others may have to see it, too.")
         return result
@@ -173,7 +173,7 @@ class _Bench:
 @exercise("09-stop")
 @quietly
 def stop_between_steps(answer: Any) -> str:
-    """Check a training that ends between two steps when it is told to."""
+    """Check training that ends between two steps when told to stop."""
     check_kind(answer, True)
     for bench in _Bench(2, 7, None), _Bench(3, 5, 0.23), _Bench(2, 6, 0.0), _Bench(3, 7, 0.85):
         _judge_stop(bench, play(bench.run, answer, of=answer, hints=_STOP_HINTS).result)
@@ -220,7 +220,7 @@ _INTERVAL_HINTS: Hints = {
 @exercise("09-interval", ours=ours.switch_interval)
 @quietly
 def set_interval(answer: Any) -> str:
-    """Check a context manager that sets the switch interval and puts it back."""
+    """Check a context manager that sets the switch interval and restores it."""
     answers.demand_given(answer, "your answer")
     shown = f"a function was expected, got {shorten(answer)}."
     demand(callable(answer), "kind", shown, "Without the `()`?")
@@ -263,7 +263,7 @@ def _use_interval(interval: Callable[..., Any]) -> None:
 @exercise("09-snapshot")
 @quietly
 def take_snapshot(answer: Any) -> str:
-    """Check a snapshot from which a run goes on as if it had never stopped."""
+    """Check a snapshot from which a run resumes as if it had never stopped."""
     check_plain(answer)
     judge_snapshot(answer)
     return "a run that goes on from it ends with the weights of one that never stopped."
@@ -273,7 +273,7 @@ def take_snapshot(answer: Any) -> str:
 @exercise("09-resume", ours=ours.train_on)
 @quietly
 def go_on_after_a_kill(answer: Any) -> str:
-    """Check a training run that goes on from its newest checkpoint."""
+    """Check a training run that resumes from its newest checkpoint."""
     check_kind(answer, True)
     judge_resume(answer)
     return "killed four times in two runs; each ended with the weights of one that never stopped."

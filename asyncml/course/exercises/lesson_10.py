@@ -1,4 +1,4 @@
-"""The exercises of lesson 10: a batcher in three goes, a size for a deadline, refusing, binding."""
+"""The exercises of lesson 10: a batcher in three steps, a batch size, load shedding, binding."""
 
 import asyncio
 import math
@@ -20,7 +20,7 @@ from asyncml.course.exercises.scenes import Hints, check_plain, demand, hinting,
 from asyncml.course.exercises.shedding import judge_shedding
 from asyncml.timeline import record
 
-_PER_S = 10  # columns a second
+_PER_S = 10  # columns per second
 _STAGGERED = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
 
 
@@ -28,7 +28,7 @@ _STAGGERED = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
 @exercise("10-serve")
 @quietly
 def serve_full(answer: Any) -> str:
-    """Check a batcher that serves full batches; one that does more is right, too."""
+    """Check a batcher that serves full batches; one that does more also passes."""
     check_kind(answer, True)
     for count, most in ((8, 4), (9, 3)):
         desk = serve_requests(answer, Desk([0.0] * count, most))
@@ -44,7 +44,7 @@ def serve_full(answer: Any) -> str:
 @exercise("10-idle")
 @quietly
 def launch_when_idle(answer: Any) -> str:
-    """Check a batcher whose batches leave as soon as the model is free, with all who wait."""
+    """Check a batcher whose batches start when the model is free, with all waiting rows."""
     check_kind(answer, True)
     _launch(answer)
     return "the model never waits while somebody else does, and takes all who are there."
@@ -64,14 +64,14 @@ def _launch(answer: Any) -> None:
 @exercise("10-batcher")
 @quietly
 def batcher(answer: Any) -> str:
-    """Check a batcher in which a bad row and a caller that has gone harm nobody else."""
+    """Check a batcher in which neither a bad row nor a caller that gives up harms other callers."""
     check_kind(answer, True)
     _launch(answer)
     arrivals_s = [0.0, 0.2, 0.4, 0.6, 0.8, 3.5]
     for gone_s, bad in (
         ({2: 1.8}, ()),  # while its batch runs
         ({2: 0.7}, ()),  # while it waits
-        ({1: 0.5, 2: 0.6, 3: 0.7, 4: 0.9}, ()),  # everybody who waits
+        ({1: 0.5, 2: 0.6, 3: 0.7, 4: 0.9}, ()),  # everybody who is waiting
         (None, (3,)),
         (None, (0,)),
         (None, (1, 4)),
@@ -83,12 +83,12 @@ def batcher(answer: Any) -> str:
 
 # ---- 10-deadline ----
 def _costs() -> list[tuple[Callable[[int], float], int, float]]:
-    """What a batch takes, the most rows, and a deadline: lines, a step, and none that fits."""
+    """Return cases: a batch's seconds by its rows, the most rows, and a deadline."""
 
     def line(t0: float, a: float) -> Callable[[int], float]:
         return lambda rows: t0 + a * rows
 
-    def stepped(rows: int, more_s: float = 1.5) -> float:  # what is too large for a cache is slow
+    def stepped(rows: int, more_s: float = 1.5) -> float:  # slow if too large for a cache
         return 1.0 + 0.1 * rows + (more_s if rows > 16 else 0.0)
 
     return [
@@ -104,7 +104,7 @@ def _costs() -> list[tuple[Callable[[int], float], int, float]]:
 
 
 _SIZE_HINTS: Hints = {
-    "arg is an empty sequence / argument is empty": (  # to 3.11; from 3.12 on
+    "arg is an empty sequence / argument is empty": (  # to 3.11; from 3.12
         "impossible",
         "With one of the deadlines no size is in time. What do you return then?",
         "`max(..., default=None)`.",
@@ -120,7 +120,7 @@ def _best(seconds: Callable[[int], float], most: int, deadline_s: float) -> int 
 @exercise("10-deadline")
 @quietly
 def choose_size(answer: Any) -> str:
-    """Check a function that chooses the size of a batch for a deadline."""
+    """Check a function that chooses the batch size for a deadline."""
     check_plain(answer)
     for seconds, most, deadline_s in _costs():
 
@@ -191,7 +191,7 @@ def _refuse_late(
 @exercise("10-shed")
 @quietly
 def shed(answer: Any) -> str:
-    """Check a call that is refused where the queue is full, and gives up at its deadline."""
+    """Check a call that is refused when the queue is full and gives up at its deadline."""
     check_kind(answer, True)
     judge_shedding(answer)
     return "refused at once where it is full, in time or not at all, and nobody served in vain."
@@ -199,7 +199,7 @@ def shed(answer: Any) -> str:
 
 # ---- 10-binding ----
 async def _visits(is_early: bool) -> None:
-    """Six requests; a batch is put together when the model is free, or as soon as it can be."""
+    """Send six requests; form each batch as early as possible, or when the model is free."""
     queue: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
     place = asyncio.Semaphore(1)
 
@@ -236,7 +236,7 @@ async def _visits(is_early: bool) -> None:
 
 
 def two_timelines() -> str:
-    """Return the timelines of A and B, of the requests and the model alone, over one axis."""
+    """Return the timelines of A and B, with only the requests and the model, over one axis."""
     runs = {"A": simulate(record(_visits(True))), "B": simulate(record(_visits(False)))}
     longest_s = max(run.duration_s for run in runs.values())
     lines = []
@@ -273,7 +273,7 @@ _BINDING: dict[str, tuple[Any, str, str]] = {
 
 @exercise("10-binding")
 def binding(answer: Any) -> str:
-    """Check what was read from two timelines."""
+    """Check the answers read from two timelines."""
     demand(answer not in (..., None), "open", "put an answer in place of each `...`")
     is_whole = isinstance(answer, dict) and set(answer) == set(_BINDING)
     demand(is_whole, "kind", "the answer is the dictionary as it was, with answers in it.")

@@ -1,4 +1,4 @@
-"""The exercises of lesson 11: a step of all, a policy, a lost update, old gradients, a ring."""
+"""The exercises of lesson 11: synchronous steps, a policy, a lost update, old gradients, a ring."""
 
 import asyncio
 import functools
@@ -25,7 +25,7 @@ from asyncml.distributed.policies import KSync, Policy
 from asyncml.failures import shorten
 
 # ---- 11-barrier ----
-_FLEET = ((0.1, 0), (0.3, 1), (0.2, 4))  # seconds and place of each worker
+_FLEET = ((0.1, 0), (0.3, 1), (0.2, 4))  # each worker's seconds for a gradient, and its place
 _STEPS, _LR = 4, 0.25
 _GATHER = "`await asyncio.gather(*(worker.gradient(params) for worker in workers))`."
 _MEAN = "`params = params - lr * np.mean(gradients, axis=0)`."
@@ -101,7 +101,7 @@ _PENDING = "`may_go_on` returns `not pending`."
 @exercise("11-policy", ours=KSync)
 @quietly
 def first_of(answer: Any) -> str:
-    """Check a policy whose updates take the first k gradients."""
+    """Check a policy that makes an update from the first k gradients."""
     demand_class(answer)
     shown = f"`{answer.__name__}` is not a policy."
     demand(issubclass(answer, Policy), "kind", shown, f"`class {answer.__name__}(aml.Policy):`.")
@@ -175,7 +175,7 @@ _LOST_HINTS: Hints = {
 @exercise("11-lost")
 @quietly
 def lose_nothing(answer: Any) -> str:
-    """Check a worker that changes shared parameters and loses no update, and still overlaps."""
+    """Check a worker that changes shared parameters without losing updates or overlap."""
     check_kind(answer, True)
     away = Away(workers=4, steps=5)
     run = play(away.run, answer, of=answer, hints=_LOST_HINTS)
@@ -210,7 +210,7 @@ def _delayed(rate: float, delay: int, steps: int) -> list[float]:
 @exercise("11-delay", ours=_delayed)
 @quietly
 def descend_late(answer: Any) -> str:
-    """Check gradient descent on w * w / 2 whose gradients are a number of steps old."""
+    """Check gradient descent on w * w / 2 with gradients that are `delay` steps old."""
     check_plain(answer)
     for rate, delay, steps in ((0.5, 0, 4), (0.25, 1, 6), (0.3, 3, 12), (1.2, 2, 9)):
         run = attempt(answer, rate, delay, steps, is_async=False, may_raise=IndexError)

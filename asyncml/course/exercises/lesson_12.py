@@ -1,4 +1,4 @@
-"""The exercises of lesson 12: the copied program made real, one function after the other."""
+"""The exercises of lesson 12: the copied program made real, one function at a time."""
 
 import asyncio
 import functools
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def without_timelines(judge: Callable[[Any], T]) -> Callable[[Any], T]:
-    """Show no timelines beside a verdict: they would have a hundred lanes."""
+    """Wrap a check so that its verdict shows no timelines: they would have a hundred lanes."""
 
     @functools.wraps(judge)
     def judged(answer: Any) -> T:
@@ -37,7 +37,7 @@ def without_timelines(judge: Callable[[Any], T]) -> Callable[[Any], T]:
 
 
 # ---- 12-load ----
-_FEW, _SLOW, _AHEAD = 12, 3, 560  # refusals; times the bound; images ahead of the consumer
+_FEW, _SLOW, _AHEAD = 12, 3, 560  # most refusals, times the bound, images ahead
 _PAIRS = "Keep the key with the data: `return key, await get(key)`."
 _LOAD_HINTS: Hints = {
     "got coroutine": ("not-awaited", "`get` is a coroutine function: `await get(key)`."),
@@ -47,7 +47,7 @@ _LOAD_HINTS: Hints = {
 
 
 class _Loading:
-    """A loader at work on a small bucket, and what it delivers."""
+    """A loader's run on a small bucket, and the pairs that it delivers."""
 
     def __init__(self, images: int, seed: int) -> None:
         self.world = World(images, seed)
@@ -55,7 +55,7 @@ class _Loading:
         self.thread = self.left = 0
 
     async def run(self, answer: Callable[..., Any], stop: int | None = None) -> None:
-        """Take all that comes; or so many, be busy for a while, and leave."""
+        """Take all pairs; or take `stop` pairs, stay busy for 20 s, and leave."""
         bucket, keys = self.world.bucket, list(self.world.bucket.keys)
 
         async def get(key: str) -> bytes:
@@ -73,7 +73,7 @@ class _Loading:
             demand(is_early, "all-at-the-end", shown, f"{_EARLY} When do you `yield`?")
             self.pairs.append(pair)
             if len(self.pairs) == stop:
-                await asyncio.sleep(20)  # a step that takes long
+                await asyncio.sleep(20)  # a long step
                 break
         if hasattr(stream, "aclose"):
             await stream.aclose()
@@ -88,7 +88,7 @@ _EARLY = "Training has to begin while the rest is loading."
 @without_timelines
 @quietly
 def load(answer: Any) -> str:
-    """Check a loader of images with their labels, out of a bucket from hell."""
+    """Check a loader of images and their labels from a bucket from hell."""
     _check_loader(answer)
     loading = _Loading(240, 11)
     seconds, world = _load(answer, loading), loading.world
@@ -125,7 +125,7 @@ def _load(answer: Any, loading: _Loading) -> float:
         raise
     if run.error is not None:
         explain(run.error, loading.world.bucket)
-        play(_Loading(240, 11).run, answer, **told)  # says what was raised, and where
+        play(_Loading(240, 11).run, answer, **told)  # raises: what went wrong, and where
     return run.seconds
 
 
@@ -182,7 +182,7 @@ def _judge_ahead(answer: Any) -> None:
 @exercise("12-train", ours=capstone.train_model)
 @quietly
 def train(answer: Any) -> str:
-    """Check a training that overlaps, can be stopped, and stops early."""
+    """Check training that overlaps with loading, can be cancelled, and stops early."""
     check_kind(answer, True)
     judge_training(answer)
     return "loading hidden behind steps, stopped in time by patience and by `cancel`."
@@ -192,7 +192,7 @@ def train(answer: Any) -> str:
 @without_timelines
 @quietly
 def save(answer: Any) -> str:
-    """Check a training that goes on after a kill as if nothing had been."""
+    """Check training that resumes after a kill, with the weights of an unbroken run."""
     check_kind(answer, True)
     judge_nights(answer)
     return "six power cuts in three nights, and each ended with the weights of the unbroken run."
@@ -202,13 +202,13 @@ def save(answer: Any) -> str:
 @without_timelines
 @quietly
 def serve(answer: Any) -> str:
-    """Check an application that answers a burst in time, and refuses the rest."""
+    """Check an application that answers part of a burst in time and refuses the rest."""
     return judge_rush(answer)
 
 
 # ---- 12-page ----
 _LOAD, _ONE, _BOTH = "load", "one after the other", "overlapped"
-_TYPICAL = (  # of what, which number, what it is called, and what it leaves out
+_TYPICAL = (  # of what, the wrong seconds, the code, and the hint
     (_LOAD, 14.93, "lost", "Some requests are lost and made again: M counts those as well."),
     (_LOAD, 192.0, "one-by-one", "That is one at a time. The rate is the bound."),
     ("decode", 24.0, "cores", "There are two cores."),
@@ -231,7 +231,7 @@ _HOW = {
 
 @exercise("12-page", ours=capstone.PAGE)
 def page(answer: Any) -> str:
-    """Check the times of the whole program that were found with a pencil, in seconds."""
+    """Check the pencil-and-paper times of the whole program, in seconds."""
     answers.demand_given(answer, "your numbers")
     names = ", ".join(_HOW)
     answers.demand_keys(answer, _HOW, f"a dict with the keys {names} is asked for.")
@@ -239,7 +239,7 @@ def page(answer: Any) -> str:
     for name, right in capstone.PAGE.items():
         found, how = answer[name], _HOW[name]
         shown = f"{name!r}: {shorten(found)} is not a number of seconds."
-        demand(answers.is_number(found) and abs(found) < 1e9, "kind", shown)  # not so NaN
+        demand(answers.is_number(found) and abs(found) < 1e9, "kind", shown)  # False for NaN
         if _is_near(found, right):
             continue
         shown = (

@@ -1,4 +1,4 @@
-"""Judges what loads several keys at a time: workers, and a buffer that they share; lesson 07."""
+"""Judges loaders of several keys at a time: workers, and a buffer that they share; lesson 07."""
 
 import asyncio
 import inspect
@@ -19,10 +19,10 @@ _ONE_ITERATOR = "`todo = iter(keys)` once, and `for key in todo:` in each worker
 
 
 def misused(call: str) -> Hints:
-    """Return hints for what any of this lesson's functions may be written wrong.
+    """Return hints for mistakes in any of this lesson's functions.
 
     Args:
-        call: how it is called, such as "fill(fetch, keys, queue)".
+        call: how the function is called, such as "fill(fetch, keys, queue)".
     """
     why = f"It is called as `{call}`. Does it call other functions with the arguments they take?"
     signature = "signature", why
@@ -64,10 +64,10 @@ def judge_items(found: list[Any], right: list[Any], mixed: tuple[str, ...], *oth
     """Demand all items, in order.
 
     Args:
-        found: what came.
-        right: what should have come.
-        mixed: the hints where only the order is another.
-        other: the hints where anything else is wrong.
+        found: the items that came.
+        right: the items that should have come.
+        mixed: the hints if only the order is wrong.
+        other: the hints if anything else is wrong.
     """
     refuse_unfinished(found)
     shown = "everything comes, but not in the order of the keys."
@@ -79,19 +79,19 @@ def judge_items(found: list[Any], right: list[Any], mixed: tuple[str, ...], *oth
     demand(found == right, "results", shown, *other)
 
 
-# ---- what is in flight ----
+# ---- fetches in flight ----
 class Watched(Shop):
-    """A shop that notes what is in flight, when that was too little, and how far it ran ahead."""
+    """A shop that records fetches in flight, the seconds with too few, and how far it ran ahead."""
 
     def __init__(self, seed: int, count: int) -> None:
         super().__init__(seed, count)
         self.now = self.peak = self.ahead = 0
         self.idle_s = self.changed_s = 0.0
-        self.starts: list[int] = []  # how many were in flight when each one began
+        self.starts: list[int] = []  # the number in flight when each began
         self.taken: list[Any] = []  # by a consumer
 
     async def fetch(self, key: str) -> bytes:
-        """Wait, and return the data of the key."""
+        """Return the data of the key, after its delay."""
         self._change(+1)
         self.starts.append(self.now)
         self.ahead = max(self.ahead, len(self.asked) + 1 - len(self.taken))
@@ -139,7 +139,7 @@ _FILLED: Hints = {
 
 
 class _Shared(Watched):
-    """A shop whose data goes into a queue; notes how many tasks there are, and which are left."""
+    """A shop whose data goes into a queue; records the number of tasks, and of those left over."""
 
     def __init__(self, seed: int, step_s: float) -> None:
         super().__init__(seed, 20 + seed)
@@ -165,7 +165,7 @@ class _Shared(Watched):
         try:
             await answer(self.fetch, list(self.keys), queue)
             self.seconds = asyncio.get_running_loop().time()
-            await asyncio.sleep(0.001)  # those that are being cancelled end meanwhile
+            await asyncio.sleep(0.001)  # lets tasks that are being cancelled end
             self.left = len(asyncio.all_tasks()) - self.others
             await asyncio.sleep((ROOM + 1) * self.step_s)
         finally:
@@ -173,7 +173,7 @@ class _Shared(Watched):
 
 
 def judge_workers(answer: Any) -> tuple[float, int]:
-    """Refuse workers that are too many, idle, or not held back; return seconds, and how far."""
+    """Raise `Wrong` for too many, idle or unbounded workers; return seconds, and keys ahead."""
     check_kind(answer, True)
     most, hints = AT_ONCE + ROOM, _FILLED | misused("fill(fetch, keys, queue)")
     for seed in range(1, 3):
@@ -222,7 +222,7 @@ def _judge_shared(shop: _Shared) -> None:
 
 # ---- buffer ----
 def judge_buffer(answer: Any) -> int:
-    """Refuse a buffer that loses or doubles items, or that no longer loads four at once."""
+    """Raise `Wrong` unless all items are saved once and four load at once; return their number."""
     check_kind(answer, True)
     for seed in range(1, 4):
         shop = Watched(seed, 48)

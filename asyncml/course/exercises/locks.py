@@ -1,4 +1,4 @@
-"""Judges a class that updates what others update too, by the locks that it holds; for lesson 04."""
+"""Judges a class that updates shared state, by the locks that it holds; for lesson 04."""
 
 import _thread
 import asyncio
@@ -64,12 +64,12 @@ def _pushes(server: Server) -> list[Any]:
 
 
 def _names(make: type) -> set[str]:
-    """Return the names that the methods use, `__init__` left out."""
+    """Return the names that the methods use, except `__init__`."""
     return names_of(*(method for name, method in vars(make).items() if name != "__init__"))
 
 
 def _refuse_thread_locks(make: Any) -> None:
-    """Say so before anything runs: it would hang, and could not be ended."""
+    """Refuse locks of `threading` before anything runs, since the run would hang."""
 
     async def scene() -> Any:
         return make(Server(seed=0))

@@ -1,4 +1,4 @@
-"""Judges training loops: which rows a model saw, in which order, and when a step was taken."""
+"""Judges training loops by the rows that the model saw, their order, and the steps taken."""
 
 from collections.abc import Callable
 from itertools import chain
@@ -33,7 +33,7 @@ _HINTS: Hints = {
 def train_loop(
     model: Any, optimizer: Any, x: Any, y: Any, epochs: int, rng: np.random.Generator
 ) -> list[float]:
-    """Train on batches of 64, in a new order each epoch, and return the loss of each batch."""
+    """Train on batches of 64, in a new order each epoch; return the loss of each batch."""
     losses = []
     for _ in range(epochs):
         order = rng.permutation(len(x))
@@ -45,7 +45,7 @@ def train_loop(
 
 
 def judge_loop(answer: Callable[..., Any]) -> None:
-    """Run a training loop on numbered examples, and look at what its model was given."""
+    """Raise `Wrong` unless a training loop gives its model the right rows."""
     for n, epochs in (200, 3), (128, 2), (10, 1):
         _judge(answer, n, epochs)
     first, again, other = (_run(answer, 200, 2, seed)[0] for seed in (0, 0, 1))
@@ -56,7 +56,7 @@ def judge_loop(answer: Callable[..., Any]) -> None:
 def _run(
     answer: Callable[..., Any], n: int, epochs: int, seed: int
 ) -> tuple[list[list[int]], list[list[int]], str, Any]:
-    """Return the rows and the targets of each batch, the order of calls, and what came back."""
+    """Return the rows and targets of each batch, the order of calls, and the returned value."""
     seen: list[list[int]] = []
     targets: list[list[int]] = []
     events: list[str] = []

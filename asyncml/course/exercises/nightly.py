@@ -1,7 +1,7 @@
-"""A training program that is slow, and is to be mended: it loads, trains and reports, in turn.
+"""A slow training program for the learner to mend: it loads, trains and reports, in turn.
 
-`Job` is its work in virtual time, and remembers what went on when. Lesson 05 hands it to a program
-of the learner's, and says of each second over the bound what the trainer waited for in it.
+`Job` is its work in virtual time, and records what happened when. Lesson 05 gives it to the
+learner's program, and says what the trainer waited for in the time above the bound.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from asyncml.course.exercises.scenes import demand, heart
 from asyncml.pipeline.pipeline import Pipeline
 
 _BATCH = "Hand over the batch alone: no key, no list, no coroutine."
-MOST = 8  # requests that the store takes at once
+MOST = 8  # requests that the store accepts at once
 Span = tuple[float, float]
 
 
@@ -22,10 +22,10 @@ class Job:
     """Shards to load, to train on and to report, in virtual time.
 
     Args:
-        count: how many shards.
-        load_s: what a load takes, in seconds.
-        train_s: what training on a batch takes, in seconds.
-        report_s: what a report takes, in seconds.
+        count: the number of shards.
+        load_s: the seconds that a load takes.
+        train_s: the seconds that training on a batch takes.
+        report_s: the seconds that a report takes.
 
     Attributes:
         keys: the names of the shards.
@@ -50,12 +50,12 @@ class Job:
 
     @property
     def before_s(self) -> float:
-        """How long the program takes as it is."""
+        """The seconds that the given program takes."""
         return len(self.keys) * (self.load_s + self.train_s + self.report_s)
 
     @property
     def bound_s(self) -> float:
-        """The least that it can take: nothing hides the first load and the last report."""
+        """The least seconds possible: nothing can hide the first load and the last report."""
         return self.load_s + len(self.keys) * self.train_s + self.report_s
 
     def _now(self) -> float:
@@ -64,7 +64,7 @@ class Job:
         return self._loop.time()
 
     async def load(self, key: str) -> str:
-        """Return the batch of a shard, after a while."""
+        """Return the batch of a shard, after `load_s`."""
         demand(key in self.keys, "key", f"`load` takes one of `job.keys`, got {key!r:.60}.")
         demand(key not in self.loads, "twice", f"`{key}` was loaded twice.", "Once is enough.")
         start, self.loads[key] = self._now(), (0.0, float("inf"))
@@ -80,7 +80,7 @@ class Job:
         return f"the batch of {key}"
 
     def train(self, batch: str) -> float:
-        """Train on a batch, and return the loss."""
+        """Train on a batch; return the loss."""
         key = batch.removeprefix("the batch of ") if isinstance(batch, str) else ""
         got = "a coroutine" if inspect.isawaitable(batch) else f"{batch!r:.60}"
         shown = f"`train` takes a batch, which is what `await job.load(key)` returns; it got {got}."
@@ -96,11 +96,11 @@ class Job:
         return self.loss(key)
 
     def loss(self, key: str) -> float:
-        """Return the loss that training on a shard has."""
+        """Return the loss of training on a shard."""
         return 2.0 - self.keys.index(key) / 100
 
     async def report(self, key: str, loss: float) -> None:
-        """Tell another service of a loss; takes a while."""
+        """Report a loss to another service; takes `report_s`."""
         got = "a coroutine" if inspect.isawaitable(loss) else f"{loss!r:.40}"
         shown = f"`report` got {key!r:.40} with {got}, which is not the loss of that shard."
         is_right = key in self.keys and isinstance(loss, float) and loss == self.loss(key)
@@ -114,22 +114,22 @@ class Job:
         self.reported.append(key)
 
     async def run(self, program: Callable[["Job"], Any]) -> Any:
-        """Let a program do the job while a heart beats beside it, and note how long it takes."""
+        """Run a program on the job, beside a heartbeat; record its time, and return its result."""
         begin = self._now()
         async with heart(self.lags, 0.01):
             try:
                 result = await program(self)
-            except BaseExceptionGroup as group:  # the verdict tells of the error inside
+            except BaseExceptionGroup as group:  # the verdict is about the error inside
                 raise _first(group) from None
             self.took_s = self._now() - begin
-            await asyncio.sleep(0.025)  # a beat that is late comes now
+            await asyncio.sleep(0.025)  # time for a late beat
         self.ended = True
         return result
 
     def waits(self) -> tuple[float, float]:
-        """Return for how long the trainer waited without a batch, and with one lying ready.
+        """Return the seconds that the trainer waited for a batch, and with a batch ready.
 
-        The first load and what comes after the last training do not count.
+        The first load, and anything after the last training, do not count.
         """
         hungry_s = held_s = 0.0
         for (_, (_, last)), (key, (start, _)) in zip(self.trained, self.trained[1:], strict=False):
@@ -139,7 +139,7 @@ class Job:
         return hungry_s, held_s
 
     def loads_meanwhile(self) -> bool:
-        """Tell whether any load went on while the trainer worked."""
+        """Return whether any load overlapped with training."""
         return any(
             min(end, until) - max(start, since) > 1e-9
             for _, (since, until) in self.trained
@@ -152,7 +152,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 async def ours(job: Any) -> None:
-    """Do the job as the lesson's solution does it; runs on any job with keys and these methods."""
+    """Do the job like the lesson's solution; works on any object with these methods and `keys`."""
 
     def train(loaded: tuple[str, Any]) -> tuple[str, float]:
         key, batch = loaded

@@ -1,7 +1,7 @@
-"""Judges trainings that stop early, and those that go on after a power cut; for lesson 12.
+"""Judges training runs that stop early, and runs that resume after a power cut; for lesson 12.
 
-A cut is simulated: the folder is copied at that moment, the run is cancelled, and the next life
-begins with the copy, a new model and new data.
+A power cut is simulated: the folder is copied at that moment, the run is cancelled, and the next
+life begins with the copy, a new model and new data.
 """
 
 import asyncio
@@ -53,14 +53,14 @@ _SAVE_HINTS = {**_HINTS, **called(f"train_and_save(folder, {_PARTS})")}
 
 
 class _Model(MLP):
-    """A network whose steps take a while, and are counted."""
+    """A network whose steps take a while and are counted."""
 
     def __init__(self, term: "_Term") -> None:
         super().__init__([3, 4, 3], seed=1)
         self.term = term
 
     def loss_and_grads(self, x: Any, y: Any) -> float:
-        """Count the step, and take the time."""
+        """Count the step, and take its time."""
         self.term.steps += 1
         self.term.on_loop |= threading.get_ident() == self.term.thread
         compute(_STEP_S)
@@ -68,7 +68,7 @@ class _Model(MLP):
 
 
 class _Term(Epochs):
-    """Epochs of real training, with scores that are known beforehand; one shard is damaged."""
+    """Epochs of real training with scores known in advance; one shard is damaged."""
 
     def __init__(self, scores: list[float], per_epoch: int, patience: int) -> None:
         super().__init__(scores, per_epoch, patience)
@@ -89,7 +89,7 @@ class _Term(Epochs):
         return self.data[number - (number > 1)]
 
     async def evaluate(self) -> float:
-        """Return the score of the epoch that has just ended, whenever its life began."""
+        """Return the score of the epoch that has just ended, counted across lives."""
         self.evaluated.append(self.steps)
         epoch = self.epochs() - 1
         if epoch in self.validating:
@@ -98,18 +98,18 @@ class _Term(Epochs):
         return self.scores[min(max(0, epoch), len(self.scores) - 1)]
 
     def epochs(self) -> int:
-        """Return how many are over, those of earlier lives included."""
+        """Return the number of epochs that are over, including those of earlier lives."""
         return int(self.optimizer.t) // self.per_epoch
 
     async def run(self, answer: Callable[..., Any], *folder: Path) -> Any:
-        """Let an answer train to its end."""
+        """Let the answer train to the end."""
         self.thread = threading.get_ident()
         batches = Pipeline(range(self.per_epoch + 1)).map(self.load, concurrency=1, on_error="skip")
         parts = self.model, self.optimizer, batches, self.evaluate, len(self.scores), self.patience
         return await answer(*folder, *parts)
 
     async def stopped(self, answer: Callable[..., Any]) -> tuple[bool, int]:
-        """Cancel an answer in a step; return whether it ended so, and how many steps came later."""
+        """Cancel the answer in a step; return whether it ended cancelled, and the later steps."""
         work = asyncio.create_task(self.run(answer), name="train_model")
         await asyncio.sleep(0.15)
         work.cancel()
@@ -119,7 +119,7 @@ class _Term(Epochs):
         return work.cancelled(), int(self.optimizer.t) - done
 
     def losses(self) -> list[float]:
-        """Return the losses of the steps that were taken, in order."""
+        """Return the losses of the steps taken, in order."""
         model, found = MLP([3, 4, 3], seed=1), []
         optimizer = Adam(model, lr=0.05)
         for number in range(self.steps):
@@ -130,7 +130,7 @@ class _Term(Epochs):
 
 # ---- stopping early ----
 def judge_training(answer: Callable[..., Any]) -> None:
-    """Raise `Wrong`, unless the answer overlaps, and stops by patience and when it is cancelled."""
+    """Raise `Wrong` unless the answer overlaps, and stops by patience and when cancelled."""
     for scores, per_epoch, patience in (
         ([0.75, 0.7, 0.5, 0.8, 0.6, 0.8, 0.8, 0.65, 0.5, 0.6, 0.55], 4, 3),
         ([0.5, 0.6, 0.6, 0.55, 0.9], 3, 2),
@@ -179,10 +179,10 @@ def _judge_returned(term: _Term, found: Any) -> None:
     demand(list(scores) == expected, "scores", shown, "What `validate` returns, after each epoch.")
 
 
-# ---- going on after a power cut ----
+# ---- resuming after a power cut ----
 _SCORES, _PATIENCE, _STEPS, _EVERY = [0.5, 0.7, 0.6, 0.65, 0.9, 0.8], 2, 16, 10
-_RIGHT = 4  # epochs, of six: then two in a row were no better than 0.7
-Cut = tuple[int | None, float]  # (None, s) after s seconds; (epoch, s) into its validation
+_RIGHT = 4  # epochs, of six: then two in a row did not beat 0.7
+Cut = tuple[int | None, float]  # (None, s): after s seconds; (epoch, s): s into its validation
 _NIGHTS: list[list[Cut]] = [
     [(None, 0.66)],
     [(1, 0.005), (3, 0.005)],
@@ -191,18 +191,18 @@ _NIGHTS: list[list[Cut]] = [
 
 
 class _Night:
-    """A run in a folder, with cuts, until it comes to its end; then it is started once more."""
+    """A run in a folder, with power cuts, until it finishes; then it is started once more."""
 
     def __init__(self, root: Path, cuts: list[Cut]) -> None:
         self.root, self.cuts = root, cuts
-        self.scores = [score + len(cuts) / 100 for score in _SCORES]  # of this night, of no other
+        self.scores = [score + len(cuts) / 100 for score in _SCORES]  # differ from other nights'
         self.lives: list[_Term] = []
 
     async def run(self, answer: Callable[..., Any]) -> list[_Term]:
         folder = self.root / "0"
         folder.mkdir()
         for cut in [*self.cuts, None, None]:
-            if len(self.lives) == 1:  # what is left in memory of this night is another's
+            if len(self.lives) == 1:  # another run, which exposes scores kept in globals
                 await self.live(answer, self.root, None, [0.99])
             self.lives.append(await self.live(answer, folder, cut, self.scores))
             folder = self.root / str(len(self.lives)) if cut else folder
@@ -224,7 +224,7 @@ class _Night:
         has_ended, done = work.done(), term.steps
         work.cancel()
         await asyncio.wait([work])
-        term.steps = done  # when the power was cut
+        term.steps = done  # as of the power cut
         term.result = plain(work.result()) if has_ended else None
         term.is_saved = _is_saved(folder)
         return term
@@ -235,7 +235,7 @@ def _is_saved(folder: Path) -> bool:
 
 
 def judge_nights(answer: Callable[..., Any]) -> None:
-    """Raise `Wrong`, unless the answer ends each night with the weights of the unbroken one."""
+    """Raise `Wrong` unless the answer ends each night with the weights of an unbroken run."""
     whole = _night(answer, [])[0]
     total = _RIGHT * _STEPS
     shown = f"never stopped, it took {whole.steps} steps, expected {total}."
@@ -305,7 +305,7 @@ def _judge_lives(lives: list[_Term], whole: _Term) -> None:
 
 
 def _judge_memory(last: _Term) -> None:
-    """Demand one score for each epoch, those before the cuts included."""
+    """Demand one score for each epoch, including those before the cuts."""
     scores = list(last.result) if isinstance(last.result, list | tuple) else []
     count, epochs = len(scores), last.epochs()
     shown = f"after power cuts it returned {count} scores, and epochs trained for: {epochs}; "

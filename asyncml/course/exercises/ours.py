@@ -1,7 +1,7 @@
 """Our own answers to exercises of lessons 01 and 09.
 
-Later cells run those of lesson 09 until the learner's pass. A wrong answer's timeline is drawn
-beside that of ours.
+Later cells of lesson 09 use ours until the learner's pass. The verdict on a wrong answer shows its
+timeline beside ours.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ async def train_ahead(
     count: int,
     ahead: int = 2,
 ) -> None:
-    """Train on batches while the next ones are loading, never more than `ahead` of them."""
+    """Train on batches while the next ones load, never more than `ahead` of them."""
     queue: asyncio.Queue[Any] = asyncio.Queue()
     room = asyncio.Semaphore(ahead)
 
@@ -69,7 +69,7 @@ async def train_ahead(
 async def stop_early(
     steps: Any, per_epoch: int, evaluate: Callable[[], Awaitable[float]], patience: int = 3
 ) -> list[float]:
-    """Take steps until so many epochs in a row were no better than the best."""
+    """Take steps until `patience` epochs in a row did not beat the best; return all scores."""
     scores: list[float] = []
     async for step in steps:
         if step.index == per_epoch - 1:
@@ -81,7 +81,7 @@ async def stop_early(
 
 @contextlib.contextmanager
 def switch_interval(seconds: float) -> Iterator[None]:
-    """Set the switch interval for the time of a `with` block."""
+    """Set the thread switch interval for the duration of a `with` block."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(seconds)
     try:
@@ -91,7 +91,7 @@ def switch_interval(seconds: float) -> Iterator[None]:
 
 
 async def train_on(checkpoints: Any, model: Any, optimizer: Any, data: Any, epochs: int) -> None:
-    """Go on from the newest checkpoint, and save after each fourth step."""
+    """Resume from the newest checkpoint; save after every fourth step."""
     last = await checkpoints.restore(model, optimizer)
     async for step in fit(model, optimizer, data, epochs=epochs, resume_from=last):
         if step.index % 4 == 3:

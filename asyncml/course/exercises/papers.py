@@ -1,7 +1,7 @@
-"""The exam of a room: everybody hands in a file before the course and one after it.
+"""The exam of a whole class: each learner hands in a file before the course and one after it.
 
-`hand_in` writes it into a folder that the room shares, and `room(folder)` compares: how many were
-right before and after, question by question, and in the whole. A nickname does for a name.
+`hand_in` writes it into a folder that the class shares, and `room(folder)` compares the shares of
+right answers before and after, for each question and overall. A nickname will do as a name.
 """
 
 import json
@@ -17,13 +17,16 @@ _FORMS = ("exam-before", "exam-after")
 
 
 def hand_in(folder: str | os.PathLike[str], form: str, name: str, answers: Sequence[str]) -> Path:
-    """Put twelve answers into the folder of a room; the same name replaces its own.
+    """Write twelve answers into the shared folder; the same name replaces its own earlier file.
 
     Args:
-        folder: is made if need be.
+        folder: created if it is missing.
         form: "exam-before" or "exam-after".
         name: a nickname, the same both times.
-        answers: twelve of "A" to "D", or "?" for one that was not known.
+        answers: twelve of "A" to "D", or "?" for "I do not know".
+
+    Returns:
+        The path of the file.
 
     Raises:
         ValueError: there is no such form.
@@ -41,33 +44,33 @@ def hand_in(folder: str | os.PathLike[str], form: str, name: str, answers: Seque
 
 
 class Room:
-    """What a room knew before and after; shows as a table.
+    """A class's answers before and after; its repr is a table.
 
     Attributes:
-        papers: for each form, the answers of each person, by the name of the file.
-        unread: files that nobody has handed in by `hand_in`.
+        papers: for each form, each learner's answers, by the name in the file's name.
+        unread: names of files that are not valid papers.
     """
 
     def __init__(self, papers: dict[str, dict[str, str]], unread: list[str]) -> None:
         self.papers, self.unread = papers, unread
 
     def share(self, form: str, number: int, *, who: set[str] | None = None) -> float | None:
-        """Return which share of the room had question `number`, from 1, right; None of nobody.
+        """Return the share of learners who had a question right, or None if there are no learners.
 
         Args:
             form: "exam-before" or "exam-after".
-            number: of the question.
-            who: only these; by default all.
+            number: the question's number, from 1.
+            who: the learners to count; by default all.
         """
         letters = [text[number - 1] for name, text in self.papers[form].items() if _in(name, who)]
         right = [letter != "?" and meaning(form, number, letter) == 0 for letter in letters]
         return sum(right) / len(right) if right else None
 
     def __repr__(self) -> str:
-        """Return the table: percentages before and after, of all who handed in both."""
+        """Return a table of percentages before and after, of those who handed in both forms."""
         before, after = (self.papers[form] for form in _FORMS)
         both = set(before) & set(after)
-        who = both or None  # nobody yet: show what there is
+        who = both or None  # if nobody did, count everybody
         told = f"{len(before)} before, {len(after)} after, {len(both)} of them both times"
         lines = [told, "", "question  lesson  before   after"]
         columns: list[list[float]] = [[], []]
@@ -83,7 +86,7 @@ class Room:
 
 
 def room(folder: str | os.PathLike[str]) -> Room:
-    """Return what the papers in a folder say; those that cannot be read are named."""
+    """Return the papers in a folder; `unread` names the files that cannot be read."""
     papers: dict[str, dict[str, str]] = {form: {} for form in _FORMS}
     unread = []
     for path in sorted(Path(folder).glob("*.json")):

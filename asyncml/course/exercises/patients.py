@@ -14,7 +14,7 @@ from asyncml.course.exercises.troubles import HINTS
 from asyncml.failures import shorten
 from asyncml.internals import running_loop
 
-# ---- patient 3: messages parsed beside a heart ----
+# ---- patient 3: messages parsed beside a heartbeat ----
 _IN_THREAD = "`await asyncio.to_thread(parse, message)`: the function and its argument, not a call."
 _CALLED: Hints = {
     "Result is not set": ("not-awaited", "You asked for a result before it was there. Who waits?"),
@@ -33,7 +33,7 @@ _CALLED: Hints = {
 
 
 class _Parser:
-    """Parses messages, each in a tenth of a second, wherever it is called."""
+    """A parser that takes a tenth of a second for each message, in whatever thread it is called."""
 
     def __init__(self, broken: str | None = None) -> None:
         self.broken, self.parsed = broken, list[str]()
@@ -43,7 +43,7 @@ class _Parser:
         self.error: BaseException | None = None
 
     def parse(self, message: str) -> str:
-        """Hold the caller for a tenth of a second."""
+        """Block the calling thread for a tenth of a second; return the message in upper case."""
         if not isinstance(message, str):
             shown = f"`parse` was called with {shorten(message)}, and not with a message."
             raise Wrong("argument", shown, "One message for each call.", _IN_THREAD)
@@ -62,10 +62,10 @@ class _Parser:
         return message.upper()
 
     async def run(self, answer: Callable[..., Awaitable[Any]], messages: list[str]) -> Any:
-        """Run the answer beside a heart that beats every 30 ms."""
+        """Run the answer beside a heartbeat every 30 ms."""
         self.loop = asyncio.get_running_loop()
         async with heart(self.lags, 0.03):
-            await asyncio.sleep(0.005)  # so that the heart has begun
+            await asyncio.sleep(0.005)  # lets the heart start
             try:
                 return await answer(self.parse, messages)
             except (ValueError, BaseExceptionGroup) as error:
@@ -73,12 +73,12 @@ class _Parser:
                     raise
                 self.error = error
             finally:
-                await asyncio.sleep(0.4)  # a thread that nobody waited for ends meanwhile
+                await asyncio.sleep(0.4)  # lets a thread that was not awaited end
         return None
 
 
 def judge_parsing(answer: Any) -> None:
-    """Refuse an answer that holds up the heart or mixes up the messages; raise `Wrong`."""
+    """Raise `Wrong` for an answer that delays the heartbeat or mixes up the messages."""
     messages = ["ping", "news", "bye"]
     parser = _Parser()
     with no_pool_awaits(parser):
@@ -142,10 +142,10 @@ _LOCK_HINTS: Hints = {
 
 
 class _SlowLock(asyncio.Lock):
-    """Takes a moment to be had, as one on a server does: nobody gets two at a stroke."""
+    """A lock that takes a moment to acquire, like one on a server: no caller gets two at once."""
 
     async def acquire(self) -> bool:  # type: ignore[override]
-        """Wait a moment, and then for the lock."""
+        """Wait a moment, then acquire the lock."""
         await asyncio.sleep(0.01)
         return await super().acquire()
 
@@ -157,11 +157,11 @@ class _Workshop:
         self.locks: dict[str, asyncio.Lock] = {
             name: _SlowLock() for name in ("model", "disk", "net", "gpu")
         }
-        self.at_work: set[str] = set()  # the names of the locks whose work goes on
+        self.at_work: set[str] = set()  # the names of the locks in use by work
         self.is_unlocked = False
 
     def work(self, first: str, second: str, error: Exception | None = None) -> Callable[..., Any]:
-        """Return work that takes a tenth of a second."""
+        """Return a coroutine function that works for a tenth of a second."""
 
         async def work() -> str:
             names = {first, second}
@@ -187,7 +187,7 @@ class _Workshop:
         )
 
     async def together(self, answer: Any, *pairs: str) -> tuple[list[Any], float]:
-        """Run the answer for several pairs at once; return the results and how long it took."""
+        """Run the answer for several pairs at once; return the results and the seconds taken."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         tasks = [self.start(answer, pair) for pair in pairs]
@@ -195,7 +195,7 @@ class _Workshop:
         return results, loop.time() - start
 
     async def fails(self, answer: Any) -> tuple[BaseException | None, list[str]]:
-        """Run work that raises; return what came out, and the locks that are still held."""
+        """Run work that raises; return the error that came out, and the locks still held."""
         task = self.start(answer, "disk model", error=OSError("disk failure"))
         await asyncio.wait([task])
         error = task.exception()
@@ -204,7 +204,7 @@ class _Workshop:
         return error, self.held()
 
     async def stops(self, answer: Any) -> tuple[bool, list[str]]:
-        """Cancel two calls that wait and one that works; return what is still held."""
+        """Cancel two waiting calls and a working one; return if all ended so, and held locks."""
         working = self.start(answer, "gpu model")
         await asyncio.sleep(0.03)
         waiting = [self.start(answer, pair) for pair in ("disk model", "net model")]
@@ -216,12 +216,12 @@ class _Workshop:
         return all(task.cancelled() for task in tasks), self.held()
 
     def held(self) -> list[str]:
-        """Return the names of the locks that are still held."""
+        """Return the names of the locks held."""
         return [name for name, lock in self.locks.items() if lock.locked()]
 
 
 def judge_locks(answer: Any) -> None:
-    """Refuse an answer that deadlocks, or holds too little or too much; raise `Wrong`."""
+    """Raise `Wrong` for an answer that deadlocks, or holds too few or too many locks."""
     shop = _Workshop()
     results, took_s = _play_locks(shop.together, answer, "model disk", "net gpu")
     _judge_held(shop)

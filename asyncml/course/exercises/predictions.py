@@ -1,6 +1,6 @@
-"""What the formulas, or experience, say of what lessons 04, 05 and 08 measure.
+"""What formulas or experience predict for the measurements of lessons 04, 05 and 08.
 
-A cell that asks for a bet must not hold the answer, so the predictions stand here.
+A cell that asks for a bet must not show the answer, so the predictions are here.
 """
 
 on_paper: dict[str, float] = {
@@ -15,9 +15,9 @@ on_paper: dict[str, float] = {
     "switch to another task": 1e-6,
     "hand over to a thread": 1e-5,
     "hand over to a process": 1e-4,
-    # in bytes
+    # bytes
     "a task that waits": 1000,
-    # in virtual time: tasks that keep a loop busy, a total, and seconds
+    # virtual time: tasks that keep a loop busy, a total, and seconds
     "tasks that fill the loop": 1 / 0.01,
     "a turn between": 1000,
     "the last of three updates": 3 * 0.2,

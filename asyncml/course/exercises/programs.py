@@ -1,4 +1,4 @@
-"""A learner's cells as a program: a file of its own, run as a process, and killed. Lesson 12."""
+"""A learner's cells as a program: written to a file, run as a process, and killed; lesson 12."""
 
 import ast
 import inspect
@@ -19,7 +19,7 @@ import numpy as np
 from asyncml.clock import simulate
 from asyncml.course.exercises.capstone import TimedMLP, World, load_data, train_and_save
 
-_STEP = "step"  # how a line begins that a process prints for each step
+_STEP = "step"  # begins the line that a process prints for each step
 _ONE_BLAS_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1"
 )
@@ -33,12 +33,12 @@ if __name__ == "__main__":
 
 
 def write_program(path: Path, loading: Callable[..., Any], training: Callable[..., Any]) -> None:
-    """Write two functions of a notebook, and all that they use, into a program that trains.
+    """Write two functions of a notebook, and everything they use, to a program that trains.
 
-    One that cannot be written into a file is named, and ours stands there in its place.
+    If a function cannot be written to a file, print its name and the reason, and use ours instead.
 
     Args:
-        path: of the program.
+        path: where to write the program.
         loading: yields pairs (image, label), as in "12-load".
         training: trains and saves, as in "12-save".
     """
@@ -59,7 +59,7 @@ def write_program(path: Path, loading: Callable[..., Any], training: Callable[..
 
 
 def _collect(name: str, value: Any, parts: dict[str, str]) -> None:
-    """Put the text that defines a name behind the texts of what it uses."""
+    """Add the source that defines a name to `parts`, after the sources of what it uses."""
     if name in parts:
         return
     parts[name] = ""  # it may use itself
@@ -82,7 +82,7 @@ def _collect(name: str, value: Any, parts: dict[str, str]) -> None:
 
 
 def _globals_in(table: symtable.SymbolTable) -> set[str]:
-    """Return the names that a text takes from outside: no parameters, no variables of its own."""
+    """Return the global names that a source uses, without parameters and local variables."""
     names = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
     return names.union(*map(_globals_in, table.get_children()))
 
@@ -99,7 +99,7 @@ def _is_literal(value: Any) -> bool:
 
 
 def _definition(name: str, value: Any) -> tuple[str, dict[str, Any]]:
-    """Return the text of a function or a class out of its cell, and the names that it may use."""
+    """Return the source of a function or class from its cell, and its global names."""
     inner = inspect.unwrap(value)
     members = [inner] if isinstance(inner, types.FunctionType) else list(vars(inner).values())
     inside = [part for part in members if isinstance(part, types.FunctionType)]
@@ -125,7 +125,7 @@ class _Loud(TimedMLP):
 
 
 def live(load_data: Callable[..., Any], train: Callable[..., Any]) -> None:
-    """Train in the folder that the command line names, printing a line for each step."""
+    """Train in the folder named on the command line; print a line for each step."""
     model = train_here(load_data, train, Path(sys.argv[1]), _Loud([784, 32, 10], seed=0))
     np.save(Path(sys.argv[1]) / "weights.npy", model.params)
 
@@ -136,15 +136,15 @@ def train_here(
     folder: Path,
     model: TimedMLP | None = None,
 ) -> TimedMLP:
-    """Train on 160 images until the run is over, and return the model.
+    """Train on 160 images until the run is over; return the model.
 
     The bucket waits in virtual time; the arithmetic and the files are real.
 
     Args:
         load_data: as in "12-load".
         train: as in "12-save".
-        folder: of its checkpoints; made if it is missing.
-        model: by default a new one.
+        folder: for the checkpoints; created if it is missing.
+        model: the model to train; by default a new one.
     """
     folder.mkdir(exist_ok=True)
     world = World(160, batch=8, model=model)
@@ -155,22 +155,22 @@ def train_here(
 
 @dataclass(frozen=True)
 class Life:
-    """One process: how many steps it began, and whether it was killed."""
+    """One process: the number of steps that it began, and whether it was killed."""
 
     steps: int
     is_killed: bool
 
 
 def run_program(path: Path, folder: Path, *, kill_at: int | None = None) -> Life:
-    """Run a program that `write_program` wrote, as a process; kill it when it begins a step.
+    """Run a program written by `write_program` as a process; kill it when it begins a step.
 
     Args:
-        path: of the program.
-        folder: for its checkpoints, and in the end its `weights.npy`.
-        kill_at: number of the step, from 0; None: it may live.
+        path: the program.
+        folder: for its checkpoints, and finally its `weights.npy`.
+        kill_at: the number of the step, from 0; None: do not kill it.
 
     Raises:
-        RuntimeError: it ended with an error; says which.
+        RuntimeError: the process ended with an error, whose last line is in the message.
     """
     command = [sys.executable, str(path), str(folder)]
     env = os.environ | _ONE_BLAS_THREAD
@@ -185,7 +185,7 @@ def run_program(path: Path, folder: Path, *, kill_at: int | None = None) -> Life
                     process.kill()
                     is_killed = True
         finally:
-            process.kill()  # whatever happens here, it does not outlive us
+            process.kill()  # whatever happens here, the process must not outlive us
     if process.returncode and not is_killed:
         raise RuntimeError(f"the process ended with an error: {lines[-1]}")
     return Life(steps, is_killed)

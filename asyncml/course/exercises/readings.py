@@ -1,6 +1,6 @@
-"""Judges functions that read a file within a time: what came out, and whether the file was closed.
+"""Judges functions that read a file within a time limit: their outcome, and the file's.
 
-A file notes what is done to it, and when: one of coroutines, and one that blocks its thread.
+There are two kinds of file, async and blocking. Both record how they were used.
 """
 
 import asyncio
@@ -61,17 +61,17 @@ UNKNOWN_THREAD = (
 
 @dataclass
 class Case:
-    """How reading goes, and what ends it; all times in seconds.
+    """A case of reading: its times, its error and its cancellation; all times in seconds.
 
     Attributes:
-        told: the same in words.
-        read_s: how long reading takes.
+        told: the case in words.
+        read_s: the time that reading takes.
         seconds: the limit that the answer is given.
-        error: what reading ends with.
+        error: the error that reading raises.
         stop_at_s: when the answer is cancelled from outside.
-        open_s: how long opening takes.
-        opens: whether it can be opened; otherwise that raises `error`.
-        close_s: how long closing takes.
+        open_s: the time that opening takes.
+        opens: whether the file can be opened; otherwise opening raises `error`.
+        close_s: the time that closing takes.
     """
 
     told: str
@@ -86,7 +86,7 @@ class Case:
 
 @dataclass
 class Seen:
-    """How things stood when the answer had returned, and what came out of it."""
+    """The state when the answer ended, and its outcome."""
 
     took_s: float
     was_closed: bool
@@ -97,7 +97,7 @@ class Seen:
 
 
 class _Noting:
-    """What is done to a file."""
+    """The record of a file's use."""
 
     close_calls = 0
     is_reading = is_closed = closes_read = False
@@ -112,17 +112,17 @@ class _Noting:
 
 
 class File(_Noting):
-    """A file of coroutines, which notes what is done to it."""
+    """A file with coroutine methods."""
 
     async def open(self) -> "File":
-        """Open it."""
+        """Open the file, after a while."""
         await asyncio.sleep(self.case.open_s)
         if not self.case.opens and self.case.error is not None:
             raise self.case.error
         return self
 
     async def read(self) -> bytes:
-        """Return its data, after a while."""
+        """Return the data, after a while."""
         self.is_reading = True
         try:
             await asyncio.sleep(self.case.read_s)
@@ -131,11 +131,11 @@ class File(_Noting):
         return self._outcome()
 
     def close(self) -> Coroutine[Any, Any, None]:
-        """Close it, which takes a while."""
+        """Return a coroutine that closes the file; counts the call."""
         self.close_calls += 1
         return self._close()
 
-    aclose = close  # as `contextlib.aclosing` calls it
+    aclose = close  # the name that `contextlib.aclosing` calls
 
     async def _close(self) -> None:
         self.closes_read = self.closes_read or self.is_reading
@@ -144,29 +144,29 @@ class File(_Noting):
 
 
 class BlockingFile(_Noting):
-    """A file of plain functions, which hold the thread that calls them; called to be opened."""
+    """A file with blocking methods; calling it opens it."""
 
     is_by_hand = False
 
     def __call__(self) -> "BlockingFile":
-        """Open it, at once."""
+        """Open the file, at once."""
         return self
 
     def read(self) -> bytes:
-        """Return its data, and hold the thread for a while."""
+        """Block the thread for a while, then return the data."""
         shown = "`read` was called on the event loop, which stands still meanwhile."
         why = "`asyncio.to_thread(function)` calls it in another thread; with "
         why += "`to_thread(function())` you call it yourself, first."
         demand(running_loop() is None, "blocking", shown, why)
         self.is_reading = True
-        self.is_by_hand = not hold(self.case.read_s)  # the clock knows the threads of pools only
+        self.is_by_hand = not hold(self.case.read_s)  # False unless in a thread of a pool
         self.is_reading = False
         if self.is_closed:
             raise ValueError("I/O operation on closed file")
         return self._outcome()
 
     def close(self) -> None:
-        """Close it, at once."""
+        """Close the file, at once."""
         self.close_calls += 1
         self.closes_read, self.is_closed = self.closes_read or self.is_reading, True
 
@@ -180,7 +180,7 @@ class BlockingFile(_Noting):
 
 
 def run_case(answer: Any, case: Case, file: File | BlockingFile, open_file: Any) -> Seen:
-    """Have the answer read the file in virtual time; raise `Wrong` for an error of its own."""
+    """Let the answer read the file in virtual time; raise `Wrong` for the answer's own errors."""
 
     async def scene(read_within: Callable[..., Coroutine[Any, Any, Any]]) -> Seen:
         loop = asyncio.get_running_loop()
@@ -190,7 +190,7 @@ def run_case(answer: Any, case: Case, file: File | BlockingFile, open_file: Any)
         await asyncio.wait([task])
         seen = Seen(loop.time(), file.is_closed, file.is_reading, task.cancelled())
         if isinstance(file, BlockingFile):
-            await asyncio.sleep(case.read_s + 1)  # by then its thread has ended
+            await asyncio.sleep(case.read_s + 1)  # its thread has ended by then
         if task.cancelled():
             return seen
         seen.error = task.exception()
@@ -207,10 +207,10 @@ def run_case(answer: Any, case: Case, file: File | BlockingFile, open_file: Any)
 
 @contextlib.contextmanager
 def no_pool_awaits(file: Any) -> Iterator[None]:
-    """Refuse a pool that ends on the loop and waits for its thread: for ever, in virtual time.
+    """Refuse a pool whose shutdown on the loop waits for its thread: in virtual time, for ever.
 
     Args:
-        file: what is used in a thread; its `is_reading` tells whether it is being used.
+        file: the object used in a thread; `is_reading` is true while it is in use.
     """
     shutdown = ThreadPoolExecutor.shutdown
 
@@ -229,7 +229,7 @@ def no_pool_awaits(file: Any) -> Iterator[None]:
 
 
 def demand_outcome(case: Case, seen: Seen) -> None:
-    """Demand that an error, a stop or a time-out came out as it has to."""
+    """Demand that an error, a cancellation or a time-out had the right outcome."""
     is_coroutine, is_stopped = inspect.iscoroutine(seen.result), case.stop_at_s is not None
     name = seen.result.__name__ if is_coroutine else ""
     if is_coroutine:
@@ -255,7 +255,7 @@ def _demand_error(case: Case, error: BaseException | None) -> None:
         more = "`async with asyncio.timeout(seconds) as limit:`, and in the `except`: "
         more += "`if not limit.expired(): raise`."
         is_out = isinstance(error, TimeoutError) and error.args == case.error.args
-        demand(is_out, "not-yours", shown, why, more)  # from a thread comes a copy of it
+        demand(is_out, "not-yours", shown, why, more)  # a thread raises a copy of it
         return
     shown = f"{case.told}, and a TimeoutError came out; None was to be returned."
     why = "Inside the block of the time-out it is still a CancelledError. Where does it change?"
@@ -269,7 +269,7 @@ def _demand_error(case: Case, error: BaseException | None) -> None:
 
 
 def demand_closed(case: Case, file: File | BlockingFile, seen: Seen) -> None:
-    """Demand that the file was closed, and only once."""
+    """Demand that the file was closed exactly once."""
     shown, calls = f"{case.told}, and the file was never closed.", file.close_calls
     more = "Close it in a `finally`, or use a `with`: both act however it ends."
     demand(calls > 0, "not-closed", shown, "Which lines run however it ends?", more)
@@ -278,7 +278,7 @@ def demand_closed(case: Case, file: File | BlockingFile, seen: Seen) -> None:
 
 
 def demand_idle(case: Case, file: File, seen: Seen) -> None:
-    """Demand that nothing reads on when the file is closed or the answer has returned."""
+    """Demand that no reading continues after the file is closed or the answer has returned."""
     shown = f"{case.told}; the file was closed, or left, while it was still being read."
     why = "Some ways of waiting with a limit leave the task running when time is up. Which?"
     more = "`asyncio.timeout` and `wait_for` end it and wait; `asyncio.wait` and `shield` do not."
@@ -286,7 +286,7 @@ def demand_idle(case: Case, file: File, seen: Seen) -> None:
 
 
 def demand_whole(case: Case, file: File, seen: Seen) -> None:
-    """Demand that closing was awaited, to its end."""
+    """Demand that closing was awaited to its end."""
     is_cut = not seen.was_closed and case.told == "reading was done just in time"
     shown = f"{case.told}, and `close` was cut off in the middle: the time was up."
     why = "What does the time-out limit: the reading, or the closing as well?"
@@ -300,7 +300,7 @@ def demand_whole(case: Case, file: File, seen: Seen) -> None:
 
 
 def demand_result(case: Case, file: File | BlockingFile, seen: Seen) -> None:
-    """Demand the data, or None if it was late."""
+    """Demand the data, or None if it came too late."""
     if case.error is not None or case.stop_at_s is not None:
         return
     got, is_late = seen.result, case.read_s > case.seconds

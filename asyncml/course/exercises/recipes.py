@@ -1,4 +1,4 @@
-"""Judges a program that loads, trains and reports, by what it did and waited for; for lesson 05."""
+"""Judges a program that loads, trains and reports, by its work and its waits; for lesson 05."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def judge_recipe(answer: Any) -> str:
 
 
 def latest(late_s: float) -> str:
-    """Say how late the latest beat of a heart was."""
+    """Return a sentence about the lateness of the latest heartbeat."""
     return f"no beat was more than {late_s * 1000:.0f} ms late" if late_s else "no beat was late"
 
 

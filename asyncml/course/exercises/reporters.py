@@ -1,6 +1,6 @@
 """Judges a task that reports in the background until it is cancelled, as in lesson 02.
 
-Beside it stands the course's own, which the lesson goes on with where the learner's does not pass.
+Also has our own, which the lesson uses until the learner's passes.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from asyncml.course.exercises.scenes import UNAWAITABLE, Hints, demand, play, qu
 
 _NEAR_S = 1e-6
 _PAUSE = "`await asyncio.sleep(every_s)`"
-_MOST_CALLS = 5000  # of `progress`, by an answer that never pauses
+_MOST_CALLS = 5000  # most calls of `progress` by an answer that never pauses
 
 _REPORT_HINTS: Hints = {
     "positional argument": (
@@ -33,7 +33,7 @@ _APPEND = "Append what `progress()` returns, as it is, to the list that you were
 
 
 async def report(progress: Callable[[], Any], every_s: float, reports: list[Any]) -> None:
-    """Append what `progress` returns, at once and after each pause, until cancelled; then once."""
+    """Append `progress()` at once, after each pause, and once more when cancelled."""
     try:
         while True:
             reports.append(progress())
@@ -44,17 +44,17 @@ async def report(progress: Callable[[], Any], every_s: float, reports: list[Any]
 
 
 class _Reporting:
-    """A run of the answer: its reports until it is cancelled, and what it does from then on.
+    """A run of the answer: its reports until it is cancelled, and what it does afterwards.
 
     Args:
-        every_s: the pause that it is given.
-        pauses: after so many of them it is cancelled.
-        held_s: for how long the loop is held, half a pause after the first report.
+        every_s: the pause between reports, in seconds.
+        pauses: the number of pauses after which it is cancelled.
+        held_s: seconds for which the loop is blocked, half a pause after the first report.
     """
 
     def __init__(self, every_s: float, pauses: float, held_s: float = 0.0) -> None:
         self.every_s, self.pauses, self.held_s = every_s, pauses, held_s
-        self.called_at: list[float] = []  # when it called `progress`
+        self.called_at: list[float] = []  # the times at which it called `progress`
         self.returned: list[Any] = []
         self.reports: list[Any] = []
 

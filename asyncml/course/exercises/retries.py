@@ -1,4 +1,4 @@
-"""Judges a fetch that is tried again after a failure; for lesson 07."""
+"""Judges a fetch with retries; for lesson 07."""
 
 import asyncio
 import itertools
@@ -25,20 +25,20 @@ _RETRY_HINTS: Hints = {
 
 
 class _Flaky:
-    """Loses each key's first requests, and notes when they were made and who held a slot."""
+    """A store that loses each key's first requests, and records their times and the slots held."""
 
     def __init__(self, slots: int, losses: int, error: type[Exception] = RequestFailed) -> None:
         self.slots, self.losses, self.error = asyncio.Semaphore(slots), losses, error
         self.tries: dict[str, list[float]] = {}
         self.now = 0
-        self.ended_s = 0.0  # when the last answer had ended
+        self.ended_s = 0.0  # when the last call of the answer ended
         self.was_outside = self.was_held = False
 
     async def fetch(self, key: str) -> bytes:
         tries = self.tries.setdefault(key, [])
         tries.append(asyncio.get_running_loop().time())
         if len(tries) > 50:
-            raise asyncio.CancelledError  # of an answer that goes on for ever
+            raise asyncio.CancelledError  # ends an answer that would retry for ever
         self.now += 1
         self.was_outside |= not self.slots.locked()
         await asyncio.sleep(0.01)
@@ -48,7 +48,7 @@ class _Flaky:
         return key.encode() * 2
 
     async def watch(self) -> None:
-        for _ in range(3000):  # not for ever: then a deadlock would not show
+        for _ in range(3000):  # not for ever: that would hide a deadlock
             await asyncio.sleep(0.007)
             self.was_held |= self.now == 0 and self.slots.locked()
 
@@ -69,7 +69,7 @@ class _Flaky:
                 why = "The caller is to get the error of the last try itself: a bare `raise`."
                 raise Wrong("renamed", shown, why)
             if error and not isinstance(error, RequestFailed | self.error):
-                raise error  # a mistake of the answer's own
+                raise error  # the answer's own mistake
         return [asyncio.CancelledError() if j.cancelled() else j.exception() or j for j in jobs]
 
 
@@ -79,7 +79,7 @@ def _try(answer: Any, store: _Flaky, keys: list[str]) -> list[Any]:
 
 
 def judge_retries(answer: Any) -> None:
-    """Refuse what is wrong with a fetch that is tried again; raise `Wrong`."""
+    """Raise `Wrong` unless a fetch is retried correctly."""
     store = _Flaky(slots=1, losses=2)
     (came,) = _try(answer, store, ["a"])
     _judge_tries(store, came)

@@ -1,7 +1,7 @@
-"""Judges an application in a rush: many requests at once, some bad, some cancelled; for lesson 12.
+"""Judges an application under a burst of requests, some bad, some cancelled; for lesson 12.
 
-Requests reach the application without a socket, in virtual time, so the verdict is exact. A batch
-of b rows takes 20 ms + 2 ms * b. `served` is for real sockets.
+Requests reach the application without a socket and in virtual time, so the verdict is exact. A
+batch of b rows takes 20 ms + 2 ms * b. `served` uses real sockets.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from httpx import AsyncClient
 
 REQUESTS, DEADLINE_S, T0_S, PER_ROW_S = 120, 0.2, 0.02, 0.002
-_LEAST, _BAD = 60, 6  # answers in time, and requests that are wrong; as many are cancelled
-_MOST = 80  # the one that came first, and 79 who may wait for it and for each other
+_LEAST, _BAD = 60, 6  # answers in time that are required; bad requests, and as many are cancelled
+_MOST = 80  # the first request, and the 79 that may wait behind it
 _LATE_S, _APART_S = DEADLINE_S + 1e-9, 0.0001
 _PATH = "/v2/models/clothes/infer"
 _MEND = '`return aml.create_app(aml.MicroBatcher(forward, ...), "clothes", example=example)`.'
@@ -31,10 +31,10 @@ _HINTS = called("serve_model(forward, example)")
 
 
 async def ask(client: "AsyncClient", row: Any) -> tuple[int, Any]:
-    """Ask the application "clothes" for the output of a row.
+    """Request the output of a row from the application "clothes".
 
     Returns:
-        The status of the answer, and the output, a list of numbers, where the status is 200.
+        The status, and the output: a list of numbers if the status is 200, else None.
     """
     data = np.asarray(row).tolist()
     tensor = {"name": "input", "shape": [1, len(data)], "datatype": "FP32", "data": data}
@@ -45,7 +45,7 @@ async def ask(client: "AsyncClient", row: Any) -> tuple[int, Any]:
 
 @contextlib.asynccontextmanager
 async def served(app: Any) -> AsyncIterator["AsyncClient"]:
-    """Serve an application with uvicorn, on this loop and a free port; give a client of it."""
+    """Serve an application with uvicorn, on this loop and a free port; yield a client for it."""
     import uvicorn
     from httpx import AsyncClient
 
@@ -63,11 +63,11 @@ async def served(app: Any) -> AsyncIterator["AsyncClient"]:
 
 
 class _Rush:
-    """A model of which there is one, and what came of each request.
+    """A burst of requests to a single model, and the outcome of each.
 
     Attributes:
-        said: for each request its status, 0 where the caller gave up, its seconds, and whether
-            the output is right.
+        said: for each request its status (0 if the caller gave up), its seconds, and whether the
+            output is right.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class _Rush:
         self.on_loop = False
 
     def forward(self, x: Any) -> Any:
-        """Return ten outputs a row, late."""
+        """Return ten outputs a row, after the time that the batch takes."""
         self.calls += 1
         self.running += 1
         self.at_once = max(self.at_once, self.running)
@@ -117,7 +117,7 @@ class _Rush:
 
 
 def judge_rush(answer: Any) -> str:
-    """Raise `Wrong`, unless the application answers enough in time, and refuses the rest."""
+    """Raise `Wrong` unless the application answers enough in time and refuses the rest."""
     check_plain(answer)
     rush = _Rush()
     play(rush.run, answer, of=answer, hints=_HINTS)
@@ -130,7 +130,7 @@ def judge_rush(answer: Any) -> str:
     others = counts[400] - bad[400]
     shown = f"of {_BAD} wrong requests {bad[400]} were refused as wrong, and {others} others."
     why = "`example` is one row, as a request has it. Which shape has yours?"
-    is_told = bad[400] > 0 == others and bad[400] + bad[503] == _BAD  # 503: nobody read it
+    is_told = bad[400] > 0 == others and bad[400] + bad[503] == _BAD  # 503: refused unread
     demand(is_told, "bad", shown, why, "Pass `example` on as it is.")
     times = [seconds for status, seconds, _ in rush.said if status == 200]
     late = [seconds for status, seconds, _ in rush.said if status < 400 and seconds > _LATE_S]

@@ -1,4 +1,4 @@
-"""Scenes: a check's own code in which an answer is used, watched as if it were the answer's."""
+"""Scenes: a check's own code that uses an answer, watched as closely as the answer itself."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from asyncml.course.exercises.answers import check_plain as check_plain
 from asyncml.course.exercises.attempts import Attempt, attempt
 
 T = TypeVar("T")
-# words of a message, or several with " / " between: the code, the hint, the fuller hint
+# words of an error message (alternatives separated by " / "): code, hint, fuller hint
 Hints = dict[str, tuple[str, ...]]
 NOT_AWAITABLE = ("can't be used in 'await' expression", "object can't be awaited")  # to 3.13; 3.14
 UNAWAITABLE = " / ".join(NOT_AWAITABLE)
@@ -35,13 +35,14 @@ def play(
 
     Args:
         scene: a function, `async` or not, that calls the answer; it may raise `Wrong`.
-        args: what the scene is called with.
-        of: the answer: errors are told with its lines, and its module's `time.sleep` is watched.
-        hints: the errors that are typical, each with a code and hints of its own.
-        may_raise: exceptions that the check wants to see.
+        args: the scene's arguments.
+        of: the answer: errors are reported with its line numbers, and its module's `time.sleep` is
+            watched.
+        hints: typical errors, each with its own code and hints.
+        may_raise: exceptions to return in `Attempt.error`, for the check to judge.
 
     Raises:
-        Wrong: what the scene raised, or what `attempt` made of the answer's failure.
+        Wrong: raised by the scene, or by `attempt` for the answer's failure.
     """
 
     @functools.wraps(of)
@@ -58,7 +59,7 @@ def play(
 
 @contextlib.contextmanager
 def hinting(hints: Hints) -> Iterator[None]:
-    """Give the errors that are typical of an answer a code and hints of their own."""
+    """Give typical errors of an answer their own codes and hints."""
     try:
         yield
     except Wrong as wrong:
@@ -71,12 +72,12 @@ def hinting(hints: Hints) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def heart(lags: list[float], every_s: float, beats: int = 10_000) -> AsyncIterator[None]:
-    """Let a heart beat beside an answer, and note how late each beat comes.
+    """Run a heartbeat beside an answer; record how late each beat comes.
 
     Args:
-        lags: takes the seconds by which each beat was late.
+        lags: the list to which each beat's lateness is appended, in seconds.
         every_s: seconds between two beats.
-        beats: after so many it stops, so that an answer that waits for ever is seen to.
+        beats: the heart stops after this many, so an answer that waits for ever is a deadlock.
     """
 
     async def beat() -> None:
@@ -96,7 +97,7 @@ async def heart(lags: list[float], every_s: float, beats: int = 10_000) -> Async
 
 
 def quietly(judge: Callable[[Any], T]) -> Callable[[Any], T]:
-    """Let the verdict be all that shows: nothing about what a wrong answer left lying about."""
+    """Wrap a check so that only its verdict shows, no warnings about what an answer left behind."""
 
     @functools.wraps(judge)
     def quiet(answer: Any) -> T:
@@ -109,7 +110,7 @@ def quietly(judge: Callable[[Any], T]) -> Callable[[Any], T]:
                     return judge(answer)
                 except Wrong as wrong:
                     error: BaseException | None = wrong
-                    while error is not None:  # their frames hold what was left
+                    while error is not None:  # their frames keep leftovers alive
                         traceback.clear_frames(error.__traceback__)
                         error = error.__context__
                     gc.collect()

@@ -1,6 +1,6 @@
-"""Judges a function that settles a future with what comes of another, as in lesson 01.
+"""Judges a function that settles one future with another's outcome, as in lesson 01.
 
-Beside it stands the course's own, which the lesson goes on with.
+Also has our own, which the lesson uses afterwards.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ _HINTS: Hints = {
 
 
 def settle(done: Any, after: Any, function: Any) -> None:
-    """Settle one future with what a function makes of another, which is done (01-settle)."""
+    """Settle `after` with `function(done.result())`, or with whatever that raises (01-settle)."""
     if after.cancelled():
-        return  # nobody wants it any more
+        return  # no longer wanted
     try:
         after.set_result(function(done.result()))
     except asyncio.CancelledError:
@@ -37,7 +37,7 @@ def settle(done: Any, after: Any, function: Any) -> None:
 
 
 class _Case(NamedTuple):
-    """A way in which the first future is done, and what the second must be then."""
+    """A way in which the first future can be done, and the state that the second must have."""
 
     when: str
     prepare: Callable[[Any, Any], object]  # called with `done` and `after`
@@ -86,7 +86,7 @@ _CASES = {
 
 
 async def _settle_all(answer: Any) -> None:
-    """Let an answer settle a future in each case."""
+    """Let the answer settle a future in each case."""
     for code, case in _CASES.items():
         new = asyncio.get_running_loop().create_future
         given, mistake = list[Any](), ValueError("no PNG")
@@ -117,7 +117,7 @@ async def _settle_all(answer: Any) -> None:
 
 
 def _judge_calls(code: str, when: str, given: list[Any]) -> None:
-    """Refuse calls of the function with something else than the result, or too many."""
+    """Refuse calls of the function with anything but the result, and repeated calls."""
     right = {"result": 21, "function": None}
     if code in right and any(value is not right[code] for value in given):
         name = "future" if asyncio.isfuture(given[0]) else type(given[0]).__name__

@@ -1,4 +1,4 @@
-"""Judges a call that is refused where the queue is full, and gives up in time; lesson 10."""
+"""Judges a call that is refused when the queue is full and gives up in time; lesson 10."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _HINTS: Hints = {
 
 
 def judge_shedding(answer: Any) -> None:
-    """Refuse a call that waits where it should not, or is refused where it need not be."""
+    """Raise `Wrong` for a call that waits when it should be refused, or the reverse."""
     crowd = [0.13 * place for place in range(30)] + [20.0, 20.3, 40.0]
     for arrivals_s, room, most, deadline_s in (
         ([0.0, 5.0], 1, 4, 3.0),
@@ -34,7 +34,7 @@ def judge_shedding(answer: Any) -> None:
 
 @dataclass
 class _Request:
-    """A request: how many waited when it came, whether the model was idle, and what came of it."""
+    """A request: how many were waiting when it came, whether the model was idle, its outcome."""
 
     row: int
     waiting: int
@@ -42,7 +42,7 @@ class _Request:
     took_s: float = 0.0
     error: BaseException | None = None
     value: Any = None
-    answered_s: float | None = None  # when the model had its answer, since it came
+    answered_s: float | None = None  # seconds from its arrival until the model had its answer
 
 
 class _Rush:
@@ -61,7 +61,7 @@ class _Rush:
         calls = [self.call(ask, row, at_s) for row, at_s in enumerate(self.arrivals_s)]
         try:
             await asyncio.gather(*calls)
-            await asyncio.sleep(_PATIENCE_S)  # what is still served now is served in vain
+            await asyncio.sleep(_PATIENCE_S)  # anything still served now is served in vain
         finally:
             server.cancel()
             await asyncio.wait([server])

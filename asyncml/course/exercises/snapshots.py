@@ -1,4 +1,4 @@
-"""Judges a snapshot of a training run, from which the run goes on to the bit; for lesson 09."""
+"""Judges a snapshot from which a training run resumes, exact to the bit; for lesson 09."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ _FORGOTTEN = {
 
 
 class _Course:
-    """A small training run, whose steps can be counted off."""
+    """A small training run that can be stopped after any step."""
 
     def __init__(self, seed: int) -> None:
         chance = np.random.default_rng(seed)
@@ -32,7 +32,7 @@ class _Course:
         self.pipeline = Pipeline(batches).shuffle(8, seed=seed)
 
     async def steps(self) -> Any:
-        for _ in range(2):  # what is left of this epoch, and the next one
+        for _ in range(2):  # the rest of this epoch, and the next one
             async for x, y in self.pipeline:
                 self.model.loss_and_grads(x, y)
                 self.optimizer.step()
@@ -40,7 +40,7 @@ class _Course:
 
 
 def judge_snapshot(answer: Any) -> None:
-    """Refuse a snapshot that lacks something, or that the next steps change; raise `Wrong`."""
+    """Raise `Wrong` for a snapshot that lacks something or that later steps change."""
     hints = called("snapshot(model, optimizer, pipeline)")
     for seed, stop_after in (1, 5), (2, 3):
         play(_interrupt, answer, seed, stop_after, of=answer, hints=hints)

@@ -22,7 +22,7 @@ _HINTS: Hints = {
 
 
 class _Selector(selectors.DefaultSelector):
-    """Refuses to wait: nobody would ever come out of there."""
+    """A selector that refuses to wait without a time-out, because the wait would never end."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         why = "Do not wait here: the loop does, and then calls your callback."
@@ -31,7 +31,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 def judge_readable(answer: Any) -> None:
-    """Raise `Wrong` unless its future is done when there is something, which it leaves unread."""
+    """Raise `Wrong` unless its future is done when the socket is readable, and nothing is read."""
     check_plain(answer)
     play(_see_socket, answer, of=answer, hints=_HINTS)
 

@@ -1,4 +1,4 @@
-"""Where a learner stands: what has passed, which later cells run, and what is still to be done."""
+"""A learner's progress: what has passed, and whose answers later cells use."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -7,22 +7,22 @@ from typing import Any
 from asyncml.course.exercises.verdicts import Verdict
 from asyncml.look import printable
 
-CHECKS: dict[str, Callable[[Any], str]] = {}  # in the order of each lesson
-OURS: dict[str, Any] = {}  # the course's own answers, for cells that go on with an answer
+CHECKS: dict[str, Callable[[Any], str]] = {}  # in each lesson's order
+OURS: dict[str, Any] = {}  # the course's own answers, for cells that use an answer
 
-_states: dict[str, tuple[str, str]] = {}  # the state and the code of the last verdict
-_passed: dict[str, Any] = {}  # what passed last
+_states: dict[str, tuple[str, str]] = {}  # state and code of the last verdict
+_passed: dict[str, Any] = {}  # the answer that passed last
 _MARKS = {"passed": "✔", "wrong": "✘", "open": "○"}
 
 
 def load(name: str) -> None:
-    """Load the lesson that an exercise belongs to, or raise ModuleNotFoundError."""
+    """Import the lesson that an exercise belongs to; raise ModuleNotFoundError if there is none."""
     home = "exam" if name.startswith("exam-") else f"lesson_{name[:2]}"
     import_module(f"{__package__}.{home}")
 
 
 def note(verdict: Verdict, answer: Any) -> None:
-    """Remember how an answer of the learner's was judged; what has passed stays passed."""
+    """Remember the verdict on a learner's answer; an exercise that has passed stays passed."""
     if verdict.is_solution:
         return
     if verdict.state == "passed":
@@ -34,11 +34,11 @@ def note(verdict: Verdict, answer: Any) -> None:
 def yours_or_ours(name: str) -> Any:
     """Return your answer to an exercise if it has passed its check, and ours otherwise.
 
-    So a lesson goes on with what you wrote, and goes on without it too. What passed last counts. It
-    prints which of the two it is.
+    So the rest of a lesson runs with what you wrote, and also without it. If several of your
+    answers have passed, the last one counts. Prints whose answer it returns.
 
     Args:
-        name: of the exercise, such as "09-feeder".
+        name: the exercise's name, such as "09-feeder".
 
     Raises:
         ValueError: no later cell needs the answer to that exercise.
@@ -59,13 +59,13 @@ def yours_or_ours(name: str) -> Any:
 
 
 class Progress:
-    """The exercises of a lesson and how each stands, in a line or two."""
+    """The state of each exercise of a lesson, shown in two lines."""
 
     def __init__(self, lesson: str) -> None:
         self.lesson = lesson
 
     def __repr__(self) -> str:
-        """Return a mark and the name of each exercise, and how many have passed."""
+        """Return how many exercises have passed, and a mark and the name of each."""
         names = [name for name in CHECKS if name[:2] == self.lesson]
         found = {name: _states.get(name, ("open", "open")) for name in names}
         parts = [
@@ -78,13 +78,13 @@ class Progress:
 
 
 def progress(lesson: str | int | None = None) -> Progress:
-    """Tell how the exercises of a lesson stand: passed, tried (and what was wrong), or open.
+    """Return the state of a lesson's exercises: passed, wrong (and why), or open.
 
     Args:
-        lesson: its number, such as 3 or "03"; by default that of the last check.
+        lesson: the lesson's number, such as 3 or "03"; by default that of the last check.
 
     Raises:
-        ValueError: there is no such lesson, or none was named and nothing was checked yet.
+        ValueError: there is no such lesson, or none was named and nothing has been checked yet.
 
     Example:
         >>> progress(8)

@@ -1,4 +1,4 @@
-"""Judges tasks of one's own, those that can be cancelled too, as lesson 03 has them written."""
+"""Judges the Task classes that learners write in lesson 03, with and without cancellation."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ def judge_task(answer: Any) -> None:
 
 
 def judge_cancellable(answer: Any) -> None:
-    """Raise `Wrong` unless it is a task, and a `cancel` reaches it wherever it stands."""
+    """Raise `Wrong` unless it is a task, and `cancel` reaches it at any `await`."""
     see_all(answer, "step cancel", _HINTS, _see_result, _see_error)
     demand(hasattr(answer, "cancel"), "no-cancel", "there is no method `cancel`.")
     scenes = (_see_cancel, _see_cancel_caught, _see_cancel_at_odd_times)
@@ -51,7 +51,7 @@ def judge_cancellable(answer: Any) -> None:
 
 
 async def _or_else(first: Any, otherwise: Coroutine[Any, Any, Any]) -> Any:
-    """Await the first; if that raises a KeyError or a cancel comes, await the other."""
+    """Await the first; on a KeyError or a cancellation, await the other."""
     try:
         found = await first
     except (KeyError, asyncio.CancelledError):
@@ -61,7 +61,7 @@ async def _or_else(first: Any, otherwise: Coroutine[Any, Any, Any]) -> Any:
 
 
 def _run(loop: Loop) -> None:
-    """Run the loop; an error that comes out of it would have stopped everybody."""
+    """Run the loop; refuse an error that comes out, because it would stop every task."""
     try:
         loop.run()
     except (asyncio.CancelledError, KeyError) as error:
@@ -74,7 +74,7 @@ def _run(loop: Loop) -> None:
 
 
 def _outcome(task: Any) -> tuple[Any, BaseException | None]:
-    """Return the task's result, and the error that it raises."""
+    """Return the task's result or None, and its error or None."""
     try:
         return task.result(), None
     except (Exception, asyncio.CancelledError) as error:
@@ -82,7 +82,7 @@ def _outcome(task: Any) -> tuple[Any, BaseException | None]:
 
 
 def _step(task: Any) -> None:
-    """Run its loop, and raise what went wrong in `step` itself, where `except` has kept it."""
+    """Run the task's loop; raise the error that its `except` stored, if any."""
     _run(task.loop)
     if task.done() and (error := _outcome(task)[1]):
         raise error
@@ -168,7 +168,7 @@ def _see_cancel(make: Any, result: Any) -> None:
     shown, why = "`cancel` itself stepped the coroutine.", "Its caller would run its clean-up."
     demand(not told, "at-once", shown, why, f"The loop has to do it: {_SOON}.")
     demand(answer is True, "return", f"`cancel()` of a running task must return True: {answer!r}.")
-    task.cancel()  # impatiently
+    task.cancel()  # a second time, before the first arrives
     _run(loop)
     shown = f"after `cancel()` {told or 'nothing'} was raised at the `await` where it stood."
     why = "At its next step use `coro.throw(asyncio.CancelledError())` in place of `send`."

@@ -1,6 +1,6 @@
-"""Judges a training run that a stop can end between two steps, as in lesson 02.
+"""Judges a training run that can be stopped between two steps, as in lesson 02.
 
-Beside it stands the course's own, which the lesson goes on with where the learner's does not pass.
+Also has our own, which the lesson uses until the learner's passes.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _TRAIN_HINTS: Hints = {
 
 
 async def stoppable(step: Callable[[int], Any], count: int) -> None:
-    """Call `step` for each number, and give the loop a turn after each."""
+    """Call `step` with each number; yield to the loop after each."""
     for number in range(count):
         step(number)
         await asyncio.sleep(0)
@@ -60,7 +60,7 @@ class _Training:
             compute(_STEP_S)
             self.running -= 1
 
-        step.__qualname__ = "step"  # in messages
+        step.__qualname__ = "step"  # for messages
         task = asyncio.create_task(train(step, _STEPS), name="train")
         if self.stop_s is not None:
             loop.call_later(self.stop_s, task.cancel)
@@ -74,10 +74,10 @@ class _Training:
 
 @quietly
 def judge_stoppable(answer: Any) -> int:
-    """Raise `Wrong` unless all steps run in turn, and a stop is found within a step.
+    """Raise `Wrong` unless all steps run in turn, and a stop takes effect within a step.
 
     Returns:
-        How many steps had begun when a stop in the middle of the third had ended it.
+        The number of steps that began in a run that was stopped in the middle of the third.
     """
     check_kind(answer, True)
     seen = _train(answer, None)

@@ -1,4 +1,4 @@
-"""Judges two patients of the clinic in lesson 06 who try again: what they catch, how they pause."""
+"""Judges two patients of lesson 06 that retry: what they catch, and how they pause."""
 
 import asyncio
 import random
@@ -27,13 +27,13 @@ _TRY_HINTS: Hints = {
 
 
 class _Lossy:
-    """Fetches, of which the first few end with an error, a quarter of a second each."""
+    """Fetches of a quarter of a second each, of which the first few fail."""
 
     def __init__(self, losses: int, error: type[Exception] = ConnectionError) -> None:
         self.losses, self.error, self.calls = losses, error, 0
 
     async def fetch(self) -> str:
-        """Wait, and return the data or raise the error."""
+        """Wait, then return the data or raise the error."""
         self.calls += 1
         if self.calls > 50:
             shown = "every try failed, and after 50 it was still trying."
@@ -53,7 +53,7 @@ class _Lossy:
 
 
 def judge_tries(answer: Any) -> None:
-    """Refuse an answer that catches too much, or gives up without a word; raise `Wrong`."""
+    """Raise `Wrong` for an answer that catches too much, or hides the last error."""
     lossy = _Lossy(losses=2)
     end = _play_tries(answer, lossy)
     shown = f"the third try would have brought the data, and you tried {times(lossy.calls)}."
@@ -118,14 +118,14 @@ _PAUSE_HINTS: Hints = {
 
 
 class _BusyStore:
-    """Lets ten requests through in each tenth of a second."""
+    """A store that accepts ten requests in each tenth of a second."""
 
     def __init__(self) -> None:
         self.asked = Counter[int]()
         self.is_over = False
 
     async def get(self) -> bool:
-        """Wait for the answer, and tell whether it was let through."""
+        """Wait for the answer; return whether the request was accepted."""
         tenth = int(asyncio.get_running_loop().time() * 10 + 1e-6)
         self.asked[tenth] += 1
         is_let_through = self.asked[tenth] <= 10
@@ -133,9 +133,9 @@ class _BusyStore:
         return is_let_through
 
     async def storm(self, pause: Callable[[int], Any]) -> tuple[int, float]:
-        """Let all clients come at once; return how many requests they made, and when all are done.
+        """Start all clients at once; return the number of requests, and when all are done.
 
-        They give up after a hundred attempts.
+        A client gives up after a hundred attempts.
         """
 
         async def client() -> None:
@@ -144,7 +144,7 @@ class _BusyStore:
                     return
                 try:
                     seconds = _seconds(pause(attempt))
-                except BaseException:  # the others would only do the same
+                except BaseException:  # the other clients would only raise the same
                     self.is_over = True
                     raise
                 await asyncio.sleep(seconds)
@@ -155,14 +155,14 @@ class _BusyStore:
 
 def _seconds(pause: Any) -> float:
     shown = f"`pause` returned {shorten(pause)}, and not a number of seconds."
-    is_seconds = is_number(pause) and abs(pause) < 1e9  # not so NaN
+    is_seconds = is_number(pause) and abs(pause) < 1e9  # False for NaN
     demand(is_seconds, "kind", shown, "Return a number, such as 0.5.")
     demand(pause >= 0, "negative", f"`pause` returned {pause:.3g} s.", "A pause is 0 s or more.")
     return float(pause)
 
 
 def judge_pauses(answer: Any) -> None:
-    """Refuse pauses after which the clients come back together, or too often; raise `Wrong`."""
+    """Raise `Wrong` for pauses after which clients come back together, or too often."""
     check_plain(answer)
     state = random.getstate()
     try:

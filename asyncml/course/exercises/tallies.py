@@ -1,7 +1,7 @@
-"""Judges a class that counts for many threads at once, and says where its updates get lost.
+"""Judges a counter that many threads update, and says where its updates get lost; lesson 04.
 
-The operating system may switch threads at a bad moment, or never do. So the check chooses: a second
-thread runs at each line of the first one, at each read and at each write. Lesson 04 mends it.
+The operating system may or may not switch threads at a bad moment. So the check chooses the moment:
+it runs a second thread at each line, each read and each write of the first.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ from asyncml.course.exercises import Wrong, said_by
 from asyncml.course.exercises.answers import codes_of, demand_method, names_of
 from asyncml.course.exercises.scenes import Hints, demand, hinting, refuse
 
-_NEVER_S = 0.2  # for what may never come
-_BLOCKED_S = 0.01  # for a thread that waits for a lock, so will not come
-_LIMIT_S = 3.0  # for an `add` that never returns
-_MOST = 40  # moments of one `add` that are tried
+_NEVER_S = 0.2  # seconds to wait for an event that may never come
+_BLOCKED_S = 0.01  # seconds to wait for a thread that is blocked by a lock
+_LIMIT_S = 3.0  # seconds to wait for an `add` that may never return
+_MOST = 40  # the most moments of one `add` that are tried
 _IN_INIT = "Write `self.lock = threading.Lock()` in `__init__`, and `with self.lock:` in `add`."
 _HINTS: Hints = {
     "context manager": (
@@ -42,7 +42,7 @@ class AsGiven:
 
 
 class _Counts(dict[Any, int]):
-    """A dictionary that tells when it is read, and when it is about to be written."""
+    """A dictionary that calls `tell` after each read and before each write."""
 
     def __init__(self, tell: Callable[[str], None] = lambda what: None) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class _Counts(dict[Any, int]):
         return found
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """Return what is there, or the default."""
+        """Return the value or the default."""
         found = super().get(key, default)
         self.tell("read")
         return found
@@ -80,7 +80,7 @@ def _locks_of(tally: Any) -> list[Any]:
 
 
 def _are_held(locks: list[Any]) -> bool:
-    """Tell whether a thread would have to wait for one of the locks: a thread tries."""
+    """Return whether another thread would have to wait for one of the locks, by trying it."""
     held: list[bool] = []
 
     def try_all() -> None:
@@ -96,7 +96,7 @@ def _are_held(locks: list[Any]) -> bool:
 
 
 class _Call:
-    """One `add` in a thread of its own, which ends with the check."""
+    """One `add` in its own thread, which ends with the check."""
 
     def __init__(self, tally: Any, image: Any, tell: Callable[[str], None] | None = None) -> None:
         self.tally, self.image, self.tell = tally, image, tell
@@ -123,7 +123,7 @@ class _Call:
         return self._trace
 
     def finish(self, may_raise: bool = False) -> None:
-        """Wait for its end, and tell what went wrong in it."""
+        """Wait for the call to end; raise `Wrong` if it is stuck or has failed."""
         self.thread.join(_LIMIT_S)
         if self.thread.is_alive():
             self._end()
@@ -136,10 +136,10 @@ class _Call:
                 raise Wrong("raised", f"`add` raised {said_by(self.error)}.", why)
 
     def _end(self) -> None:
-        """End the thread: at its next line, or by releasing the lock that it waits for."""
+        """End the thread at its next line, or by releasing the lock that it waits for."""
         self.is_over = True
         for lock in _locks_of(self.tally):
-            with contextlib.suppress(Exception):  # it may belong to the thread that holds it
+            with contextlib.suppress(Exception):  # only the holding thread can release an RLock
                 lock.release()
         self.thread.join(_NEVER_S)
 
@@ -164,7 +164,7 @@ def _made(make: type, predict: Any, counts: _Counts) -> Any:
 
 
 def _add(tally: Any, *images: Any, may_raise: bool = False) -> list[BaseException | None]:
-    """Let a thread add each image, all at the same time, and return the errors."""
+    """Add each image in its own thread, all at the same time; return the errors."""
     calls = [_Call(tally, image) for image in images]
     for call in calls:
         call.thread.start()
@@ -192,7 +192,7 @@ def _judge_one(make: type) -> None:
 
 
 def _judge_race(make: type, moment: int) -> list[str]:
-    """Let a second thread run at one moment of the first; return the moments that there were."""
+    """Run a second thread at one moment of the first; return all moments of the first."""
     predicted = threading.Event()
     told: list[str] = []
 
@@ -208,7 +208,7 @@ def _judge_race(make: type, moment: int) -> list[str]:
         if len(told) == moment:
             is_held = _are_held(_locks_of(tally))
             second.thread.start()
-            # where it waits for a lock before it predicts, it never comes so far
+            # if it waits for a lock before it predicts, it never gets this far
             if predicted.wait(_NEVER_S if is_held else _LIMIT_S):
                 second.thread.join(_BLOCKED_S if is_held else _LIMIT_S)
 

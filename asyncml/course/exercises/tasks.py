@@ -1,7 +1,7 @@
-"""What stands in for the learner's parts of a loop, and as much of a loop as they need.
+"""Our own parts of an event loop, and a minimal loop to run them.
 
-A trampoline, a Future, two Tasks and a wait for a socket: lesson 03 goes on with these where hers
-have not passed their check yet.
+A trampoline, a Future, two Tasks and a wait for a socket: lesson 03 uses these until the learner's
+own have passed their checks.
 """
 
 import asyncio
@@ -11,21 +11,21 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-_MANY = 1000  # callbacks: no scene needs a tenth of them
+_MANY = 1000  # callbacks: no scene needs a tenth of this
 
 
 class Loop:
-    """As much of a loop as futures and tasks need."""
+    """A minimal event loop: what futures and tasks need."""
 
     def __init__(self) -> None:
         self.ready: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
-        """Call it in the next run, after what stands in the queue already."""
+        """Queue a callback behind those already queued."""
         self.ready.append((callback, args))
 
     def run(self) -> None:
-        """Call until nothing is ready, but not for ever."""
+        """Call callbacks until none is ready, or for at most `_MANY` calls."""
         for _ in range(_MANY):
             if not self.ready:
                 return
@@ -34,7 +34,7 @@ class Loop:
 
 
 def trampoline(*coros: Coroutine[Any, Any, Any]) -> None:
-    """Resume coroutines in turns until all have ended."""
+    """Resume coroutines in turn until all have ended."""
     ready = deque(coros)
     while ready:
         coro = ready.popleft()
@@ -46,7 +46,7 @@ def trampoline(*coros: Coroutine[Any, Any, Any]) -> None:
 
 
 class Future:
-    """A result, or an error, that is not there yet."""
+    """A result or an error that will arrive later."""
 
     def __init__(self, loop: Any) -> None:
         self.loop, self.callbacks, self.is_done = loop, list[Callable[..., Any]](), False
@@ -54,7 +54,7 @@ class Future:
         self.error: BaseException | None = None
 
     def done(self) -> bool:
-        """Tell whether there is a result or an error."""
+        """Return whether there is a result or an error."""
         return self.is_done
 
     def result(self) -> Any:
@@ -66,25 +66,25 @@ class Future:
         return self.value
 
     def set_result(self, result: Any) -> None:
-        """Be done, and have everybody called back soon."""
+        """Store the result, and schedule all callbacks."""
         self.is_done, self.value = True, result
         for callback in self.callbacks:
             self.loop.call_soon(callback, self)
 
     def set_exception(self, error: BaseException) -> None:
-        """Be done with an error."""
+        """Store the error, and schedule all callbacks."""
         self.error = error
         self.set_result(None)
 
     def add_done_callback(self, callback: Callable[..., Any]) -> None:
-        """Have it called soon after this is done."""
+        """Schedule a callback once the future is done, or at once if it already is."""
         if self.is_done:
             self.loop.call_soon(callback, self)
         else:
             self.callbacks.append(callback)
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        """Hand out itself while it is pending; then give the result."""
+        """Yield the future itself if it is pending, then return its result."""
         if not self.is_done:
             yield self
         return self.result()
@@ -99,7 +99,7 @@ class Task(Future):
         loop.call_soon(self.step)
 
     def step(self, woken_by: Any = None) -> None:
-        """Make one step of the coroutine."""
+        """Run the coroutine up to its next future."""
         try:
             awaited = self.coro.send(None)
         except StopIteration as stop:
@@ -116,7 +116,7 @@ class CancellableTask(Task):
     waits_for: Any = None
 
     def step(self, woken_by: Any = None, error: BaseException | None = None) -> None:
-        """Make one step, or raise an error where the coroutine stands."""
+        """Run the coroutine up to its next future, or raise an error at its current `await`."""
         if self.done() or (error is None and woken_by is not self.waits_for):
             return
         try:
@@ -130,7 +130,7 @@ class CancellableTask(Task):
             awaited.add_done_callback(self.step)
 
     def cancel(self) -> bool:
-        """Raise a CancelledError where it stands, soon; tell whether it was still running."""
+        """Schedule a CancelledError at the current `await`; return whether it was still running."""
         if self.done():
             return False
         self.loop.call_soon(self.step, None, asyncio.CancelledError())
@@ -138,7 +138,7 @@ class CancellableTask(Task):
 
 
 def readable(loop: Any, sock: socket.socket) -> Future:
-    """Return a future that is done when there is something to read."""
+    """Return a future that is done when the socket is readable."""
     future = Future(loop)
 
     def is_ready() -> None:

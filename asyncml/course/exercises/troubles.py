@@ -1,6 +1,6 @@
-"""Judges functions that clean up, however they end: by an error, by a cancel, by a second cancel.
+"""Judges functions that clean up however they end: by an error, a cancel or a second cancel.
 
-For lesson 06: a clean-up that is cut short, and patient 8, whose watchdogs stay.
+For lesson 06: a clean-up that is cut short, and patient 8, whose watchdogs leak.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ HINTS: Hints = {
 
 @dataclass
 class Trouble:
-    """What happens to the work: when it is cancelled, and what it raises; times in seconds."""
+    """What goes wrong: when the work is cancelled, in seconds, and what it raises."""
 
     told: str
     stops_at_s: tuple[float, ...] = ()
@@ -74,7 +74,7 @@ class _Work:
 
 
 async def end_of(coroutine: Any, trouble: Trouble) -> End:
-    """Run a coroutine in its trouble, and return how and when it ended."""
+    """Run a coroutine, cause its trouble, and return how and when it ended."""
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(coroutine, name="answer")
     for stop_s in trouble.stops_at_s:
@@ -84,7 +84,7 @@ async def end_of(coroutine: Any, trouble: Trouble) -> End:
 
 
 def _judge_end(end: End, work: _Work) -> None:
-    """Demand that the result, the error or the stop came out as it has to."""
+    """Demand that the result, the error or the cancellation reached the caller."""
     trouble, told = work.trouble, work.trouble.told
     if trouble.stops_at_s:
         if trouble.stops_at_s[0] < 1:
@@ -119,7 +119,7 @@ class _Closing(_Work):
         self.close_calls, self.is_closed, self.was_cut, self.is_early = 0, False, False, False
 
     async def close(self) -> None:
-        """Close, which takes a while."""
+        """Close; this takes half a second."""
         self.close_calls += 1
         self.is_early |= not self.has_ended
         try:
@@ -130,7 +130,7 @@ class _Closing(_Work):
         self.is_closed = True
 
     async def run(self, answer: Callable[..., Awaitable[Any]]) -> tuple[End, bool, bool]:
-        """Return how the answer ended, whether it was closed then, and whether `close` was cut."""
+        """Return how the answer ended, and whether by then it was closed or `close` was cut."""
         end = await end_of(answer(self.work, self.close), self.trouble)
         was_closed, was_cut = self.is_closed, self.was_cut
         await asyncio.sleep(1)
@@ -140,7 +140,7 @@ class _Closing(_Work):
 
 
 def judge_closing(answer: Any) -> None:
-    """Refuse a clean-up that a second stop cuts off or leaves; raise `Wrong`."""
+    """Raise `Wrong` for a clean-up that a second cancel cuts off or leaves unawaited."""
     for trouble in (
         Trouble("nobody cancelled it"),
         Trouble("`work` raised an OSError", error=OSError("disk failure")),
@@ -209,7 +209,7 @@ class _Kennel(_Work):
             self.ended += 1
 
     async def run(self, answer: Callable[..., Awaitable[Any]]) -> tuple[End, int, int]:
-        """Return how the answer ended, and how many dogs were left then, and a second later."""
+        """Return how the answer ended, and how many watchdogs were left then and a second later."""
         end = await end_of(answer(self.watchdog, self.work), self.trouble)
         left = self.started - self.ended
         await asyncio.sleep(1)
@@ -219,7 +219,7 @@ class _Kennel(_Work):
 
 
 def judge_watchdog(answer: Any) -> None:
-    """Refuse an answer that leaves its watchdog running; raise `Wrong`."""
+    """Raise `Wrong` for an answer that leaves its watchdog running."""
     for trouble in (
         Trouble("all went well"),
         Trouble("`work` raised an OSError", error=OSError("disk failure")),

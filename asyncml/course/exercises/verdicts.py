@@ -1,8 +1,8 @@
-"""What a check says, as one line of text and, in a notebook, as a block with a coloured edge.
+"""A check's verdict: one line of text and, in a notebook, a block with a coloured edge.
 
-JupyterLab shows the block, with styles written in each element, since it removes style sheets from
-notebooks that it does not trust. Words take the colour of the page, light or dark. The line is what
-the tests of the course compare.
+The block has its styles in each element, because JupyterLab removes style sheets from notebooks
+that it does not trust. Text takes the colour of the page, light or dark. The tests of the course
+compare the line.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from typing import Any
 
 from asyncml.look import BLUE, GREEN, GREY, VERMILION, printable
 
-_WIDTH, _MOST_LINES = 64, 12  # of a timeline in a block
+_WIDTH, _MOST_LINES = 64, 12  # the size of a timeline in a block
 _MARKS = {"passed": "✔", "open": "○", "wrong": "✘", "solution": "◆"}
 _COLOURS = {"passed": GREEN, "open": GREY, "wrong": VERMILION, "solution": BLUE}
 _WORDS = {
@@ -33,16 +33,16 @@ _PICTURE = "margin: 4px 0 0 0; padding: 0; font-size: 85%; line-height: 1.3; whi
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says of an answer; shows as one line, or as a block in a notebook.
+    """A check's verdict on an answer; its repr is one line, in a notebook a block.
 
     Attributes:
-        exercise: its name, such as "01-keep-going".
+        exercise: the exercise's name, such as "01-keep-going".
         code: "passed", "open" for a stub, or a word for what was wrong, the same in any language.
         message: what was seen, what was expected, and the hint.
-        hint: the end of the message, if that is a hint.
+        hint: the end of the message, if it is a hint.
         is_solution: whether the answer was the course's own.
-        yours: the timeline of the answer, if it was recorded and was not right.
-        ours: that of the course's own answer in the same scene, if there is one.
+        yours: the timeline of a wrong answer, if it was recorded.
+        ours: the timeline of the course's own answer in the same scene, if there is one.
     """
 
     exercise: str
@@ -55,7 +55,7 @@ class Verdict:
 
     @property
     def state(self) -> str:
-        """What it comes to: "passed", "open", "wrong" or "solution"."""
+        """The verdict in a word: "passed", "open", "wrong" or "solution"."""
         if self.code not in ("passed", "open"):
             return "wrong"
         return "solution" if self.is_solution and self.code == "passed" else self.code
@@ -89,7 +89,7 @@ _seen: list[list[Any]] = []
 
 @contextlib.contextmanager
 def recording() -> Iterator[list[Any]]:
-    """Collect the timelines of the runs of an answer in the block, None for a plain function's."""
+    """Collect the timelines of an answer's runs in the `with` block; a plain function's is None."""
     _seen.append([])
     try:
         yield _seen[-1]
@@ -98,7 +98,7 @@ def recording() -> Iterator[list[Any]]:
 
 
 def keep(timeline: Any) -> None:
-    """Add the timeline of a run, without its result: that may be what the answer left behind."""
+    """Add a run's timeline without its result, which could keep the answer's leftovers alive."""
     if timeline is not None:
         timeline = copy.copy(timeline)
         timeline.result = None
@@ -107,7 +107,7 @@ def keep(timeline: Any) -> None:
 
 
 def _marked(text: str) -> str:
-    """Return a text as HTML, with what stands in backticks as code."""
+    """Return a text as HTML, with backticked parts as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 

@@ -1,4 +1,4 @@
-"""Judges what keeps four fetches in flight: all the data at the end, or each as its turn comes."""
+"""Judges loaders with four fetches in flight: all data at the end, or each in key order."""
 
 import asyncio
 import random
@@ -40,9 +40,9 @@ _FETCHED: Hints = {
 }
 
 
-# ---- all of it at the end ----
+# ---- all data at the end ----
 def judge_four(answer: Any) -> list[str]:
-    """Refuse a function that has more or fewer in flight; return its seconds for each store."""
+    """Raise `Wrong` unless four fetches are in flight; return the seconds for each store."""
     check_kind(answer, True)
     seconds, hints = [], _FETCHED | misused("four_at_once(fetch, keys)")
     for seed in range(1, 4):
@@ -80,9 +80,9 @@ def _judge_four(shop: Watched, answer: Any) -> None:
     demand(shop.idle_s < 1e-9, "chunks" if is_chunked else "idle", shown, why, _IN_TASK)
 
 
-# ---- each as its turn comes ----
+# ---- each in key order ----
 class _Stream(Watched):
-    """Many keys, all equally quick but for a few stragglers."""
+    """A shop of many keys, all equally quick except for two stragglers."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed, 36)
@@ -98,7 +98,7 @@ async def _consume(answer: Callable[..., Any], stream: _Stream, step_s: float) -
 
 
 def judge_window(answer: Any) -> int:
-    """Refuse a generator out of order, or too far ahead, or too little; return how far it was."""
+    """Raise `Wrong` for wrong order or look-ahead; return how many keys ahead it was."""
     check_generator(answer)
     ahead, hints = 0, _FETCHED | misused("in_order(fetch, keys)")
     for seed in range(1, 4):

@@ -123,7 +123,7 @@ async def _empty(loader: Loader, bucket: Bucket, delivered: list[Any]) -> None:
 
 
 def refuse_storm(bucket: Bucket) -> None:
-    """Refuse a loader that asked so much that the bucket answered no more."""
+    """Refuse a loader with so many requests that the bucket stopped answering."""
     shown = f"the bucket refused {PATIENCE} requests, and then stopped answering."
     why = f"It takes {RATE} a second. How many are in flight, and what do you do when it says 429?"
     more = (

@@ -83,8 +83,8 @@ _HINTS: Hints = {
         "The check calls your function with `(fetch, keys)`, and `fetch` takes one key.",
     ),
 }
-_AT_ONCE = 3  # 01-three-at-once: the most fetches that may run
-_SHORT_S = 1e-3  # what was cancelled has ended by then, and no fetch by itself
+_AT_ONCE = 3  # 01-three-at-once: the most fetches that may run at once
+_SHORT_S = 1e-3  # by then cancelled fetches have ended, and no other has
 
 # 01-states: each right answer, and the code and hint for a wrong one
 _RAISES = "`done.result()` raises in `settle`. What does `settle` do with"
@@ -162,7 +162,7 @@ def three_at_once(answer: Any) -> str:
 
 
 def _judge_bound(shop: Watched) -> None:
-    """Refuse too many at once, too few, and places that stay free while keys wait."""
+    """Refuse too many fetches at once, too few, and free places while keys wait."""
     shown = f"{shop.most} fetches ran at once, and only three are allowed."
     why = "What makes the fourth fetch wait until one of the first three has ended?"
     more = "One `asyncio.Semaphore(3)` for all tasks, and the `await fetch(key)` itself inside "

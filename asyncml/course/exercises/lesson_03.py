@@ -93,7 +93,7 @@ def trampoline(answer: Any) -> str:
 
 @exercise("03-order")
 def order(answer: Any) -> str:
-    """Check a bet on the order in which coroutines run if the newest in the queue comes first."""
+    """Check a bet on the order of steps if the scheduler takes the newest in the queue first."""
     rounds = ("rounds", "Where in the queue is `c` after its first step, and what does `pop` take?")
     wrong = {
         "abcac": ("first-in", "That is `popleft`: the one that has waited longest comes first."),

@@ -185,7 +185,7 @@ def heartbeat(answer: Any) -> str:
 @exercise("05-recipe", ours=ours)
 @quietly
 def recipe(answer: Any) -> str:
-    """Check a program that loads, trains and reports, and tell how far over the bound it is."""
+    """Check a program that loads, trains and reports; say how far it is above the bound."""
     return judge_recipe(answer)
 
 

@@ -109,7 +109,7 @@ class Watched(Shop):
 
 
 def judge_flight(peak: int, more: str) -> None:
-    """Demand four in flight at once, never more, and at some time no fewer."""
+    """Demand a peak of exactly four in flight."""
     shown = f"{peak} were in flight at once; {AT_ONCE} are allowed."
     why = "How many may begin before one has ended? What makes the fifth wait?"
     demand(peak <= AT_ONCE, "too-many", shown, why, more)

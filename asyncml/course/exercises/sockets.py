@@ -59,7 +59,7 @@ def _see_message(make: Any, loop: Any, near: Any, far: Any, message: bytes) -> N
     demand(is_asked, "not-registered", shown, register)
     far.send(message)
     for ready, _ in loop.selector.select(0):
-        ready.data()  # what it asks the loop to do would come after the next `select`
+        ready.data()  # called directly: `call_soon` from here would run after the next `select`
     shown = "there is something to read, and the future is not done."
     why = "The callback, a plain `def`, has to call `set_result`."
     demand(bool(future.done()), "not-done", shown, why)

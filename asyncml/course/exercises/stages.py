@@ -19,7 +19,7 @@ from asyncml.pipeline.pipeline import Pipeline
 
 # ---- stages ----
 class _Images(Shop):
-    """Images that are fetched and then decoded; notes how many at a time, and in which thread."""
+    """Images that are fetched, then decoded; records how many at a time, and in which thread."""
 
     def __init__(self) -> None:
         super().__init__(7, 12)
@@ -62,7 +62,7 @@ class _Images(Shop):
 
 
 def judge_stages(answer: Any) -> tuple[float, float]:
-    """Refuse a pipeline that decodes on the loop, or too many; return its seconds, and theirs."""
+    """Raise `Wrong` for a wrong pipeline; return its seconds, and those of a one-stage pipeline."""
     check_plain(answer)
     why = "Return the pipeline itself, and do not iterate over it."
     hints: Hints = {"plain `for`": ("kind", why), **misused("two_stages(get, decode, keys)")}
@@ -93,7 +93,7 @@ def _one_stage(get: Any, decode: Any, keys: list[str]) -> Pipeline:
 
 # ---- prefetch ----
 class _Source:
-    """Images that take 50 ms each, for a trainer that takes 40; notes how far it is ahead."""
+    """Images that take 50 ms each, for a trainer that takes 40; records how far it is ahead."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -164,7 +164,7 @@ def _train(answer: Any, source: _Source, n: int, step_s: float, stop: int = 0) -
 
 
 def judge_prefetch(answer: Any) -> tuple[float, int]:
-    """Refuse a prefetch that does not run ahead, or too far; return its seconds, and how far."""
+    """Raise `Wrong` for a prefetch not or too far ahead; return its seconds, and how far ahead."""
     check_generator(answer)
     count, n = 8, 2
     source, slow, early = _Source(count), _Source(12), _Source(12)

@@ -38,7 +38,7 @@ _HINTS: Hints = {
 
 
 def judge_task(answer: Any) -> None:
-    """Raise `Wrong` unless it steps when it is woken, and keeps a result or an error."""
+    """Raise `Wrong` unless it steps when woken, and keeps a result or an error."""
     see_all(answer, "step", _HINTS, _see_result, _see_error, _see_gives_up)
 
 

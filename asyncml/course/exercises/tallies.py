@@ -70,7 +70,7 @@ class _Counts(dict[Any, int]):
 
 
 def _locks_of(tally: Any) -> list[Any]:
-    """Return the locks that an answer keeps: in itself, a dictionary, its class, or beside it."""
+    """Return an answer's locks: in the instance, its dicts, its class, or the methods' globals."""
     make = type(tally)
     methods = [each for each in vars(make).values() if hasattr(each, "__globals__")]
     kept = [*getattr(tally, "__dict__", {}).values(), *vars(make).values()]

@@ -13,28 +13,28 @@ import pytest
 from tests import ONE_BLAS_THREAD
 
 os.environ["MPLBACKEND"] = "Agg"
-# compiled files are kept, whatever the environment says: the tests start some 300 processes, and
-# each of them would compile the package anew
+# keep compiled files, whatever the environment says: the tests start some 300 processes, and each
+# would compile the package again
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.update(ONE_BLAS_THREAD | os.environ)
 
-collect_ignore = ["asyncml/exercises.py"]  # another name of a package, which is collected as it is
+collect_ignore = ["asyncml/exercises.py"]  # an alias of a package that is collected itself
 collect_ignore += ["notebooks/other_languages"]  # programs without tests, one of which needs torch
-if not find_spec("obstore"):  # which only tests/requirements.txt installs
+if not find_spec("obstore"):  # only tests/requirements.txt installs it
     collect_ignore.append("asyncml/stores/objects.py")
 pytest_plugins = ["tests.notebook_gate", "nbval.plugin"]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Start one worker more than there are cores: many tests wait, for kernels or a cluster."""
+    """Return one worker more than cores, because many tests wait for kernels or a cluster."""
     return (os.cpu_count() or 1) + 1
 
 
-# Files that take more than some five seconds: they come first, and the notebooks after them, since
-# the others would have to wait for whoever had one of these at the end. Those in which much is
-# waited for stand among those that compute.
+# Files that take more than about five seconds. They run first, then the notebooks: if one of them
+# came last, the other workers would be idle until it ended. Files that mostly wait are mixed with
+# files that compute.
 LONG = [
     *("test_notebook_gate", "distributed/test_laws", "timeline/test_player_in_browser"),
     *("course/test_exercises_12", "test_benchmarks", "pipeline/test_processes"),
@@ -56,7 +56,7 @@ def _turn(item: pytest.Item) -> int:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[Any]:
-    """Leave the garbage while tests are collected: there is little, and much to look through."""
+    """Disable garbage collection while tests are collected: many objects, little garbage."""
     gc.disable()
     try:
         return (yield)
@@ -66,13 +66,13 @@ def pytest_collection() -> Iterator[Any]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long; pytest-xdist hands the files out in this order."""
+    """Put long files first; pytest-xdist hands files out in this order."""
     items.sort(key=_turn)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path: Path) -> Iterator[Any]:
-    """Look for examples in the package alone: the tests' docstrings have none."""
+    """Collect doctests only in the package: the tests' docstrings have none."""
     collectors = yield
     if Path(__file__).parent / "tests" in file_path.parents:
         return [each for each in collectors if type(each).__name__ != "DoctestModule"]

@@ -1,1 +1,1 @@
-"""Side by side with peers and limits: `python -m benchmarks [NAME ...]`."""
+"""Benchmarks against peers and limits: `python -m benchmarks [NAME ...]`."""

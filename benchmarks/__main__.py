@@ -20,7 +20,7 @@ BESIDE_PEERS = {"inference": inference.main, "loading": loading.main, "training"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run what the command line names."""
+    """Run the benchmarks named on the command line."""
     keys = ",".join(dict.fromkeys(peer.key for peer in (*PEERS, *TRAINERS, *BATCHERS)))
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")

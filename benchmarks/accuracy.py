@@ -1,7 +1,7 @@
-"""What the network learns: test accuracy on Fashion-MNIST, over three seeds.
+"""Test accuracy of the network on Fashion-MNIST, for three seeds.
 
-The learning rate falls linearly to zero: at a constant rate the last steps alone move the accuracy
-by a point up or down, from seed to seed (0.8405 to 0.8665 over ten seeds of the subset). The full
+The learning rate falls linearly to zero. At a constant rate, the last steps alone move the accuracy
+by a point up or down from seed to seed (0.8405 to 0.8665 over ten seeds of the subset). The full
 set is used if `$ASYNCML_DATA` names its folder; nothing is downloaded.
 """
 
@@ -29,7 +29,7 @@ NOTES = f"""\
 
 
 async def accuracy(train: aml.Dataset, test: aml.Dataset, epochs: int, seed: int) -> float:
-    """Train on a shuffled pipeline, and never look at the test set before the end."""
+    """Train on a shuffled pipeline; return the test accuracy, measured only at the end."""
     images = train.images.reshape(-1, 784).astype(np.float32) / 255
     keys = aml.Pipeline(range(len(train))).shuffle(len(train), seed=seed)
 
@@ -48,7 +48,7 @@ async def accuracy(train: aml.Dataset, test: aml.Dataset, epochs: int, seed: int
 
 
 def main(folder: Path = Path(__file__).parent) -> None:
-    """Measure and print; write the results where the full set was at hand."""
+    """Measure and print; write the results if the full set is available."""
     sets = [("the shipped subset", False, 10, "0.845 to 0.87")]
     if os.environ.get("ASYNCML_DATA"):
         sets.append(("the full set", True, 12, "at least 0.89"))

@@ -1,8 +1,8 @@
-"""Where the time of a request through `MicroBatcher` goes: its parts, each by itself, and the rest.
+"""The time of a request through `MicroBatcher`: its parts, each measured alone, and the rest.
 
     python -m benchmarks.batching ROUNDS REQUESTS
 
-prints as JSON the microseconds of a request by workload and by part, with BLAS in one thread.
+prints as JSON the microseconds of a request, by workload and part, with BLAS in one thread.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ _Predict = Callable[[Any], Any]
 
 
 def microseconds(rounds: int, requests: int) -> dict[str, dict[str, float]]:
-    """Return the median time of each part of a request, by workload, and of the ways of `many`."""
+    """Return the median µs of each part of a request, by workload, and of each way of `many`."""
     small, large = aml.MLP(SMALL).forward, aml.MLP(LARGE).forward
     x = np.random.default_rng(0).random((requests, SMALL[0]), np.float32)
     workloads = {"no-op": (_same, list(range(requests))), "small": (small, x)}
@@ -69,7 +69,7 @@ def microseconds(rounds: int, requests: int) -> dict[str, dict[str, float]]:
 
 
 def tables(found: dict[str, dict[str, float]]) -> tuple[list[list[str]], list[list[str]]]:
-    """Lay out the parts, which add up, and the ways of `many`, each with one thing more."""
+    """Return two tables: the parts, which add up, and the ways of `many`, each adding one thing."""
     names = [name for name in found if name != "many"]
     parts = [["part of a request, µs", *names]]
     parts += [[part, *(_signed(found[name][part]) for name in names)] for part in (*PARTS, BESIDE)]
@@ -105,7 +105,7 @@ def _parts(predict: _Predict, data: Any) -> dict[str, float]:
 
 
 def _beside_another(predict: _Predict, data: Any) -> float:
-    """Return a row's share of the model while a process that shares nothing with it computes."""
+    """Return the model's seconds per row while an unrelated process computes."""
     rows = data[:BATCH]
     other = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"],
                              stdout=subprocess.PIPE)  # fmt: skip
@@ -127,10 +127,10 @@ async def _closed(predict: _Predict, data: Any) -> float:
 
 
 async def _by_themselves(predict: _Predict, data: Any) -> dict[str, float]:
-    """Return the seconds of the parts that the batcher itself does, called one after the other."""
+    """Return the seconds of the batcher's own parts, called one after another."""
     line, loop = WaitingLine(len(data)), asyncio.get_running_loop()
     batches = Dispatcher(Model(predict, None, 1), line, BATCH, 0.0, 1)
-    batches._is_called = True  # it launches nothing
+    batches._is_called = True  # so it launches nothing
     spent = dict.fromkeys(ALONE[1:], 0.0)
     now = time.perf_counter
     for start in range(0, len(data), BATCH):

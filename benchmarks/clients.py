@@ -1,4 +1,4 @@
-"""Clients of a batcher in a closed loop, each of which asks again as soon as it is answered."""
+"""Clients of a batcher in a closed loop: each sends its next request when the last is answered."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ Ask = Callable[[Any], Awaitable[Any]]
 
 
 async def clients(ask: Ask, data: Sequence[Any]) -> float:
-    """Return the seconds of a request, with many clients."""
+    """Return the seconds per request with `CLIENTS` clients."""
     left = iter(data)
 
     async def client() -> None:
@@ -24,7 +24,7 @@ async def clients(ask: Ask, data: Sequence[Any]) -> float:
 
 
 async def floor(count: int) -> float:
-    """Return the seconds of a request that is answered at once, with as many others."""
+    """Return the seconds per request if each is answered in the next turn of the loop."""
     loop, waiting = asyncio.get_running_loop(), list[asyncio.Future[None]]()
 
     def answer() -> None:

@@ -1,4 +1,4 @@
-"""Distributed training: what coordination costs in virtual time, and two processes on a cluster.
+"""Distributed training: the cost of coordination, and two processes on a cluster.
 
     python -m benchmarks.distributed scale WORKERS STEPS
     python -m benchmarks.distributed real
@@ -24,8 +24,8 @@ from benchmarks.network import RATE, SIZES, images
 from benchmarks.results import digits, markdown, plain, write_section
 
 WORKERS = (10, 100, 1_000, 10_000)
-STEPS = 100_000  # altogether, but at least thirty for each worker
-HOUR = 3_600  # steps of a second, of a thousand workers
+STEPS = 100_000  # in total, but at least thirty for each worker
+HOUR = 3_600  # steps of one second each, for a thousand workers
 BATCH, UPDATES, P = 128, 150, 2
 
 NOTES = f"""\
@@ -48,7 +48,7 @@ NOTES = f"""\
 
 
 class Quadratic:
-    """Four parameters."""
+    """A model of four parameters."""
 
     def __init__(self) -> None:
         self.params, self.grads = np.ones(4), np.zeros(4)
@@ -67,7 +67,7 @@ class Descent:
 
 
 class Free:
-    """Parameters, and nothing to compute: what messages cost."""
+    """A model with nothing to compute, to measure the cost of messages."""
 
     def __init__(self, size: int) -> None:
         self.params, self.grads = np.zeros(size, np.float32), np.zeros(size, np.float32)
@@ -82,7 +82,7 @@ class Nothing(Descent):
 
 
 class Times:
-    """The same batch so many times."""
+    """The same batch, `count` times."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -95,7 +95,7 @@ class Times:
 
 
 def scale(workers: int, steps: int) -> dict[str, float]:
-    """Simulate so many workers that take so many steps each."""
+    """Simulate `workers` workers that take `steps` steps each; return time and memory."""
     import resource
 
     model, grown = Quadratic(), []
@@ -142,7 +142,7 @@ async def _sleeps(workers: int, steps: int) -> None:
 
 
 def real() -> dict[str, float]:
-    """Return milliseconds: of a step alone, of its parts, and with two processes."""
+    """Return milliseconds: for a step in one process, its parts, and two processes."""
     x, y = images(BATCH)
     model = aml.MLP(SIZES, seed=0)
     adam, half = aml.Adam(model, lr=RATE), BATCH // P
@@ -194,7 +194,7 @@ def _median_ms(program: Callable[[], object]) -> float:
 
 
 def _update_ms(server: aml.ParameterServer, shares: list[Any], client: Any) -> tuple[float, float]:
-    """Return the milliseconds of an update, and those that a worker computes for it."""
+    """Return the milliseconds of an update, and of a worker's computing for it."""
     history = asyncio.run(aml.train_distributed(server, shares, dask_client=client))
     workers = history.statistics().workers
     computing = np.mean([each.busy_s / each.gradients for each in workers])
@@ -238,13 +238,13 @@ def scale_table(runs: list[tuple[int, int, dict[str, float]]]) -> list[list[str]
 
 
 def predictions(parts: dict[str, float]) -> tuple[float, float]:
-    """Return milliseconds of an update: by the formula, and with one server for all."""
+    """Return the predicted milliseconds of an update: by the formula, and with a single server."""
     formula = parts["compute"] + parts["messages"] + parts["latency"]
     return formula, parts["compute"] + parts["all"] + parts["update"]
 
 
 def real_table(parts: dict[str, float]) -> list[list[str]]:
-    """Return the parts, the predictions and what was measured."""
+    """Return a table of the parts, the predictions and the measurements."""
     formula, one_server = predictions(parts)
     rows = {
         f"one process, a batch of {BATCH}": parts["alone"],
@@ -262,7 +262,7 @@ def real_table(parts: dict[str, float]) -> list[list[str]]:
 
 
 def where_it_pays(parts: dict[str, float]) -> str:
-    """Say whether two processes are faster, and from where on they would be."""
+    """Return a text: whether two processes are faster, and from what batch size they would be."""
     extra = parts["two"] - parts["compute"] - parts["update"]  # ms
     batch = extra / (parts["compute"] / (BATCH // P) * (1 - 1 / P))
     verdict = "slower" if parts["two"] > parts["alone"] else "faster"

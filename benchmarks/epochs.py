@@ -1,4 +1,4 @@
-"""Epochs of all who train, in a process of its own, since threads are counted when NumPy loads.
+"""Epochs of all trainers, in a separate process because NumPy fixes its threads at import.
 
     python -m benchmarks.epochs ROUNDS SIZE KEY [KEY ...]
 
@@ -18,19 +18,19 @@ from benchmarks.measuring import interleaved
 from benchmarks.network import EARLY, LATE, images, in_batches
 from benchmarks.peers import TRAINERS, Unable, installed
 
-LEARNT = 0.5  # of the images seen, recognised at the end; guessing gets 0.1
+LEARNT = 0.5  # the share of training images that must be recognised at the end; chance is 0.1
 REST_S = 0.05
 
 
 @dataclass
 class Run:
-    """What was measured.
+    """The measurements.
 
     Args:
-        seconds: of an epoch among the first six, by the key of who trains.
-        late: the same after twelve.
-        missing: the keys of those that are not installed.
-        unable: why one that is installed cannot do it here.
+        seconds: an epoch among the first six, by the trainer's key.
+        late: an epoch after the first twelve, by the trainer's key.
+        missing: the keys of trainers that are not installed.
+        unable: key -> why an installed trainer cannot run here.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -40,9 +40,9 @@ class Run:
 
 
 def run(rounds: int, size: int, keys: Sequence[str]) -> Run:
-    """Measure in this process: epochs of `size` images, after two that warm everyone up.
+    """Measure epochs of `size` images in this process, after two epochs of warm-up.
 
-    Once early in the training and, `rounds` times, late.
+    Measures `EARLY` epochs early in the training and `rounds` epochs late.
     """
     found, adapters = Run(), dict[str, Any]()
     for peer in TRAINERS:
@@ -70,7 +70,7 @@ def run(rounds: int, size: int, keys: Sequence[str]) -> Run:
 
 
 def check(key: str, adapter: Any, x: np.ndarray, y: np.ndarray) -> None:
-    """Raise RuntimeError for one that has learnt nothing, and so has not done the work."""
+    """Raise RuntimeError if a trainer has learnt nothing, so cannot have done the work."""
     if hasattr(adapter, "predict"):
         share = float(np.mean(adapter.predict(x) == y))
         if share < LEARNT:

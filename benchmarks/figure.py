@@ -1,4 +1,4 @@
-"""One figure of a benchmark: how many times our time each peer needs, and where our limits are."""
+"""The figure of a benchmark: each peer's time as a multiple of ours, and our limits."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from benchmarks.results import Row, digits
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# told apart by colour-blind readers, and by their shapes
+# distinguishable for colour-blind readers, and by shape
 STYLES = (
     ("#000000", "o"),
     ("#0072B2", "s"),
@@ -23,7 +23,7 @@ STYLES = (
 
 
 def draw(rows: Sequence[Row], peers: Sequence[Peer], file: Path) -> None:
-    """Draw the ratios on a logarithmic axis, a line a workload, and save it."""
+    """Draw the ratios on a logarithmic axis, one line per workload, and save the figure."""
     from matplotlib.figure import Figure
 
     sketch = Figure(figsize=(11, 0.5 * len(rows) + 1.6), layout="constrained")
@@ -49,6 +49,6 @@ def draw(rows: Sequence[Row], peers: Sequence[Peer], file: Path) -> None:
 
 
 def _dots(axes: "Axes", ratios: Sequence[float | None], marker: str, **style: Any) -> None:
-    """Draw those that are known, each on the line of its row."""
+    """Draw the known values, each on the line of its row."""
     known = [(ratio, line) for line, ratio in enumerate(ratios) if ratio]
     axes.plot([x for x, _ in known], [y for _, y in known], marker, **style)

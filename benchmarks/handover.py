@@ -1,9 +1,9 @@
-"""What a step of `aml.fit` costs beyond the bare loop: from that to it, one thing more at a time.
+"""The cost of a step of `aml.fit` beyond the bare loop, adding one thing at a time.
 
     python -m benchmarks.handover ROUNDS SIZE
 
-prints as JSON the seconds of a step for each of `WAYS`, which all take the same steps with BLAS in
-one thread.
+prints as JSON the seconds of a step for each of `WAYS`. All take the same steps, with BLAS in one
+thread.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ BARE, ELSEWHERE, QUEUES, LOOP, LIST, PIPELINE = WAYS = (
 
 
 def seconds(rounds: int, batches: Batches) -> dict[str, float]:
-    """Return the median time of a step, by its way."""
+    """Return the median seconds of a step, by way."""
     ours = Adapter()
     pipeline = aml.Pipeline(batches)
     programs = (
@@ -58,7 +58,7 @@ def _elsewhere(ours: Adapter, batches: Batches) -> None:
 
 
 def _by_queues(ours: Adapter, batches: Batches) -> None:
-    """Hand over as little as can be: nothing is checked, and the caller blocks meanwhile."""
+    """Do the least possible hand-over: no checks, and the caller blocks during the step."""
     todo: queue.SimpleQueue[tuple[Array, Array] | None] = queue.SimpleQueue()
     done: queue.SimpleQueue[None] = queue.SimpleQueue()
 

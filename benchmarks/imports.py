@@ -1,4 +1,4 @@
-"""What imports cost beyond NumPy and asyncio, as whole processes."""
+"""The cost of imports beyond NumPy and asyncio, measured as whole processes."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from functools import partial
 from benchmarks.measuring import interleaved
 
 BASE = "numpy, asyncio"
-MOST_S = 4.0  # one that has taken this long is not run again
+MOST_S = 4.0  # a module that has taken this long in total is not run again
 
 
 def seconds_to_import(modules: Iterable[str], rounds: int) -> list[float]:

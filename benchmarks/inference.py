@@ -1,4 +1,4 @@
-"""Inference: us, other batchers, one by hand and none at all, and what bounds them.
+"""Inference: our batcher, others, one by hand and none at all, with upper bounds.
 
     python -m benchmarks.inference ROUNDS REQUESTS PEER ...
 
@@ -35,7 +35,7 @@ from benchmarks.results import (
 from benchmarks.workloads import Limit
 
 REQUESTS = 40_000
-CEILING, FULL = "ceiling", "full"  # keys of what bounds everybody
+CEILING, FULL = "ceiling", "full"  # keys of the bounds for every batcher
 NAMES = {
     "no-op": "a no-op model",
     "small": f"a network of {'-'.join(map(str, SMALL))}",
@@ -80,10 +80,10 @@ def main(
     """Measure and print; write the results of a complete run.
 
     Args:
-        rounds: runs of each, of which the median counts.
-        only: the keys of some peers; we are always among them.
+        rounds: the number of runs of each; the median counts.
+        only: the keys of some peers; ours is always included.
         folder: where the results of a complete run are written.
-        requests: of a run.
+        requests: the number of requests in a run.
     """
     keys = [peer.key for peer in BATCHERS if not only or peer.key in (US.key, *only)]
     on, found = machine(), in_child("benchmarks.inference", rounds, requests, *keys, threads=1)
@@ -108,12 +108,12 @@ def main(
 
 
 def rows(found: dict[str, dict[str, float]]) -> list[Row]:
-    """Turn the figures of the child into rows."""
+    """Turn the child process's figures into rows."""
     return [Row(NAMES[name], "µs", found[name], LIMITS[name]) for name in NAMES]
 
 
 def measure(rounds: int, requests: int, keys: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return the microseconds of a request: by workload, and by the key of a peer or a bound."""
+    """Return the microseconds of a request, by workload and by the key of a peer or a bound."""
     peers = installed(tuple(p for p in BATCHERS if p.key in keys), what="class")[0]
     small, large = aml.MLP(SMALL), aml.MLP(LARGE)
     x = np.random.default_rng(0).random((requests, SMALL[0]), np.float32)
@@ -123,7 +123,7 @@ def measure(rounds: int, requests: int, keys: Sequence[str]) -> dict[str, dict[s
         seconds[name].setdefault(key, []).append(each_s)
 
     gc.collect()
-    gc.freeze()  # what the libraries have made is not to be looked through in anybody's time
+    gc.freeze()  # keeps the collector from scanning the libraries' objects during runs
     for _ in range(rounds):
         for name, predict, count in (
             ("no-op", _same, requests),
@@ -158,7 +158,7 @@ async def _loop(kind: Any, predict: Callable[[Any], Any], data: Sequence[Any]) -
 
 
 def _full(predict: Callable[[Any], Any], x: Any) -> tuple[float, float]:
-    """Return a row's share of the seconds of a full batch, and of those to stack it."""
+    """Return the seconds per row of a full batch, and of stacking it."""
     times = []
     for call in (lambda: predict(x), lambda: np.concatenate(list(x)).reshape(x.shape)):
         begun, calls = time.perf_counter(), 0

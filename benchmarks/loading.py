@@ -1,6 +1,6 @@
-"""Loading: us, a version written by hand and libraries, side by side.
+"""Loading: our pipeline beside a version written by hand and libraries.
 
-A complete run writes `RESULTS.md` and `loading.png`; one of some peers only prints.
+A complete run writes `RESULTS.md` and `loading.png`; a run with only some peers just prints.
 """
 
 import logging
@@ -24,7 +24,7 @@ from benchmarks.results import (
 )
 from benchmarks.workloads import WORKLOADS, Limit, Workload
 
-MOST_S = 3.0  # a program that has taken this long in its rounds is not run again
+MOST_S = 3.0  # a program that has taken this long in total is not run again
 
 NOTES = f"""\
 - Medians of interleaved rounds, each from building the loader to its last item; a program that has
@@ -51,8 +51,8 @@ def main(rounds: int = 5, only: Sequence[str] = (), folder: Path = Path(__file__
     """Measure and print; write the results of a complete run.
 
     Args:
-        rounds: how often each program runs at most.
-        only: the keys of some peers; we are always among them.
+        rounds: the most runs of each program.
+        only: the keys of some peers; ours is always included.
         folder: where the results of a complete run are written.
     """
     chosen = tuple(peer for peer in PEERS if not only or peer.key in only or peer == US)
@@ -69,7 +69,7 @@ def main(rounds: int = 5, only: Sequence[str] = (), folder: Path = Path(__file__
 
 def measured_rows(adapters: Mapping[Peer, Any], rounds: int) -> Iterator[Row]:
     """Measure workload by workload."""
-    logging.getLogger("spdl").setLevel(logging.ERROR)  # else a line for each pipeline
+    logging.getLogger("spdl").setLevel(logging.ERROR)  # otherwise it logs a line for each pipeline
     for workload in WORKLOADS:
         print(f"measuring: {workload.name}", flush=True)
         yield measured_row(workload, adapters, rounds)
@@ -79,10 +79,10 @@ def measured_rows(adapters: Mapping[Peer, Any], rounds: int) -> Iterator[Row]:
 
 
 def measured_row(workload: Workload, adapters: Mapping[Peer, Any], rounds: int) -> Row:
-    """Measure all who can do it in one workload."""
+    """Measure one workload, for all peers that can do it."""
     able = {peer.key: each for peer, each in adapters.items() if hasattr(each, workload.how)}
     for adapter in able.values():
-        workload.run(adapter, size=min(64, workload.size))  # warm, and known to work
+        workload.run(adapter, size=min(64, workload.size))  # a warm-up, and a check that it works
     programs = [partial(_repeat, workload, adapter) for adapter in able.values()]
     times = interleaved(*programs, rounds=rounds, most_s=MOST_S)
     figures = {key: time * workload.scale for key, time in zip(able, times, strict=True)}
@@ -95,7 +95,7 @@ def _repeat(workload: Workload, adapter: Any) -> None:
 
 
 def import_row(peers: Sequence[Peer], rounds: int) -> Row:
-    """Measure the import of those that are more than the standard library."""
+    """Measure the import of each peer outside the standard library."""
     imported = [peer for peer in peers if peer.imports]
     times = imports.seconds_to_import([peer.imports for peer in imported], 2 * rounds)
     figures = {peer.key: 1e3 * time for peer, time in zip(imported, times, strict=True)}
@@ -103,7 +103,7 @@ def import_row(peers: Sequence[Peer], rounds: int) -> Row:
 
 
 def million_rows(peers: Sequence[Peer]) -> Iterator[Row]:
-    """Measure a million items, once each."""
+    """Measure a million items, once per peer."""
     runs = {peer.key: million.measured(peer.key, million.SIZE) for peer in peers}
     times = {key: run.seconds * million.SIZE / run.items for key, run in runs.items()}
     yield Row("a million items", "s", times)

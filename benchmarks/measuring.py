@@ -1,4 +1,4 @@
-"""How things are measured here: interleaved rounds, and the median of them."""
+"""How the benchmarks measure: interleaved rounds, and their median."""
 
 import gc
 import json
@@ -25,7 +25,7 @@ THREADS = (
 
 
 def machine() -> str:
-    """Say in a line what was measured on."""
+    """Return a line that describes this machine."""
     system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return f"Python {platform.python_version()}, NumPy {np.__version__}, {system}{load}"
@@ -37,16 +37,17 @@ def interleaved(
     most_s: float = math.inf,
     rest_s: float = 0.0,
 ) -> list[float]:
-    """Return the median time of each program in seconds; rounds keep slow drifts out of ratios.
+    """Return the median seconds of each program; interleaving keeps slow drifts out of ratios.
 
-    A program that has taken `most_s` seconds altogether is not run again; each runs once. Before
-    each there is a rest of `rest_s` seconds, in which idle threads of the last one stop spinning.
+    Each program runs at least once; one that has taken `most_s` seconds in total is not run again.
+    Before each run there is a rest of `rest_s` seconds, so that idle threads of the previous
+    program stop spinning.
     """
     times: list[list[float]] = [[] for _ in programs]
     for _ in range(rounds):
         for program, mine in zip(programs, times, strict=True):
             if not mine or sum(mine) < most_s:
-                gc.collect()  # what the one before has left is not this one's work
+                gc.collect()  # so that no program collects another's garbage
                 time.sleep(rest_s)
                 start = time.perf_counter()
                 program()
@@ -55,9 +56,9 @@ def interleaved(
 
 
 def in_child(module: str, *arguments: object, threads: int | None = None) -> Any:
-    """Run a module in a process whose libraries compute in so many threads; return its JSON.
+    """Run a module in a process whose libraries use `threads` threads; return its JSON output.
 
-    Without a number they have as many as they take by themselves.
+    None leaves the number to the libraries.
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if name not in THREADS}

@@ -1,8 +1,8 @@
-"""A million items in a process of its own: how long, and how much memory at the peak.
+"""A million items in a separate process: the time, and the peak memory.
 
     python -m benchmarks.million KEY [SIZE]
 
-prints it as JSON. A peer that is slow is stopped after a while by a source that ends early.
+prints both as JSON. For a slow peer the source ends early, after `PATIENCE_S`.
 """
 
 import json
@@ -17,18 +17,18 @@ from benchmarks.peers import PEERS
 from benchmarks.workloads import Job, Step, nothing, same
 
 SIZE = 1_000_000
-PATIENCE_S = 6.0  # the source ends after that
+PATIENCE_S = 6.0  # the source ends after this
 STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a peer did.
+    """The measurements of one peer.
 
     Args:
-        items: how many items came out.
-        seconds: how long that took.
-        peak_mb: by how much the most memory that the process has had grew; None if unknown.
+        items: the number of items that came out.
+        seconds: the time that they took.
+        peak_mb: the growth of the process's peak memory; None if unknown.
     """
 
     items: int
@@ -47,7 +47,7 @@ def measured(key: str, size: int) -> Run:
 def run(key: str, size: int) -> Run:
     """Measure a peer in this process."""
     adapter = next(peer for peer in PEERS if peer.key == key).adapter()
-    adapter.on_loop(_job(range(64), Step()))  # imports, and what is made once
+    adapter.on_loop(_job(range(64), Step()))  # imports, and one-time set-up
     step, before, begun = Step(), peak_bytes(), time.perf_counter()
     adapter.on_loop(_job(Source(size), step))
     seconds, after = time.perf_counter() - begun, peak_bytes()
@@ -56,7 +56,7 @@ def run(key: str, size: int) -> Run:
 
 
 class Source:
-    """Numbers, until there were `size` or patience is at an end."""
+    """Numbers up to `size`, or until `PATIENCE_S` have passed."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -70,8 +70,8 @@ class Source:
 
 
 def peak_bytes() -> int | None:
-    """Return the most memory that this process has had; None where that is not known."""
-    if STATUS.exists():  # Linux: there ru_maxrss begins with that of the process which started this
+    """Return the peak memory of this process in bytes, or None if unknown."""
+    if STATUS.exists():  # on Linux, ru_maxrss starts with the parent process's
         line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     try:

@@ -1,11 +1,11 @@
-"""Load over HTTP: us beside FastAPI that answers one by one, from half to one and a half capacity.
+"""Load over HTTP: asyncml beside FastAPI without batching, at 0.5 to 1.5 times the capacity.
 
     python -m benchmarks.over_http
 
-The load comes from h2load, of nghttp2 (Debian: `apt install nghttp2-client`). Each connection asks
-at a fixed rate, and has one request under way at most: as long as not all of them wait, requests
-come at that rate however long the answers take, which is an open loop, and otherwise a closed one.
-They begin one after the other, so that they do not ask in step.
+The load comes from h2load, part of nghttp2 (Debian: `apt install nghttp2-client`). Each connection
+sends requests at a fixed rate, with at most one in flight. While not all of them are waiting,
+requests come at that rate however long the answers take (an open loop); otherwise the loop is
+closed. Connections start one after another, so that they are not in step.
 """
 
 import json
@@ -32,7 +32,7 @@ from benchmarks.results import digits, markdown, plain, write_section
 LAYERS = [784, 2048, 2048, 10]  # about 2 ms for one row, 10 ms for 32
 SERVERS = {"http_ours": "asyncml", "http_fastapi": "FastAPI, one by one"}
 CONNECTIONS = 1, 16, 256
-ENOUGH = 64  # connections that ask again at once: the batches are full, and nobody is refused
+ENOUGH = 64  # connections without pauses: enough for full batches, few enough for no refusal
 REFUSED_BY = 16
 ROUNDS = 3
 LOADS = 0.5, 0.8, 1.0, 1.5
@@ -58,14 +58,14 @@ NOTES = f"""\
 
 @dataclass(frozen=True)
 class Answers:
-    """What came back.
+    """The results of a load.
 
     Args:
-        asked: requests a second.
-        answered: a second, with 200.
-        refused: a second, with another status.
-        p50_ms, p99_ms: of those that were answered; of all where none was.
-        cores: of the processor, that the server had.
+        asked: requests per second.
+        answered: answers with status 200 per second.
+        refused: answers with another status per second.
+        p50_ms, p99_ms: latencies of requests with status 200; of all if there were none.
+        cores: processor cores that the server used, on average.
     """
 
     asked: float
@@ -93,7 +93,7 @@ def main(folder: Path = Path(__file__).parent, seconds: float = 0.5) -> None:
 
 
 def kept(runs: dict[int, dict[float, Answers]]) -> list[list[str]]:
-    """Set what is answered at one and a half times the capacity beside our limit."""
+    """Return a table of the answers at 1.5 times the capacity, beside our limit."""
     table = [["connections", "asked, of capacity", "answered", LIMIT, "kept?"]]
     (capacity,) = runs[ENOUGH].values()
     for connections in CONNECTIONS:
@@ -106,7 +106,7 @@ def kept(runs: dict[int, dict[float, Answers]]) -> list[list[str]]:
 
 
 def refusals(seconds: float) -> list[list[str]]:
-    """Measure what it costs to refuse."""
+    """Measure the cost of refusing; return a table."""
     with serving("http_full") as server:
         run = load(server, REFUSED_BY, 0, seconds)
     each_ms = 1e3 * run.cores / run.refused
@@ -116,13 +116,13 @@ def refusals(seconds: float) -> list[list[str]]:
 
 
 def measure(key: str, seconds: float) -> dict[int, dict[float, Answers]]:
-    """Return what a server answers, by connections and by load; 0 is its capacity.
+    """Return a server's results by connections and by load, where load 0 is its capacity.
 
-    Medians of rounds, in which each load has its turn.
+    They are medians of rounds; each round runs every load once.
     """
     runs: dict[tuple[int, float], list[Answers]] = {}
     with serving(key) as server:
-        load(server, 16, 0, seconds)  # until its threads have started
+        load(server, 16, 0, seconds)  # starts its threads
         capacity = [load(server, ENOUGH, 0, seconds) for _ in range(ROUNDS)]
         most = middle(capacity)
         for _ in range(ROUNDS):
@@ -142,7 +142,7 @@ def middle(runs: list[Answers]) -> Answers:
 
 
 def rows(found: dict[str, dict[int, dict[float, Answers]]]) -> list[list[str]]:
-    """Lay out all that was measured."""
+    """Return a table of all measurements."""
     table = [["server", "connections", "load", *Answers.__dataclass_fields__]]
     for key, by_connections in found.items():
         for connections, by_load in by_connections.items():
@@ -155,18 +155,18 @@ def rows(found: dict[str, dict[int, dict[float, Answers]]]) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class Server:
-    """A server in a process of its own.
+    """A server in a separate process.
 
     Args:
-        process: that process.
-        url: its address.
+        process: the process.
+        url: the server's address.
     """
 
     process: "subprocess.Popen[bytes]"
     url: str
 
     def busy_s(self) -> float:
-        """Return the seconds of processor that it has had."""
+        """Return the processor seconds that it has used."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -194,16 +194,16 @@ def serving(key: str) -> Iterator[Server]:
 
 
 def load(server: Server, connections: int, rate: float, seconds: float) -> Answers:
-    """Ask at a rate, or with 0 as fast as answers come, and return what came back."""
+    """Send requests at a rate, or with rate 0 as fast as answers come; return the results."""
     image = np.random.default_rng(0).random(LAYERS[0]).round(3).tolist()
     tensor = {"name": "input", "shape": [1, LAYERS[0]], "datatype": "FP32", "data": image}
-    begin_s = connections / rate if rate else 0.0  # until all connections have begun
+    begin_s = connections / rate if rate else 0.0  # until all connections have started
     with tempfile.TemporaryDirectory() as folder:
         body, log = Path(folder, "body.json"), Path(folder, "log")
         body.write_text(json.dumps({"inputs": [tensor]}), encoding="ascii")
         command = ["h2load", "--h1", f"--clients={connections}", f"--data={body}"]
         command += ["--header=content-type: application/json", f"--log-file={log}"]
-        if rate:  # each connection asks at its own times, evenly spread
+        if rate:  # connections at evenly spread times
             command += [f"--rps={rate / connections}", f"-n{round(rate * (seconds + begin_s))}"]
             at_once = min(connections, max(1, round(rate / 100)))
             command += [f"--rate={at_once}", "--rate-period=10ms"]
@@ -216,7 +216,7 @@ def load(server: Server, connections: int, rate: float, seconds: float) -> Answe
 
 
 def answers(log: npt.NDArray[np.float64], begin_s: float, seconds: float, cores: float) -> Answers:
-    """Read what h2load has noted of the `seconds` after all connections had begun."""
+    """Return the results from h2load's log of the `seconds` after all connections had started."""
     log[:, 0] -= log[:, 0].min() + 1e6 * begin_s
     asked = log[(log[:, 0] >= 0) & (log[:, 0] < 1e6 * seconds)]
     ended_s = (log[:, 0] + log[:, 2]) / 1e6
@@ -228,7 +228,7 @@ def answers(log: npt.NDArray[np.float64], begin_s: float, seconds: float, cores:
 
 
 def draw(found: dict[str, dict[int, dict[float, Answers]]], file: Path) -> None:
-    """Draw what is answered, and the 99th percentile, against the load with most connections."""
+    """Draw answers per second, and the 99th percentile, against load, for the most connections."""
     from matplotlib.figure import Figure
 
     sketch = Figure(figsize=(9, 3.2), layout="constrained")

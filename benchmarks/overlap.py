@@ -1,9 +1,9 @@
-"""Training while loading: how much longer it takes than the longer of the two, and the loop's lag.
+"""Training while loading: its time beside the longer of the two, and the loop's lag.
 
     python -m benchmarks.overlap ROUNDS SIZE
 
-prints as JSON what `Overlap` holds, for a fixed number of loads at once, and for the number that
-makes loading take as long as computing, which leaves no slack to either.
+prints as JSON the fields of `Overlap`, for a fixed number of concurrent loads, and for the number
+at which loading takes as long as computing, which leaves no slack.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ BEAT_S = 0.001
 
 @dataclass(frozen=True)
 class Overlap:
-    """An epoch, measured; medians of its rounds, in seconds.
+    """The measurements of an epoch: medians over the rounds, in seconds.
 
     Args:
-        at_once: how many loads.
+        at_once: the number of concurrent loads.
         load_s: loading alone.
         compute_s: computing alone.
         both_s: `aml.fit` over the pipeline.
-        lag_s: the longest time for which the loop kept a timer waiting meanwhile.
+        lag_s: the longest delay of a timer on the loop during `aml.fit`.
     """
 
     at_once: int
@@ -50,7 +50,7 @@ class Overlap:
 
 
 def measure(rounds: int, size: int) -> list[Overlap]:
-    """Measure both numbers of loads at once."""
+    """Measure with both numbers of concurrent loads."""
     x, y = images(size)
     pixels = np.round(x * 255).astype(np.uint8)
     first = _measure(rounds, pixels, y, AT_ONCE)
@@ -87,7 +87,7 @@ async def _drain(batches: AsyncIterable[object]) -> None:
 
 
 async def _train(ours: Adapter, pipeline: aml.Pipeline) -> float:
-    """Train for an epoch, and return the longest lag."""
+    """Train for an epoch; return the longest lag."""
     lags: list[float] = []
     heart = asyncio.create_task(_beat(lags))
     await _drain(aml.fit(ours.model, ours.optimizer, pipeline))

@@ -1,9 +1,9 @@
-"""Where our step's time goes: its parts by a stopwatch around each, beside the products alone.
+"""Where our step's time goes: a stopwatch around each part, beside the bare matrix products.
 
     python -m benchmarks.parts ROUNDS SIZE BEFORE
 
-prints the seconds of an epoch, after BEFORE others, as JSON. The stopwatches stand around the
-functions that our step calls anyway: it is our step that is measured, and no second version of it.
+prints the seconds of an epoch, after BEFORE others, as JSON. The stopwatches wrap the functions
+that our step calls anyway, so this measures our step, not a second version of it.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ PRODUCTS, BIASES, RELU, LOSS, ADAM, REST = PARTS = (
 )
 WATCHED = (
     (np, "matmul", PRODUCTS),
-    (layers.Linear, "forward", BIASES),  # the products are taken out of it below
+    (layers.Linear, "forward", BIASES),  # the products are subtracted below
     (layers.Linear, "backward", BIASES),
     (layers.ReLU, "forward", RELU),
     (layers.ReLU, "backward", RELU),
@@ -43,7 +43,7 @@ WATCHED = (
 
 
 def seconds(rounds: int, batches: Batches, before: int = 1) -> dict[str, float]:
-    """Return the median time of an epoch and of its parts, and of the products alone."""
+    """Return the median seconds of an epoch, of its parts, and of the bare products."""
     ours, products = trains_ours.Adapter(), gemms.Adapter()
     for _ in range(before):
         ours.epoch(batches)
@@ -58,7 +58,7 @@ def seconds(rounds: int, batches: Batches, before: int = 1) -> dict[str, float]:
 
 
 def _parts(program: Callable[[], None]) -> dict[str, float]:
-    """Run a program and return the seconds of each part."""
+    """Run a program; return the seconds of each part."""
     spent: Counter[str] = Counter()
     with contextlib.ExitStack() as stack:
         for owner, name, part in WATCHED:
@@ -73,7 +73,7 @@ def _parts(program: Callable[[], None]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _stopwatch(owner: Any, name: str, part: str, spent: Counter[str]) -> Iterator[None]:
-    """Add to `spent[part]` what each call of `owner.name` takes."""
+    """Add the seconds of each call of `owner.name` to `spent[part]`."""
     call = getattr(owner, name)
 
     def timed(*args: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How long a frame of the player's script takes, in headless Chromium, of 2,000 slices."""
+"""The time of a frame of the player's script, with 2,000 slices, in headless Chromium."""
 
 import statistics
 import tempfile
@@ -11,7 +11,7 @@ from tests.timeline.programs import queue_of
 
 
 def main() -> Iterator[tuple[str, str, str]]:
-    """Yield what is measured, its figure and its limit."""
+    """Yield rows: the measurement, its figure and its limit."""
     if not find_spec("playwright"):
         yield "a frame of the player", "no browser", "at most 8 ms"
         return

@@ -16,13 +16,13 @@ CANNOT = "-"
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured in one workload.
+    """The measurements of one workload.
 
     Args:
-        name: of the workload.
-        unit: of the figures.
-        figures: by the key of a peer; none for what it cannot do.
-        limits: ours.
+        name: the workload's name.
+        unit: the unit of the figures.
+        figures: by the key of a peer; a peer that cannot do the workload has none.
+        limits: the limits of our own figure.
     """
 
     name: str
@@ -35,25 +35,25 @@ class Row:
         return self.figures[US.key]
 
     def most(self, limit: Limit) -> float | None:
-        """Return a limit in the unit of the row; None if it is that of a peer without a figure."""
+        """Return a limit in the row's unit; None if it depends on a peer without a figure."""
         if not limit.of:
             return limit.most
         figure = self.figures.get(limit.of)
         return None if figure is None else limit.most * figure
 
     def tightest(self) -> float | None:
-        """Return the least of the limits that are known."""
+        """Return the lowest known limit, or None."""
         known = [most for limit in self.limits if (most := self.most(limit)) is not None]
         return min(known, default=None)
 
     def ratio(self, peer: Peer) -> float | None:
-        """Return how many times our figure a peer's is; None where there is no telling."""
+        """Return a peer's figure as a multiple of ours, or None if that cannot be computed."""
         figure = self.figures.get(peer.key)
         return None if figure is None or min(figure, self.ours) <= 0 else figure / self.ours
 
 
 def limits_table(rows: Iterable[Row]) -> list[list[str]]:
-    """Each limit beside our figure."""
+    """Return a table of our figures and their limits."""
     table = [["workload", "ours", "limit", "kept?"]]
     for row in rows:
         name, ours = row.name, f"{digits(row.ours)} {row.unit}"
@@ -65,7 +65,7 @@ def limits_table(rows: Iterable[Row]) -> list[list[str]]:
 
 
 def limit_text(limit: Limit, row: Row) -> str:
-    """Say a limit: "at most 3 µs an item", "at most 2x by hand (0.85)", "at most 1/20 of ..."."""
+    """Put a limit in words: "at most 3 µs an item", or "at most 2x by hand (0.85)"."""
     if not limit.of:
         return f"at most {limit.most:g} {row.unit}"
     times = f"{limit.most:.3g}x" if limit.most > 0.5 else f"1/{1 / limit.most:.0f} of"
@@ -80,7 +80,7 @@ def _verdict(row: Row, limit: Limit) -> str:
 
 
 def ratios_table(rows: Iterable[Row], peers: Sequence[Peer]) -> list[list[str]]:
-    """How many times our figure each peer's is."""
+    """Return a table of the peers' figures as multiples of ours."""
     others = [peer for peer in peers if peer.key != US.key]
     table = [["workload", f"{US.name} = 1", *(peer.name for peer in others)]]
     for row in rows:
@@ -91,7 +91,7 @@ def ratios_table(rows: Iterable[Row], peers: Sequence[Peer]) -> list[list[str]]:
 
 
 def figures_table(rows: Iterable[Row], peers: Sequence[Peer]) -> list[list[str]]:
-    """The figures as they were measured."""
+    """Return a table of the measured figures."""
     table = [["workload", "unit", *(peer.name for peer in peers)]]
     for row in rows:
         figures = (row.figures.get(peer.key) for peer in peers)
@@ -101,19 +101,19 @@ def figures_table(rows: Iterable[Row], peers: Sequence[Peer]) -> list[list[str]]
 
 
 def missing_line(peer: Peer) -> str:
-    """Name a peer that is not installed."""
+    """Return a line for a peer that is not installed."""
     return f"{peer.name} is missing: pip install -r benchmarks/requirements.txt"
 
 
 def digits(value: float) -> str:
-    """Round to what a stopwatch is worth: "0.95", "2.8", "19", "1,200"."""
+    """Round to a stopwatch's precision: "0.95", "2.8", "19", "1,200"."""
     if value < 0.005:
         return "0"
     return f"{value:.2f}" if value < 9.95 else f"{value:,.0f}"
 
 
 def plain(table: Sequence[Sequence[str]]) -> str:
-    """Lay a table out for a terminal."""
+    """Return a table as text for a terminal."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -123,13 +123,13 @@ def plain(table: Sequence[Sequence[str]]) -> str:
 
 
 def markdown(table: Sequence[Sequence[str]]) -> str:
-    """Lay a table out for a page."""
+    """Return a table as Markdown."""
     head, *lines = (f"| {' | '.join(line)} |" for line in table)
     return "\n".join([head, f"|{'---|' * len(table[0])}", *lines])
 
 
 def write_section(page: Path, title: str, text: str) -> None:
-    """Put a section into the page, in place of the one of that title if there is one."""
+    """Write a section to the page; it replaces a section with the same title."""
     before = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
     section = f"## {title}\n\n{text.strip()}\n"
     pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)

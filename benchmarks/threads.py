@@ -1,9 +1,9 @@
-"""BLAS threads: steps of `aml.fit` with one, and with as many as BLAS takes, alone and in company.
+"""BLAS threads: steps of `aml.fit` with one thread and with all, on a quiet and a busy machine.
 
     python -m benchmarks.threads ROUNDS
 
-prints as JSON the milliseconds of a step of each network, with one thread and with all: first as
-the machine is, then beside two processes that compute. A complete run writes its section of
+prints as JSON the milliseconds of a step of each network, with one thread and with all: first on
+the machine as it is, then beside two processes that compute. A complete run writes its section of
 `RESULTS.md`.
 """
 
@@ -29,7 +29,7 @@ from benchmarks.results import digits, markdown, plain, write_section
 SIZES = ([64, 32, 10], [784, 128, 10], [784, 256, 128, 10], [784, 1024, 1024, 10], [784, 4096, 10])
 BATCH, STEPS = 64, 20
 COMPANY = 2  # processes
-MOST_S = 20.0  # of one network with one number of threads, in one surrounding
+MOST_S = 20.0  # for one network and one number of threads, alone or in company
 
 NOTES = f"""\
 - Milliseconds of a step of `aml.fit`, batches of {BATCH}: the median of interleaved runs of {STEPS}
@@ -50,7 +50,7 @@ def main(rounds: int = 5, folder: Path = Path(__file__).parent) -> None:
 
 
 def measure(rounds: int) -> list[list[float]]:
-    """Return, for each network, the milliseconds of a step: quiet one and all, in company too."""
+    """Return, per network, milliseconds of a step: one thread and all, alone, then in company."""
     quiet = [_step_ms(sizes, rounds) for sizes in SIZES]
     with company():
         beside = [_step_ms(sizes, rounds) for sizes in SIZES]
@@ -75,7 +75,7 @@ def _train(model: aml.MLP, batches: Batches, threads: int) -> None:
 
 @contextmanager
 def company() -> Iterator[None]:
-    """Have other processes compute meanwhile."""
+    """Keep other processes computing during the `with` block."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(COMPANY)]
     try:
         yield
@@ -86,7 +86,7 @@ def company() -> Iterator[None]:
 
 
 def threads_table(rows: list[list[float]]) -> list[list[str]]:
-    """Return a row for each network, with how many times as long all threads take."""
+    """Return a table with a row per network, and the ratio of all threads to one."""
     table = [["network", "parameters", "alone: one", "all", "", "in company: one", "all", ""]]
     for sizes, (one, all_of, one_beside, all_beside) in zip(SIZES, rows, strict=True):
         size = sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))

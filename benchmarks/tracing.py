@@ -1,4 +1,4 @@
-"""What it costs to record a program, for each step of a task."""
+"""The cost of recording a program, per step of a task."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -16,7 +16,7 @@ async def yields() -> None:
 
 
 async def hands_over() -> None:
-    """Two tasks, one queue each way: every put and every get is a step."""
+    """Pass items between two tasks, a queue each way: every put and every get is a step."""
     there: asyncio.Queue[int] = asyncio.Queue(1)
     back: asyncio.Queue[int] = asyncio.Queue(1)
 

@@ -1,6 +1,6 @@
-"""Training: us, torch, scikit-learn and the bare matrix products, side by side.
+"""Training: asyncml, torch, scikit-learn and the bare matrix products, side by side.
 
-A complete run writes the section of `RESULTS.md`; one of some peers only prints.
+A complete run writes a section of `RESULTS.md`; a run with only some peers just prints.
 """
 
 import textwrap
@@ -68,10 +68,10 @@ def main(
     """Measure and print; write the results of a complete run.
 
     Args:
-        rounds: epochs late in the training; early, when each one differs, there are four.
-        only: the keys of some peers; we are always among them.
+        rounds: the number of timed epochs late in the training; early on, there are four.
+        only: the keys of some peers; ours is always included.
         folder: where the results of a complete run are written.
-        size: images in an epoch.
+        size: the number of images in an epoch.
     """
     keys = [peer.key for peer in TRAINERS if not only or peer.key in (US.key, *only)]
     on, runs, parts = machine(), {}, {}
@@ -111,7 +111,7 @@ def counted(threads: int) -> str:
 
 
 def overlap_rows(overlaps: Sequence[Overlap]) -> list[Row]:
-    """Return what training while loading costs, and the lag: with slack, and without."""
+    """Return the cost of training while loading, and the lag, with slack and without."""
     usual, even = overlaps
     return [
         _overlap_row(usual, f"loading {AT_ONCE} batches at once beside it", (Limit(1.1),)),
@@ -125,13 +125,13 @@ def _overlap_row(overlap: Overlap, name: str, limits: tuple[Limit, ...]) -> Row:
 
 
 def absences(run: Run) -> list[str]:
-    """Name who is not installed, and who cannot do it here."""
+    """Return lines for peers that are not installed, or cannot run here."""
     missing = [missing_line(peer) for peer in TRAINERS if peer.key in run.missing]
     return missing + [f"{NAMES[key]} cannot do it here: {why}" for key, why in run.unable.items()]
 
 
 def parts_table(parts: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
-    """Return the milliseconds of each part of our step, by threads and time."""
+    """Return a table of the milliseconds of each part of our step, by threads and time."""
     table = [["part of our epoch, ms", *parts]]
     for part in (ALONE, WHOLE, *PARTS):
         name = {ALONE: "matrix products alone", WHOLE: "our epoch"}.get(part, part)
@@ -140,7 +140,7 @@ def parts_table(parts: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
 
 
 def handover_table(seconds: Mapping[str, float]) -> list[list[str]]:
-    """Return the milliseconds of a step, from the bare loop to `fit`."""
+    """Return a table of the milliseconds of a step, from the bare loop to `fit`."""
     table = [["a step, 1 thread", "ms", "times the bare loop"]]
     for way, time in seconds.items():
         table.append([way, digits(1e3 * time), f"{time / seconds[BARE]:.2f}x"])
@@ -148,7 +148,7 @@ def handover_table(seconds: Mapping[str, float]) -> list[list[str]]:
 
 
 def rest_of_the_gap(parts: Mapping[str, float], late: Mapping[str, float]) -> str:
-    """Say in a few sentences where our time beyond the products goes, with one thread."""
+    """Return a text: where our time beyond the products goes, with one thread."""
     gap = parts[WHOLE] - parts[ALONE]
     others = [part for part in PARTS if part not in (PRODUCTS, ADAM, REST)]
     shares = {part: parts[part] / gap for part in (ADAM, REST, *others)}

@@ -1,7 +1,7 @@
-"""What is loaded: the workloads of `python -m benchmarks loading`, their sizes and our limits.
+"""The workloads of `python -m benchmarks loading`, their sizes and our limits.
 
-Every peer gets the same `Job` and does it in the way its documentation shows. Items are numbers, so
-that handing them to another thread or process costs the same everywhere.
+Every peer gets the same `Job` and does it as its documentation shows. Items are numbers, so that
+handing them to another thread or process costs the same everywhere.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ class Job:
 
     Args:
         items: the numbers to work on.
-        call: the function for whoever has an event loop.
+        call: the async function, for peers with an event loop.
         plain: the same as a plain function, for threads and processes.
-        concurrency: how many calls at once.
-        batch: how many results in a batch.
-        step: what is done with each batch; it may block.
-        chunk: how many items a thread is given at once where that is chosen by hand.
+        concurrency: the number of concurrent calls.
+        batch: the number of results in a batch.
+        step: called with each batch; it may block.
+        chunk: the number of items that a thread gets at once, for peers that choose it.
     """
 
     items: Iterable[int]
@@ -39,14 +39,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a figure of ours must not exceed: a number of its unit, or so many times a peer's."""
+    """The most that a figure of ours may be: a number in its unit, or a multiple of a peer's."""
 
     most: float
     of: str = ""  # the key of a peer
 
 
 class Step:
-    """Counts what arrives, and blocks for a while if it stands for training."""
+    """Count the items that arrive; block for a while per batch if it stands for training."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
@@ -55,7 +55,7 @@ class Step:
     def __call__(self, batch: Sized) -> None:
         self.items += len(batch)
         if self.seconds:
-            time.sleep(self.seconds)  # as a step in NumPy does, this lets other threads run
+            time.sleep(self.seconds)  # lets other threads run, like a step in NumPy
 
 
 @dataclass(frozen=True)
@@ -63,19 +63,19 @@ class Workload:
     """A job to be timed.
 
     Args:
-        name: what it is, as the table says it.
-        how: the method of an adapter that does it; a peer without that method cannot.
+        name: its name in the table.
+        how: the adapter's method that does it; a peer without the method is left out.
         call: see Job.
         plain: see Job.
         size: the number of items.
         concurrency: see Job.
         batch: see Job.
         chunk: see Job.
-        unit: of the figure.
+        unit: the unit of the figure.
         scale: units in a second.
         step_s: seconds for which each batch blocks.
-        repeat: how many times in a row it is timed.
-        limits: ours.
+        repeat: the number of runs in a row that are timed together.
+        limits: the limits of our own figure.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Workload:
     limits: tuple[Limit, ...] = ()
 
     def run(self, adapter: Any, size: int | None = None) -> None:
-        """Do the job once (with another number of items, if given), and count what arrives."""
+        """Do the job once, with `size` items if given; raise RuntimeError unless all arrive."""
         size, step = size or self.size, Step(self.step_s)
         job = Job(
             range(size), self.call, self.plain, self.concurrency, self.batch, step, self.chunk
@@ -103,7 +103,7 @@ class Workload:
             raise RuntimeError(f"{step.items} of {size} items arrived")
 
 
-# what is called on each item
+# functions that are called on each item
 
 
 async def nothing(item: int) -> int:
@@ -168,14 +168,14 @@ def decode(item: int) -> Any:
 
 @cache
 def latencies() -> list[float]:
-    """Seconds for each of 2,000 items: 5 % of them, at random, take 60 ms, the others 2 ms."""
+    """Return seconds for 2,000 items: 5 % of them, at random, take 60 ms, the others 2 ms."""
     rng = random.Random(0)
     return [0.06 if rng.random() < 0.05 else 0.002 for _ in range(2_000)]
 
 
 @cache
 def pictures() -> list[bytes]:
-    """Eight pictures of 256 x 256 in colour as PNG: a gradient with some noise, like a photo's."""
+    """Return eight PNG pictures of 256 x 256 in colour: gradients with noise like a photo's."""
     import numpy as np
     from PIL import Image
 

@@ -18,9 +18,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
 ]
-mathjax_path = "mathjax/tex-chtml.js"  # formulas without a request to anywhere
+mathjax_path = "mathjax/tex-chtml.js"  # formulas without a network request
 nb_execution_mode = "off"  # the lessons are shown as they were executed
-nb_ipywidgets_js = {}  # these would be loaded from elsewhere
+nb_ipywidgets_js = {}  # these would be loaded from the network
 nb_merge_streams = True
 nb_code_prompt_show = "Show our solution"  # nothing else is folded
 nb_code_prompt_hide = "Hide our solution"
@@ -41,13 +41,13 @@ html_static_path = ["_static"]
 html_css_files = ["asyncml.css"]
 html_favicon = "_static/icon.svg"
 html_last_updated_fmt = None
-html_domain_indices = False  # its only line would be this module
-html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
+html_domain_indices = False  # it would list only this module
+html_context = {"default_mode": "auto"}  # light or dark like the reader's system
 html_theme_options = {
     "use_download_button": True,
     "show_toc_level": 2,
     "footer_content_items": ["copyright.html"],
-    "navbar_persistent": [],  # the search stands in the sidebar
+    "navbar_persistent": [],  # the search is in the sidebar
     "repository_url": REPOSITORY,
     "repository_branch": "main",
     "path_to_docs": "",  # a page of a lesson has the lesson's path
@@ -61,7 +61,7 @@ html_theme_options = {
 }
 
 _IN = r"~?(?:\w+\.)*"  # modules before a name
-_NUMPY = [  # types as they are written, and not as NumPy spells them out
+_NUMPY = [  # types as written, not as NumPy spells them out
     (
         re.compile(rf"{_IN}_Buffer \| {_IN}_SupportsArray.*?\[complex \| bytes \| str\]"),
         "ArrayLike",
@@ -80,9 +80,9 @@ def _shorter(app, what, name, obj, options, signature, returned):
 
 
 def _as_meant(app, what, name, obj, options, lines):
-    """Make a list of the map in the docstring of a room: one file a line, indented.
+    """Turn the map in a room's docstring (one indented line per file) into a list.
 
-    A lone hyphen in a table is a dash, and not a list of nothing.
+    A lone hyphen in a table becomes a dash, because it would be an empty list.
     """
     lines[:] = [re.sub(r"(?<=  )-(?=  )", "–", line) for line in lines]
     if what == "module":
@@ -91,12 +91,12 @@ def _as_meant(app, what, name, obj, options, lines):
 
 
 def _without_fields(app, what, name, obj, skip, options):
-    """Leave out the fields of named tuples: their class says what they are, each alone nothing."""
+    """Skip the fields of named tuples: the class documents them, their own docstrings do not."""
     return skip or (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
 
 
 def setup(app):
-    """Let docstrings be read as they are meant."""
+    """Connect the functions above to autodoc."""
     app.connect("autodoc-process-signature", _shorter)
     app.connect("autodoc-process-docstring", _as_meant)
     app.connect("autodoc-skip-member", _without_fields)

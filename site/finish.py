@@ -1,7 +1,7 @@
-"""What is done to the pages once Sphinx has made them: `finish(folder, root)`.
+"""The last steps after Sphinx has built the pages: `finish(folder, root)`.
 
-What no page loads is left out, the page for lost addresses is made to work at any depth, and the
-cheat sheet is printed.
+They remove files that no page loads, make the page for lost addresses work at any depth, and print
+the cheat sheet.
 """
 
 import re
@@ -10,10 +10,10 @@ import subprocess
 from pathlib import Path
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next(filter(None, map(shutil.which, _BROWSERS)), None)  # one prints the cheat sheet
+BROWSER = next(filter(None, map(shutil.which, _BROWSERS)), None)  # prints the cheat sheet
 _HREF = re.compile(r'(<a class="reference[^>]*) href="[^"]*"')
 _ICONS = re.compile(r'\s*<script defer src="[^"]*/fontawesome\.js[^"]*"></script>')
-# Where the site's root is: below the repository's name on GitHub Pages, and else at the top.
+# The site's root: below the repository's name on GitHub Pages, at the top elsewhere.
 _BASE = """<base href="{root}">
 <script>
 const base = document.querySelector("base");
@@ -23,7 +23,7 @@ if (!location.pathname.startsWith(base.getAttribute("href"))) base.href = "/";
 
 
 def finish(folder: Path, root: str) -> None:
-    """Do all of it to the site in `folder`, whose address is expected to have the path `root`."""
+    """Finish the site in `folder`, which is to be served under the path `root`."""
     _leave_out_what_no_page_loads(folder)
     _work_at_any_depth(folder / "404.html", root)
     if BROWSER:
@@ -31,7 +31,7 @@ def finish(folder: Path, root: str) -> None:
 
 
 def _leave_out_what_no_page_loads(folder: Path) -> None:
-    """Drop the maps of minified sources, and 1.5 MB of pictures of icons.
+    """Remove source maps of minified files, and 1.5 MB of icons.
 
     The theme has its icons twice: as a font, which stays, and as a script for a site's own icons.
     """
@@ -44,16 +44,16 @@ def _leave_out_what_no_page_loads(folder: Path) -> None:
 
 
 def _work_at_any_depth(page: Path, root: str) -> None:
-    """Let the links of a page start at the site's root, whatever the address it is sent for.
+    """Make a page's links relative to the site's root, whatever address the page is served for.
 
-    Links within the page would lead to the first page then; it has none that anybody needs.
+    Links within the page would then lead to the first page, so they are removed; none is needed.
     """
     text = re.sub(r' href="#[^"]*"', "", page.read_text(encoding="utf-8"))
     page.write_text(text.replace("<head>", f"<head>\n{_BASE.format(root=root)}", 1), "utf-8")
 
 
 def _print(browser: str, page: Path) -> None:
-    """Print a page beside it as a PDF, whose links would lead to this machine: without them."""
+    """Print a page to a PDF beside it, without links, which would lead to this machine."""
     bare = page.with_stem(f"{page.stem}-bare")
     bare.write_text(_HREF.sub(r"\1", page.read_text(encoding="utf-8")), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]

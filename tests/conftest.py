@@ -1,4 +1,4 @@
-"""After each test: no task, no thread, no setting, and no exception that nobody asked for."""
+"""After each test: no task, no thread, no setting, and no unretrieved exception."""
 
 import gc
 import os
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests import leftovers
 
-# the same examples in every run, so that a change is what turns a test red; `explore` looks further
+# the same examples in every run, so that only a change can fail a test; `explore` tries others
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("suite", derandomize=True, **QUIET)
 settings.register_profile("explore", **QUIET)
@@ -20,10 +20,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 @pytest.fixture(scope="session", autouse=True)
 def what_was_there_before_the_tests_is_frozen() -> None:
-    """Keep the collector out of it: the checks of exercises collect garbage each time.
+    """Hide existing objects from the collector, because checks of exercises collect every time.
 
-    Hypothesis makes its random state for its first test, and asks the collector who holds it; what
-    is frozen is not looked through, and from Python 3.14 on it then warns: that test comes first.
+    Hypothesis creates its random state for its first test, and asks the collector who holds it. It
+    cannot find frozen objects, and from Python 3.14 on it then warns; so a property runs first.
     """
     _first_property()
     gc.collect()
@@ -32,7 +32,7 @@ def what_was_there_before_the_tests_is_frozen() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def interrupts_are_heard() -> Iterator[None]:
-    """Undo what `nohup`, and a shell for what runs in the background, do: they ignore SIGINT."""
+    """Handle SIGINT again, which `nohup` and shells ignore for background processes."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,14 +42,14 @@ def interrupts_are_heard() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_failures_yet() -> Iterator[None]:
-    """Let each test begin with the first verdict on an exercise: the second says more."""
+    """Forget earlier verdicts: the second verdict on an exercise says more than the first."""
     with leftovers.no_failures_yet():
         yield
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that leaves something; `@pytest.mark.untidy` excuses tasks, not threads."""
+    """Fail a test that leaves anything running; `@pytest.mark.untidy` allows tasks, not threads."""
     with leftovers.nothing_is_left(untidy=bool(request.node.get_closest_marker("untidy"))):
         yield
 

@@ -1,7 +1,7 @@
 """Re-execute notebooks in place: `python -m tests.execute [NOTEBOOK ...]`, all of them by default.
 
-Cells run in the kernel that the gate uses, so what is written is what the gate will see. A notebook
-in which anything goes wrong is left as it was. Metadata that differs between machines is dropped.
+Cells run in the gate's kernel, so the gate sees the same outputs. A notebook in which anything goes
+wrong is left as it was. Metadata that differs between machines is dropped.
 """
 
 import itertools
@@ -19,15 +19,15 @@ KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "nam
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 MACHINE_PATH = re.compile(r"[^\s\"'(]*[/\\](site-packages|lib[/\\]python\d\.\d+)[/\\]")
 CAPTION = re.MULTILINE | re.DOTALL
-MOST_ALT = 250  # more than that is tiring to listen to
+MOST_ALT = 250  # longer texts are tiring to listen to
 CELL_FILE = re.compile(r"[^\s\"'(]*[/\\]ipykernel_\d+[/\\]\d+\.py")
 
 
 def execute(path: Path) -> list[str]:
-    """Run every cell, and write the notebook if nothing was wrong.
+    """Run every cell; write the notebook if nothing went wrong.
 
     Returns:
-        What was wrong, empty if nothing was.
+        What went wrong; empty if nothing did.
     """
     notebook = nbformat.read(path, as_version=4)
     kernel = Kernel(path.resolve().parent)
@@ -52,7 +52,7 @@ def execute(path: Path) -> list[str]:
 
 
 def merged(outputs: list[Output]) -> list[Output]:
-    """Outputs with text that was printed in pieces joined, as Jupyter shows it."""
+    """Return outputs with text that was printed in pieces joined, as Jupyter shows it."""
     found: list[Output] = []
     for output in outputs:
         if found and output["output_type"] == "stream" and found[-1].get("name") == output["name"]:
@@ -63,9 +63,9 @@ def merged(outputs: list[Output]) -> list[Output]:
 
 
 def describe_figures(cells: list[nbformat.NotebookNode]) -> None:
-    """Give each figure its caption as alternative text, or else what is printed beside it.
+    """Give each figure its caption, or else the text printed beside it, as alternative text.
 
-    It stands in the metadata of the output, where nbconvert looks for it.
+    nbconvert reads it from the output's metadata.
     """
     for cell, after in itertools.pairwise([*cells, None]):
         for output in cell.get("outputs", []):

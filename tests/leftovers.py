@@ -1,4 +1,4 @@
-"""What a test, or one of the cases of a test, must not leave behind, and where each begins."""
+"""What a test, or a case of a test, must not leave behind, and the state it starts from."""
 
 import asyncio
 import logging
@@ -14,26 +14,26 @@ from asyncml.clock import Deadlock
 from asyncml.course import exercises
 from asyncml.course.exercises import standing
 
-# a thread that has been told to end needs a moment
+# a thread needs a moment to end
 GRACE_S = 1.0
 
 
 @contextmanager
 def no_failures_yet() -> Iterator[None]:
-    """Begin with the first verdict on an exercise: the second says more."""
+    """Forget earlier verdicts: the second verdict on an exercise says more than the first."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exercises, "_failures", exercises.Counter())
-        for what in ("_states", "_passed"):  # of which an example in a docstring tells
+        for what in ("_states", "_passed"):  # examples in docstrings depend on these
             patch.setattr(standing, what, {})
         yield
 
 
 @contextmanager
 def nothing_is_left(*, untidy: bool = False) -> Iterator[None]:
-    """Fail if something is left running; who is untidy may leave tasks, but no thread.
+    """Fail if anything is left running; an untidy test may leave tasks, but no threads.
 
-    asyncio.run and simulate cancel what is left when the main coroutine has ended, so a leak is
-    seen there or nowhere. Debug mode is left off: it slows every task down several times.
+    asyncio.run and simulate cancel remaining tasks when the main coroutine ends, so a leak can only
+    be seen there. Debug mode stays off: it makes every task several times slower.
     """
     before, interval_s = set(threading.enumerate()), sys.getswitchinterval()
     tasks: list[str] = []
@@ -74,7 +74,7 @@ def _watch_clean_up(patch: pytest.MonkeyPatch, found: list[str]) -> None:
 
 
 class _Errors(logging.Handler):
-    """Keeps what asyncio can only log: a task destroyed, an exception never retrieved."""
+    """Keep what asyncio only logs: a destroyed task, an exception never retrieved."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

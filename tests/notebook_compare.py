@@ -1,4 +1,4 @@
-"""What is wrong with a cell, given how it is committed and how it ran just now. Pure functions."""
+"""What is wrong with a cell, given its committed outputs and this run. Pure functions."""
 
 import difflib
 import json
@@ -22,7 +22,7 @@ _Canonical = tuple[str, dict[str, str]]
 
 
 def problems(cell: Cell, run: Run) -> list[str]:
-    """All that is wrong with a cell, one sentence each, followed by what shows it."""
+    """Return everything wrong with a cell: for each, a sentence and the evidence."""
     found = faults(cell, run)
     if run.status != "ok" and EXPECTS_ERROR not in tags(cell):
         return found
@@ -30,7 +30,7 @@ def problems(cell: Cell, run: Run) -> list[str]:
 
 
 def faults(cell: Cell, run: Run) -> list[str]:
-    """What is wrong with how the cell ran, whatever output is committed."""
+    """Return what is wrong with the run of a cell, whatever outputs are committed."""
     found = []
     expected = EXPECTS_ERROR in tags(cell)
     if run.status == "ok" and expected:
@@ -47,9 +47,9 @@ def faults(cell: Cell, run: Run) -> list[str]:
 
 
 def differences(cell: Cell, fresh: list[Output]) -> list[str]:
-    """How the committed outputs differ from those of this run, field by field.
+    """Return how the committed outputs differ from this run's, field by field.
 
-    A cell tagged as not compared still has to put out the same kinds of things in the same order.
+    A cell tagged as not compared must still have the same kinds of output in the same order.
     """
     found = []
     if marker := NBVAL_MARKER.search(_text(cell["source"])):
@@ -68,11 +68,10 @@ def differences(cell: Cell, fresh: list[Output]) -> list[str]:
 
 
 def canonical(outputs: list[Output]) -> list[_Canonical]:
-    """Outputs as (kind, compared fields), in order; text that was printed in pieces is joined.
+    """Return outputs as (kind, compared fields), in order; text printed in pieces is joined.
 
-    Images count by being there: their bytes change with the fonts and the version of Matplotlib.
-    So do those within HTML.
-    A traceback is not compared, since it quotes the standard library; its exception is.
+    An image must only be there, within HTML too: its bytes depend on the fonts and on Matplotlib's
+    version. A traceback is not compared, since it quotes the standard library; its exception is.
     """
     found: list[_Canonical] = []
     for output in outputs:
@@ -92,7 +91,7 @@ def canonical(outputs: list[Output]) -> list[_Canonical]:
 
 
 def with_one_number_changed(cell: Cell) -> Iterator[tuple[str, Cell]]:
-    """Copies of a cell, each with one number of its compared outputs off by one digit."""
+    """Yield copies of a cell, each with one number in its compared outputs off by one digit."""
     for place, output in enumerate(cell["outputs"]):
         for path in _text_fields(output):
             text = _text(_at(output, path))
@@ -111,7 +110,7 @@ def _is_in(place: int, spans: list[range]) -> bool:
 
 
 def tags(cell: Cell) -> list[str]:
-    """The tags of a cell."""
+    """Return the tags of a cell."""
     return list(cell["metadata"].get("tags", []))
 
 

@@ -1,10 +1,10 @@
-"""A pytest plugin: what nbval collects, with a run and a comparison that miss nothing.
+"""A pytest plugin: it collects notebooks like nbval, but misses nothing when it compares.
 
 Each code cell is a test, and so is the notebook's end, where nothing may be left running. Cells run
-in order in one kernel: asked for cell 5 alone, the gate runs cells 1 to 4 before it.
+in order in one kernel: to run cell 5 alone, the gate runs cells 1 to 4 first.
 
-Of nbval it takes what nbval documents, the options and the tags. Should a pytest come that nbval
-does not work with, `pytest -p no:nbval.plugin` runs the same tests, with the gate's own options.
+It uses only the documented parts of nbval, the options and the tags. With a pytest that nbval does
+not support, `pytest -p no:nbval.plugin` runs the same tests, with the gate's own options.
 """
 
 import sys
@@ -25,7 +25,7 @@ from tests.notebook_kernel import Kernel, KernelLost, Run  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Stand in for nbval's options where it is switched off."""
+    """Add nbval's options if nbval is switched off."""
     if pluginmanager.is_blocked("nbval.plugin"):
         group = parser.getgroup("nbval", "notebooks, without nbval")
         group.addoption("--nbval", action="store_true", help="run notebooks, compare all output")
@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse the options by which outputs would go uncompared."""
+    """Refuse options that would leave outputs uncompared."""
     for option in ("nbval_lax", "nbval_sanitize_with", "sanitize_with"):
         if config.getoption(option, None):
             flag = "--" + option.replace("_", "-")
@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Iterator[Any]:
-    """Put our collector in the place of nbval's."""
+    """Replace nbval's collector with ours."""
     collectors = yield
     if file_path.suffix != ".ipynb" or not parent.config.getoption("nbval"):
         return collectors
@@ -58,7 +58,7 @@ class Notebook(pytest.File):
     kernel: Kernel
 
     def collect(self) -> Iterator[pytest.Item]:
-        """One item for each code cell, numbered as executed, and one for the end."""
+        """Yield an item for each code cell, numbered as executed, and one for the end."""
         notebook = nbformat.read(self.path, as_version=4)
         self.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         self.runs: list[Run] = []
@@ -79,7 +79,7 @@ class Notebook(pytest.File):
             self.kernel.stop()
 
     def run_up_to(self, number: int) -> list[Run]:
-        """The runs of cells 1 to `number`; each cell runs once."""
+        """Return the runs of cells 1 to `number`; each cell runs once."""
         timeout = self.config.getoption("nbval_cell_timeout")
         for cell in self.cells[len(self.runs) : number]:
             self.runs.append(self.kernel.run(cell.source, timeout=timeout))
@@ -87,7 +87,7 @@ class Notebook(pytest.File):
 
 
 class Cell(pytest.Item):
-    """One code cell; its failure shows each thing that is wrong with it."""
+    """A code cell; its failure lists everything wrong with it."""
 
     parent: Notebook
 
@@ -96,7 +96,7 @@ class Cell(pytest.Item):
         self.number, self.cell = number, cell
 
     def runtest(self) -> None:
-        """Run the cell and compare it with what is committed."""
+        """Run the cell; compare its outputs with the committed ones."""
         try:
             found = problems(self.cell, self.parent.run_up_to(self.number)[-1])
         except KernelLost as error:
@@ -105,7 +105,7 @@ class Cell(pytest.Item):
             raise Wrong("\n\n".join(found))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What is wrong and with which cell; the plugin's own traceback helps nobody."""
+        """Return what is wrong with which cell, without the plugin's own traceback."""
         if isinstance(excinfo.value, Wrong):
             where = f"cell {self.number} ({self.cell.get('id')})"
             return f"{where}: {excinfo.value}\n\nThe cell:\n{self.cell.source}"
@@ -132,7 +132,7 @@ class End(pytest.Item):
             raise Wrong("\n\n".join(found))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What is left."""
+        """Return what is left."""
         if isinstance(excinfo.value, Wrong):
             return f"after the last cell: {excinfo.value}"
         return super().repr_failure(excinfo, style)
@@ -143,10 +143,10 @@ class End(pytest.Item):
 
 
 class Wrong(Exception):
-    """All that is wrong with a cell, or with the end of a notebook."""
+    """Everything wrong with a cell, or with the end of a notebook."""
 
 
 def _build_font_cache() -> None:
-    """Spare the first kernel on a fresh machine Matplotlib's words about it, which go to stderr."""
+    """Build Matplotlib's font cache, which on a fresh machine writes to the kernel's stderr."""
     with suppress(ImportError):
         import matplotlib.font_manager  # noqa: F401

@@ -1,8 +1,8 @@
-"""What runs inside a kernel, unseen by its notebook, before the first cell and after the last one.
+"""Code that runs in a kernel, hidden from the notebook, before its first cell and after its last.
 
-The gate sends this file's text to the kernel, in a namespace of its own. Futures are found through
-the garbage collector: `all_tasks` sees one loop only, and an exception that nobody asked for is
-logged only when its future dies, which one that a variable holds never does.
+The gate sends this file's source to the kernel, in its own namespace. It finds futures through the
+garbage collector, because `all_tasks` sees only one loop, and an unretrieved exception is logged
+only when its future is destroyed, which never happens to one held by a variable.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ KERNEL = tuple(os.sep + name + os.sep for name in ("ipykernel", "IPython", "torn
 
 
 def remember() -> str:
-    """Note the kernel's own futures."""
+    """Remember the kernel's own futures."""
     sys._futures_before_the_first_cell = weakref.WeakSet(_futures())
     return "[]"
 
 
 def report() -> str:
-    """Which tasks of the cells still run, and which exceptions nobody asked for, as JSON."""
+    """Return, as JSON, the cells' tasks that still run and their unretrieved exceptions."""
     own = sys._futures_before_the_first_cell
     complaints = [_complaint(future) for future in _futures() if future not in own]
     return json.dumps(sorted(filter(None, complaints)))

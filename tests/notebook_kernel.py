@@ -1,8 +1,8 @@
-"""A Jupyter kernel that hides nothing: what a cell put out, how it ended, and what it left behind.
+"""A Jupyter kernel that hides nothing: a cell's outputs, how it ended, and what it left behind.
 
-nbval by itself throws the reply away and reads only what arrives for the cell that is running. An
-ExceptionGroup or a bad magic is announced by the reply alone, and what a background task prints
-after its cell has ended belongs to no running cell, so both pass there unseen.
+nbval itself drops the reply, and reads only messages for the running cell. But an ExceptionGroup or
+a bad magic is reported only in the reply, and output of a background task after the end of its cell
+belongs to no running cell, so nbval misses both.
 """
 
 import ast
@@ -27,8 +27,8 @@ from tests import ONE_BLAS_THREAD
 
 Output = dict[str, Any]
 
-# These would change what a learner sees: figures that are not drawn, output of child processes that
-# is lost (ipykernel leaves file descriptors alone under pytest), slow-callback warnings.
+# These would change what a learner sees: figures not drawn, lost output of child processes
+# (ipykernel leaves file descriptors alone under pytest), slow-callback warnings.
 UNSET = ("PYTEST_CURRENT_TEST", "MPLBACKEND", "PYTHONASYNCIODEBUG", "PYTHONWARNINGS")
 POLL_S = 0.5
 INTERRUPT_S = 5.0
@@ -43,7 +43,7 @@ class KernelLost(Exception):
 
 @dataclass
 class Run:
-    """What came of one cell: its outputs, and what no notebook stores."""
+    """The outcome of a cell: its outputs, and what no notebook stores."""
 
     outputs: list[Output] = field(default_factory=list)
     status: str = "ok"
@@ -54,7 +54,7 @@ class Run:
 
 
 class _ThisPython(KernelSpecManager):
-    """Whatever kernels are installed on the machine: the one that runs in this Python."""
+    """The kernel that runs in this Python, whatever kernels are installed on the machine."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
@@ -64,8 +64,8 @@ class Kernel:
     """The kernel of this Python, started as a learner's would be, without the learner's profile.
 
     Args:
-        folder: where it runs.
-        startup_timeout: seconds until it must answer.
+        folder: its working directory.
+        startup_timeout: seconds within which it must answer.
     """
 
     def __init__(self, folder: Path, *, startup_timeout: float = 60.0) -> None:
@@ -99,7 +99,7 @@ class Kernel:
         return self._run(source, timeout, silent=False)
 
     def unfinished(self) -> list[str]:
-        """What the cells left behind: running tasks, exceptions never retrieved, late output."""
+        """Return what the cells left behind: running tasks, unretrieved exceptions, late output."""
         run, found = self._inspect("report")
         texts = [output.get("text", output) for output in run.outputs]
         return [*found, *run.late, *(f"at the end of the notebook came:\n{text}" for text in texts)]
@@ -143,7 +143,7 @@ class Kernel:
         return run
 
     def _messages(self, timeout: float) -> Iterator[dict[str, Any]]:
-        """What the kernel publishes, until `timeout` seconds from now."""
+        """Yield the messages that the kernel publishes in the next `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             try:
@@ -190,7 +190,7 @@ class Kernel:
 
 
 def _collect(messages: Iterator[dict[str, Any]], msg_id: str, run: Run, sent: list[str]) -> None:
-    """Read messages up to the one that says the cell is done, and apply them as a notebook does."""
+    """Apply messages as a notebook does, up to the one that says that the cell is done."""
     displays: dict[str, Output] = {}
     clear = False
     for message in messages:
@@ -241,12 +241,12 @@ def _late(message: dict[str, Any], sent: list[str]) -> str | None:
 
 
 def _add_missing_error(run: Run, reply: dict[str, Any]) -> None:
-    """Make an error output where IPython only wrote to stderr: exception groups, bad magics."""
+    """Add an error output if IPython only wrote to stderr: for exception groups and bad magics."""
     if run.status != "error" or any(output["output_type"] == "error" for output in run.outputs):
         return
     pieces = [output for output in run.outputs if output.get("name") == "stderr"]
     before, start, rest = _split_traceback("".join(piece["text"] for piece in pieces))
-    for place, piece in enumerate(pieces):  # as many as it took the kernel to send the text
+    for place, piece in enumerate(pieces):  # the kernel may send the text in several
         piece["text"] = "" if place else before
     run.outputs[:] = [output for output in run.outputs if output.get("text") != ""]
     error = {"ename": reply["ename"], "evalue": reply["evalue"], "traceback": [start + rest]}

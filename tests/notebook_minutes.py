@@ -1,7 +1,7 @@
-"""How long a lesson takes, by a rule: what its title says, and what the tests compare with it.
+"""How long a lesson takes, by a rule that the tests compare with the time in its title.
 
 Three words a second, five seconds a line of code, eight a cell, and 25 for a question that asks for
-a prediction. Solutions are not counted, nor is the work on an exercise, which only trying tells.
+a prediction. Neither solutions nor the work on exercises count: only a trial could tell the latter.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 from tests.notebook_compare import tags
 
 WORDS_A_SECOND, LINE_S, CELL_S, PREDICTION_S = 3, 5, 8, 25
-SET_UP = "setup"  # the same in every lesson: it is run, and read once
+SET_UP = "setup"  # the same in every lesson, so it is run but not read again
 
 Cell = dict[str, Any]
 _QUESTION = re.compile(r"do you expect|your (?:bet|diagnosis)|\*\*with a pencil", re.IGNORECASE)
@@ -22,10 +22,10 @@ _OPTIONAL = re.compile(r"\boptional\b|\(More\)", re.IGNORECASE)
 
 
 def parts(cells: list[Cell]) -> list[list[Cell]]:
-    """Divide a lesson into what everybody takes, and its optional parts, by their headings."""
+    """Divide a lesson into the part for everybody and its optional parts, by their headings."""
     main: list[Cell] = []
     optional: list[list[Cell]] = []
-    inside = 0  # the level of the heading that says that its part is optional
+    inside = 0  # the level of the heading of an optional part
     for cell in cells:
         for level, title in headings(cell):
             if inside and level <= inside and not re.match("Exercise|Solution", title):
@@ -38,12 +38,12 @@ def parts(cells: list[Cell]) -> list[list[Cell]]:
 
 
 def minutes(cells: list[Cell]) -> float:
-    """Return how long it takes to read the cells, to run them, and to predict where they ask."""
+    """Return the minutes to read the cells, run them, and make the predictions they ask for."""
     return sum(map(_seconds, without_solutions(cells))) / 60
 
 
 def half_way(cells: list[Cell]) -> tuple[int, float] | None:
-    """Return the minutes that the line half-way says are left, and those that are."""
+    """Return the minutes left at the half-way line: as it says, and by the rule."""
     for place, cell in enumerate(cells):
         if found := re.search(r"\*Half-way: about (\d+) minutes are left", _text(cell)):
             return int(found[1]), minutes(cells[place:])
@@ -51,7 +51,7 @@ def half_way(cells: list[Cell]) -> tuple[int, float] | None:
 
 
 def stated(text: str) -> tuple[int, int | None]:
-    """Return the minutes that a title names: those of the lesson, and of its optional parts."""
+    """Return the minutes in a title: of the lesson, and of its optional parts."""
     found = re.search(r"\*\*How long it takes:\*\*(?:[^.]*?)(\d+)(.*?)(?:\n\n|\Z)", text, re.DOTALL)
     assert found, "'How long it takes' must give a number of minutes"
     more = re.search(r"another (\d+) minutes", " ".join(found[2].split()))
@@ -59,7 +59,7 @@ def stated(text: str) -> tuple[int, int | None]:
 
 
 def longest(cells: list[Cell], ends: Callable[[Cell], bool]) -> tuple[float, str]:
-    """Return the minutes of the longest stretch in which nothing `ends` it, and its last cell."""
+    """Return the minutes of the longest stretch before a cell `ends` it, and its last cell."""
     found, since = (0.0, ""), 0.0
     for cell in without_solutions(cells):
         if any(title == "Key points" for _, title in headings(cell)):
@@ -71,14 +71,14 @@ def longest(cells: list[Cell], ends: Callable[[Cell], bool]) -> tuple[float, str
 
 
 def asks(cell: Cell) -> bool:
-    """Tell whether a cell gives the learner something to do: a prediction, a bet, an exercise."""
+    """Return whether a cell gives the learner something to do: a prediction, a bet, an exercise."""
     if cell["cell_type"] == "markdown":
         return bool(_QUESTION.search(_text(cell)))
     return bool(_BET.search(_text(cell))) or asks_to_write(cell)
 
 
 def asks_to_write(cell: Cell) -> bool:
-    """Tell whether a cell checks an exercise."""
+    """Return whether a cell checks an exercise."""
     return cell["cell_type"] == "code" and re.search(r"\bcheck\(\s*\"", _text(cell)) is not None
 
 
@@ -91,7 +91,7 @@ def headings(cell: Cell) -> list[tuple[int, str]]:
 
 
 def without_solutions(cells: list[Cell]) -> Iterator[Cell]:
-    """Return the cells that everybody reads: not those below a heading 'Solution ...'."""
+    """Return the cells without those below a heading 'Solution ...'."""
     title = ""
     for cell in cells:
         title = next((title for _, title in reversed(headings(cell))), title)

@@ -1,7 +1,7 @@
-"""What can be seen of a good lesson without running it: one function for each rule.
+"""The rules for lessons that can be checked without running them, one function per rule.
 
-A rule takes a notebook as it is read from JSON, and its name without suffix, and returns one
-sentence for each place that breaks it.
+A rule takes a notebook as read from JSON, and its name without suffix. It returns a sentence for
+each place that breaks it.
 """
 
 import itertools
@@ -27,7 +27,7 @@ START = "00_start_here"
 EXAMS = ("exam_before", "exam_after")
 WITHOUT_EXERCISES = (START, "12_capstone", "13_questions_and_answers", *EXAMS)
 TO_LOOK_UP = ("13_questions_and_answers", *EXAMS)  # not read from end to end
-NEAR_ENOUGH = 0.25  # of the minutes that are stated, or two minutes
+NEAR_ENOUGH = 0.25  # of the stated minutes, or two minutes
 WITHOUT_DOING, WITHOUT_WRITING = 7, 15  # minutes at most
 NOTEBOOK_METADATA = {"kernelspec", "language_info"}
 CELL_METADATA = {"tags", "jupyter", "cellView", "editable", "slideshow"}
@@ -42,7 +42,7 @@ RULES: list[Rule] = []
 
 
 def rule(function: Rule) -> Rule:
-    """Add a function to the rules that every notebook is held to."""
+    """Register a rule for every notebook; a decorator."""
     RULES.append(function)
     return function
 
@@ -113,7 +113,7 @@ def uses_known_tags(nb: Notebook, name: str) -> list[str]:
 
 @rule
 def says_what_is_not_compared(nb: Notebook, name: str) -> list[str]:
-    """Who reads the cell must see that its numbers differ from run to run; tags are not shown."""
+    """A reader must see that a cell's numbers differ from run to run; tags are not shown."""
     return [
         f"{label}: tagged {NOT_COMPARED!r}, so it needs a comment `# measured ...`"
         for label, cell in _code(nb)
@@ -135,7 +135,7 @@ def was_executed_in_order(nb: Notebook, name: str) -> list[str]:
 
 @rule
 def has_short_cells(nb: Notebook, name: str) -> list[str]:
-    """One idea in a cell; more only where the lesson's subject is defined."""
+    """One idea in a cell; more only to define the lesson's subject."""
     found = []
     for label, cell in _code(nb):
         lines, limit = len(source(cell).splitlines()), LINES_LONG if LONG in tags(cell) else LINES
@@ -146,7 +146,7 @@ def has_short_cells(nb: Notebook, name: str) -> list[str]:
 
 @rule
 def has_no_stray_error(nb: Notebook, name: str) -> list[str]:
-    """An error stands only where it is the point; nothing is written to stderr."""
+    """An error is there only if it is the point; nothing is written to stderr."""
     found = []
     for label, cell in _code(nb):
         errors = [out for out in cell["outputs"] if out["output_type"] == "error"]
@@ -167,7 +167,7 @@ def names_no_machine(nb: Notebook, name: str) -> list[str]:
 
 @rule
 def puts_words_beside_figures(nb: Notebook, name: str) -> list[str]:
-    """Who cannot see a figure reads it: text beside it, or a caption in the cell after it."""
+    """A figure can be read: it has text beside it, or a caption in the cell after it."""
     found = []
     for (label, cell), (_, after) in itertools.pairwise([*_cells(nb), ("", {})]):
         outputs = cell.get("outputs", [])
@@ -257,7 +257,7 @@ def nests_its_headings(nb: Notebook, name: str) -> list[str]:
 
 @rule
 def folds_its_solutions(nb: Notebook, name: str) -> list[str]:
-    """Under a heading of its own, and closed in JupyterLab, Colab and where tags are read."""
+    """A solution has its own heading, and is folded in JupyterLab, in Colab, and by tags."""
     found, heading = [], ""
     for label, cell in _cells(nb):
         if cell["cell_type"] == "markdown":
@@ -276,7 +276,7 @@ def folds_its_solutions(nb: Notebook, name: str) -> list[str]:
 
 @rule
 def says_what_is_folded(nb: Notebook, name: str) -> list[str]:
-    """Of a folded cell JupyterLab shows the first line, which must not be a part of the answer."""
+    """JupyterLab shows the first line of a folded cell, so that must not be part of the answer."""
     return [
         f"{label}: the first line of a solution must be a comment that says so"
         for label, cell in _code(nb)
@@ -286,7 +286,7 @@ def says_what_is_folded(nb: Notebook, name: str) -> list[str]:
 
 @rule
 def folds_only_exercises(nb: Notebook, name: str) -> list[str]:
-    """Whoever folds an exercise in the table of contents folds its solution, and no lesson."""
+    """Folding an exercise in the table of contents folds its solution and nothing else."""
     found, exercise = [], (9, "")
     for level, title in _headings(nb):
         if level <= exercise[0]:
@@ -298,7 +298,7 @@ def folds_only_exercises(nb: Notebook, name: str) -> list[str]:
 
 @rule
 def leads_on(nb: Notebook, name: str) -> list[str]:
-    """To the glossary at the beginning, to the next lesson at the end, and half-way to a break."""
+    """Links to the glossary at the start, to the next lesson at the end, and a break half-way."""
     if name in EXAMS:
         return []
     prose = [source(cell) for cell in nb["cells"] if cell["cell_type"] == "markdown"]
@@ -325,7 +325,7 @@ def has_exercises(nb: Notebook, name: str) -> list[str]:
 
 @rule
 def states_its_minutes(nb: Notebook, name: str) -> list[str]:
-    """The title and the line half-way say what the rule of `notebook_minutes` says, roughly."""
+    """The title and the half-way line agree roughly with the rule of `notebook_minutes`."""
     if name in EXAMS:
         return []
     main, *optional = notebook_minutes.parts(nb["cells"])
@@ -377,12 +377,12 @@ def links_its_words(nb: Notebook, name: str) -> list[str]:
 
 
 def broken(nb: Notebook, name: str) -> list[str]:
-    """Everything that a notebook breaks, rule by rule."""
+    """Return everything wrong with a notebook, rule by rule."""
     return [f"{rule.__name__}: {what}" for rule in RULES for what in rule(nb, name)]
 
 
 def source(cell: dict[str, Any]) -> str:
-    """The text of a cell, which JSON may hold as a list of lines."""
+    """Return the text of a cell, which JSON may hold as a list of lines."""
     return _joined(cell["source"])
 
 

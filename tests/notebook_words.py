@@ -1,4 +1,4 @@
-"""The words of the glossary in a lesson: each is a link where the lesson first uses it."""
+"""The glossary's words in a lesson: each must be a link at its first use."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tests.notebook_minutes import without_solutions
 
 GLOSSARY = Path(__file__).parent.parent / "notebooks" / "glossary.md"
-# as ordinary words, too: a machine cannot tell which is meant, so they are linked by hand
+# also ordinary words: a program cannot tell which is meant, so they are linked by hand
 EVERYDAY = {"await", "running", "ready", "waiting", "process", "switch", "step", "store"}
 EVERYDAY |= {"cancel", "window", "retry", "worker", "blocking the loop"}
 _HIDDEN = re.compile(
@@ -21,7 +21,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(glossary\.md\)")
 
 
 class Use(NamedTuple):
-    """Where a word stands: the cell, the place in its text, and whether it is linked there."""
+    """The use of a word: the cell, the position in its text, and whether it is linked there."""
 
     cell: dict[str, Any]
     start: int
@@ -31,7 +31,7 @@ class Use(NamedTuple):
 
 @cache
 def words() -> dict[str, re.Pattern[str]]:
-    """Return the entries of the glossary, each with what its uses look like."""
+    """Return the glossary's entries, each with a pattern for its uses."""
     found = {}
     for entry in re.findall(r"^- \*\*(.+?)\*\*", GLOSSARY.read_text("utf-8"), re.MULTILINE):
         names = [name for name in re.split(r", | \(|\)", entry) if name]
@@ -42,7 +42,7 @@ def words() -> dict[str, re.Pattern[str]]:
 
 
 def first_use(cells: list[dict[str, Any]], word: re.Pattern[str]) -> Use | None:
-    """Return where the prose after the title uses a word first, outside code and headings."""
+    """Return the first use of a word after the title, outside code and headings."""
     return next(_uses(cells, word), None)
 
 

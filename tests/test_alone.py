@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
-    """Build the wheel, in a folder that pip takes for an index."""
+    """Build the wheel in a folder that pip uses as an index."""
     folder = tmp_path_factory.mktemp("index")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
@@ -31,7 +31,7 @@ def index(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """Make an environment that has everything but the course."""
+    """Create an environment with everything but the course."""
     folder = tmp_path_factory.mktemp("elsewhere")
     others = folder / "others"
     others.mkdir()

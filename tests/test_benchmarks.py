@@ -238,7 +238,7 @@ class TestInference:
         assert inference.NOTES.strip() in page
 
     def test_what_h2load_notes_is_counted_while_all_connections_ask(self):
-        start_us = np.arange(0, 1e6, 1e4)  # a hundred a second, each tenth of them refused
+        start_us = np.arange(0, 1e6, 1e4)  # a hundred a second, one in ten refused
         log = np.stack([start_us, np.where(np.arange(100) % 10, 200, 503), start_us * 0 + 5e3], 1)
         found = over_http.answers(log, 0.1, 0.8, 0.5)
         assert (found.asked, found.cores) == (pytest.approx(100, rel=0.03), 0.5)
@@ -285,7 +285,7 @@ class TestTraining:
         training.main(1, ["gemms"], tmp_path, size=256)
         said = capsys.readouterr().out
         assert "at most 1.35x matrix products alone (" in said
-        assert "at most 0.85x the best torch" in said  # which is not measured
+        assert "at most 0.85x the best torch" in said  # not measured
         assert "Adam" in said
         assert [*tmp_path.iterdir()] == []
 

@@ -1,4 +1,4 @@
-"""Which time a loop has: the machine's, virtual time, or a time of its own."""
+"""The clock of a loop: the machine's, virtual time, or its own."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What a test leaves behind fails it: one thing of each kind is left on purpose."""
+"""A test that leaves anything behind fails: one thing of each kind is left on purpose."""
 
 import re
 import subprocess
@@ -68,7 +68,7 @@ def test_clean():
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
-    """One run of pytest, in a process of its own, under the fixture of this folder."""
+    """Return the outcome of pytest in a separate process, with this folder's fixtures."""
     folder = tmp_path_factory.mktemp("left")
     (folder / "test_left.py").write_text(MODULE)
     command = [sys.executable, "-m", "pytest", "-n", "0", "-c", str(ROOT / "pyproject.toml")]

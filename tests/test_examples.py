@@ -1,4 +1,4 @@
-"""The programs in `examples/`: run as a reader runs them, stopped, killed, and run again."""
+"""The programs in `examples/`: run like a reader runs them, stopped, killed, and run again."""
 
 import os
 import re
@@ -30,7 +30,7 @@ server.stop()
 
 
 def fashion(*arguments, stop_at=None, with_signal=None, env=ENV):
-    """Run the program; stop it when it prints a line that holds `stop_at`; return code, output."""
+    """Run the program; stop it when a line contains `stop_at`; return its exit code and output."""
     command = [sys.executable, str(FASHION), *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     said = ""
@@ -62,7 +62,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(images, tmp_path_factory):
-    """A run that was never stopped, and what it said."""
+    """Return a run that was never stopped, and its output."""
     run = tmp_path_factory.mktemp("whole")
     code, said = fashion(images, "--run", run, "--epochs", 6)
     assert code == 0, said
@@ -115,7 +115,7 @@ def test_after_each_stop_the_same_command_goes_on_to_the_same_weights(images, wh
     command = images, "--run", run, "--epochs", 6
     code, said = fashion(*command, stop_at="epoch 1:")
     assert code not in (0, 130)
-    if sys.platform != "win32":  # where no Ctrl-C can be sent to one process alone
+    if sys.platform != "win32":  # Windows cannot send Ctrl-C to a single process
         code, said = fashion(*command, stop_at="epoch 3:", with_signal=signal.SIGINT)
         assert code == 130
         assert said.startswith("going on after step ")

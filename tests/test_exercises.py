@@ -1,4 +1,4 @@
-"""The exercises by the name that the notebooks use: another name, and nothing else."""
+"""The exercises by the name that notebooks use: it is only an alias."""
 
 import importlib
 import json
@@ -15,7 +15,7 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
 def imported_by_notebooks():
-    """The modules below `asyncml.exercises`, itself included, that a code cell imports."""
+    """Return the modules in `asyncml.exercises`, itself included, that code cells import."""
     found = set()
     for path in NOTEBOOKS.glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -34,7 +34,7 @@ def test_the_notebooks_import_what_is_listed_and_no_more():
 @pytest.mark.parametrize("name", imported_by_notebooks())
 @pytest.mark.parametrize("first", ["asyncml.exercises", "asyncml.course.exercises"])
 def test_both_names_give_the_very_same_module(name, first):
-    # in a process of its own, where nothing has been imported, by either name first
+    # in a new process where nothing has been imported, with either name first
     home = name.replace("asyncml.exercises", "asyncml.course.exercises")
     program = f"""
 import importlib, sys

@@ -1,4 +1,4 @@
-"""What is added to an error never takes its place."""
+"""Anything added to an error never replaces it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ class Stubborn(Exception):
 
 
 class Sealed(Exception):
-    """Takes nothing at all: its notes are an attribute of another kind."""
+    """An error that cannot take notes: its `__notes__` is an attribute of another kind."""
 
     __notes__ = property(lambda self: 1 / 0)
 

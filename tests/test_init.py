@@ -1,4 +1,4 @@
-"""The table of contents: what it lists is there, and nothing is loaded before it is used."""
+"""The table of contents: every name in it exists, and nothing is loaded before it is used."""
 
 import ast
 import importlib
@@ -73,7 +73,7 @@ def loaded(program):
 def test_the_import_loads_nothing_and_all_names_load_numpy_and_the_standard_library():
     assert loaded("import asyncml") - sys.stdlib_module_names == {"asyncml"}
     everything = loaded("from asyncml import *")
-    # an editable installation has a finder of its own
+    # an editable installation has its own finder
     assert {n for n in everything - sys.stdlib_module_names if not n.startswith("_")} <= {
         "asyncml",
         "numpy",

@@ -1,4 +1,4 @@
-"""Every private name of CPython that the package uses is listed, used, and there on this Python."""
+"""Every private name of CPython that the package uses is listed, used, and in this Python."""
 
 import ast
 import asyncio
@@ -24,7 +24,7 @@ from asyncml.internals import (
 )
 
 LISTED = re.findall(r"^    ([a-z][\w.\[\]]+)", internals.__doc__, re.MULTILINE)
-# these names begin with an underscore, and are documented all the same
+# these names begin with an underscore, but are documented
 DOCUMENTED = {"_exit", "_fields", "_is_gil_enabled", "_make"}
 MAY_BE_NONE = {
     "_coro",
@@ -38,12 +38,12 @@ MAY_BE_NONE = {
 
 
 def short(name):
-    """`_run` of "asyncio.Handle._run[self]"."""
+    """Return the last name, such as `_run` of "asyncio.Handle._run[self]"."""
     return name.partition("[")[0].rpartition(".")[2]
 
 
 def find(name):
-    """Return what the name stands for, or raise LookupError or AttributeError."""
+    """Return the object of that name, or raise LookupError or AttributeError."""
     path, _, variable = name.partition("[")
     module, _, rest = path.rpartition(".")
     names = [rest]
@@ -67,7 +67,7 @@ def _is_module(name):
 
 
 def example(kind):
-    """Return an object of the class, where a name may be one of its objects' alone."""
+    """Return an instance of the class, for names that only instances have."""
 
     async def ended():
         return asyncio.current_task()
@@ -148,7 +148,7 @@ def test_names_of_tasks():
         await asyncio.wait([task])
         assert isinstance(unseen_error(task), KeyError)
         assert unseen_error(task) is task.exception()
-        assert unseen_error(task) is None  # now somebody has asked
+        assert unseen_error(task) is None  # retrieved by now
 
     asyncio.run(main())
     assert coroutine_of(None) is awaited_by(None) is unseen_error(None) is None

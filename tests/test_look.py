@@ -1,4 +1,4 @@
-"""What is printed reaches every console, whatever its encoding lacks."""
+"""Printed text reaches every console, whatever its encoding."""
 
 import io
 import os

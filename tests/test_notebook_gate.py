@@ -1,4 +1,4 @@
-"""The gate for notebooks: each way in which a notebook can be wrong is caused, and must be seen."""
+"""The gate for notebooks: it must notice every way in which a notebook can be wrong."""
 
 import os
 import subprocess
@@ -140,7 +140,7 @@ def test_a_cell_without_execution_count_is_never_right():
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
-    """A kernel of who has settings of her own."""
+    """Return a kernel for a user who has her own settings."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MPLBACKEND", "agg")
         patch.setenv("PYTHONASYNCIODEBUG", "1")
@@ -244,7 +244,7 @@ def test_a_figure_is_there_and_drawn_by_the_backend_of_notebooks(kernel):
 
 def test_what_a_child_process_prints_is_seen(kernel):
     run = kernel.run("import os, subprocess, time\nsubprocess.run(['echo', 'child'])")
-    later = kernel.run("time.sleep(0.5)")  # such output is read by a thread of the kernel
+    later = kernel.run("time.sleep(0.5)")  # a thread of the kernel reads such output
     assert "child" in str([run, later])
 
 
@@ -318,7 +318,7 @@ def test_a_cell_that_ignores_its_time_limit_and_the_interrupt_is_stopped(tmp_pat
 
 
 def run_pytest(folder, *arguments, nbval="nbval.plugin"):
-    """Run pytest with this project's settings on another folder; the failures by name."""
+    """Run pytest with this project's settings on another folder; return the failures by name."""
     report = folder / "report.xml"
     command = [sys.executable, "-m", "pytest", "-n", "0", "-c", str(ROOT / "pyproject.toml")]
     command += [f"--rootdir={folder}", "-p", "tests.notebook_gate", "-p", nbval]
@@ -341,7 +341,7 @@ def run_pytest(folder, *arguments, nbval="nbval.plugin"):
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    """A notebook in which nothing is wrong, executed."""
+    """Return an executed notebook in which nothing is wrong."""
     path = tmp_path_factory.mktemp("my notebooks") / "right.ipynb"
     write(
         path,
@@ -357,7 +357,7 @@ def executed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(executed):
-    """One run of pytest over notebooks that are right, wrong and untidy, deadly, and slow."""
+    """Return a run of pytest over notebooks: right, wrong and untidy, deadly, and slow."""
     folder = executed.parent
     wrong = [
         cell("print(1)", printed("2\n")),

@@ -1,4 +1,4 @@
-"""Every rule about notebooks: broken once on purpose, then held against every notebook there is."""
+"""Every rule about notebooks is broken once on purpose, then checked in every notebook."""
 
 import copy
 import json
@@ -64,7 +64,7 @@ def error():
 
 
 def lesson():
-    """A notebook that breaks no rule."""
+    """Return a notebook that breaks no rule."""
     cells = [markdown(OPENING, "opening"), code("plot()", "plot", 1, [figure()])]
     cells.append(markdown("The line rises.\n\n" + HALF_WAY, "caption"))
     for n in (1, 2, 3):
@@ -80,7 +80,7 @@ def lesson():
 
 
 def change(cell, **values):
-    """A breach that sets fields of one cell."""
+    """Return a breach that sets fields of one cell."""
     return lambda nb: nb["cells"][cell].update(values)
 
 

@@ -1,4 +1,4 @@
-"""What is needed to publish the course holds together: its address, its version, its workflows."""
+"""Everything needed to publish the course is consistent: its address, version and workflows."""
 
 import json
 import re

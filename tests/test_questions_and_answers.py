@@ -1,4 +1,4 @@
-"""Lesson 13 answers every claim, and each of its links leads to a cell that shows something."""
+"""Lesson 13 answers every claim, and each of its links leads to a cell with output."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def test_each_link_leads_to_a_file_and_to_a_cell_that_shows_something(name, link
     path, _, fragment = link.partition("#")
     assert (NOTEBOOKS / path).exists()
     kind, _, cell = fragment.partition("=")
-    if kind == "cell-id":  # JupyterLab and nbconvert know cells by this
+    if kind == "cell-id":  # JupyterLab and nbconvert find cells by this
         assert has_output(cells_of(path)[cell])
     elif fragment:
         text = (NOTEBOOKS / path).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the pages at the top level say holds: commands, links, the list of lessons, requirements."""
+"""The pages at the top level are right: commands, links, the list of lessons, requirements."""
 
 import itertools
 import re

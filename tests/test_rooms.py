@@ -1,4 +1,4 @@
-"""The house keeps its order: arrows between rooms and between files point down, with no circle."""
+"""Imports between rooms and between files point one way, without cycles."""
 
 import ast
 from functools import cache
@@ -9,7 +9,7 @@ import asyncml
 
 HOUSE = Path(asyncml.__file__).parent
 GROUND = {path.stem for path in HOUSE.glob("*.py")} - {"__init__", "__main__", "exercises"}
-# room -> the rooms whose code it may use, besides the ground; those in brackets for types only
+# room -> the rooms whose code it may use, besides the ground; in brackets, for types only
 MAY_USE = {
     "clock": "",
     "timeline": "clock",
@@ -40,7 +40,7 @@ NAMES = {name_of(path): path for path in files()}
 
 @cache
 def imports(path):
-    """Return (module of ours, whether it is for type checkers alone) for each import in a file."""
+    """Return (our module, whether it is only for type checkers) for each import in a file."""
     return [*_imports(path)]
 
 
@@ -72,7 +72,7 @@ def room_of(name):
 
 
 def complaint(here, there, for_types):
-    """Return what is wrong with an arrow between rooms, if anything is."""
+    """Return what is wrong with an import between rooms, if anything."""
     here, there = room_of(here), room_of(there)
     if here == there or there == "ground":
         return None
@@ -84,7 +84,7 @@ def complaint(here, there, for_types):
 
 def complaints(name):
     wrong = [complaint(name, used, for_types) for used, for_types in imports(NAMES[name])]
-    if name.startswith("asyncml.course"):  # the lessons use what their readers use
+    if name.startswith("asyncml.course"):  # lessons import what their readers import
         wrong = [it for it in wrong if it != "course must not use all of asyncml"]
     return [it for it in wrong if it]
 
@@ -95,9 +95,9 @@ def test_a_room_uses_only_the_rooms_below_it():
 
 def test_no_file_is_in_a_circle_not_even_for_type_checkers():
     arrows = {name: {used for used, _ in imports(path)} for name, path in NAMES.items()}
-    # a door lists its files, and they must not come in by it
+    # a door imports its files, so they must not import it
     own = {name: {used for used in found if used in NAMES} for name, found in arrows.items()}
-    list(TopologicalSorter(own).static_order())  # raises CycleError, which names the files
+    list(TopologicalSorter(own).static_order())  # CycleError names the files
 
 
 def test_every_room_is_in_the_plan_and_has_a_door_that_names_its_files():

@@ -1,4 +1,4 @@
-"""The pool of daemon threads where its users' tests do not reach, and the count of cores."""
+"""The pool of daemon threads, where its users' tests do not reach, and the count of cores."""
 
 import os
 import subprocess
@@ -110,5 +110,5 @@ def test_cores_are_those_that_may_be_used(monkeypatch):
     assert cores() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
     assert cores() == os.cpu_count()
-    monkeypatch.setattr(os, "cpu_count", lambda: None)  # where the system does not say
+    monkeypatch.setattr(os, "cpu_count", lambda: None)  # as on a system that does not tell
     assert cores() == 1

@@ -1,4 +1,4 @@
-"""Numbers and times as people read them: rounded, in full, and never 1000 ms."""
+"""Numbers and times for people to read: rounded, in full, and never 1000 ms."""
 
 import pytest
 

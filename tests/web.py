@@ -1,4 +1,4 @@
-"""A web server on this machine whose files say what goes wrong, for the tests of stores."""
+"""A local web server whose paths say what goes wrong, for the tests of stores."""
 
 import threading
 from collections import Counter
@@ -10,11 +10,11 @@ from urllib.parse import unquote
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers in HTTP/1.0, so that no thread waits for a second request.
+    """A handler that answers in HTTP/1.0, so that no thread waits for a second request.
 
-    The last part of a path says what happens: `slow` never answers, `hang-up` ends before the
-    answer, `stall` stops in the middle, `cut` ends there, a number is the status, `busy-N` fails
-    N times; all else is an object with its own path as bytes.
+    The last part of a path says what happens: `slow` never answers, `hang-up` disconnects before
+    the answer, `stall` stops in the middle of it, `cut` disconnects there, a number is the status,
+    `busy-N` fails N times; any other is an object whose bytes are its path.
     """
 
     requests: ClassVar[Counter[str]] = Counter()
@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler] = Handler) -> Iterator[str]:
-    """Serve, and give the address."""
+    """Serve during the `with` block; yield the address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="web")
         thread.start()

@@ -1,7 +1,7 @@
 """The pages of the kit, to mail and to print: `python workshop/pages.py FOLDER`.
 
-Each becomes one file of HTML that needs nothing beside it. The handout and the page of a system fit
-a sheet of A4; the helpers' sheet has two columns.
+Each becomes a single, self-contained HTML file. The handout and the page of a system fit on a sheet
+of A4; the helpers' sheet has two columns.
 """
 
 import argparse

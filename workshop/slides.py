@@ -1,8 +1,8 @@
 """Slides of a route, made from the lessons: `python workshop/slides.py half-day FOLDER`.
 
-What is asked stands on the slide, with the code; what comes out of it appears at the next key, once
-everybody has bet. The prose of the lesson becomes the speaker's notes (key S). Solutions and checks
-are left out. The pages load reveal.js from the network; with `--offline` it is put beside them.
+The slide shows the question and the code; its output appears at the next key press, once everybody
+has bet. The lesson's prose becomes the speaker's notes (key S). Solutions and checks are left out.
+The pages load reveal.js from the network; with `--offline`, a copy is put beside them.
 """
 
 import argparse
@@ -22,7 +22,7 @@ OPTIONS = {
     "TagRemovePreprocessor.remove_input_tags": "['only-outputs']",
     "TemplateExporter.exclude_input_prompt": "True",
     "TemplateExporter.exclude_output_prompt": "True",
-    "SlidesExporter.reveal_width": "960",  # so that type is a third larger at 1280 x 720
+    "SlidesExporter.reveal_width": "960",  # type is a third larger at 1280 x 720
     "SlidesExporter.reveal_height": "540",
     "SlidesExporter.reveal_scroll": "True",
     "SlidesExporter.reveal_number": "c/t",
@@ -44,7 +44,7 @@ STYLE = """<style>
 </style></head>"""
 FONTS = """<head><script type="text/x-mathjax-config">
 MathJax.Hub.Config({"HTML-CSS": {availableFonts: [], imageFont: null, webFont: "STIX-Web"}});
-</script>"""  # the fonts that nbclassic brings along
+</script>"""  # the fonts that come with nbclassic
 FETCHES = re.compile(r"<script type=.module.>(?:(?!</script>).)*mermaid.*?</script>", re.DOTALL)
 PARAGRAPH = re.compile(r"\s*(```.*?\n```|\$\$.*?\$\$[^\n]*|.+?)(?:\n\s*\n|\Z)", re.DOTALL)
 LINES = 20  # on a slide
@@ -56,8 +56,8 @@ SHOWN = re.compile(r"#|\||[-*] |\d\. |\$\$|```|.*\*\*(What|How|Which|When|Your|W
 
 
 def slides_of(notebook):
-    """Return the notebook with types of slides, bets before their results, and prose as notes."""
-    made, room = [], 0  # cells, and how many more lines the last slide has room for
+    """Return the notebook with slide types: bets before their results, and prose as notes."""
+    made, room = [], 0  # cells; lines left on the last slide
     for cell in notebook["cells"]:
         name, source = cell["id"], "".join(cell["source"])
         if "solution" in cell["metadata"].get("tags", ()) or "solution" in name:
@@ -68,7 +68,7 @@ def slides_of(notebook):
             room = LINES - lines(made[-1]["source"]) if is_shown and name != "title" else 0
         elif cell["cell_type"] == "code" and not is_left_out(name, source):
             groups = list(fitting(cell["outputs"]))
-            if "image/png" in str(groups):  # the code that draws is left out
+            if "image/png" in str(groups):  # plotting code is left out
                 kind = "subslide"
             else:
                 room -= lines(source)
@@ -86,7 +86,7 @@ def slides_of(notebook):
 
 
 def fitting(outputs):
-    """Yield the outputs in groups for a slide each: a figure alone, a long text in parts."""
+    """Yield groups of outputs, one per slide: a figure alone, a long text in parts."""
     group, room = [], LINES
     for one in pieces(outputs):
         if group and size(one) > room:
@@ -99,7 +99,7 @@ def fitting(outputs):
 
 
 def pieces(outputs):
-    """Yield the outputs; of an error its last line, and of a long text what blank lines part."""
+    """Yield the outputs: of an error its last line, and a long text split at blank lines."""
     for one in outputs:
         if one["output_type"] == "error":
             yield stream(f"{one['ename']}: {one['evalue']}")
@@ -110,12 +110,12 @@ def pieces(outputs):
 
 
 def stream(text):
-    """Return an output that is printed."""
+    """Return printed text as an output."""
     return {"output_type": "stream", "name": "stdout", "text": text}
 
 
 def size(output):
-    """Return how many lines of a slide an output takes; a figure takes all."""
+    """Return the number of lines that an output takes on a slide; a figure takes all."""
     data = output.get("data", {})
     if "image/png" in data:
         return LINES
@@ -123,7 +123,7 @@ def size(output):
 
 
 def texts(name, source):
-    """Yield the slides of a cell of text, each with what it leaves out as notes."""
+    """Yield the slides of a text cell; text that a slide leaves out becomes its notes."""
     parts = [part.strip() for part in re.findall(PARAGRAPH, source)]
     heads = [n for n, part in enumerate(parts) if HEAD.match(part)]
     for first, after in pairwise([0, *heads, len(parts)] if heads != [0] else [0, len(parts)]):
@@ -140,7 +140,7 @@ def texts(name, source):
 
 
 def packed(parts):
-    """Yield paragraphs, joined as far as a slide has room."""
+    """Yield paragraphs, joined while they fit on a slide."""
     text = ""
     for part in parts:
         if text and lines(f"{text}\n\n{part}") > LINES:
@@ -152,12 +152,12 @@ def packed(parts):
 
 
 def lines(text):
-    """Return how many lines a text takes on a slide."""
+    """Return the number of lines that a text takes on a slide."""
     return 1 + sum(1 + len(line) // 80 + (line[:2] == "##") for line in text.splitlines())
 
 
 def is_left_out(name, source):
-    """Tell whether a cell only sets up, checks, or takes a bet."""
+    """Return whether a cell only sets up, checks, or takes a bet."""
     return (
         name in (SETUP, "part-needs", "imports", "names")
         or "check(" in source
@@ -167,18 +167,18 @@ def is_left_out(name, source):
 
 
 def markdown(name, text, kind):
-    """Return a cell of text."""
+    """Return a text cell."""
     metadata = {"slideshow": {"slide_type": kind}}
     return {"cell_type": "markdown", "id": name, "metadata": metadata, "source": text}
 
 
 def code(cell, name, kind, *tags):
-    """Return a cell of code again, under another name."""
+    """Return a copy of a code cell, under another name."""
     return {**cell, "id": name, "metadata": {"slideshow": {"slide_type": kind}, "tags": [*tags]}}
 
 
 def fetch_assets(folder):
-    """Put what the pages load beside them: reveal.js, require.js, jQuery and MathJax."""
+    """Put reveal.js, require.js, jQuery and MathJax beside the pages that load them."""
     wanted = "sphinx_revealjs/_static/revealjs/", "nbclassic/static/components/"
     with tempfile.TemporaryDirectory() as wheels:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", wheels]
@@ -187,7 +187,7 @@ def fetch_assets(folder):
             with ZipFile(wheel) as archive:
                 names = [name for name in archive.namelist() if name.startswith(wanted)]
                 archive.extractall(folder / "assets", names)
-    for sheet in folder.glob("assets/**/*.css"):  # fonts from elsewhere: the page would wait
+    for sheet in folder.glob("assets/**/*.css"):  # pages would wait for remote fonts
         text = sheet.read_text(encoding="utf-8")
         sheet.write_text(re.sub(r"@import url\(http.*?\);", "", text), encoding="utf-8")
 

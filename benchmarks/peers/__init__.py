@@ -1,11 +1,11 @@
-"""Who is compared: one adapter a file, each using its library as its own documentation shows.
+"""The peers: one adapter per file, which uses its library as the documentation shows.
 
 An adapter has a method for each kind of work that its library can do: `on_loop` (asynchronous
 functions), `in_order` (the same, order kept), `in_threads` (plain functions), `beside_steps`
 (loading while the body of `for` blocks) and `beside_thread` (while a step runs in a thread, under
-`async for`). What it cannot do it does not have. One that trains has `epoch`, which trains on
-batches, and `predict`. One that serves is made with a model and entered with `async with`; `ask`
-answers a row.
+`async for`). It has no method for work that its library cannot do. A trainer has `epoch`, which
+trains on batches, and `predict`. A batcher is created with a model and entered with `async with`;
+its `ask` returns the answer to a row.
 """
 
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ class Peer:
     """A library to compare with.
 
     Args:
-        key: what `--only` calls it.
-        name: what the tables call it.
+        key: its name for `--only`.
+        name: its name in the tables.
         file: the adapter's module in this folder.
-        package: the distribution, whose version is named; empty for the standard library.
-        imports: what a user imports, for the time that it takes; empty for the standard library.
-        options: for the adapter.
+        package: the distribution, for its version; empty for the standard library.
+        imports: the modules that a user imports, to be timed; empty for the standard library.
+        options: the adapter's options.
     """
 
     key: str
@@ -34,18 +34,18 @@ class Peer:
     options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def kind(self) -> Any:
-        """Return the adapter's class; raise ModuleNotFoundError where its library is missing."""
+        """Return the adapter's class; raise ModuleNotFoundError if its library is missing."""
         return import_module(f"benchmarks.peers.{self.file}").Adapter
 
     def adapter(self) -> Any:
-        """Return the adapter; raise ModuleNotFoundError where the library is not installed."""
+        """Return the adapter; raise ModuleNotFoundError if its library is missing."""
         return self.kind()(**self.options)
 
     def version(self) -> str:
         return f"{self.package} {metadata.version(self.package)}" if self.package else ""
 
 
-# the pipeline by name: `import asyncml` alone would load nothing yet
+# names the pipeline because `import asyncml` alone loads nothing
 US = Peer("us", "asyncml", "ours", "asyncml", "asyncml.pipeline.pipeline")
 PEERS = (
     US,
@@ -86,11 +86,11 @@ BATCHERS = (
 
 
 class Unable(Exception):
-    """A library is installed, and cannot do it on this machine; the message says why."""
+    """A library is installed but cannot run on this machine; the message says why."""
 
 
 def installed(peers: tuple[Peer, ...], what: str = "adapter") -> tuple[dict[Peer, Any], list[Peer]]:
-    """Return the adapters of those that are installed, or their classes, and the missing peers."""
+    """Return the adapters (or their classes) of installed peers, and the missing peers."""
     adapters, missing = {}, []
     for peer in peers:
         try:

@@ -1,4 +1,4 @@
-"""What one would write oneself: workers over one iterator, and a window that restores the order."""
+"""A version by hand: workers that share an iterator, and a window that restores the order."""
 
 import asyncio
 import queue
@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.workloads import Job
 
-AHEAD = 16  # times the concurrency: how far the workers may run ahead of what has left
+AHEAD = 16  # times the concurrency: how far workers may run ahead of the last item yielded
 
 
 class Adapter:
@@ -24,7 +24,7 @@ class Adapter:
     in_order = on_loop
 
     def in_threads(self, job: Job) -> None:
-        """Chunks, so that one hand-over serves many items."""
+        """Work in chunks, so that one hand-over serves many items."""
 
         def work_on(chunk: list[int]) -> list[Any]:
             return [job.plain(item) for item in chunk]
@@ -49,7 +49,7 @@ class Adapter:
             asyncio.run(there_and_back(job, pool))
 
     def beside_steps(self, job: Job) -> None:
-        """A loop in a thread in the background, and a short queue from there."""
+        """Run a loop in a background thread, with a short queue from it."""
         ready: queue.Queue[list[Any]] = queue.Queue(2)
 
         async def main() -> None:
@@ -108,7 +108,7 @@ async def load(
             else:
                 news.clear()
                 await news.wait()
-        await asyncio.gather(*tasks)  # raises what a worker raised
+        await asyncio.gather(*tasks)  # re-raises a worker's error
     finally:
         for task in tasks:
             task.cancel()
@@ -116,7 +116,7 @@ async def load(
 
 
 async def there_and_back(job: Job, pool: Executor) -> None:
-    """Give a thread item after item, and wait for each: what a single hand-over costs."""
+    """Hand items to a thread one by one, and wait for each: the cost of a single hand-over."""
     loop = asyncio.get_running_loop()
     batch: list[Any] = []
     for item in job.items:

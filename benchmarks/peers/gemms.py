@@ -1,7 +1,7 @@
-"""The matrix products of a step and nothing else, into arrays that are there already.
+"""Only the matrix products of a step, into preallocated arrays.
 
-Eight for three layers: three forward, three for the weights' gradients, and two for the inputs of
-the second and the third layer. Nobody computes a gradient by the images.
+Three layers need eight: three forward, three for the gradients of the weights, and two for those of
+the inputs of layers two and three. No trainer computes the gradient of the images.
 """
 
 import numpy as np

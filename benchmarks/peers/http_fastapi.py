@@ -1,4 +1,4 @@
-"""FastAPI, one by one: a plain function, which runs in its pool of threads, as its pages show."""
+"""FastAPI without batching: a plain function, which runs in its thread pool, as documented."""
 
 import numpy as np
 from fastapi import FastAPI

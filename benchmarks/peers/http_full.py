@@ -1,4 +1,4 @@
-"""asyncml over HTTP, busy for longer than it is measured, so that all are refused: the price."""
+"""asyncml over HTTP, busy throughout the measurement, to measure the cost of refusals."""
 
 import asyncio
 

@@ -19,14 +19,14 @@ class Adapter:
         asyncio.run(_drain(job, loading.batch(job.batch)))
 
     def far_ahead(self, job: Job) -> None:
-        """As many items ahead of what has left as the version by hand."""
+        """Run as many items ahead as the version by hand."""
         loading = aml.Pipeline(job.items).map(
             job.plain, concurrency=job.concurrency, lookahead=AHEAD * job.chunk * job.concurrency
         )
         asyncio.run(_drain(job, loading.batch(job.batch)))
 
     def one_by_one(self, job: Job) -> None:
-        """Not the pipeline, but the threads that it uses."""
+        """Use the pipeline's thread pool without the pipeline."""
         with ThreadPool(job.concurrency) as pool:
             asyncio.run(there_and_back(job, pool))
 

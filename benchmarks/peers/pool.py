@@ -1,4 +1,4 @@
-"""ThreadPoolExecutor.map: takes in everything at once, and has no bound on what waits."""
+"""ThreadPoolExecutor.map: submits everything at once, with no bound on pending results."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""No batching: each row goes through the model by itself, on the loop."""
+"""No batching: the model runs for each row alone, on the loop."""
 
 import asyncio
 

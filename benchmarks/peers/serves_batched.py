@@ -1,4 +1,4 @@
-"""batched: `dynamically`, whose function runs in a thread of its own."""
+"""batched: `dynamically`, whose function runs in its own thread."""
 
 import batched
 import numpy as np
@@ -16,4 +16,4 @@ class Adapter:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        pass  # its thread has no end
+        pass  # its thread cannot be ended

@@ -13,7 +13,7 @@ class Adapter:
             return list(await asyncio.to_thread(predict, batch))
 
         self._dispatcher = CorkDispatcher(
-            max_latency_in_ms=60_000,  # it answers nothing where it expects to be later
+            max_latency_in_ms=60_000,  # it rejects requests that it expects to answer later
             max_batch_size=64,
             fallback=lambda: None,
             get_batch_size=lambda x: 1,

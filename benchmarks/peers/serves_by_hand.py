@@ -1,4 +1,4 @@
-"""By hand: a deque, a thread and two callbacks; no bound, no cancellation, no care for errors."""
+"""By hand: a deque, a thread and two callbacks; no bound, no cancellation, no error handling."""
 
 import asyncio
 from collections import deque

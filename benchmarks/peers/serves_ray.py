@@ -6,7 +6,7 @@ import numpy as np
 from ray import serve
 from ray.serve.batching import _BatchQueue
 
-# it asks its deployment whether to warn of a setting, and outside of one that is an error
+# it asks its deployment whether to warn about a setting, which fails outside a deployment
 _BatchQueue._warn_if_max_batch_size_exceeds_max_ongoing_requests = lambda self: None
 
 

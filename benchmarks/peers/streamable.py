@@ -1,4 +1,4 @@
-"""streamable: `map` with a concurrency, `group`, and a `buffer` where the consumer is slow."""
+"""streamable: `map` with a concurrency, `group`, and a `buffer` if the consumer is slow."""
 
 import asyncio
 from typing import Any

@@ -10,7 +10,7 @@ from benchmarks.workloads import Job
 
 
 class Calls(Dataset[Any]):
-    """What a function makes of each item."""
+    """A dataset of the results of a function, one per item."""
 
     def __init__(self, call: Callable[[int], Any]) -> None:
         self.call = call
@@ -34,6 +34,6 @@ class Adapter:
 
 
 def _cores() -> int:
-    """What DataLoader takes for the most that makes sense; it warns about more."""
+    """Return the most workers that DataLoader accepts without a warning."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Us: the loop by hand over `loss_and_grads` and `step`, and `aml.fit` over the same batches."""
+"""asyncml: a loop over `loss_and_grads` and `step`, and `aml.fit` over the same batches."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ class Adapter:
             self.optimizer.step()
 
     async def _fit(self, batches: Batches) -> None:
-        # by itself it would take one thread, where the others have more
+        # by default `fit` would use one thread, while the other trainers have more
         many = os.cpu_count()
         async for _ in aml.fit(self.model, self.optimizer, batches, blas_threads=many):
             pass

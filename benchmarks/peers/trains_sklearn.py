@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier: `partial_fit` goes once over what it is given, in batches."""
+"""scikit-learn's MLPClassifier: `partial_fit` goes over its data once, in batches."""
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier
@@ -11,7 +11,7 @@ class Adapter:
         self.model = MLPClassifier(
             SIZES[1:-1],
             solver="adam",
-            alpha=0.0,  # nobody else has a penalty on the weights
+            alpha=0.0,  # no other trainer penalises the weights
             batch_size=BATCH,
             learning_rate_init=RATE,
             shuffle=False,

@@ -1,6 +1,6 @@
-"""torch: the loop of its tutorials, with Adam as it is by default, fused, or all of it compiled.
+"""torch: the loop of its tutorials, with default Adam, with fused Adam, or compiled.
 
-What is compiled is the network and the loss in one, with the fused Adam.
+The compiled version compiles the network and the loss together, and uses the fused Adam.
 """
 
 import torch
@@ -11,7 +11,7 @@ from benchmarks.peers import Unable
 
 
 class Adapter:
-    """A network of torch and its Adam.
+    """A torch network and its Adam.
 
     Args:
         fused: whether Adam is one kernel over all parameters.
@@ -35,7 +35,7 @@ class Adapter:
         first = layer_sizes()[0][0]
         try:
             self.loss(torch.zeros(2, first), torch.zeros(2, dtype=torch.int64)).backward()
-        except Exception as error:  # torch has no one error for "there is no C++ compiler"
+        except Exception as error:  # torch has no single error for "there is no C++ compiler"
             raise Unable(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
 
     def epoch(self, batches: Batches) -> None:

@@ -1,24 +1,24 @@
-"""Wrong answers as changes to another one, so that a test shows the mistake and nothing else.
+"""Wrong answers as changes to another answer, so that a test shows only the mistake.
 
-In a text of `answers`, a line names the code of a verdict and, after bars, words of the first
-verdict and of the second, as in `tables`. Below the first such line stands an answer, most often a
-right one, and below each other line one of these:
+In a text of `answers`, a line has the code of a verdict and, after bars, words of the first verdict
+and of the second, as in `tables`. Below the first such line is an answer, usually a right one.
+Below each later line is one of these:
 
-    last-key                                        what comes in place of a text
+    last-key                                        a replacement
         in keys => in reversed(keys)
-    all-of-them | Which of them is asked for?       lines that go, and lines that come there
+    all-of-them | Which of them is asked for?       lines to remove, and lines to add there
         - for key in keys:
         -     return await fetch(key)
         + return [await fetch(key) for key in keys]
-    none                                            a body of its own, under the same head
+    none                                            another body for the same head
         return await base(fetch, [])
-    signature                                       an answer of its own
+    signature                                       a whole answer
         async def first(fetch):
             return await fetch("a")
 
-What is replaced stands in the first answer once; a line without a sign, beside those with one, says
-where, and `...` parts two such places. All answers know the first one as `base`, and what stands
-below `given`.
+The replaced text must occur exactly once in the first answer. Among lines with a sign, a line
+without one is context, and `...` separates two places. All answers can use the first one as `base`,
+and the definitions below a line `given`.
 """
 
 import re
@@ -36,10 +36,10 @@ def answers(
     """Return the cases of a text, or of several in a row.
 
     Args:
-        exercise: its name.
-        names: what the learner's notebook knows.
+        exercise: the exercise's name.
+        names: the names in the learner's notebook.
         texts: the answers.
-        any_kind: whether what any function may be comes with them, such as a stub.
+        any_kind: whether to add answers that are wrong in any exercise, such as a stub.
     """
     scope = dict(names)
     for part in re.findall(r"^\S.*\n(?: .*\n|\n)*", "".join(texts), flags=re.MULTILINE):
@@ -61,12 +61,12 @@ def answers(
 
 def _written(source: str, scope: dict[str, Any]) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # of a `return` in a `finally`, from 3.14 on
+        warnings.simplefilter("ignore", SyntaxWarning)  # for a `return` in a `finally`, from 3.14
         return written(source, scope)
 
 
 def _of_any_kind(exercise: str, scope: dict[str, Any], head: str, body: str) -> Iterator[Case]:
-    """Return a stub, what is no function, and one of the other kind, that blocks, or spins."""
+    """Yield a stub, a non-function, and functions of the wrong kind, that block, and that spin."""
     other = head.removeprefix("async ") if head.startswith("async ") else f"async {head}"
     yields = "\n    yield" if "yield" in body else ""
     yield from (Case(exercise, it, code) for it, code in ((..., "open"), (3, "kind")))
@@ -80,9 +80,9 @@ def _of_any_kind(exercise: str, scope: dict[str, Any], head: str, body: str) -> 
 
 
 def _changed(head: str, body: str, change: str) -> str:
-    """Return the text of an answer: the first one's with a change, or one of its own."""
+    """Return the source of an answer: the first one's with a change, or a whole new one."""
     if not re.search(r"^(?!async def |def |class |@|[ )\n])", change, re.MULTILINE):
-        return change  # nothing but definitions
+        return change  # only definitions
     if " => " in change:
         for old, new in (line.split(" => ") for line in change.splitlines()):
             body = _replaced(body, old, new)

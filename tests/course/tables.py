@@ -1,8 +1,8 @@
-"""One form for the tests of the checks: this answer gets this verdict, in these words.
+"""A common form for the tests of the checks: this answer gets this verdict, in these words.
 
-A table is text. A line of it names the code of a verdict and, after bars, words of the first
-verdict and of the second, which says more. Below that line, indented, stands what a learner writes
-under the head of her function:
+A table is text. A line has the code of a verdict and, after bars, words of the first verdict and of
+the second, which says more. Below that line, indented, is what a learner writes under the head of
+her function:
 
     sequence | one after the other | Start all of them
         return [await fetch(key) for key in keys]
@@ -32,7 +32,7 @@ class Case:
     words: tuple[str, ...] = ()
 
     def judge(self, limit_s: float = 0.05) -> None:
-        """Check the answer, as often as words are asked for; one without an end for `limit_s`."""
+        """Check the answer once for each of `words`; an endless one runs for `limit_s`."""
         with pytest.MonkeyPatch.context() as patch:
             if self.code == "endless":
                 patch.setattr(attempts, "_LIMIT_S", limit_s)
@@ -49,11 +49,11 @@ class Case:
 
 
 def every(*groups: Iterable[Case]) -> Callable[[Any], Any]:
-    """Decorate a test with `case` as its argument: a test for each exercise, of all its cases.
+    """Decorate a test with an argument `case`: it becomes one test per exercise, of all its cases.
 
-    A test of pytest's for each of some 2,500 answers takes longer than most of the answers do. Each
-    case is held to what a test is: it begins afresh, and leaves nothing. All are tried, and the
-    errors say of which they are. What a fixture keeps, the cases of an exercise share.
+    One pytest test for each of some 2,500 answers would take longer than most of the answers. Each
+    case is still treated like a test: it starts afresh, and must leave nothing behind. All cases
+    run, and errors name theirs. The cases of an exercise share the values of fixtures.
     """
     exercises: dict[str, list[Case]] = {}
     for case in itertools.chain(*groups):
@@ -88,19 +88,19 @@ def _error(
 
 
 def values(exercise: str, by_code: Mapping[str, Iterable[Any]]) -> Iterator[Case]:
-    """Return a case for each value, listed by the codes that they get."""
+    """Yield a case for each value, by the code of its verdict."""
     for code, answers in by_code.items():
         yield from (Case(exercise, answer, code) for answer in answers)
 
 
 def rows(exercise: str, *table: tuple[Any, ...]) -> Iterator[Case]:
-    """Return a case for each row: an answer, its code, and words of the verdicts."""
+    """Yield a case for each row: an answer, its code, and words of the verdicts."""
     for answer, code, *words in table:
         yield Case(exercise, answer, code, tuple(words))
 
 
 def written(source: str, names: Mapping[str, Any]) -> Any:
-    """Return what the text of a cell defines first, where these names are known."""
+    """Return the first thing that the source of a cell defines, given these names."""
     scope = dict(names)
     exec(compile(source, "<cell>", "exec"), scope)
     name = re.search(r"^(?:async def|def|class) (\w+)", source, re.MULTILINE)
@@ -109,7 +109,7 @@ def written(source: str, names: Mapping[str, Any]) -> Any:
 
 
 def table(exercise: str, names: Mapping[str, Any], head: str, text: str) -> Iterator[Case]:
-    """Return the cases of a table whose answers have one head, such as "def add(a, b):"."""
+    """Yield the cases of a table whose answers share a head, such as "def add(a, b):"."""
     for part in re.split(r"^(?=\S)", textwrap.dedent(text), flags=re.MULTILINE):
         if not part.strip():
             continue
@@ -121,9 +121,9 @@ def table(exercise: str, names: Mapping[str, Any], head: str, text: str) -> Iter
 def changed(
     exercise: str, names: Mapping[str, Any], source: str, *table: tuple[Any, ...]
 ) -> Iterator[Case]:
-    """Return a case for each row: changes to a right answer's text, a code, and words.
+    """Yield a case for each row: changes to a right answer's source, a code, and words.
 
-    A change is what stands there, and what is put in its place; one needs no list around it.
+    A change is a pair: the old text, and the new. A single change needs no list around it.
     """
     for changes, code, *words in table:
         text = source

@@ -1,4 +1,4 @@
-"""Six callers at a batcher: what each of them waits, and what is said of a batcher that ends."""
+"""Six callers at a batcher: how long each waits, and the message about a batcher that ends."""
 
 import asyncio
 

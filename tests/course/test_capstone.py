@@ -1,4 +1,4 @@
-"""The program of lesson 12 as a process of its own that is killed, its score, and the board."""
+"""The program of lesson 12 as a process that is killed, its score, and the board."""
 
 # cells are as learners write them
 
@@ -79,7 +79,7 @@ async def train_and_save(folder, model, optimizer, batches, validate, epochs, pa
 
 
 def notebook(cells=CELLS):
-    """Run cells as a notebook does, and return their names."""
+    """Run cells as a notebook does; return their names."""
     scope = {"__name__": "__main__"}
     for number, cell in enumerate(cells.split("---\n")):
         name = f"<cell {number} of {hash(cells)}>"
@@ -150,7 +150,7 @@ def test_what_cannot_be_written_is_named_and_ours_stands_there(tmp_path, capsys)
 
 @pytest.fixture
 def small(monkeypatch):
-    """The same world with 500 images: the rules are the same, and it takes a sixth of the time."""
+    """The same world with 500 images: the same rules in a sixth of the time."""
     world = capstone.World
     monkeypatch.setattr(board, "World", lambda: world(500))
     monkeypatch.setattr(board, "LEAST_S", world(500).bound_s)
@@ -164,7 +164,7 @@ def test_ours_comes_near_the_bound_and_never_below():
 
 
 def cheat_in_a_thread(keys, get, decode):
-    """Asks in a loop of another thread, in which virtual time does not pass."""
+    """Fetch in a loop of another thread, where virtual time does not pass."""
 
     async def fetch(key):
         def elsewhere():
@@ -208,7 +208,7 @@ def unlimited(keys, get, decode):
 
 
 def kept_from_before(keys, get, decode):
-    """Knows all the bytes, asks for each key once, and waits for no answer."""
+    """Know all the bytes, request each key once, and wait for no answer."""
     world = get.__closure__[0].cell_contents
 
     async def fetch(key):
@@ -258,7 +258,7 @@ async def skip_the_saving(folder, model, optimizer, batches, validate, epochs, p
 
 
 class Sly(float):
-    """More than anything, whatever its value is."""
+    """Greater than anything, whatever its value."""
 
     def __ge__(self, other):
         return True

@@ -1,4 +1,4 @@
-"""The exam: what it calls right is what the programs do, and each wrong option is told apart."""
+"""The exam: the right options are what the programs do, and each wrong option differs."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ def _afresh(monkeypatch):
 
 
 def questions(form):
-    """The text of each question of a form."""
+    """Return the text of each question of a form."""
     path = lessons() / f"{form.replace('-', '_')}.ipynb"
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     texts = {cell["id"]: "".join(cell["source"]) for cell in cells}
@@ -32,7 +32,7 @@ def questions(form):
 
 
 def options(form, number):
-    """What an option says, by what it stands for: 0 is right."""
+    """Return the texts of the options, by what they stand for: 0 is right."""
     text = questions(form)[number - 1]
     found = dict(re.findall(r"\*\*([A-D])\*\* (.+?)(?= · |$)", text, re.MULTILINE))
     return [found[letter_for(form, number, each)] for each in range(4)]
@@ -50,7 +50,7 @@ def right_letters(form):
 
 
 def outcome(form, number, stays_s=0.0):
-    """Run the program of a question in virtual time: what it printed and when, and its names."""
+    """Run a question's program in virtual time; return what it printed and when, and its names."""
     said = []
 
     async def wait(name, seconds):
@@ -122,7 +122,7 @@ def test_4_a_background_task_while_a_cell_computes(form):
         return during, len(counted)
 
     assert options(form, 4)[0] == "not at all"
-    assert aml.simulate(beside()) == (0, 1)  # and what is overdue is not made up for
+    assert aml.simulate(beside()) == (0, 1)  # overdue turns are not made up for
 
 
 @pytest.mark.parametrize(("form", "coroutines", "each_s"), [(FORMS[0], 1, 10), (FORMS[1], 4, 2)])
@@ -164,7 +164,7 @@ def test_6_the_change_that_halves(form, each_s, count):
     assert "twice as fast" in words[3]
     whole = 2 * each_s * count
     assert aml.simulate(overlapped()) == pytest.approx(whole / 2, rel=0.02)
-    assert aml.simulate(one_by_one()) == pytest.approx(whole)  # in a thread, and waited for
+    assert aml.simulate(one_by_one()) == pytest.approx(whole)  # in a thread, but awaited
     assert aml.simulate(twice_as_fast()) == pytest.approx(0.75 * whole)
 
 

@@ -1,4 +1,4 @@
-"""A judge that knows mistakes by examples."""
+"""A judge that recognises mistakes by example."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from asyncml.course.exercises.examples import Examples
 
 
 class Traits:
-    """Runs a program on four keys, of which at most two may be fetched at once."""
+    """The traits of a program on four keys, of which it may fetch at most two at once."""
 
     def __init__(self):
         self.runs = 0

@@ -107,10 +107,10 @@ async def says_two_lines(x):
     ],
 )
 @pytest.mark.untidy
-# what ends an endless answer may strike in a callback of the interpreter's, which drops it
+# the exception that ends an endless answer may hit a callback of the interpreter, which drops it
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_failure_is_taken_for_what_it_usually_means(answer, code, words, monkeypatch, caplog):
-    if code == "endless":  # on a busy machine any other may need longer than that
+    if code == "endless":  # on a busy machine any other answer may need longer
         monkeypatch.setattr(attempts, "_LIMIT_S", 0.15)
     with pytest.raises(Wrong) as caught:
         attempt(answer, 5)
@@ -186,7 +186,7 @@ def test_the_second_failure_gets_a_fuller_hint(monkeypatch):
 
 
 class Broken:
-    """Raises whatever is done to it."""
+    """An object that raises whatever is done to it."""
 
     def _refuse(self, *others):
         raise ArithmeticError("no")
@@ -218,7 +218,7 @@ class Leaves:
 
 
 def nested(depth):
-    """Lists in lists."""
+    """Return lists nested in lists."""
     value = []
     for _ in range(depth):
         value = [value]
@@ -226,7 +226,7 @@ def nested(depth):
 
 
 def in_itself():
-    """A list that holds itself."""
+    """Return a list that contains itself."""
     value = []
     value.append(value)
     return value
@@ -270,7 +270,7 @@ def raises(error):
 
 @pytest.mark.parametrize("name", every_exercise())
 @pytest.mark.untidy
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # coroutines that nobody awaits
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # coroutines never awaited
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 class TestNoAnswerRaises:
     @pytest.fixture(autouse=True)

@@ -1224,7 +1224,7 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks/06_when_things_go_wrong.ipynb"
 
 
 def parts():
-    """The code cells of each section and of each patient, without those of folded solutions."""
+    """Return the code cells of each section and each patient, without folded solutions."""
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     found, part = {"opening": []}, "opening"
     for cell in cells:
@@ -1238,7 +1238,7 @@ def parts():
 
 
 def names_in(sources):
-    """The names that code cells use, and those that they define anywhere."""
+    """Return the names that code cells use, and those that they define anywhere."""
     used, defined = set(), set(dir(builtins))
     for source in sources:
         for node in ast.walk(ast.parse(source)):

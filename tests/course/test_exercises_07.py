@@ -1115,7 +1115,7 @@ def test_the_verdict_on_a_bucket_says_the_score_and_is_the_same_each_time():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_loader_beats_the_bound(seed):
-    """Not even one that never waits longer than it has to: here, one that knows the rate."""
+    """Not even a loader that never waits longer than it must: this one knows the rate."""
     done = score(never_waits_long, seed=seed, images=200)
     assert 1 < done.score < 1.35
     assert done.refused == 0

@@ -1,6 +1,6 @@
 """The checks of lesson 12: right answers pass, each typical wrong one gets a hint of its own.
 
-Answers are texts, as learners write them; most are a right one in which something is changed.
+Answers are texts, as learners write them; most are a right answer with a change.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ NAMES = {
 
 
 def made(text, *changes):
-    """The function that a text defines, some of its text changed first."""
+    """Return the function that a text defines, after changes to the text."""
     for old, new in zip(changes[::2], changes[1::2], strict=True):
         assert old in text
         text = text.replace(old, new)
@@ -476,7 +476,7 @@ APPLICATIONS = [
 
 
 class Unseen:
-    """Its repr raises."""
+    """An object whose repr raises."""
 
     def __repr__(self):
         raise ValueError
@@ -521,7 +521,7 @@ CASES = {
 
 
 def rows():
-    """All cases, each as (name, code, answer), with its marks."""
+    """Return all cases as (name, code, answer), with their marks."""
     for name, cases in CASES.items():
         for place, case in enumerate(cases):
             marks = getattr(case, "marks", ())

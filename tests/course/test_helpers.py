@@ -1,7 +1,7 @@
-"""The sheet for helpers has each code that a check decides on, under its lesson or for any.
+"""The sheet for helpers has every code that a check can give, under its lesson or for all.
 
-Left out, as the sheet says, are those of one number or one error, whose verdict ends with a
-question of its own. Each section is in the order of the alphabet: it is looked up on paper.
+As the sheet says, it leaves out codes for one number or one error, whose verdicts end with their
+own question. Each section is in alphabetical order, because it is used on paper.
 """
 
 import ast
@@ -16,11 +16,11 @@ HOME = Path(exercises.__file__).parent
 SHEET = (Path(__file__).parents[2] / "workshop" / "helpers.md").read_text(encoding="utf-8")
 ANY = "Any lesson"
 TREES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in HOME.glob("*.py")}
-PLACE = {"Wrong": 0, "demand": 1, "is_wrong": 0}  # of the code among the arguments
+PLACE = {"Wrong": 0, "demand": 1, "is_wrong": 0}  # the position of the code among the arguments
 
 
 def uses(name):
-    """Return the modules of the exercises that a module imports, directly or not."""
+    """Return the exercises' modules that a module imports, directly or indirectly."""
     found, todo = {name}, [name]
     while todo:
         for node in ast.walk(TREES[todo.pop()]):
@@ -41,7 +41,7 @@ def constants(node):
 
 
 def codes():
-    """Return for each code that a check names the lessons in which it may be shown."""
+    """Return, for each code in a check, the lessons in which it may be shown."""
     lessons = [name for name in TREES if name.startswith("lesson_")]
     shown_in = defaultdict(set, {"board": {"lesson_12"}, "exam": set(lessons)})  # of notebooks
     for lesson in lessons:
@@ -69,10 +69,10 @@ def sections(sheet):
 
 
 def missing(sheet):
-    """Return the codes that the sheet lacks, each with its lessons."""
+    """Return the codes that are missing from the sheet, each with its lessons."""
     there, lacks = sections(sheet), {}
     for code, lessons in codes().items():
-        own = sorted(lessons - {"lesson_12"} or lessons)  # the sheet says that 12 takes from others
+        own = sorted(lessons - {"lesson_12"} or lessons)  # the sheet says that 12 shares codes
         if code not in there[ANY] + (there[own[0][-2:]] if len(own) == 1 else []):
             lacks[code] = own
     return lacks

@@ -1,4 +1,4 @@
-"""The league of lesson 07: what a pipeline reaches that is put together from parts of ours."""
+"""The league of lesson 07: the score of a pipeline built from our parts."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_each_part_does_its_share():
 
 @pytest.mark.parametrize("seed", range(8, 14))
 def test_in_other_buckets_too_where_what_was_lost_is_asked_for_soon(seed):
-    # the longer pauses of the default fall into the end, when nothing else is left to be done
+    # the default's longer pauses come at the end, when nothing else is left to do
     def quick_again(keys, get):
         return ready_made(keys, get, backoff=aml.Backoff(first_s=0.001), after_s=0.1)
 

@@ -1,4 +1,4 @@
-"""What a room knew before and after, from the files that people hand in."""
+"""What a class knew before and after, from the files that learners hand in."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def right(form, number):
 
 
 def answers(form, known):
-    """Return answers of which the first ones are right; of the others, nothing is known."""
+    """Return answers of which the first are right and the others "?"."""
     return [right(form, n) if n <= known else "?" for n in range(1, COUNT + 1)]
 
 

@@ -1,4 +1,4 @@
-"""Quotes: what a cell of a lesson has put out, as it stands there."""
+"""Quotes: the output of a lesson's cell, as stored."""
 
 import pytest
 

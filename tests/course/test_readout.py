@@ -1,4 +1,4 @@
-"""The code that a machine's check ends with, and what it says."""
+"""The code at the end of a machine's check, and its meaning."""
 
 import pytest
 from hypothesis import given

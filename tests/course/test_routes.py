@@ -1,4 +1,4 @@
-"""Parts of lessons that stand alone, and the routes that are advertised."""
+"""Parts of lessons that run alone, and the advertised routes."""
 
 import json
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_each_section_finds_all_that_it_uses(path):
 
 
 def only_shows(cells, place):
-    """Tell whether a cell is slow, a figure or a measurement, and nothing later uses its names."""
+    """Return whether a cell is a figure or a measurement, and no later cell uses its names."""
     slow = NOT_COMPARED in tags(cells[place]) or "image/png" in json.dumps(cells[place]["outputs"])
     return slow and place not in needed(cells, range(place + 1, len(cells)))
 
@@ -113,7 +113,7 @@ PARTS = [(route, part) for route in routes() for part in route.parts]
 
 
 def begins_the_lesson(part):
-    """Tell whether the part is the beginning of its lesson, which the notebooks' own test runs."""
+    """Return whether a part starts its lesson; the notebook gate runs such a part anyway."""
     return len(part.cells) == 1 and part.cells[0][0] == "title"
 
 

@@ -1,4 +1,4 @@
-"""What beats beside an answer."""
+"""The heartbeat beside an answer."""
 
 import asyncio
 

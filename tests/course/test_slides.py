@@ -85,7 +85,7 @@ def test_a_slide_that_would_be_too_long_is_cut():
 
 def test_nbconvert_makes_a_page_of_them():
     config = {"TagRemovePreprocessor": {"remove_input_tags": {"only-outputs"}}}
-    from nbconvert import SlidesExporter  # which takes long to load, and only here
+    from nbconvert import SlidesExporter  # slow to import, and used only here
 
     exporter = SlidesExporter(config=Config(config))
     text = json.dumps(made_of(PARTS["half-day", "07_async_data_loading"]))

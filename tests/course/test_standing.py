@@ -1,4 +1,4 @@
-"""Where a learner stands: later cells run what has passed, and `progress` tells what has."""
+"""A learner's progress: later cells use what has passed, and `progress` shows it."""
 
 import pytest
 

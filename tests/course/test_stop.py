@@ -1,6 +1,6 @@
-"""The stop button in a kernel shows the reader's own line, and none of ours.
+"""The stop button in a kernel shows the learner's own line, and none of ours.
 
-And after a cell with a mistake in it, a verdict says which cell defined what was judged.
+Also, after a cell that failed, a verdict says which cell defined the judged answer.
 """
 
 import re

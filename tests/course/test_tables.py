@@ -1,4 +1,4 @@
-"""All answers to an exercise are one test: each is tried, and a failure says which it is."""
+"""All answers to an exercise are one test: each is tried, and a failure names the answer."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ CASES = [Case("a", number, code) for number, code in enumerate(["passed", "wrong
 
 
 def run(test):
-    """Run a test of cases of one exercise, as pytest does."""
+    """Run a test of one exercise's cases, as pytest does."""
     (made,) = (mark for mark in test.pytestmark if mark.name == "parametrize")
     (param,) = made.args[1]
     assert param.id == "a"

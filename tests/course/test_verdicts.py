@@ -9,11 +9,11 @@ import pytest
 from asyncml.course import exercises
 from asyncml.course.exercises import Verdict, check, verdicts
 
-FORBIDDEN = {"style", "script", "iframe", "svg", "link"}  # JupyterLab takes these away
+FORBIDDEN = {"style", "script", "iframe", "svg", "link"}  # JupyterLab removes these
 
 
 class Reader(HTMLParser):
-    """Reads a block as JupyterLab would, and as a person does."""
+    """Read a block as JupyterLab does, and as a person does."""
 
     def __init__(self, text):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A stick with all wheels, with no index but a folder of tiny wheels."""
+"""A USB stick with all wheels; the tests' index is a folder of tiny wheels."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from asyncml.course import wheelhouse
 
 
 def tiny(folder, name, *requires, version="1.0", tag="py3-none-any"):
-    """Make a wheel of a module with one line, and return its path."""
+    """Make a wheel of a module with one line; return its path."""
     path = folder / f"{name}-{version}-{tag}.whl"
     home = f"{name}-{version}.dist-info"
     lines = [f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {r}" for r in requires)]
@@ -32,7 +32,7 @@ def tiny(folder, name, *requires, version="1.0", tag="py3-none-any"):
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """Return a folder that is all that pip can reach."""
+    """Return a folder, the only index that pip can reach."""
     folder = tmp_path / "index"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -63,7 +63,7 @@ def test_a_stick_for_another_system_holds_what_that_system_needs_and_installs_of
     ]
     readme = (stick / "README.md").read_text(encoding="utf-8")
     assert '--no-index --find-links . "taught[course]"' in readme
-    for path in index.iterdir():  # from here on the index is out of reach
+    for path in index.iterdir():  # from here on the index is gone
         path.unlink()
     at = tmp_path / "installed"
     offline = [sys.executable, "-m", "pip", "install", "--no-index", "--find-links", str(stick)]

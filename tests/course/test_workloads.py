@@ -1,4 +1,4 @@
-"""Jobs tell when they were at work, and the count of those at work at once is exact."""
+"""Jobs record when they worked, and the number that worked at once is exact."""
 
 import multiprocessing
 import os
@@ -58,7 +58,7 @@ def test_the_threads_of_a_pool_have_started_and_end_with_it():
     with thread_pool(3) as pool:
         names = {thread.name for thread in threading.enumerate() if "worker" in thread.name}
         assert len(names) == 3
-        together = threading.Barrier(3)  # which none could pass alone
+        together = threading.Barrier(3)  # none can pass it alone
         assert sorted(pool.map(lambda _: together.wait(10), range(3))) == [0, 1, 2]
     assert not [thread for thread in threading.enumerate() if "worker" in thread.name]
 

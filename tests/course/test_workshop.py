@@ -1,4 +1,4 @@
-"""The workshop kit: the plans follow the tested routes, and name what is there."""
+"""The workshop kit: its plans follow the tested routes, and name things that exist."""
 
 import html
 import importlib.util
@@ -35,7 +35,7 @@ def exercises_of(number):
 
 
 def rows(name):
-    """Yield (when in minutes, how long, lesson, cells, what) for each row of a plan."""
+    """Yield (start in minutes, duration, lesson, cells, activity) for each row of a plan."""
     for line in text(f"{name.replace('-', '_')}.md").splitlines():
         if found := re.match(r"\| (\d+):(\d\d) \| (\d+) \| (\S+) \| (.+?) \| (.+) \|$", line):
             hours, minutes, took, lesson, cells, what = found.groups()

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# nbformat checks notebooks with jsonschema, which takes this one where it is installed; it spends
-# 1.5 s of each process on a grammar of web addresses, and the format of notebooks has none
+# nbformat checks notebooks with jsonschema, which uses this module if it is installed; that spends
+# 1.5 s of each process on a grammar of web addresses, and the notebook format has none
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 import nbformat  # noqa: E402

@@ -1,4 +1,4 @@
-"""What an answer must be before it is judged, whichever exercise asks for it."""
+"""What an answer must be before it is judged, in any exercise."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ LINES = {"A": "a", "B": "b", "C": "c"}
 
 
 def verdict(function, *args):
-    """Return what a reader returned, or the code and the message of what was wrong."""
+    """Return what a `read_...` function returned, or the code and message of its `Wrong`."""
     try:
         return function(*args)
     except Wrong as wrong:

@@ -1,4 +1,4 @@
-"""The checks of lesson 02: what each answer is told, right or wrong."""
+"""The checks of lesson 02: the verdict on each answer, right or wrong."""
 
 import ast
 import asyncio
@@ -67,7 +67,7 @@ def test_the_bet_is_what_happens():
 
 
 def answers(exercise, head, table):
-    """Return cases from rows of a body, a code, and words of the verdicts."""
+    """Return cases from rows: a body, a code, and words of the verdicts."""
     for body, code, *words in table:
         lines = textwrap.indent(textwrap.dedent(body), "    ")
         yield from rows(exercise, (written(f"async def {head}:\n{lines}", MODULES), code, *words))

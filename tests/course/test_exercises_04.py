@@ -1,4 +1,4 @@
-"""The checks of lesson 04: right answers pass, each typical wrong one gets a hint of its own."""
+"""The checks of lesson 04: right answers pass, and each typical mistake gets its own hint."""
 
 import asyncio
 import collections
@@ -520,7 +520,7 @@ passed
 )
 def test_updates_of_threads(case):
     with pytest.MonkeyPatch.context() as patch:
-        if case.code in ("not-released", "stuck", "serial"):  # only one that is stuck never ends
+        if case.code in ("not-released", "stuck", "serial"):  # only a stuck answer never ends
             patch.setattr(tallies, "_LIMIT_S", 0.1 if case.code == "stuck" else 1.0)
             patch.setattr(tallies, "_NEVER_S", 0.02)
         case.judge()

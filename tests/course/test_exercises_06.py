@@ -1,4 +1,4 @@
-"""The checks of lesson 06: what each answer is told, right or wrong."""
+"""The checks of lesson 06: the verdict on each answer, right or wrong."""
 
 import ast
 import asyncio
@@ -1258,7 +1258,7 @@ def names_in(sources):
 
 @pytest.mark.parametrize("part", [p for p in parts() if p != "opening"])
 def test_each_section_and_each_patient_needs_only_what_it_says(part):
-    """The first two code cells, and for a patient the one that examines."""
+    """It needs the first two code cells, and for a patient the cell that examines it."""
     found = parts()
     needed = found["opening"] + (found["4"] if part.startswith("Patient") else [])
     used, defined = names_in([*needed, *found[part]])

@@ -1,4 +1,4 @@
-"""The checks of lesson 08: right answers pass, each typical wrong one gets a hint of its own."""
+"""The checks of lesson 08: right answers pass, and each typical mistake gets its own hint."""
 
 import itertools
 import json

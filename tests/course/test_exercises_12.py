@@ -1,4 +1,4 @@
-"""The checks of lesson 12: right answers pass, each typical wrong one gets a hint of its own.
+"""The checks of lesson 12: right answers pass, and each typical mistake gets its own hint.
 
 Answers are texts, as learners write them; most are a right answer with a change.
 """

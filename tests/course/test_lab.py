@@ -187,7 +187,7 @@ def test_the_real_lessons_are_found_here_and_can_be_copied(tmp_path):
         words = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
         assert not any("](../" in text for text in words), f"{path.name}: a link leads out of it"
         left, whole = {one["id"] for one in cells}, read(path)["cells"]
-        for before, cell in pairwise(whole):  # ours are linked to once, where two stand together
+        for before, cell in pairwise(whole):  # one link to ours if two stand together
             assert cell["id"] in left or (ours(before) and ours(cell))
 
 

@@ -20,7 +20,7 @@ the same on every machine. It says what was seen, what was expected, and what to
     fetches    judges functions that fetch many keys
     settling   judges a function that settles one future with another's outcome
     loaders    judges loaders of several keys at a time: workers that share a buffer
-    windows    judges loaders with four fetches in flight: in completion order and in key order
+    windows    judges loaders with four fetches in flight: all data at the end, or each in key order
     stages     judges a pipeline of two stages, and a generator that loads ahead
     retries    judges a fetch with retries
     harvests   judges a function that fetches all keys, some of which are broken
@@ -81,7 +81,7 @@ _failures: Counter[str] = Counter()
 
 
 class Wrong(Exception):
-    """End a check because the answer is not right.
+    """Raised by a check: the answer is not right.
 
     Args:
         code: a word for what was wrong; "open" if the learner has tried nothing yet.

@@ -34,7 +34,7 @@ _real_sleep = time.sleep
 
 
 class _TimeIsUp(BaseException):
-    """Ends an answer that does not end."""
+    """Raised in an answer that does not end by itself, to end it."""
 
 
 @dataclass

@@ -159,7 +159,7 @@ def refuse_silence(result: Any) -> None:
 
 
 def judge_results(shop: Shop, run: Attempt, right: list[Any]) -> None:
-    """Compare results, calls and time with what is right; raise `Wrong` if they are not."""
+    """Raise `Wrong` unless the results, the calls and the time are right."""
     got = read_results(run.result)
     shown = f"`fetch` was called {len(shop.asked)} times for {len(shop.keys)} keys."
     is_each = sorted(shop.asked) == sorted(shop.keys)

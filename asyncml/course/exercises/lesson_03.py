@@ -111,7 +111,7 @@ def order(answer: Any) -> str:
 @exercise("03-heap")
 @quietly
 def heap(answer: Any) -> str:
-    """Check a scheduler of coroutines that yield how many seconds they want to sleep."""
+    """Check a scheduler of coroutines that yield the seconds that they want to sleep."""
     drivers.judge_naps(answer)
     return "each wakes on time; at equal times, the one that went to sleep first."
 

@@ -38,7 +38,7 @@ PACKAGES = {  # for the lessons
     "nest-asyncio": "1.6",
     "nest-asyncio2": "1.7",
 }
-TEST_PACKAGES = {"pytest": "8.2", "pytest-xdist": "3.7", "nbval": "0.11", "hypothesis": "6.100"}
+TEST_PACKAGES = {"pytest": "8.2", "pytest-xdist": "3.8", "nbval": "0.11", "hypothesis": "6.100"}
 
 _INSTALL = f'in the folder of the course: "{sys.executable}" -m pip install -r requirements.txt'
 _BLAS_VARIABLES = {  # part of a BLAS's name -> the variable that limits its threads

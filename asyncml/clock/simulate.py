@@ -50,14 +50,14 @@ def compute(seconds: float) -> None:
     """
     if not 0 <= seconds < math.inf:
         raise ValueError(f"`seconds` must be >= 0 and finite, got {seconds}")
-    if hold(seconds):
-        return
-    loop = running_loop()
-    if isinstance(loop, VirtualLoop):
-        loop.advance(seconds)
-        return
-    end = time.perf_counter() + seconds
     try:
+        if hold(seconds):
+            return
+        loop = running_loop()
+        if isinstance(loop, VirtualLoop):
+            loop.advance(seconds)
+            return
+        end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             pass
     except KeyboardInterrupt as stop:

@@ -15,7 +15,7 @@ import asyncio, signal, threading, time
 import asyncml as aml
 from asyncml.exercises import check
 def press_stop():
-    threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+    threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
 async def busy(*args):
     while True:
         await asyncio.sleep(1)

@@ -57,12 +57,21 @@ def compute(seconds: float) -> None:
         if isinstance(loop, VirtualLoop):
             loop.advance(seconds)
             return
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            pass
+        _spin(seconds)
     except KeyboardInterrupt as stop:
         hide_stop(stop)
         raise
+
+
+def _spin(seconds: float) -> None:
+    """Compute for `seconds`.
+
+    A separate function, because on Python 3.13 an interrupt may arrive at a loop's jump back, which
+    is not covered by a `try` in the same function.
+    """
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
 
 
 def simulate(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:

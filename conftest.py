@@ -37,7 +37,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 # files that compute.
 LONG = [
     *("test_notebook_gate", "distributed/test_laws", "timeline/test_player_in_browser"),
-    *("course/test_exercises_12", "test_benchmarks", "pipeline/test_processes"),
+    *("course/test_exercises_12", "test_benchmarks", "pipeline/test_pools"),
     *("timeline/test_player_in_jupyterlab", "course/test_routes", "stores/test_objects"),
     *("course/test_exercises_07", "distributed/test_cluster", "training/test_checkpoint"),
     *("course/test_exercises", "training/test_curve", "test_examples", "course/test_exercises_06"),

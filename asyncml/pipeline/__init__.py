@@ -16,6 +16,7 @@
     visits      handing items to threads in chunks
     streams     passing on the items of a parent as they come
     executors   threads, processes, and the caller's executors
+    pools       process pools, from their start to the end of the program
     standing    the position of an epoch, now and when it was resumed
     epoch       one pass through all stages
     iteration   `async for` and `for`

@@ -16,11 +16,12 @@ from itertools import chain
 from typing import Any, Protocol
 
 from asyncml.failures import is_end, ordinary
-from asyncml.pipeline.executors import Pools, place, within
+from asyncml.pipeline.executors import place, within
 from asyncml.pipeline.functions import DROPPED, is_async, name_of
 from asyncml.pipeline.held import Slots
 from asyncml.pipeline.map import Map
 from asyncml.pipeline.meters import Meter
+from asyncml.pipeline.pools import Pools
 from asyncml.pipeline.stages import PAUSE_S, PAUSED, PENDING, Context, Entry, Flow, Mark
 
 Job = tuple[int, Any, Mark, int]  # ticket, value, mark, attempt

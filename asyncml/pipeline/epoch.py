@@ -16,10 +16,10 @@ from typing import Any, cast
 from asyncml.clocks import clock_of
 from asyncml.internals import running_loop
 from asyncml.pipeline.engine import Above, Ready, Window, Work
-from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.held import Held
 from asyncml.pipeline.map import Map
 from asyncml.pipeline.meters import Meter, summarise
+from asyncml.pipeline.pools import Pools
 from asyncml.pipeline.retrying import LOGGED, FailedItem
 from asyncml.pipeline.sources import Joint, Opened
 from asyncml.pipeline.stages import (

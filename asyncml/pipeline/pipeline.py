@@ -15,12 +15,12 @@ from asyncml.clocks import is_virtual
 from asyncml.internals import running_loop
 from asyncml.pipeline.batches import Batch, collate
 from asyncml.pipeline.epoch import FINISHED, Epoch
-from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.functions import check_function, is_async, name_of, unchanged
 from asyncml.pipeline.iteration import Items, iterate
 from asyncml.pipeline.map import Map, Where
 from asyncml.pipeline.options import LOOKAHEAD, check_state, map_stage
 from asyncml.pipeline.order import Shuffle
+from asyncml.pipeline.pools import Pools
 from asyncml.pipeline.retrying import Backoff, OnError, RetryOn
 from asyncml.pipeline.sources import Source, check_same
 from asyncml.pipeline.stages import Flatten, Shard, Stage, Take

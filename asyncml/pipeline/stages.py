@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from asyncml.pipeline.executors import Pools
 from asyncml.pipeline.held import Held
 from asyncml.pipeline.meters import Meter
+from asyncml.pipeline.pools import Pools
 
 # What must be known about an item to continue right after it. Each stage makes its own marks from
 # those of the items that it took:

@@ -1,4 +1,4 @@
-"""Processes: started when needed, kept from epoch to epoch, and ended with the pipeline."""
+"""Pools of processes: started when needed, kept between epochs, ended with the pipeline."""
 
 import asyncio
 import copy
@@ -19,9 +19,16 @@ import pytest
 
 from asyncml.failures import ExecutorError
 from asyncml.internals import manager_of, processes_of
-from asyncml.pipeline import executors, mix
-from asyncml.pipeline.executors import _close_pools, _end_with_parent, _processes, close_pool
+from asyncml.pipeline import mix, pools
+from asyncml.pipeline.executors import Processes
 from asyncml.pipeline.pipeline import Pipeline
+from asyncml.pipeline.pools import (
+    Pools,
+    _close_pools,
+    _end_with_parent,
+    close_pool,
+    start_processes,
+)
 from tests.pipeline.consuming import ITERATE
 from tests.pipeline.failing import ENDS, ends
 from tests.pipeline.in_processes import (
@@ -156,15 +163,15 @@ def test_two_that_run_at_once_have_processes_of_their_own():
 
 def test_they_are_kept_where_the_last_result_came_before_its_callbacks_ran():
     async def main():
-        pools = executors.Pools()
-        place = executors.Processes(pools, 1)
+        kept = Pools()
+        place = Processes(kept, 1)
         job = place.submit(abs, -1)
         job.remove_done_callback(place._ended)  # as if it had not run yet
         assert await job == 1
         place.close()
-        kept = pools.take(1)
-        executors.close_pool(place.executor)
-        return kept is place.executor
+        taken = kept.take(1)
+        close_pool(place.executor)
+        return taken is place.executor
 
     assert asyncio.run(main())
 
@@ -220,7 +227,7 @@ def test_where_one_dies_just_as_it_is_taken_others_are_started(options, monkeypa
             os.kill(pid, signal.SIGKILL)
         return True
 
-    monkeypatch.setattr(executors, "_is_well", dies_then)
+    monkeypatch.setattr(pools, "_is_well", dies_then)
     pipeline = in_processes(pid_of, options)
     (pid,) = {*pipeline}
     (other,) = {*pipeline}
@@ -327,18 +334,18 @@ def test_a_program_that_keeps_processes(name, said, options, tmp_path):
 
 @pytest.mark.parametrize("let_go", [close_pool, id], ids=["a moment before", "with it"])
 def test_a_program_ends_once_the_threads_that_manage_processes_have(let_go):
-    pool = _processes(1)
+    pool = start_processes(1)
     assert pool.submit(abs, -1).result(30) == 1
     manager = manager_of(pool)
     let_go(pool)
     _close_pools()
     assert not manager.is_alive()
-    assert not executors._ending
+    assert not pools._ending
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such signals")
 def test_a_process_that_will_not_end_is_not_waited_for_long():
-    pool = _processes(1)
+    pool = start_processes(1)
     assert pool.submit(deaf).result(30) is None
     hangs = pool.submit(time.sleep, 600)
     while not hangs.running():

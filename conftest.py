@@ -28,8 +28,8 @@ pytest_plugins = ["tests.notebook_gate", "nbval.plugin"]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return one worker more than cores, because many tests wait for kernels or a cluster."""
-    return (os.cpu_count() or 1) + 1
+    """Return two workers more than cores, because many tests wait for kernels or a cluster."""
+    return (os.cpu_count() or 1) + 2
 
 
 # Files that take more than about five seconds. They run first, then the notebooks: if one of them

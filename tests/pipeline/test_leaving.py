@@ -707,7 +707,7 @@ def test_the_first_error_is_the_one_that_is_raised(source, way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_clean_up_that_takes_long_is_waited_for_at_the_end(way, monkeypatch):
-    monkeypatch.setattr(iteration, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(iteration, "PATIENCE_S", 0.5)  # for a thread to end, on a busy machine
     closed = []
 
     async def source():
@@ -715,7 +715,7 @@ def test_a_clean_up_that_takes_long_is_waited_for_at_the_end(way, monkeypatch):
             for value in range(10):
                 yield value
         finally:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.6)
             closed.append(True)
 
     assert WAYS[way](Pipeline(source).take(3)) == [0, 1, 2]

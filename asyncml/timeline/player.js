@@ -87,7 +87,7 @@ for (const run of runs) {
 	for (const [code, message, at, name] of run.marks) {
 		const onclick = () => { choose(run.lanes.find((lane) => lane.name === name), true); seek(at); };
 		if (at !== null) marks.push(el("button", { className: "mark", title: message, at, onclick }, "!"));
-		ui.finds.append(el("li", {}, at === null ? "" : el("button", { onclick }, time(at)), el("span", {}, el("b", {}, code), ` ${message}`)));
+		ui.finds.append(el("li", {}, at === null ? "" : el("button", { onclick }, time(at)), el("span", {}, el("b", {}, code.replace("-", " ")), ": ", ...message.split("`").map((part, n) => n % 2 ? el("code", {}, part) : part))));
 	}
 	if (run.note) box.append(el("p", { className: "note" }, run.note));
 }
@@ -303,7 +303,7 @@ function draw(at) {
 	drawAxis(ink);
 	ui.clock.replaceChildren(el("b", {}, time(now)), ` of ${time(total)}`);
 	if (told !== pos) tell(ink);
-		if (isPlaying) ask();
+	if (isPlaying) ask();
 }
 
 // ---- what happens now ----
@@ -393,6 +393,6 @@ function write(run, code) {
 
 // another theme
 box.addEventListener("transitionend", (event) => { if (event.target === box) { told = -1; ask(); } });
-new ResizeObserver(() => { if (lanes.clientWidth) layOut(); }).observe(box);
+new ResizeObserver(() => { if (lanes.clientWidth) layOut(); }).observe(top);
 layOut();
 go(0);

@@ -172,7 +172,7 @@ class LossCurve:
         unframe(ax, "top", "right")
         if self.accuracies:
             right = ax.twinx()
-            right.plot(*zip(*self.accuracies, strict=True), "D--", color=VERMILION)
+            right.plot(*zip(*self.accuracies, strict=True), "D--", color=VERMILION, clip_on=False)
             right.set(ylabel="accuracy", ylim=(0, 1))
             unframe(right, "top")
             ax.plot([], [], "D--", color=VERMILION, label="accuracy (right axis)")

@@ -292,7 +292,8 @@ def test_findings_are_marks_that_one_can_jump_to(open_page):
         jump()
         assert event(page) == 2  # the last of those at 0 s
         assert chosen(page) == ["kitchen"]
-    assert "blocked the loop was blocked for 60 ms" in page.locator(".finds").inner_text()
+    assert "blocked: the loop was blocked for 60 ms" in page.locator(".finds").inner_text()
+    assert page.locator(".finds code").first.inner_text() == "await"
 
 
 def test_two_recordings_share_one_axis(open_page):

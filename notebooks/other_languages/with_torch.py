@@ -19,7 +19,8 @@ class Wrapped:  # what `aml.fit` and `aml.evaluate` ask of a model
 
     def loss_and_grads(self, x, y):
         self.module.zero_grad()
-        loss = cross_entropy(self.module(torch.from_numpy(x)), torch.from_numpy(y))
+        guessed = self.module(torch.from_numpy(x))
+        loss = cross_entropy(guessed, torch.from_numpy(y))
         loss.backward()
         return loss.item()
 
@@ -39,7 +40,9 @@ class OverPipeline(IterableDataset):  # each worker process loads its own share
 
     def __iter__(self):
         worker = get_worker_info()
-        mine = self.pipeline.shard(worker.id, worker.num_workers) if worker else self.pipeline
+        mine = self.pipeline
+        if worker:
+            mine = mine.shard(worker.id, worker.num_workers)
         return iter(mine.map(load, concurrency=8))
 
 

@@ -20,7 +20,7 @@ def test_yours_runs_once_it_has_passed_and_ours_before(capsys):
     assert yours_or_ours("08-train") is loops.train_loop
     check("08-train", lambda *args: [])
     assert yours_or_ours("08-train") is loops.train_loop
-    said = "with our answer to 08-train: yours has not passed its check yet\n"
+    said = "with our answer to 08-train, since yours has not passed its check yet\n"
     assert capsys.readouterr().out == said * 2
     assert check("08-train", mine).code == "passed"
     assert check("08-train", ...).code == "open"  # what has passed stays passed

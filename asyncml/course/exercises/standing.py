@@ -45,7 +45,7 @@ def yours_or_ours(name: str) -> Any:
 
     Example:
         >>> yours_or_ours("02-report").__name__
-        with our answer to 02-report: yours has not passed its check yet
+        with our answer to 02-report, since yours has not passed its check yet
         'report'
     """
     load(name)
@@ -54,7 +54,7 @@ def yours_or_ours(name: str) -> Any:
     if name in _passed:
         print(f"with your answer to {name}")
         return _passed[name]
-    print(f"with our answer to {name}: yours has not passed its check yet")
+    print(f"with our answer to {name}, since yours has not passed its check yet")
     return OURS[name]
 
 

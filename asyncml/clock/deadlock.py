@@ -42,7 +42,7 @@ class Deadlock(RuntimeError):
         theirs = [wait for wait in waits if wait[2] is None or not is_ours(wait[2].code)]
         self.waits = [(name, why, str(at or "code unknown")) for name, why, at in theirs or waits]
         count = "1 task waits" if len(self.waits) == 1 else f"{len(self.waits)} tasks wait"
-        what = f"{count}, and no timer and no thread is left that could end this:"
+        what = f"{count}, and no timer or thread is left to end this:"
         hint = []
         if is_polling:
             what = "nothing happens but `await asyncio.sleep(0)`, and time stands still meanwhile:"

@@ -163,18 +163,24 @@ def make_route(folder: Path, route: Route, *, solutions: bool = False) -> list[P
 
 
 def cleared(name: str, notebook: Notebook, *, solutions: bool) -> Notebook:
-    """Return a notebook without outputs; without `solutions`, a link replaces each solution."""
+    """Return a notebook without outputs; without `solutions`, a link replaces each solution.
+
+    Text that is tagged as part of a solution is left out with it.
+    """
     made: list[dict[str, Any]] = []
     apart = _APART.format(name=name).splitlines(keepends=True)
     for cell in copy.deepcopy(notebook["cells"]):
+        is_ours = "solution" in cell["metadata"].get("tags", ()) and not solutions
         if cell["cell_type"] == "code":
-            if solutions or "solution" not in cell["metadata"].get("tags", ()):
+            if not is_ours:
                 cell |= {"outputs": [], "execution_count": None}
             elif made and made[-1]["source"] == apart:
                 continue  # the same link is just above
             else:
                 link = {"cell_type": "markdown", "metadata": {}, "source": apart}
                 cell = {**link, "id": cell["id"]}
+        elif is_ours:
+            continue
         else:  # the copy has the examples beside it
             text = "".join(cell["source"]).replace("](../examples/", "](examples/")
             cell["source"] = text.splitlines(keepends=True)

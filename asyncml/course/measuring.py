@@ -129,7 +129,7 @@ class Bets:
     def __repr__(self) -> str:
         """Return a line for each bet, and how many were near."""
         if not self._measurements:
-            return "no bets yet: write a number in place of `...` where a lesson asks for one"
+            return "no bets yet: where a lesson asks for one, write a number in place of the dots"
         near = sum(_times_off(each) <= _NEAR_BET for each in self._measurements)
         width = max(len(each.what) for each in self._measurements)
         lines = [

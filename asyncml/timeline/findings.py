@@ -294,9 +294,9 @@ def _lost(timeline: Lanes) -> Iterator[Finding]:
             yield Finding("error-unseen", message, _line(track.origin), 0.0, *place)
     for site, tracks in running.items():
         names = tracks[0].label if len(tracks) == 1 else _tasks(len(tracks))
-        was = "was" if len(tracks) == 1 else "were"
+        was, whom = ("was", "it") if len(tracks) == 1 else ("were", "them")
         message = (
             f"{names}, started in {site}, {was} still running when the program ended, since "
-            "nobody awaited: use `asyncio.TaskGroup`, or keep the task and await it"
+            f"nobody awaited {whom}: use `asyncio.TaskGroup`, or keep the task and await it"
         )
         yield Finding("still-running", message, site.line, 0.0, *_end(timeline, tracks[0]))

@@ -214,7 +214,7 @@ function layOut() {
 		.filter((row) => !row.lane || row.name.toLowerCase().includes(find.value.toLowerCase()));
 	for (const row of rows) row.node = row.lane ? el("button", { title: row.name, onclick: () => choose(row.lane) }, row.name) : el("b", {}, row.name);
 	names.replaceChildren(...rows.map((row) => row.node));
-	const whole = lanes.clientWidth, height = Math.min(rows.length * ROW, 330);
+	const whole = lanes.clientWidth, height = Math.min(rows.length * ROW, 341);
 	gutter = Math.round(Math.min(whole * 0.34, 220, 36 + 8.2 * Math.max(0, ...rows.map((row) => row.name.length))));
 	width = Math.max(60, whole - gutter - 10);
 	ui.space.style.cssText = `width:${zoom > 1 ? gutter + 10 + width * zoom : whole}px;height:${rows.length * ROW}px`;

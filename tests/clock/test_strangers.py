@@ -350,5 +350,5 @@ def test_without_such_a_thread_a_deadlock_is_named_at_once(monkeypatch):
         await asyncio.Event().wait()
 
     monkeypatch.setattr(clock, "LAST_PATIENCE_S", 3600.0)
-    with pytest.raises(Deadlock, match="no timer and no thread is left that could end this"):
+    with pytest.raises(Deadlock, match="no timer or thread is left to end this"):
         simulate(main())

@@ -1158,7 +1158,7 @@ def test_the_league_puts_the_fastest_first_and_failures_last():
         "as they come",
     ]
     assert [row.score > 1 for row in table.rows.values() if isinstance(row, Score)] == [True] * 3
-    assert repr(table).splitlines()[-1] == "as they come       did not finish: order"
+    assert repr(table).splitlines()[-1] == "as they come       not counted: the wrong order"
 
 
 def test_the_league_takes_a_loader_in_and_a_stub_not(monkeypatch):
@@ -1166,7 +1166,7 @@ def test_the_league_takes_a_loader_in_and_a_stub_not(monkeypatch):
 
     monkeypatch.setattr("asyncml.course.exercises.league.BOARD", {})
     assert list(league(ours).rows) == ["yours"]
-    assert "did not finish: lost" in repr(league(without_retries))
+    assert "not counted: images are missing" in repr(league(without_retries))
     monkeypatch.setattr("asyncml.course.exercises.league.BOARD", {"a": ours})
     assert list(league(stub).rows) == ["a"]
 

@@ -91,7 +91,7 @@ def test_nbconvert_makes_a_page_of_them():
     text = json.dumps(made_of(PARTS["half-day", "07_async_data_loading"]))
     made = nbformat.reads(text, as_version=4)
     page, _ = exporter.from_notebook_node(made)
-    assert page.count("did not finish: storm") == 1
+    assert page.count("not counted: a storm of retries") == 1
     assert page.count('class="fragment"') >= 2
 
 

@@ -296,6 +296,9 @@ class League:
         return "\n".join([f"{'loader':{width}}     time   score  refused", *lines])
 
 
+_WHY = {"storm": "a storm of retries", "order": "the wrong order", "lost": "images are missing"}
+
+
 def league(yours: Any = None) -> League:
     """Return a table of the board's loaders, and of yours if there is one.
 
@@ -308,5 +311,5 @@ def league(yours: Any = None) -> League:
             rows[name] = score(loader)
         except Wrong as wrong:
             if wrong.code != "open":
-                rows[name] = f"     did not finish: {wrong.code}"
+                rows[name] = f"     not counted: {_WHY.get(wrong.code, wrong.code)}"
     return League(rows)

@@ -83,7 +83,7 @@ ask_number(
 ask_number(
     "04-total",
     110,
-    "`a` overwrote `b`; then `c`, which had read before that, overwrote `a`. Only +1 is lost.",
+    "`a` overwrote `b`; then `c`, which had read before that, overwrote `a`: only +1 is lost.",
     "Write down the total at 1, 2, 3, 4, 5 and 6 s.",
     {
         111: ("all", "That is all three. Which of them writes without having seen the others?"),

@@ -106,7 +106,7 @@ def half(answer: Any) -> str:
     demand(not 0.1 < off < 0.5, "rounded", f"nearly, but not {shorten(answer)}.", why)
     why = "Before, it is 0.8 / (2 * 0.2) * 8 ms. And after?"
     expect(12 if off <= 0.1 else answer, 12, wrong, why)
-    return "16 ms become 1.3. The load is halved, the idle share is three times as large."
+    return "a twelfth: load and service time are halved, the idle share is three times as large."
 
 
 # ---- 05-grid ----
@@ -228,4 +228,4 @@ def paper(answer: Any) -> str:
     more = "Several loads overlap, and a report goes on beside the next training: only the first "
     more += "load and the last report are exposed."
     demand(is_right, "bound", f"{shown} {slow}", why, more)
-    return "24 x 180 ms as it is; at best the training, the first load and the last report."
+    return "4.32 s as it is, and at best 0.87 s: the training, the first load and the last report."

@@ -238,7 +238,7 @@ def patient_8(answer: Any) -> str:
     """Check a function that starts a watchdog and ends it, however the function itself ends."""
     check_kind(answer, True)
     troubles.judge_watchdog(answer)
-    return "well, broken or stopped: the watchdog ends before its request does."
+    return "finished, broken or stopped: the watchdog ends before its request does."
 
 
 @exercise("06-patient-10")
@@ -246,4 +246,4 @@ def patient_8(answer: Any) -> str:
 def patient_10(answer: Any) -> str:
     """Check pauses that keep a hundred clients from all coming back at once."""
     storms.judge_pauses(answer)
-    return "the clients come back one by one, and all are served soon."
+    return "the clients no longer come back all at once, and all are served soon."

@@ -36,7 +36,7 @@ def shapes(answer: Any) -> str:
     answers.demand_given(answer, "your bets")
     kind = f"a dict with the keys {', '.join(map(repr, _SHAPES))} is expected."
     answers.demand_keys(answer, _SHAPES, kind)
-    answers.demand_each(answer.values(), "a bet")
+    answers.demand_each(answer.values(), "an answer")
     for name, (right, wrong, other) in _SHAPES.items():
         bet = str(answer[name]).lower().translate(str.maketrans("", "", "()[] '\""))
         code, why = wrong.get(bet, ("error" if bet == "error" else "other", other))

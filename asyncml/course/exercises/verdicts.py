@@ -25,7 +25,7 @@ _WORDS = {
     "solution": "<b>The solution passes:</b> ",
 }
 _BLOCK = (
-    "border-left: 5px solid {colour}; padding: 2px 0 2px 12px; margin: 4px 0; max-width: 46em; "
+    "border-left: 5px solid {colour}; padding: 2px 0 2px 12px; margin: 4px 0; max-width: 56em; "
     "line-height: 1.5"
 )
 _PICTURE = "margin: 4px 0 0 0; padding: 0; font-size: 85%; line-height: 1.3; white-space: pre"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncml.clock import compute, simulate
-from asyncml.course.exercises import Wrong, exercise, plain
+from asyncml.course.exercises import Wrong, exercise, ours, plain
 from asyncml.course.exercises.attempts import attempt, check_kind
 from asyncml.course.exercises.batchers import (
     PER_ROW_S,
@@ -25,7 +25,7 @@ _STAGGERED = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
 
 
 # ---- 10-serve ----
-@exercise("10-serve")
+@exercise("10-serve", ours=ours.serve_full)
 @quietly
 def serve_full(answer: Any) -> str:
     """Check a batcher that serves full batches; one that does more also passes."""
@@ -41,7 +41,7 @@ def serve_full(answer: Any) -> str:
 
 
 # ---- 10-idle ----
-@exercise("10-idle")
+@exercise("10-idle", ours=ours.serve_idle)
 @quietly
 def launch_when_idle(answer: Any) -> str:
     """Check a batcher whose batches start when the model is free, with all waiting rows."""
@@ -61,7 +61,7 @@ def _launch(answer: Any) -> None:
 
 
 # ---- 10-batcher ----
-@exercise("10-batcher")
+@exercise("10-batcher", ours=ours.serve_safely)
 @quietly
 def batcher(answer: Any) -> str:
     """Check a batcher in which neither a bad row nor a caller that gives up harms other callers."""

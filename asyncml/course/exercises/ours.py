@@ -1,7 +1,7 @@
-"""Our own answers to exercises of lessons 01 and 09.
+"""Our own answers to exercises of lessons 01, 09 and 10.
 
-Later cells of lesson 09 use ours until the learner's pass. The verdict on a wrong answer shows its
-timeline beside ours.
+Later cells of lessons 09 and 10 use ours until the learner's pass. The verdict on a wrong answer
+shows its timeline beside ours.
 """
 
 import asyncio
@@ -96,3 +96,47 @@ async def train_on(checkpoints: Any, model: Any, optimizer: Any, data: Any, epoc
     async for step in fit(model, optimizer, data, epochs=epochs, resume_from=last):
         if step.index % 4 == 3:
             await checkpoints.save(step, model, optimizer)
+
+
+async def serve_full(queue: asyncio.Queue[Any], model: Callable[..., Any], most: int) -> None:
+    """Answer requests in full batches."""
+    while True:
+        batch = [await queue.get() for _ in range(most)]
+        outputs = await asyncio.to_thread(model, [x for x, _ in batch])
+        for (_, answer), output in zip(batch, outputs, strict=True):
+            answer.set_result(output)
+
+
+async def serve_idle(queue: asyncio.Queue[Any], model: Callable[..., Any], most: int) -> None:
+    """Answer those who wait whenever the model is free."""
+    while True:
+        batch = [await queue.get()]
+        while len(batch) < most and not queue.empty():
+            batch.append(queue.get_nowait())
+        outputs = await asyncio.to_thread(model, [x for x, _ in batch])
+        for (_, answer), output in zip(batch, outputs, strict=True):
+            answer.set_result(output)
+
+
+async def serve_safely(queue: asyncio.Queue[Any], model: Callable[..., Any], most: int) -> None:
+    """Answer those who wait; neither a bad row nor a caller that gives up harms the others."""
+    while True:
+        batch = [await queue.get()]
+        batch += [queue.get_nowait() for _ in range(min(queue.qsize(), most - 1))]
+        await _run_batch(model, batch)
+
+
+async def _run_batch(model: Callable[..., Any], batch: list[Any]) -> None:
+    batch = [(x, answer) for x, answer in batch if not answer.done()]
+    try:
+        outputs = await asyncio.to_thread(model, [x for x, _ in batch]) if batch else []
+    except Exception as error:
+        if len(batch) > 1:
+            await _run_batch(model, batch[: len(batch) // 2])
+            await _run_batch(model, batch[len(batch) // 2 :])
+        elif not batch[0][1].done():
+            batch[0][1].set_exception(error)
+        return
+    for (_, answer), output in zip(batch, outputs, strict=True):
+        if not answer.done():
+            answer.set_result(output)

@@ -278,7 +278,7 @@ function drawAxis(ink) {
 	pen.clearRect(0, 0, right + 20, 46);
 	Object.assign(pen, { font: "11px system-ui, sans-serif", textAlign: "center", fillStyle: ink.quiet });
 	for (let n = Math.ceil(timeAt(gutter) / each - 1e-6); n * each <= Math.min(total, timeAt(right)) * 1.000001; n += 1) {
-		pen.fillText(n ? number(n * each) : time(0), place(n * each), 28);
+		pen.fillText(n ? number(n * each) : time(0), place(n * each), 24);
 		pen.fillRect(place(n * each) - 0.5, 40, 1, 6);
 	}
 	let free = 0;

@@ -12,6 +12,12 @@ BEST_TORCH = "best-torch"
 BOUNDS = {BEST_TORCH: "the best torch", "ceiling": "the ceiling", "full": "full batches"}
 NAMES = {peer.key: peer.name for peer in (*PEERS, *TRAINERS, *BATCHERS)} | BOUNDS
 CANNOT = "-"
+TITLE = """\
+# Results
+
+What was measured: how fast the module is and how well it trains, beside other libraries.
+`python -m benchmarks` measures it again on your machine.
+"""
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,7 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
 
 def write_section(page: Path, title: str, text: str) -> None:
     """Write a section to the page; it replaces a section with the same title."""
-    before = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
+    before = page.read_text(encoding="utf-8") if page.exists() else TITLE
     section = f"## {title}\n\n{text.strip()}\n"
     pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
     if pattern.search(before):

@@ -87,7 +87,8 @@ def company() -> Iterator[None]:
 
 def threads_table(rows: list[list[float]]) -> list[list[str]]:
     """Return a table with a row per network, and the ratio of all threads to one."""
-    table = [["network", "parameters", "alone: one", "all", "", "in company: one", "all", ""]]
+    both = "all", "all / one"
+    table = [["network", "parameters", "alone: one", *both, "in company: one", *both]]
     for sizes, (one, all_of, one_beside, all_beside) in zip(SIZES, rows, strict=True):
         size = sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
         cells = ["-".join(map(str, sizes)), f"{size:,}"]

@@ -37,7 +37,7 @@ from benchmarks.peers import (
     installed,
     trains_ours,
 )
-from benchmarks.results import Row, digits, limit_text, limits_table, write_section
+from benchmarks.results import TITLE, Row, digits, limit_text, limits_table, write_section
 from benchmarks.workloads import WORKLOADS, Job, Limit, Step, Workload, nothing, same
 
 HAND, POOL = (peer for peer in PEERS if peer.key in ("hand", "pool"))
@@ -139,7 +139,9 @@ class TestTables:
         page = tmp_path / "RESULTS.md"
         for title, text in [("A", "one"), ("B", "two\\1"), ("A", "three"), ("B", "four\\1")]:
             write_section(page, title, text)
-        assert page.read_text(encoding="utf-8") == "# Results\n\n## A\n\nthree\n\n## B\n\nfour\\1\n"
+        assert page.read_text("utf-8") == f"{TITLE}\n## A\n\nthree\n\n## B\n\nfour\\1\n"
+        committed = Path(loading.__file__).parent / "RESULTS.md"
+        assert committed.read_text("utf-8").startswith(f"{TITLE}\n## ")
 
     def test_the_page_that_is_committed_has_every_workload_limit_and_peer(self):
         page = (Path(loading.__file__).parent / "RESULTS.md").read_text(encoding="utf-8")

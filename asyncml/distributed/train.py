@@ -95,7 +95,7 @@ async def train_distributed(
             counts as lost; None: never.
 
     Returns:
-        The record of the run: see `History`. Times are on the clock of the running loop.
+        The record of the run, a `History`. Times are on the clock of the running loop.
 
     Raises:
         WorkerLost: `on_lost_worker` is "raise", or no worker is left for the remaining batches,

@@ -109,7 +109,8 @@ def fashion_mnist(full: bool = False) -> tuple[Dataset, Dataset]:
             unset, from the user's cache. If they are not in the cache, 31 MB are downloaded.
 
     Returns:
-        (train, test), each a `Dataset` of new arrays: images (n, 28, 28) uint8, labels (n,) uint8.
+        (train, test), each a `Dataset` of new arrays, with images (n, 28, 28) uint8 and labels (n,)
+        uint8.
 
     Raises:
         DatasetError: a file is missing, damaged or cannot be downloaded; the message says what to

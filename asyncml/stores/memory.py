@@ -73,7 +73,7 @@ class Store(Protocol):
         """Return the keys that start with `prefix`, sorted.
 
         Args:
-            prefix: the start of the keys; "" for all of them.
+            prefix: the start of the keys; `""` for all of them.
         """
         ...
 
@@ -137,7 +137,7 @@ class MemoryStore:
         """Return the keys that start with `prefix`, sorted.
 
         Args:
-            prefix: the start of the keys; "" for all of them.
+            prefix: the start of the keys; `""` for all of them.
         """
         rest = islice(self._keys, bisect.bisect_left(self._keys, prefix), None)
         return [*takewhile(lambda key: key.startswith(prefix), rest)]

@@ -174,7 +174,7 @@ class ObjectStore:
         be detected: it is listed without the slash, and `get` does not find it.
 
         Args:
-            prefix: the start of the keys; "" for all of them.
+            prefix: the start of the keys; `""` for all of them.
 
         Raises:
             ValueError: an object has a key that is not valid here, such as `a//b`; the message

@@ -112,7 +112,7 @@ class SlowStore:
         """Return the keys that start with `prefix`, sorted, after a delay, as one request.
 
         Args:
-            prefix: the start of the keys; "" for all of them.
+            prefix: the start of the keys; `""` for all of them.
 
         Raises:
             RequestFailed: the request was lost.

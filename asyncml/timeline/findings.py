@@ -38,7 +38,7 @@ class Finding:
         line: the line of the source, from 1; 0 if it is not known.
         seconds: the cost: the time that could be saved, or for which the loop was blocked.
         at_s: where to look in the timeline, in seconds since its start; None if it shows nothing.
-        lane: the lane to look at, or "".
+        lane: the lane to look at, or `""`.
     """
 
     code: str

@@ -27,9 +27,9 @@ class Slice(NamedTuple):
         state: "running", "ready" or "waiting".
         start_s: seconds since the recording began.
         end_s: seconds since the recording began.
-        reason: what a task waits for or which function a thread runs, else "".
+        reason: what a task waits for or which function a thread runs, else `""`.
         kind: the kind of a wait: "timer", "outside" (a store or the network), "thread", "room" (in
-            a queue or a window), "lock" (or another primitive) or "task"; else "".
+            a queue or a window), "lock" (or another primitive) or "task"; else `""`.
     """
 
     lane: str

@@ -38,9 +38,8 @@ def draw(rows: Sequence[Row], peers: Sequence[Peer], file: Path) -> None:
     _dots(axes, limits, "|", label="our limit (left of the line: missed)", **mark)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}x")
-    axes.set_yticks(
-        range(len(rows)), [f"{row.name}\n{digits(row.ours)} {row.unit}" for row in rows]
-    )
+    names = [f"{row.name}\n{digits(row.ours)} {row.unit}".replace("`", "") for row in rows]
+    axes.set_yticks(range(len(rows)), names)
     axes.invert_yaxis()
     axes.set_xlabel(f"times {US.name}'s figure (named at the left); to the right: slower, or more")
     axes.grid(axis="x", alpha=0.3)

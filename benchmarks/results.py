@@ -13,7 +13,7 @@ BOUNDS = {BEST_TORCH: "the best torch", "ceiling": "the ceiling", "full": "full 
 NAMES = {peer.key: peer.name for peer in (*PEERS, *TRAINERS, *BATCHERS)} | BOUNDS
 CANNOT = "-"
 TITLE = """\
-# Results
+# Benchmark results
 
 What was measured: how fast the module is and how well it trains, beside other libraries.
 `python -m benchmarks` measures it again on your machine.

@@ -168,10 +168,10 @@ def _write_contents(index: Path, lessons: list[str], guide: list[str]) -> None:
     before, after = (f"Twelve questions {when} <notebooks/exam_{when}>" for when in _EXAMS)
     listed = [f"{titles[name]} <notebooks/{name}>" for name in lessons]
     parts = {
-        "Lessons": [*listed, after],
-        "Beside the lessons": ["notebooks/glossary", "cheatsheet", before],
+        "Lessons": [before, *listed, after],
+        "Beside the lessons": ["notebooks/glossary", "cheatsheet"],
         "Teach": [f"workshop/{name}" for name in guide],
-        "The module": ["api/index", "Benchmarks <results>"],
+        "The module": ["api/index", "results"],
     }
     text = _with_address(index.read_text(encoding="utf-8"))
     head = ["| lesson | minutes, with exercises | afterwards you can |", "|---|---|---|"]

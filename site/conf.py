@@ -28,7 +28,12 @@ myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "imported-members": True}
+autodoc_default_options = {
+    "members": True,
+    "imported-members": True,
+    "special-members": "__call__",
+}
+toc_object_entries_show_parents = "hide"
 default_role = "code"  # docstrings write code in single backticks
 python_maximum_signature_line_length = 72  # longer ones have a line for each parameter
 napoleon_google_docstring = True
@@ -70,21 +75,36 @@ _NUMPY = [  # types as written, not as NumPy spells them out
         re.compile(rf"{_IN}ndarray\[tuple\[{_IN}Any, \.\.\.\], {_IN}dtype\[{_IN}(\w+)\]\]"),
         r"NDArray[\1]",
     ),
+    (re.compile("<factory>"), "..."),
 ]
+_ANYTHING = "(*args, **kwargs)"  # the signature of a protocol
+
+
+def _short(text):
+    for pattern, word in _NUMPY:
+        text = pattern.sub(word, text)
+    return text
+
+
+def _bare(text):
+    """Return a type without the modules before its names."""
+    return re.sub(r"\b(?:\w+\.)+(?=[A-Z])", "", text)
 
 
 def _shorter(app, what, name, obj, options, signature, returned):
-    for pattern, word in _NUMPY:
-        signature, returned = (text and pattern.sub(word, text) for text in (signature, returned))
-    return signature, returned
+    if what == "class" and signature == _ANYTHING:
+        return "", returned
+    return signature and _short(signature), returned and _short(returned)
 
 
 def _as_meant(app, what, name, obj, options, lines):
     """Turn the map in a room's docstring (one indented line per file) into a list.
 
-    A lone hyphen in a table becomes a dash, because it would be an empty list.
+    A lone hyphen in a table becomes a dash, because it would be an empty list. The types of fields
+    are shortened as those of signatures are.
     """
     lines[:] = [re.sub(r"(?<=  )-(?=  )", "–", line) for line in lines]
+    lines[:] = [_bare(_short(line)) if line.startswith(":vartype") else line for line in lines]
     if what == "module":
         found = [(line, re.fullmatch(r" {4}(\w+) +(\S.*)", line)) for line in lines]
         lines[:] = [f"- `{file[1]}`: {file[2]}" if file else line for line, file in found]

@@ -94,7 +94,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: velocity = momentum velocity + g, p -= lr velocity.
+    """Stochastic gradient descent: `velocity = momentum * velocity + g`, `p -= lr * velocity`.
 
     Source: Goodfellow, Bengio & Courville 2016, section 8.3.2, but with lr outside the velocity, as
     in PyTorch, so that a change of lr takes effect at once.

@@ -113,7 +113,8 @@ async def record(main: Coroutine[Any, Any, T]) -> Timeline[T]:
     """Run a coroutine, and record what it and every task that it starts do.
 
     This works in real time (`timeline = await aml.record(main())` in a notebook) and in virtual
-    time (`aml.simulate(aml.record(main()))`). The recording ends when `main` does.
+    time (`aml.simulate(aml.record(main()))`). The recording ends when `main` does. If this is
+    cancelled, `main` is cancelled and the loop is restored.
 
     Args:
         main: a coroutine, as in `record(main())`.
@@ -126,8 +127,6 @@ async def record(main: Coroutine[Any, Any, T]) -> Timeline[T]:
         RuntimeError: the running loop is being recorded already.
         BaseException: what `main` raises, or the Deadlock that it runs into; its attribute
             `timeline` holds the timeline.
-
-    If this is cancelled, `main` is cancelled and the loop is restored.
 
     Example:
         >>> from asyncml.clock import simulate

@@ -207,12 +207,14 @@ def test_10_the_timeline_of_two_places(form):
         await asyncio.gather(*[job(*each, places) for each in JOBS[form].items()])
 
     (block,) = re.findall(r"```text\n(.*?)```", questions(form)[9], re.DOTALL)
-    lines = block.splitlines()
-    starts = [*(lines[0].index(f"{letter}  a") + 3 for letter in LETTERS), None]
-    pictures = {
-        letter: [line[begin : end and end - 3].rstrip() for line in lines]
-        for letter, (begin, end) in zip(LETTERS, pairwise(starts), strict=True)
-    }
+    pictures = {}
+    for row, letters in zip(
+        block.split("\n\n"), (LETTERS[:2], LETTERS[2:]), strict=True
+    ):  # two and two
+        lines = row.splitlines()
+        starts = [*(lines[0].index(f"{letter}  a") + 3 for letter in letters), None]
+        for letter, (begin, end) in zip(letters, pairwise(starts), strict=True):
+            pictures[letter] = [line[begin : end and end - 3].rstrip() for line in lines]
     for wanted, count in (0, 2), (1, 4), (3, 1):
         aml.simulate(main(asyncio.Semaphore(count)))
         drawn = pictures[letter_for(form, 10, wanted)]

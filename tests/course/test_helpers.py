@@ -73,7 +73,7 @@ def missing(sheet):
     there, lacks = sections(sheet), {}
     for code, lessons in codes().items():
         own = sorted(lessons - {"lesson_12"} or lessons)  # the sheet says that 12 shares codes
-        if code not in there[ANY] + (there[own[0][-2:]] if len(own) == 1 else []):
+        if code not in there[ANY] + (there[f"Lesson {own[0][-2:]}"] if len(own) == 1 else []):
             lacks[code] = own
     return lacks
 

@@ -85,11 +85,8 @@ class Processes(Place):
                 raise
             if executor is self.executor:  # this is the first of the waiting calls
                 close_pool(executor)
-                self.executor, self._jobs, self._is_lost = (
-                    start_processes(self._slots),
-                    set(),
-                    False,
-                )
+                self.executor = start_processes(self._slots)
+                self._jobs, self._is_lost = set(), False
         return await super().call(fn, value)
 
     def submit(self, fn: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":

@@ -102,9 +102,7 @@ async def serve_full(queue: asyncio.Queue[Any], model: Callable[..., Any], most:
     """Answer requests in full batches."""
     while True:
         batch = [await queue.get() for _ in range(most)]
-        outputs = await asyncio.to_thread(model, [x for x, _ in batch])
-        for (_, answer), output in zip(batch, outputs, strict=True):
-            answer.set_result(output)
+        await _answer(model, batch)
 
 
 async def serve_idle(queue: asyncio.Queue[Any], model: Callable[..., Any], most: int) -> None:
@@ -113,9 +111,13 @@ async def serve_idle(queue: asyncio.Queue[Any], model: Callable[..., Any], most:
         batch = [await queue.get()]
         while len(batch) < most and not queue.empty():
             batch.append(queue.get_nowait())
-        outputs = await asyncio.to_thread(model, [x for x, _ in batch])
-        for (_, answer), output in zip(batch, outputs, strict=True):
-            answer.set_result(output)
+        await _answer(model, batch)
+
+
+async def _answer(model: Callable[..., Any], batch: list[Any]) -> None:
+    outputs = await asyncio.to_thread(model, [x for x, _ in batch])
+    for (_, answer), output in zip(batch, outputs, strict=True):
+        answer.set_result(output)
 
 
 async def serve_safely(queue: asyncio.Queue[Any], model: Callable[..., Any], most: int) -> None:
